@@ -1,0 +1,31 @@
+"""cnnlab: one operation, many algorithms, every claim measured.
+
+Submodules load on first use, so that `import cnnlab` and the command line's `--help` do not wait
+for jax.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_SUBMODULES = ("analysis", "config", "data", "models", "nn", "ops", "train")
+_EXPORTS = {
+    "build": "cnnlab.config",
+    "compose": "cnnlab.config",
+    "summary": "cnnlab.analysis",
+}
+
+__all__ = [*_SUBMODULES, *_EXPORTS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"cnnlab.{name}")
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'cnnlab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
