@@ -1,0 +1,36 @@
+"""Pure functions on arrays: the convolution and its algorithms, patches, pooling.
+
+Arrays are channels last with any leading batch axes, `(*batch, *spatial, c)`; kernels are
+`(*kernel_size, c_in / groups, c_out)`. `ops.algorithms` is the function that lists the algorithms
+for a convolution; the package of that name holds their files.
+"""
+
+from cnnlab.ops.convolution import algorithms, conv, conv_transpose
+from cnnlab.ops.fft import fft_conv
+from cnnlab.ops.geometry import output_shape, resolve_padding, to_tuple, transpose_shape
+from cnnlab.ops.padding import PADDING_MODES, pad
+from cnnlab.ops.patches import fold, local_conv, unfold
+from cnnlab.ops.pooling import avg_pool, global_pool, max_pool
+from cnnlab.ops.precision import accumulation_dtype
+from cnnlab.ops.toeplitz import toeplitz_matrix
+
+__all__ = [
+    "PADDING_MODES",
+    "accumulation_dtype",
+    "algorithms",
+    "avg_pool",
+    "conv",
+    "conv_transpose",
+    "fft_conv",
+    "fold",
+    "global_pool",
+    "local_conv",
+    "max_pool",
+    "output_shape",
+    "pad",
+    "resolve_padding",
+    "to_tuple",
+    "toeplitz_matrix",
+    "transpose_shape",
+    "unfold",
+]

@@ -1,0 +1,146 @@
+"""The convolution and its transpose."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Inexact, Num
+
+from cnnlab.ops.algorithms import choose, serving
+from cnnlab.ops.geometry import (
+    Padding,
+    describe,
+    kernel_rank,
+    output_shape,
+    to_tuple,
+    transpose_shape,
+)
+
+
+def conv(
+    x: Num[Array, "*shape c_in"],
+    kernel: Num[Array, "*window c_group c_out"],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    flip: bool = False,
+    algorithm: str = "auto",
+) -> Num[Array, "*out c_out"]:
+    """Convolution of A 3.2 / B eq. 10.8, in one, two or three dimensions.
+
+    `y[i, m] = sum_{t, c} x'[i * stride + t * dilation, c] * kernel[t, c, m]` with `x'` the padded
+    input: what deep learning calls convolution and signal processing calls cross-correlation.
+
+    Args:
+        x: `(*batch, *spatial, c_in)`, any number of batch axes.
+        kernel: `(*kernel_size, c_in / groups, c_out)`; its rank says how many axes are spatial.
+        stride: step between windows (A 4.7), an int or one per axis.
+        padding: zeros around the input: `"SAME"`, `"VALID"`, `"CAUSAL"` (1-D), an int, or one
+            entry per axis, each an int or a `(low, high)` pair (see `resolve_padding`).
+        dilation: distance between the kernel's taps, an int or one per axis.
+        groups: channels are split into this many groups that do not mix (A 5.2);
+            `groups = c_in` is a depthwise convolution.
+        flip: reverse the kernel in space: the convolution of signal processing (A 3.5).
+        algorithm: `"auto"`, or one of the names that `algorithms` lists.
+
+    Returns:
+        `(*batch, *out, c_out)` in the promoted type of `x` and `kernel`; bfloat16 and float16 are
+        summed in float32.
+
+    Raises:
+        ValueError: a bad argument, a window that does not fit, or an algorithm that cannot serve;
+            one line that begins with the argument's name.
+    """
+    dtype = jnp.result_type(x, kernel)
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    problem = describe(x.shape, kernel.shape, **geometry, dtype=dtype)
+    chosen = choose(algorithm, problem)
+    if flip:
+        kernel = jnp.flip(kernel, range(problem.rank))
+    batch = x.shape[: -problem.rank - 1]
+    merged = x.astype(dtype).reshape(problem.batch, *problem.spatial, problem.in_channels)
+    y = chosen.apply(merged, kernel.astype(dtype), problem)
+    return y.reshape(*batch, *y.shape[1:])
+
+
+def algorithms(
+    x_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    dtype: DTypeLike = np.float32,
+) -> list[str]:
+    """Names of the algorithms that can serve a convolution, first the one `auto` takes.
+
+    Args:
+        x_shape, kernel_shape: as `conv` takes them.
+        stride, padding, dilation, groups: as `conv` takes them.
+        dtype: the promoted type of input and kernel.
+
+    Raises:
+        ValueError: arguments that `conv` refuses too.
+    """
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return serving(describe(x_shape, kernel_shape, **geometry, dtype=dtype))
+
+
+def conv_transpose(
+    y: Inexact[Array, "*out c_y"],
+    kernel: Inexact[Array, "*window c_group c_y"],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    flip: bool = False,
+    shape: int | Sequence[int] | None = None,
+    algorithm: str = "auto",
+) -> Inexact[Array, "*shape c_x"]:
+    """Transposed convolution: the adjoint of `x -> conv(x, kernel, ...)` with the same arguments.
+
+    `<conv(x), y> = <x, conv_transpose(y)>` for real arrays (complex ones are not conjugated), so
+    it maps the `c_y` channels that `conv` would give back to the channels that it would take.
+
+    Args:
+        y: `(*batch, *out, c_y)`.
+        kernel: `(*kernel_size, c_x / groups, c_y)`, the kernel that `conv` would use.
+        shape: spatial shape of the result, one of those that `conv` takes to `y`'s. By default
+            `n * stride` for `"SAME"` and `"CAUSAL"`, otherwise the smallest that does.
+        stride, padding, dilation, groups, flip, algorithm: as for `conv`.
+
+    Returns:
+        `(*batch, *shape, groups * kernel.shape[-2])`.
+
+    Raises:
+        ValueError: a bad argument, or a `shape` that `conv` does not take to `y`'s.
+    """
+    rank = kernel_rank(kernel.shape)
+    if y.ndim < rank + 1 or y.shape[-1] != kernel.shape[-1]:
+        raise ValueError(
+            f"y: expected (*batch, {rank} spatial axes, {kernel.shape[-1]} channels), "
+            f"got shape {y.shape}"
+        )
+    *batch, channels = y.shape[: -rank - 1] + y.shape[-1:]
+    spatial, kernel_size = y.shape[-rank - 1 : -1], kernel.shape[:rank]
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
+    if shape is None:
+        shape = transpose_shape(spatial, kernel_size, **geometry)
+    shape = to_tuple("shape", shape, rank)
+    got = output_shape(shape, kernel_size, **geometry)
+    if got != spatial:
+        raise ValueError(f"shape: conv takes {shape} to {got}, but y has {spatial}")
+    if groups < 1 or channels % groups:
+        raise ValueError(f"groups: expected a divisor of {channels} channels, got {groups}")
+    dtype = jnp.result_type(y, kernel)
+    like = jax.ShapeDtypeStruct((*batch, *shape, groups * kernel.shape[-2]), dtype)
+    kernel = kernel.astype(dtype)
+    options = {**geometry, "groups": groups, "flip": flip, "algorithm": algorithm}
+    (x,) = jax.linear_transpose(lambda x: conv(x, kernel, **options), like)(y.astype(dtype))
+    return x

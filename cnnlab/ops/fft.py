@@ -1,0 +1,112 @@
+"""Convolution by products of Fourier transforms (A 6.3)."""
+
+import math
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Inexact
+
+from cnnlab.ops.geometry import Padding, Problem, describe, dilated_size
+from cnnlab.ops.precision import accumulation_dtype
+
+
+def fft_conv(
+    x: Inexact[Array, "*shape c_in"],
+    kernel: Inexact[Array, "*window c_group c_out"],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    flip: bool = False,
+) -> Inexact[Array, "*out c_out"]:
+    """The convolution of `conv`, computed in the frequency domain (A 6.3).
+
+    Linear, never circular: the transforms are long enough that nothing which wraps around reaches
+    the result. Any lengths of input and kernel (the kernel may be as long as the input, or longer
+    where it is padded), 1 to 3 spatial axes. Stride keeps every stride-th result.
+
+    Args and returns: as `conv`.
+
+    Raises:
+        ValueError: arguments that `conv` refuses too.
+    """
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    dtype = jnp.result_type(x, kernel)
+    problem = describe(x.shape, kernel.shape, **geometry, dtype=dtype)
+    if flip:
+        kernel = jnp.flip(kernel, range(problem.rank))
+    batch = x.shape[: -problem.rank - 1]
+    x = x.astype(dtype).reshape(problem.batch, *x.shape[-problem.rank - 1 :])
+    y = spectral(x, kernel.astype(dtype), problem)
+    return y.reshape(*batch, *y.shape[1:])
+
+
+def spectral(x: Array, kernel: Array, problem: Problem) -> Array:
+    """`fft_conv` of arguments already checked; `x` is `(batch, *spatial, c_in)`."""
+    wide = accumulation_dtype(problem.dtype)
+    rank, groups = problem.rank, problem.groups
+    lengths, crops = _plan(problem)
+    x, kernel = x.astype(wide), _dilate(kernel.astype(wide), problem)
+    # Channels first, because lax.fft transforms trailing axes. The sum of the chapters is a
+    # correlation; a convolution with the reversed kernel is the same thing.
+    x = jnp.moveaxis(x, -1, 1).reshape(problem.batch, groups, -1, *problem.spatial)
+    kernel = jnp.flip(kernel, range(rank))
+    kernel = jnp.moveaxis(kernel, (-2, -1), (0, 1))
+    kernel = kernel.reshape(kernel.shape[0], groups, -1, *kernel.shape[2:])
+
+    axes = tuple(range(-rank, 0))
+    real = not jnp.issubdtype(wide, jnp.complexfloating)
+    forward, backward = (jnp.fft.rfftn, jnp.fft.irfftn) if real else (jnp.fft.fftn, jnp.fft.ifftn)
+    fx, fk = forward(x, lengths, axes), forward(kernel, lengths, axes)
+    # Depthwise there is nothing to sum over: an elementwise product.
+    fy = fx * fk if fk.shape[0] == 1 else jnp.einsum("bgi...,igo...->bgo...", fx, fk)
+    y = backward(fy, lengths, axes)
+
+    y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0),) * 3 + crops)
+    y = y[(..., *(slice(None, None, s) for s in problem.stride))]
+    y = y.reshape(problem.batch, problem.out_channels, *problem.out)
+    return jnp.moveaxis(y, 1, -1).astype(problem.dtype)
+
+
+def _plan(problem: Problem) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
+    """Transform lengths, and the `lax.pad` amounts that cut the wanted range out of the result.
+
+    The full linear convolution has `n + e - 1` entries, of which `first` to `last` are wanted
+    (entries outside it are zero: all padding). A circular one of length L adds entry `j + L` to
+    entry j, so L need only be long enough to leave the wanted entries alone.
+    """
+    lengths, crops = [], []
+    extents = dilated_size(problem.kernel_size, problem.dilation)
+    zipped = zip(
+        problem.spatial, extents, problem.padding, problem.out, problem.stride, strict=True
+    )
+    for n, extent, (low, _), out, stride in zipped:
+        full = n + extent - 1
+        first = extent - 1 - low
+        last = first + (out - 1) * stride
+        unspoilt = full - min(max(first, 0), full - 1)
+        length = fast_length(max(n, extent, unspoilt, min(last, full - 1) + 1))
+        lengths.append(length)
+        crops.append((-first, last + 1 - length, 0))
+    return tuple(lengths), tuple(crops)
+
+
+def fast_length(n: int) -> int:
+    """Smallest length >= n whose prime factors are 2, 3 and 5; even where n > 1."""
+    if n <= 1:
+        return 1
+    best = 1 << (n - 1).bit_length()
+    for fives in range(round(math.log(best, 5)) + 1):
+        for threes in range(round(math.log(best, 3)) + 1):
+            odd = 5**fives * 3**threes
+            twos = max(1, (-(-n // odd) - 1).bit_length())
+            best = min(best, odd << twos)
+    return best
+
+
+def _dilate(kernel: Array, problem: Problem) -> Array:
+    """The kernel with `dilation - 1` zeros between its taps."""
+    interior = tuple((0, 0, d - 1) for d in problem.dilation)
+    return lax.pad(kernel, jnp.zeros((), kernel.dtype), (*interior, (0, 0, 0), (0, 0, 0)))

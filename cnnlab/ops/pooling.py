@@ -1,0 +1,159 @@
+"""Pooling: a window's maximum or mean (A 4.5, B eq. 10.9), and the whole map's (A 4.4)."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Inexact, Num
+
+from cnnlab.ops.geometry import Padding, Pairs, output_shape, resolve_padding, to_tuple
+from cnnlab.ops.patches import check_window
+from cnnlab.ops.precision import accumulation_dtype
+
+# Above this a maximum over slices makes a longer program than it saves time.
+MAX_SLICES = 16
+
+
+def max_pool(
+    x: Num[Array, "*shape c"],
+    window: Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+) -> Num[Array, "*out c"]:
+    """Maximum over windows, per channel (A 4.5, B eq. 10.9).
+
+    The gradient of a window goes to one of its entries, the first of the largest in row-major
+    order. Padding never wins. Windows that do not overlap take a path that is several times
+    faster to differentiate on the CPU than `lax.reduce_window`.
+
+    Args:
+        x: `(*batch, *spatial, c)`.
+        window: one size per spatial axis.
+        stride: an int or one per axis; None is the window itself.
+        padding: as for `conv`, but less than the window on every side.
+
+    Returns:
+        `(*batch, *out, c)`.
+
+    Raises:
+        ValueError: a bad argument, or a window that does not fit.
+    """
+    window, stride, pads, out = _resolve(x, window, stride, padding)
+    lowest = _lowest(x.dtype)
+    first = x.ndim - len(window) - 1
+    if stride != window or max(window) > MAX_SLICES:
+        return lax.reduce_window(x, lowest, lax.max, *_expand(x, window, stride, pads))
+    # Pad, and cut off what no window reaches: then every axis is a whole number of windows.
+    edges = [
+        (low, o * w - n - low, 0)
+        for n, w, o, (low, _) in zip(x.shape[first:-1], window, out, pads, strict=True)
+    ]
+    x = lax.pad(x, lowest, ((0, 0, 0),) * first + (*edges, (0, 0, 0)))
+    # The last axis first, so that ties go to the first entry in row-major order.
+    for axis in reversed(range(first, x.ndim - 1)):
+        if window[axis - first] > 1:
+            x = _max_blocks(x, axis, window[axis - first])
+    return x
+
+
+def _slices(x: Array, axis: int, size: int) -> list[Array]:
+    return [lax.slice_in_dim(x, i, None, size, axis=axis) for i in range(size)]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _max_blocks(x: Array, axis: int, size: int) -> Array:
+    """Maximum of every `size` neighbours along `axis`, whose length is a multiple of `size`."""
+    return functools.reduce(jnp.maximum, _slices(x, axis, size))
+
+
+@_max_blocks.defjvp
+def _max_blocks_jvp(axis, size, primals, tangents):
+    (x,), (dx,) = primals, tangents
+    y, *rest = _slices(x, axis, size)
+    dy, *drest = _slices(dx, axis, size)
+    for s, ds in zip(rest, drest, strict=True):
+        later = s > y
+        y, dy = jnp.maximum(y, s), jnp.where(later, ds, dy)
+    return y, dy
+
+
+def avg_pool(
+    x: Inexact[Array, "*shape c"],
+    window: Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+) -> Inexact[Array, "*out c"]:
+    """Mean over windows, per channel (B 10.1.4). Padding is not counted.
+
+    Args, returns and errors: as `max_pool`. 16-bit floats are summed in float32.
+    """
+    window, stride, pads, _ = _resolve(x, window, stride, padding)
+    wide = x.astype(accumulation_dtype(x.dtype))
+    zero = jnp.zeros((), wide.dtype)
+    total = lax.reduce_window(wide, zero, lax.add, *_expand(x, window, stride, pads))
+    if all(p == (0, 0) for p in pads):
+        return (total / math.prod(window)).astype(x.dtype)
+    ones = jnp.ones((*x.shape[-len(window) - 1 : -1], 1), wide.real.dtype)
+    counts = lax.reduce_window(
+        ones, jnp.zeros((), ones.dtype), lax.add, *_expand(ones, window, stride, pads)
+    )
+    return (total / counts).astype(x.dtype)
+
+
+def global_pool(
+    x: Inexact[Array, "*shape c"], kind: str, num_spatial_dims: int = 2
+) -> Inexact[Array, "*batch c"]:
+    """Mean, maximum or sum over the whole map, per channel (A 4.4, A 4.8).
+
+    Args:
+        x: `(*batch, *spatial, c)`.
+        kind: `"avg"`, `"max"` or `"sum"`.
+        num_spatial_dims: how many axes before the channels to pool over.
+
+    Returns:
+        `(*batch, c)`.
+
+    Raises:
+        ValueError: another kind, or fewer axes than asked for.
+    """
+    reductions = {"avg": jnp.mean, "max": jnp.max, "sum": jnp.sum}
+    if kind not in reductions:
+        raise ValueError(f"kind: expected one of {', '.join(reductions)}, got {kind!r}")
+    if not 1 <= num_spatial_dims < x.ndim:
+        raise ValueError(
+            f"num_spatial_dims: expected 1 to {x.ndim - 1} for shape {x.shape}, "
+            f"got {num_spatial_dims}"
+        )
+    axes = tuple(range(-num_spatial_dims - 1, -1))
+    # mean and sum of 16-bit floats are accumulated in float32 by jnp itself.
+    return reductions[kind](x, axis=axes)
+
+
+def _resolve(
+    x: Array, window: Sequence[int], stride: int | Sequence[int] | None, padding: Padding
+) -> tuple[tuple[int, ...], tuple[int, ...], Pairs, tuple[int, ...]]:
+    window = check_window(window, x.ndim)
+    rank = len(window)
+    stride = to_tuple("stride", window if stride is None else stride, rank)
+    spatial = x.shape[-rank - 1 : -1]
+    pads = resolve_padding(padding, spatial, window, stride)
+    for i, (pair, w) in enumerate(zip(pads, window, strict=True)):
+        if max(pair) >= w:
+            raise ValueError(f"padding[{i}]: expected less than the window ({w}), got {max(pair)}")
+    return window, stride, pads, output_shape(spatial, window, stride=stride, padding=pads)
+
+
+def _expand(x: Array, window: tuple[int, ...], stride: tuple[int, ...], pads: Pairs) -> tuple:
+    """Window, stride and padding for all of `x`'s axes, as `lax.reduce_window` takes them."""
+    batch = x.ndim - len(window) - 1
+    ones, zeros = (1,) * batch, ((0, 0),) * batch
+    return (*ones, *window, 1), (*ones, *stride, 1), (*zeros, *pads, (0, 0))
+
+
+def _lowest(dtype) -> Array:
+    if jnp.issubdtype(dtype, jnp.floating):
+        return jnp.array(-jnp.inf, dtype)
+    return jnp.array(jnp.iinfo(dtype).min, dtype)
