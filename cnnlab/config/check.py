@@ -1,0 +1,102 @@
+"""Checks on a composed config: unknown keys of files, durations, missing values, interpolations."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cnnlab.config.messages import nearest_key, one_line, show
+from cnnlab.config.targets import TARGET
+from cnnlab.config.tree import MISSING, is_interpolation, leaves, plain, walk
+from cnnlab.errors import ConfigError
+
+DURATIONS = ("epochs", "steps", "examples")
+_EXAMPLES = {"run": "run=outputs/...", "image": "image=photo.png"}
+
+
+def check_known(cfg: DictConfig, base: DictConfig, groups: Iterable[str]) -> None:
+    """Refuse keys that a file (an experiment preset, say) adds and that nothing reads.
+
+    The keys of `base`, the primary config as it stands, are those that are read; a group's own
+    node, and arguments of a `_target_`, may hold others.
+    """
+    free = {group.split("/")[0] for group in groups} | {"hydra"}
+    known, given = plain(base), plain(cfg)
+    for key in _unknown(given, known, free):
+        close = nearest_key(key, [k for k, _ in walk(known) if not k.startswith("hydra")])
+        hint = f"; did you mean {close}?" if close else ""
+        raise ConfigError(f"{key}: no such key{hint}")
+    for name in known:
+        if name not in given and name not in free:
+            raise ConfigError(f"{name}: required; it cannot be deleted")
+
+
+def _unknown(given: dict, known: dict, free: Iterable[str], prefix: str = "") -> list[str]:
+    found = []
+    for name, value in given.items():
+        if name in free:
+            continue
+        if name not in known:
+            found.append(f"{prefix}{name}")
+        elif isinstance(value, Mapping) and isinstance(known[name], Mapping) and known[name]:
+            nodes = any(isinstance(v, Mapping) and TARGET in v for v in known[name].values())
+            if TARGET not in value and not nodes:
+                found += _unknown(dict(value), dict(known[name]), (), f"{prefix}{name}.")
+    return found
+
+
+def settle_durations(cfg: DictConfig, overrides: Iterable[Override]) -> None:
+    """Let the duration that the user gave replace the default one, in place.
+
+    A duration is a node (the config itself, or one as `evaluate_every`) with the keys epochs,
+    steps and examples. Where the overrides set exactly one of the three, the other two become
+    null. Raises ConfigError unless, in the end, the config's own has exactly one that is not null
+    and each other node has at most one (none: never).
+    """
+    given = {key for o in overrides for key in _set_keys(o)}
+    nodes = [("", plain(cfg))] + [(f"{k}.", v) for k, v in walk(plain(cfg))]
+    for prefix, node in nodes:
+        if not (isinstance(node, Mapping) and all(d in node for d in DURATIONS)):
+            continue
+        chosen = [d for d in DURATIONS if f"{prefix}{d}" in given]
+        if len(chosen) == 1:
+            for name in DURATIONS:
+                if name != chosen[0]:
+                    OmegaConf.update(cfg, f"{prefix}{name}", None)
+        else:
+            chosen = [d for d in DURATIONS if node[d] is not None]
+        if len(chosen) > 1:
+            names = ", ".join(f"{d}={show(node[d])}" for d in chosen)
+            raise ConfigError(
+                f"{prefix}{chosen[0]}: give one of epochs, steps, examples; got {names}"
+            )
+        if not chosen and not prefix:
+            raise ConfigError("epochs: required; give one of epochs, steps, examples")
+
+
+def _set_keys(override: Override) -> list[str]:
+    """The dotted keys to which the override gives a value that is not null."""
+    value: Any = override.value()
+    if isinstance(value, Mapping):
+        return [k for k, v in leaves(value, f"{override.key_or_group}.") if v is not None]
+    return [] if value is None or override.is_delete() else [override.key_or_group]
+
+
+def check_missing(cfg: DictConfig) -> None:
+    """Refuse a mandatory value (`???`) that nobody gave."""
+    for key, value in leaves(plain(cfg)):
+        if value == MISSING:
+            raise ConfigError(f"{key}: required, e.g. {_EXAMPLES.get(key, f'{key}=...')}")
+
+
+def check_interpolations(cfg: DictConfig) -> None:
+    """Refuse an interpolation that leads nowhere. Hydra's own resolver needs a running job, and is
+    passed over."""
+    for key, value in leaves(plain(cfg)):
+        if is_interpolation(value) and "${hydra:" not in value:
+            try:
+                OmegaConf.select(cfg, key, throw_on_missing=True)
+            except OmegaConfBaseException as error:
+                raise ConfigError(f"{key}: {show(value)}: {one_line(error)}") from error

@@ -1,0 +1,209 @@
+"""Entry points: Hydra's command line with our checks before it and one-line errors around it."""
+
+import functools
+import inspect
+import os
+import sys
+import traceback
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from cnnlab.config.compose import prepare
+from cnnlab.config.help import help_text, program
+from cnnlab.config.messages import listing, one_line, show
+from cnnlab.config.source import VERSION_BASE, Source, default_directory
+from cnnlab.config.sweep import sweep_jobs
+from cnnlab.errors import CnnlabError, ConfigError
+
+Task = Callable[[DictConfig], Any]
+OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+def cli(
+    config_name: str, *, config_dir: str | Path | None = None, examples: Sequence[str] = ()
+) -> Callable[[Task], Callable[..., Any]]:
+    """Make `main(cfg)` a command: `main()` then reads the command line, and exits on failure.
+
+    All of Hydra's flags work (`-m` sweeps, `--cfg job`, `--info`, launchers and sweepers). All
+    configurations, those of all jobs of a sweep, are composed and checked before the first runs.
+    A refused configuration exits with status 2, a known failure (CnnlabError) with 1, each with
+    one line on stderr; Ctrl-C with 130. Other exceptions keep their traceback. A job of a sweep
+    that fails says so and the rest go on; the status is then 1. HYDRA_FULL_ERROR=1 gives the
+    traceback of all errors.
+
+    **Arguments:** `config_name`, the primary config; `config_dir`, its directory instead of the
+    project's; `examples`, arguments of the example commands that `--help` shows.
+    """
+
+    def decorate(task: Task) -> Callable[..., Any]:
+        @functools.wraps(task)
+        def main(cfg: DictConfig | None = None) -> Any:
+            if cfg is not None:
+                return task(cfg)
+            directory = Path(config_dir) if config_dir is not None else default_directory()
+            status = _Command(task, Source(str(directory.resolve()), config_name), examples).run()
+            if status != OK:
+                sys.exit(status)
+            return None
+
+        return main
+
+    return decorate
+
+
+class _Command:
+    """One call of the command line."""
+
+    def __init__(self, task: Task, source: Source, examples: Sequence[str]) -> None:
+        self.task = task
+        self.source = source
+        self.examples = examples
+        self.failed: list[str] = []
+
+    def run(self) -> int:
+        try:
+            return self._run(sys.argv[1:])
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return INTERRUPTED
+        except CnnlabError as error:
+            if _full_errors():
+                raise
+            _say(f"error: {one_line(error)}")
+            return REFUSED if isinstance(error, ConfigError) else FAILED
+
+    def _run(self, argv: list[str]) -> int:
+        args = _parse_arguments(argv)
+        self.source = self._source(args)
+        if args.help:
+            print(help_text(self.source, self.task, self.examples, args.overrides))
+            return OK
+        sweep = args.multirun or self._mode(args) == RunMode.MULTIRUN
+        if args.cfg == "job":
+            self._show(args)
+            return OK
+        jobs: dict[tuple[str, ...], DictConfig] = {}
+        if sweep:
+            jobs = sweep_jobs(self.source, args.overrides)
+        elif not (args.hydra_help or args.shell_completion or args.experimental_rerun):
+            jobs = {tuple(args.overrides): prepare(self.source, args.overrides)}
+        # Flags first: Hydra's own parser does not find them between overrides.
+        flags = [a for a in argv if a not in args.overrides]
+        self._hand_over([*flags, *args.overrides], _Job(self, sweep, jobs))
+        if self.failed:
+            count = f"{len(self.failed)} of {len(jobs)}" if jobs else str(len(self.failed))
+            _say(f"error: {count} jobs failed: {listing(self.failed)}")
+        return FAILED if self.failed else OK
+
+    def _hand_over(self, argv: list[str], job: Task) -> None:
+        """Let Hydra run the jobs (or answer `--info`, ...), with the flags that it knows."""
+        source = self.source
+        run = hydra.main(source.directory, source.name, version_base=VERSION_BASE)(job)
+        before, sys.argv = sys.argv, [sys.argv[0], *argv]
+        try:
+            run()
+        except SystemExit as stop:  # Hydra has printed why
+            if stop.code not in (None, OK):
+                raise
+        finally:
+            sys.argv = before
+
+    def _source(self, args: Namespace) -> Source:
+        """The source, with the flags --config-name, --config-path and --config-dir."""
+        directory = Path(self.source.directory)
+        if args.config_path is not None:
+            directory = Path(inspect.getfile(self.task)).parent / args.config_path
+        extra = None if args.config_dir is None else str(Path(args.config_dir).resolve())
+        for path in [str(directory)] + ([extra] if extra else []):
+            if not Path(path).is_dir():
+                raise ConfigError(f"{path}: no such directory of configs")
+        name = args.config_name or self.source.name
+        return Source(str(directory.resolve()), name, extra)
+
+    def _mode(self, args: Namespace) -> RunMode | None:
+        """Hydra's mode, which a config or an override may set to a sweep."""
+        if not any(o.startswith("hydra.mode") for o in args.overrides):
+            return self.source.load(sweep=True).hydra.mode
+        return self.source.load(tuple(args.overrides), sweep=True).hydra.mode
+
+    def _show(self, args: Namespace) -> None:
+        cfg: Any = prepare(self.source, args.overrides, allow_missing=True)
+        if args.resolve:
+            OmegaConf.resolve(cfg)
+        if args.package not in (None, "_global_"):
+            cfg = OmegaConf.select(cfg, args.package)
+            if cfg is None:
+                raise ConfigError(f"{args.package}: no such key, or null")
+        print(OmegaConf.to_yaml(cfg) if OmegaConf.is_config(cfg) else show(cfg), end="")
+
+
+class _Job:
+    """The task as Hydra calls it, once a job, perhaps in another process."""
+
+    def __init__(
+        self, command: _Command, sweep: bool, configs: dict[tuple[str, ...], DictConfig]
+    ) -> None:
+        functools.update_wrapper(self, command.task)
+        self.command = command
+        self.sweep = sweep
+        self.configs = configs
+        self.process = os.getpid()
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        settings = HydraConfig.get()
+        overrides = list(settings.overrides.task)
+        number = settings.job.get("num") if self.sweep else None
+        name = f"job {number} ({' '.join(overrides)})"
+        try:
+            cfg = self._config(overrides)
+            if not self.sweep:
+                return self.command.task(cfg)
+            total = f" of {len(self.configs)}" if self.configs else ""
+            _say(f"[job {number}{total}] {' '.join(overrides)}")
+            return self.command.task(cfg)
+        except Exception as error:
+            if _full_errors() or not (self.sweep or isinstance(error, CnnlabError)):
+                raise
+            if isinstance(error, CnnlabError):
+                _say(f"error: {f'{name}: ' if self.sweep else ''}{one_line(error)}")
+            else:
+                traceback.print_exception(error)
+                _say(f"error: {name}: {type(error).__name__}")
+            if not self.sweep:
+                sys.exit(REFUSED if isinstance(error, ConfigError) else FAILED)
+            if os.getpid() != self.process:  # a launcher's process: Hydra carries it back
+                raise CompactHydraException(f"{name} failed") from None
+            self.command.failed.append(name)
+            return None
+
+    def _config(self, overrides: list[str]) -> DictConfig:
+        """The job's checked config: made before the start, or now for a sweeper's own proposals."""
+        ready = self.configs.get(tuple(overrides))
+        return ready if ready is not None else prepare(self.command.source, overrides)
+
+
+def _parse_arguments(argv: list[str]) -> Namespace:
+    parser: ArgumentParser = get_args_parser()
+
+    def refuse(message: str) -> None:
+        raise ConfigError(f"{message} (settings are written key=value; see {program()} --help)")
+
+    parser.error = refuse  # type: ignore[assignment]
+    return parser.parse_intermixed_args(argv)
+
+
+def _full_errors() -> bool:
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,69 @@
+"""From a list of overrides to a checked configuration, in a notebook as on the command line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from cnnlab.config.check import check_interpolations, check_known, check_missing, settle_durations
+from cnnlab.config.overrides import apply, check_choice, parse, selects_group
+from cnnlab.config.source import Source, default_directory
+from cnnlab.config.targets import check_targets
+
+
+def compose(
+    overrides: Sequence[str] = (),
+    config_name: str = "train",
+    *,
+    config_dir: str | Path | None = None,
+) -> DictConfig:
+    """The configuration that `python -m experiments.<config_name> <overrides>` runs with.
+
+    Works from any directory, any number of times, also inside a running Hydra application, and
+    leaves Hydra's global state alone.
+
+    **Arguments:** `overrides`, in Hydra's grammar, e.g. `["backbone=vgg11", "optimizer.lr=3e-4"]`;
+    `config_name`, the primary config; `config_dir`, its directory instead of the project's.
+
+    Raises ConfigError (a ValueError) with one line that begins with the key: unknown keys and
+    choices, values of the wrong kind, missing values, durations given twice, interpolations that
+    lead nowhere, targets that are not allowed.
+    """
+    directory = Path(config_dir) if config_dir is not None else default_directory()
+    return prepare(Source(str(directory.resolve()), config_name), overrides)
+
+
+def prepare(source: Source, lines: Sequence[str], *, allow_missing: bool = False) -> DictConfig:
+    """`compose` for a `Source`; with `allow_missing`, values that are still missing may stay."""
+    parsed = parse(lines, source)
+    base = source.load(sweep=True)  # the mode that lets a mandatory group stay open
+    chosen = base.hydra.runtime.choices
+    choices = [o for o in parsed if selects_group(o, source)]
+    for override in choices:
+        check_choice(override, source, chosen)
+    for_hydra = [o for o in parsed if o.is_hydra_override() and o not in choices]
+    cfg = source.load(_lines([*choices, *for_hydra]))
+    with open_dict(cfg):
+        for name in base:
+            if name not in cfg and source.is_group(str(name)):
+                cfg[name] = {}  # no choice left, as in `augment=[]`
+    values = [o for o in parsed if o not in choices and o not in for_hydra]
+    for override in values:
+        apply(override, cfg, source)
+    check_known(cfg, base, source.groups())
+    settle_durations(cfg, values)
+    check_targets(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    if not allow_missing:
+        check_missing(cfg)
+    check_interpolations(cfg)
+    OmegaConf.set_struct(cfg, True)
+    return cfg
+
+
+def _lines(overrides: Sequence[Override]) -> tuple[str, ...]:
+    lines: list[Any] = [o.input_line for o in overrides]
+    return tuple(lines)

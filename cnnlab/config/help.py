@@ -1,0 +1,104 @@
+"""The text of `--help`: groups with their choices, top-level keys, example commands."""
+
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnlab.config.messages import show
+from cnnlab.config.source import Source
+from cnnlab.config.tree import plain
+
+_FLAGS = """\
+  -m, --multirun      run all combinations of the values in key=a,b,c (a sweep)
+  --cfg job           print the configuration and stop; --resolve fills in its references,
+                      -p KEY prints a part of it
+  --info [WHAT]       print where configs come from: all, config, defaults, defaults-tree, plugins,
+                      searchpath
+  -cn NAME, -cd DIR   another primary config; one more directory of configs
+  --hydra-help, --version, --shell-completion
+                      Hydra's own settings, its version, completion for the shell"""
+
+
+def program() -> str:
+    """The command that started this process, as a user types it."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name != "__main__":
+        return f"python -m {spec.name.removesuffix('.__main__')}"
+    script = Path(sys.argv[0])
+    return f"python {script.name}" if script.suffix == ".py" else script.name
+
+
+def help_text(source: Source, task: Any, examples: Sequence[str], overrides: Sequence[str]) -> str:
+    """The whole page. `overrides`: group choices given along with `--help` show their keys."""
+    cfg = source.load(tuple(overrides), sweep=True)
+    tree = plain(cfg)
+    chosen = tree.pop("hydra")["runtime"]["choices"]
+    groups = {group: source.choices(group) for group in source.groups()}
+    keys = {k: v for k, v in tree.items() if k not in groups}
+    command = program()
+    examples = list(examples) or _examples(groups, chosen, keys)
+    about = inspect.getdoc(task) or inspect.getdoc(sys.modules.get(task.__module__)) or ""
+    parts = [
+        f"usage: {command} [flags] [group=choice ...] [key=value ...]",
+        about.split("\n\n")[0],
+        "Groups, group=choice (* is the default; group.key=value sets one of its values):",
+        "\n".join(_group_line(g, options, chosen.get(g)) for g, options in groups.items()),
+        "Keys, key=value:",
+        "\n".join(_key_lines(keys, _comments(source))),
+        "Examples:",
+        "\n".join(f"  {command} {example}".rstrip() for example in examples),
+        "Flags:",
+        _FLAGS,
+    ]
+    titles = [i for i, p in enumerate(parts) if p.endswith(":") and "\n" not in p]
+    joined = [p + ("\n" if i in titles else "\n\n") for i, p in enumerate(parts) if p]
+    return "".join(joined).rstrip()
+
+
+def _group_line(group: str, options: Sequence[str], chosen: Any) -> str:
+    chosen = chosen if isinstance(chosen, list) else [chosen]
+    names = ", ".join(f"*{o}" if o in chosen else o for o in options)
+    return textwrap.fill(
+        names, 98, initial_indent=f"  {group:<12} ", subsequent_indent=" " * 15,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _key_lines(keys: dict[str, Any], comments: dict[str, str]) -> list[str]:
+    lines = []
+    for key, value in keys.items():
+        text = f"{key}={_inline(value)}"
+        comment = comments.get(key)
+        lines.append(f"  {text:<34} {comment}" if comment else f"  {text}")
+    return lines
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {_inline(v)}" for k, v in value.items()) + "}"
+    return value if isinstance(value, str) else show(value)
+
+
+def _comments(source: Source) -> dict[str, str]:
+    """The comments beside the top-level keys of the primary config's file."""
+    file = Path(source.directory) / f"{source.name}.yaml"
+    if not file.is_file():
+        return {}
+    found = re.findall(r"^(\w+):(?:[^#\n]*\s)?# *(.+)$", file.read_text(), flags=re.MULTILINE)
+    return dict(found)
+
+
+def _examples(groups: dict, chosen: dict, keys: dict) -> list[str]:
+    """Commands that work, from what there is: the defaults, one other choice, one sweep."""
+    examples = [""]
+    others = [f"{g}={o}" for g, os in groups.items() for o in os if o != chosen.get(g)]
+    numbers = [f"{k}={v}" for k, v in keys.items() if type(v) in (int, float)]
+    examples += [" ".join(others[:1] + numbers[:1])] if others or numbers else []
+    several = [(g, os) for g, os in groups.items() if len(os) > 1]
+    examples += [f"-m {g}={','.join(os[:2])}" for g, os in several[:1]]
+    return examples

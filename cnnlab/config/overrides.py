@@ -1,0 +1,225 @@
+"""Overrides as a user writes them: parsed, checked against a config, applied to it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from cnnlab.config.messages import listing, nearest, nearest_key, one_line, show
+from cnnlab.config.source import Source
+from cnnlab.config.targets import TARGET
+from cnnlab.config.tree import MISSING, find, has, in_target, is_interpolation, kind, plain, walk
+from cnnlab.errors import ConfigError
+
+_WORDS = {
+    "boolean": "true or false",
+    "number": "a number",
+    "string": "a string",
+    "list": "a list",
+    "mapping": "a mapping",
+}
+# What may replace a default of each kind among the arguments of a `_target_`. Arguments often have
+# several forms (a kernel size 3 or [3, 5], padding SAME or 1, a plan's name or its list), which
+# the target itself checks.
+_ARGUMENT_KINDS = {
+    "boolean": {"boolean"},
+    "number": {"number", "list"},
+    "string": {"string", "number", "list"},
+    "list": {"list", "string", "number"},
+}
+
+
+def parse(lines: Sequence[str], source: Source, *, sweep: bool = False) -> list[Override]:
+    """Hydra's overrides from their text. Raises ConfigError, for several values (`lr=1,2`) too
+    unless they are for a sweep."""
+    if isinstance(lines, str):
+        raise ConfigError(f"overrides: expected a list of strings, got {show(lines)}")
+    parser = OverridesParser.create(config_loader=source.loader)
+    parsed = []
+    for line in lines:
+        if not isinstance(line, str):
+            raise ConfigError(f"overrides: expected strings, got {show(line)}")
+        try:
+            override = parser.parse_override(line)
+        except HydraException as error:
+            raise ConfigError(_grammar_message(line, error)) from error
+        override.config_loader = source.loader
+        if not override.key_or_group:
+            raise ConfigError(f"{line}: expected key=value")
+        if override.is_sweep_override() and not sweep:
+            raise ConfigError(
+                f"{override.key_or_group}: several values, {show(override.get_value_string())}, "
+                f"need a sweep (-m); a list is written {override.key_or_group}=[...]"
+            )
+        parsed.append(override)
+    return parsed
+
+
+def selects_group(override: Override, source: Source) -> bool:
+    """Whether the override chooses files of a group (`backbone=vgg11`), as opposed to a value."""
+    is_group = override.package is not None or source.is_group(override.key_or_group)
+    return is_group and not isinstance(override.value(), dict)
+
+
+def check_choice(override: Override, source: Source, chosen: Mapping[str, Any]) -> None:
+    """Refuse a group choice that does not exist. `chosen`: the groups of the defaults list."""
+    group, value = override.key_or_group, override.value()
+    if not source.is_group(group):
+        raise ConfigError(f"{group}: no such group{_did_you_mean(group, source.groups())}")
+    if override.is_delete():
+        raise ConfigError(
+            f"{override.input_line}: a group cannot be deleted{_choose(group, source)}"
+        )
+    if override.is_force_add() or (override.is_add() and group in chosen):
+        raise ConfigError(
+            f"{override.input_line}: {group} is already in the defaults list; "
+            f"write {group}={override.get_value_element_as_str()}"
+        )
+    several = isinstance(value, list)
+    if several and isinstance(chosen.get(group), str):
+        raise ConfigError(
+            f"{group}: expected one choice, got {show(value)}{_choose(group, source)}"
+        )
+    for choice in value if several else [value]:
+        if not isinstance(choice, str):
+            text = show(choice)
+            raise ConfigError(f"{group}={text}: no such choice{_choose(group, source)}")
+        if not is_interpolation(choice) and not source.has_choice(group, choice):
+            text = f"{group}={choice}"
+            raise ConfigError(f"{text}: no such choice{_choose(group, source, choice)}")
+
+
+def apply(override: Override, cfg: DictConfig, source: Source) -> None:
+    """Check one value override against the config so far, then make the change in place."""
+    tree = plain(cfg)
+    key, value = override.key_or_group, override.value()
+    adds = override.is_add() or override.is_force_add()
+    if override.is_delete():
+        if not has(tree, key):
+            raise _no_such_key(key, tree, source)
+        _delete(cfg, key)
+        return
+    if override.is_add() and has(tree, key) and not isinstance(value, dict | list):
+        text = override.get_value_string()
+        raise ConfigError(f"{override.input_line}: the key exists; write {key}={text}")
+    _check_value(key, value, tree, source, adds)
+    try:
+        OmegaConf.update(cfg, key, value, merge=True, force_add=adds)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}: {one_line(error)}") from error
+
+
+def _check_value(key: str, value: Any, tree: dict, source: Source, adds: bool) -> None:
+    if not has(tree, key):
+        if not (adds and _may_add(key, value, tree)):
+            raise _no_such_key(key, tree, source, addable=not adds)
+        return
+    default = find(tree, key)
+    if isinstance(default, Mapping) and isinstance(value, Mapping):
+        for name, item in value.items():
+            _check_value(f"{key}.{name}", item, tree, source, adds)
+        return
+    _check_kind(key, value, default, tree)
+
+
+def _check_kind(key: str, value: Any, default: Any, tree: dict) -> None:
+    """Refuse a value of another kind than the default's. null, and interpolations, always pass."""
+    if is_interpolation(default):
+        try:
+            default = OmegaConf.select(OmegaConf.create(tree), key)
+        except OmegaConfBaseException:
+            return
+        default = OmegaConf.to_object(default) if OmegaConf.is_config(default) else default
+    if default is None or default == MISSING or value is None or is_interpolation(value):
+        return
+    expected, got = kind(default), kind(value)
+    allowed = {expected}
+    if in_target(tree, key) and expected != "mapping":
+        allowed = _ARGUMENT_KINDS[expected]
+        if isinstance(value, Mapping) and TARGET in value:
+            return
+    if got not in allowed:
+        word = _WORDS[expected]
+        if expected == "mapping":
+            word += f" ({listing(default)})"
+        raise ConfigError(f"{key}: expected {word}, got {show(value)}")
+
+
+def _may_add(key: str, value: Any, tree: dict) -> bool:
+    """An added key is read by somebody: an argument of a target, a node of a pipeline (a mapping
+    of nodes with a `_target_`, or an empty one), or something below a null default."""
+    parent = key.rpartition(".")[0]
+    if not parent:
+        return False
+    if in_target(tree, key):
+        return True
+    while parent and not has(tree, parent):
+        parent = parent.rpartition(".")[0]
+    holder = find(tree, parent) if parent else tree
+    if holder is None or holder == MISSING or is_interpolation(holder):
+        return True
+    is_node = isinstance(value, Mapping) and TARGET in value
+    return isinstance(holder, Mapping) and bool(parent) and is_node
+
+
+def _delete(cfg: DictConfig, key: str) -> None:
+    parent, _, last = key.rpartition(".")
+    if not parent:
+        raise ConfigError(f"~{key}: cannot be deleted; null turns it off where it may be off")
+    node = OmegaConf.select(cfg, parent)
+    with open_dict(cfg):
+        del node[int(last) if OmegaConf.is_list(node) else last]
+
+
+def _no_such_key(key: str, tree: dict, source: Source, addable: bool = False) -> ConfigError:
+    keys = [k for k, _ in walk(tree) if k.split(".")[-1] not in (TARGET, "_partial_")]
+    if not key.startswith("hydra"):
+        keys = [k for k in keys if not k.startswith("hydra")]
+    keys += [g for g in source.groups() if g not in keys]
+    close = nearest_key(key, keys)
+    if close is not None and close != key:
+        return ConfigError(f"{key}: no such key; did you mean {close}?")
+    hint = ""
+    parent = key.rpartition(".")[0]
+    while parent and not isinstance(tree_at(tree, parent), Mapping):
+        parent = parent.rpartition(".")[0]
+    children = tree_at(tree, parent) if parent else {k: None for k in tree if k != "hydra"}
+    names = listing(k for k in children if not k.startswith("_"))
+    hint = f"; {parent} has: {names}" if parent else f"; there are: {names}"
+    if addable and in_target(tree, key):
+        hint += f" (+{key}=... passes a further argument)"
+    return ConfigError(f"{key}: no such key{hint}")
+
+
+def tree_at(tree: dict, key: str) -> Any:
+    """The value at a dotted key, or None."""
+    return find(tree, key) if has(tree, key) else None
+
+
+def _choose(group: str, source: Source, choice: str | None = None) -> str:
+    choices = source.choices(group)
+    close = _did_you_mean(choice, choices) if choice is not None else ""
+    return f"{close}{' ' if close else '; '}choices: {listing(choices)}"
+
+
+def _did_you_mean(name: str, candidates: Sequence[str]) -> str:
+    close = nearest(name, candidates)
+    return f"; did you mean {close}?" if close else ""
+
+
+def _grammar_message(line: str, error: HydraException) -> str:
+    index = re.match(r"([+~]*[\w.]+)\[(\d+)\](.*)", line)
+    if index:
+        return f"{line}: a position is written with a dot: {index[1]}.{index[2]}{index[3]}"
+    name, equals, value = line.partition("=")
+    if not equals or not name:
+        return f"{line}: expected key=value, without spaces"
+    reason = one_line(error).removeprefix(f"Error parsing override '{line}' ")
+    if "LexerNoViableAltException" in reason:
+        reason = "a character that has to be quoted"
+    return f"{line}: not a valid override ({reason}); quote special characters: {name}='\"...\"'"

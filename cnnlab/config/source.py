@@ -1,0 +1,112 @@
+"""Where configs come from: YAML files, read through Hydra without touching its global state."""
+
+import contextlib
+import copy
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.object_type import ObjectType
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from hydra.version import VersionBase, setbase
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+import cnnlab
+from cnnlab.config.messages import one_line
+from cnnlab.errors import ConfigError
+
+VERSION_BASE = "1.3"
+LOAD_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError)
+
+
+def default_directory() -> Path:
+    """The project's configs: inside the package when it is installed, beside it in a checkout."""
+    package = Path(cnnlab.__file__).resolve().parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+@contextlib.contextmanager
+def _version_base() -> Iterator[None]:
+    """Hydra's defaults of `VERSION_BASE`, leaving the caller's own choice as it was."""
+    holder = VersionBase.instance()
+    before = holder.version_base
+    setbase(VERSION_BASE)
+    try:
+        yield
+    finally:
+        holder.version_base = before
+
+
+@dataclass(frozen=True)
+class Source:
+    """A primary config `name` in `directory`; `extra` is one more directory searched first."""
+
+    directory: str
+    name: str = "train"
+    extra: str | None = None
+
+    @functools.cached_property
+    def loader(self) -> ConfigLoaderImpl:
+        setup_globals()  # the resolvers `now` and `hydra`
+        search_path = create_config_search_path(self.directory)
+        if self.extra is not None:
+            anchor = SearchPathQuery(provider="schema")
+            search_path.prepend("command-line", f"file://{self.extra}", anchor)
+        return ConfigLoaderImpl(search_path)
+
+    def load(self, overrides: tuple[str, ...] = (), *, sweep: bool = False) -> DictConfig:
+        """Hydra's composition, its `hydra` node included, without any check of ours.
+
+        Raises ConfigError, one line. With `sweep`, overrides may hold several values.
+        """
+        return copy.deepcopy(_load(self, overrides, sweep, self._fingerprint()))
+
+    def is_group(self, name: str) -> bool:
+        return self.loader.repository.group_exists(name)
+
+    def has_choice(self, group: str, choice: str) -> bool:
+        return self.loader.repository.config_exists(f"{group}/{choice}")
+
+    def choices(self, group: str) -> list[str]:
+        return sorted(self.loader.get_group_options(group))
+
+    def groups(self) -> list[str]:
+        """Names of all groups but Hydra's own, nested ones with a slash."""
+        found = []
+        pending = [g for g in self.loader.list_groups("") if g != "hydra"]
+        while pending:
+            group = pending.pop()
+            if self.choices(group):
+                found.append(group)
+            nested = self.loader.get_group_options(group, ObjectType.GROUP)
+            pending.extend(f"{group}/{name}" for name in nested)
+        return sorted(found)
+
+    def _fingerprint(self) -> tuple[tuple[str, int], ...]:
+        """Changes when a YAML file does, so that a notebook sees its edits."""
+        roots = [self.directory] + ([self.extra] if self.extra is not None else [])
+        files = (file for root in roots for file in Path(root).rglob("*.yaml"))
+        return tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files))
+
+
+@functools.lru_cache(maxsize=256)
+def _load(
+    source: Source, overrides: tuple[str, ...], sweep: bool, fingerprint: tuple
+) -> DictConfig:
+    mode = RunMode.MULTIRUN if sweep else RunMode.RUN
+    with _version_base():
+        try:
+            return source.loader.load_configuration(
+                source.name, list(overrides), mode, validate_sweep_overrides=not sweep
+            )
+        except LOAD_ERRORS as error:
+            raise ConfigError(one_line(error)) from error

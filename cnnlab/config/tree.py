@@ -1,0 +1,89 @@
+"""Reading a config as plain nested dicts and lists: keys, values, kinds of values."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cnnlab.config.targets import TARGET
+
+MISSING = "???"
+_ABSENT = object()
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The config as plain containers: interpolations stay strings, missing values `'???'`."""
+    container = OmegaConf.to_container(cfg)
+    assert isinstance(container, dict)
+    return container
+
+
+def find(tree: Any, key: str) -> Any:
+    """The value at a dotted key (list positions are numbers). Raises KeyError."""
+    for part in key.split("."):
+        tree = _child(tree, part)
+        if tree is _ABSENT:
+            raise KeyError(key)
+    return tree
+
+
+def has(tree: Any, key: str) -> bool:
+    try:
+        find(tree, key)
+    except KeyError:
+        return False
+    return True
+
+
+def walk(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All (dotted key, value) pairs of nested mappings, parents before children."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            key = f"{prefix}{name}"
+            yield key, value
+            yield from walk(value, f"{key}.")
+
+
+def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All (dotted key, value) pairs that are neither mappings nor lists; list items included."""
+    items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+    for name, value in items:
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping | list | tuple):
+            yield from leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def in_target(tree: Any, key: str) -> bool:
+    """Whether the value at `key` is an argument, at any depth, of a node with a `_target_`."""
+    for part in key.split("."):
+        if isinstance(tree, Mapping) and TARGET in tree:
+            return True
+        tree = _child(tree, part)
+    return False
+
+
+def kind(value: Any) -> str:
+    """The kind of a value: null, boolean, number, string, list or mapping."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, Mapping):
+        return "mapping"
+    return "list" if isinstance(value, list | tuple) else "string"
+
+
+def is_interpolation(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value
+
+
+def _child(tree: Any, part: str) -> Any:
+    if isinstance(tree, Mapping):
+        return tree.get(part, _ABSENT)
+    if isinstance(tree, list | tuple) and part.isdigit() and int(part) < len(tree):
+        return tree[int(part)]
+    return _ABSENT

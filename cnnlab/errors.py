@@ -1,0 +1,9 @@
+"""The errors that a user can cause. Each message is one line that names what to change."""
+
+
+class CnnlabError(Exception):
+    """A known failure: the command line prints its message, no traceback, and exits with 1."""
+
+
+class ConfigError(CnnlabError, ValueError):
+    """A refused configuration. The message begins with the config key; the exit status is 2."""
