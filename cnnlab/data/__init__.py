@@ -1,0 +1,41 @@
+"""Data: sources, TFDS builders, batches, augmentation, synthetic tasks.
+
+The names below load their module at first use; none of them imports a data library before it is
+called.
+"""
+
+import importlib
+from typing import Any
+
+_EXPORTS = {
+    "Batch": "batches",
+    "Dataset": "dataset",
+    "Split": "dataset",
+    "ArraySplit": "dataset",
+    "SourceSplit": "dataset",
+    "epoch_order": "batches",
+    "loader": "batches",
+    "statistics": "dataset",
+    "fashion_mnist": "idx_sets",
+    "mnist": "idx_sets",
+    "tfds_dataset": "catalogue",
+    "mnist1d": "embedded",
+    "digits": "embedded",
+    "quadratic": "embedded",
+    "fake": "embedded",
+}
+_SUBMODULES = ("augment",)
+
+__all__ = [*_EXPORTS, *_SUBMODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(f"cnnlab.data.{_EXPORTS[name]}"), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"cnnlab.data.{name}")
+    raise AttributeError(f"module 'cnnlab.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

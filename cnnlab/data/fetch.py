@@ -1,0 +1,146 @@
+"""Getting files onto this machine: the Debian package, the network, and how to fail at once."""
+
+import contextlib
+import functools
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cnnlab.data.idx import has_idx_files
+from cnnlab.data.paths import appearing, cache_dir, locked
+
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+"""Where the Debian package dataset-fashion-mnist keeps its files."""
+
+_PACKAGE = "dataset-fashion-mnist"
+_PROBE_SECONDS = 5.0
+# A stalled mirror must not stall the command; 30 MB arrive within this on any usable line.
+_APT_SECONDS = 300.0
+_APT_OPTIONS = (
+    *("-o", "Acquire::Retries=0"),
+    *("-o", "Acquire::http::Timeout=5"),
+    *("-o", "Acquire::https::Timeout=5"),
+)
+
+
+class Unavailable(Exception):
+    """A way to get the data that does not work here; the message says why."""
+
+
+def debian_folder() -> Path:
+    """The folder of the installed Debian package."""
+    if not has_idx_files(DEBIAN_FOLDER):
+        raise Unavailable("the Debian package is not installed")
+    return DEBIAN_FOLDER
+
+
+def debian_package() -> Path:
+    """The files of the Debian package, fetched and unpacked into the user's cache once."""
+    target = cache_dir() / _PACKAGE
+    if has_idx_files(target):
+        return target
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise Unavailable(f"{tool} is not on this machine")
+    with locked(cache_dir() / f".{_PACKAGE}.lock"):
+        if has_idx_files(target):
+            return target
+        with appearing(target) as part:
+            _download_package(part)
+    return target
+
+
+def _download_package(part: Path) -> None:
+    """Leave the package's four files, and nothing else, in the folder `part`."""
+    with tempfile.TemporaryDirectory(prefix="cnnlab-") as work:
+        # Readable for everyone: apt fetches as its own unprivileged user when root asks.
+        os.chmod(work, 0o755)
+        _run("apt-get", *_APT_OPTIONS, "download", _PACKAGE, cwd=work)
+        packages = list(Path(work).glob(f"{_PACKAGE}_*.deb"))
+        if not packages:
+            raise Unavailable("apt-get download gave no package")
+        _run("dpkg-deb", "-x", str(packages[0]), "unpacked", cwd=work)
+        found = Path(work, "unpacked", *DEBIAN_FOLDER.parts[1:])
+        if not has_idx_files(found):
+            raise Unavailable("the package does not hold the four IDX files")
+        for file in found.iterdir():
+            shutil.copy(file, part / file.name)
+
+
+def _run(*command: str, cwd: str) -> None:
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_APT_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(str(error)) from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("E:")]
+        reason = lines[0].removeprefix("E: ") if lines else f"exit status {done.returncode}"
+        raise Unavailable(reason)
+
+
+def reachable(url: str) -> Callable[[], None]:
+    """A check that a server answers, as a way of `idx_sets`: TFDS itself retries for minutes."""
+    return functools.partial(_probe, url)
+
+
+def _probe(url: str) -> None:
+    outcome: list[Exception | None] = []
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD")
+        try:
+            urllib.request.urlopen(request, timeout=_PROBE_SECONDS).close()
+            outcome.append(None)
+        except urllib.error.HTTPError:
+            outcome.append(None)  # an answer, if not a kind one: the server is there
+        except Exception as error:
+            outcome.append(error)
+
+    # In a thread: looking up a name has no timeout of its own.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_PROBE_SECONDS)
+    if not outcome:
+        raise Unavailable(f"no answer within {_PROBE_SECONDS:.0f} s")
+    if outcome[0] is not None:
+        raise Unavailable(f"not reachable ({outcome[0]})")
+
+
+@contextlib.contextmanager
+def quiet_tfds() -> Iterator[None]:
+    """TFDS without its own progress bars and remarks: the command has its own log line."""
+    import tensorflow_datasets as tfds
+
+    logger = logging.getLogger("absl")
+    level = logger.level
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(None):
+            logger.setLevel(logging.ERROR)
+            yield
+    finally:
+        logger.setLevel(level)
+        tfds.enable_progress_bar()
+
+
+def lift(made: Path, part: Path, *, remove: Path) -> None:
+    """Move the files of the folder `made` into `part`, then delete the folder `remove`."""
+    for file in made.iterdir():
+        os.replace(file, part / file.name)
+    shutil.rmtree(remove)

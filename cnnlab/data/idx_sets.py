@@ -1,0 +1,142 @@
+"""MNIST and Fashion-MNIST: found, fetched, prepared once by this project's builders, and read."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cnnlab.data import fetch
+from cnnlab.data.dataset import Dataset, Placement, assemble
+from cnnlab.data.idx import has_idx_files
+from cnnlab.data.paths import appearing, locked, tfds_dir
+from cnnlab.data.records import open_split
+
+_log = logging.getLogger(__name__)
+
+Way = tuple[str, Callable[[], Path | None]]
+"""How a source is called in messages, and what gives its folder (None: let TFDS download)."""
+
+
+def fashion_mnist(
+    *,
+    val_fraction: float = 0.1,
+    source: str | None = None,
+    data_dir: str | None = None,
+    placement: Placement = "auto",
+    workers: int = 0,
+) -> Dataset:
+    """Fashion-MNIST (Xiao et al., 2017): 60,000 + 10,000 images `(28, 28, 1)` uint8, 10 classes.
+
+    Taken from the first that works: what is prepared already in `data_dir`; the folder of the
+    Debian package dataset-fashion-mnist; that package, fetched with `apt-get download` and
+    unpacked into the user's cache; TFDS's own download. `source` is a folder with the four IDX
+    files to take instead.
+
+    Raises `RuntimeError` that lists the ways to get the data where none works.
+    """
+    from cnnlab.data.builders.fashion_mnist import FashionMnist
+
+    ways = [
+        (f"the folder {fetch.DEBIAN_FOLDER}", fetch.debian_folder),
+        ("apt-get download dataset-fashion-mnist", fetch.debian_package),
+        (f"TFDS's download from {FashionMnist.URL}", fetch.reachable(FashionMnist.URL)),
+    ]
+    advice = (
+        "connect to the network; or `sudo apt-get install dataset-fashion-mnist` (Debian, Ubuntu);"
+        " or give a folder with the four IDX files, data.source=<folder>; or a folder where TFDS"
+        " has prepared it, data.data_dir=<folder>"
+    )
+    return _load(FashionMnist, ways, advice, source, data_dir, val_fraction, placement, workers)
+
+
+def mnist(
+    *,
+    val_fraction: float = 0.1,
+    source: str | None = None,
+    data_dir: str | None = None,
+    placement: Placement = "auto",
+    workers: int = 0,
+) -> Dataset:
+    """MNIST (LeCun et al., 1998): 60,000 + 10,000 images `(28, 28, 1)` uint8, 10 classes.
+
+    What is prepared already in `data_dir`, else from the IDX files in the folder `source`, else
+    TFDS's own download. Raises `RuntimeError` that lists these ways where none works.
+    """
+    from cnnlab.data.builders.mnist import Mnist
+
+    ways = [(f"TFDS's download from {Mnist.URL}", fetch.reachable(Mnist.URL))]
+    advice = (
+        "connect to the network; or give a folder with the four IDX files, data.source=<folder>;"
+        " or a folder where TFDS has prepared it, data.data_dir=<folder>"
+    )
+    return _load(Mnist, ways, advice, source, data_dir, val_fraction, placement, workers)
+
+
+def _load(
+    builder: Any,
+    ways: list[Way],
+    advice: str,
+    source: str | None,
+    data_dir: str | None,
+    val_fraction: float,
+    placement: Placement,
+    workers: int,
+) -> Dataset:
+    if source is not None:
+        folder = Path(source).expanduser()
+        if not has_idx_files(folder):
+            raise ValueError(
+                f"source: expected a folder with the four IDX files"
+                f" (train-images-idx3-ubyte[.gz], ...), got {source}"
+            )
+        ways = [(f"the folder {folder}", lambda: folder)]
+    target = tfds_dir(data_dir) / builder.name / str(builder.VERSION)
+    if not target.is_dir():
+        _prepare(builder, target, ways, advice)
+    origin = f"prepared in {target}"
+    _log.info("%s: %s", builder.name, origin)
+    train, test = (
+        open_split(target, split, placement=placement, workers=workers)
+        for split in ("train", "test")
+    )
+    return assemble(
+        builder.name,
+        train,
+        test,
+        class_names=builder.CLASS_NAMES,
+        val_fraction=val_fraction,
+        origin=origin,
+    )
+
+
+def _prepare(builder: Any, target: Path, ways: list[Way], advice: str) -> None:
+    """Prepare a data set from the first way that works, whole or not at all."""
+    with locked(target.parent / ".lock"):
+        if target.is_dir():
+            return  # another process was faster
+        failures = []
+        for name, find in ways:
+            try:
+                folder = find()
+                _log.info("%s: preparing from %s", builder.name, name)
+                build(builder, target, folder)
+                return
+            except fetch.Unavailable as reason:
+                failures.append(f"{name}: {reason}")
+    raise RuntimeError(
+        f"{builder.name}: no way to get the data worked ({'; '.join(failures)})."
+        f" To get it: {advice}"
+    )
+
+
+def build(builder: Any, target: Path, source: Path | None) -> None:
+    """Run a builder in a temporary folder beside `target`, then rename its result to `target`."""
+    with appearing(target) as part:
+        made = builder(
+            data_dir=part / "work",
+            file_format="array_record",
+            source=None if source is None else str(source),
+        )
+        with fetch.quiet_tfds():
+            made.download_and_prepare(download_dir=part / "work" / "downloads")
+        fetch.lift(Path(made.data_dir), part, remove=part / "work")
