@@ -46,6 +46,14 @@ def dilated_size(kernel_size: Sequence[int], dilation: Sequence[int]) -> tuple[i
     return tuple((k - 1) * d + 1 for k, d in zip(kernel_size, dilation, strict=True))
 
 
+def on_grid(table: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    """A table over (outputs, taps or inputs) of one axis, placed on the grid of all axes.
+
+    Its two axes become axes `axis` and `rank + axis` of `2 * rank`; the others have size 1.
+    """
+    return np.expand_dims(table, [i for i in range(2 * rank) if i % rank != axis])
+
+
 def resolve_padding(
     padding: Padding,
     spatial: Sequence[int],

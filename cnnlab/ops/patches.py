@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 from jaxtyping import Array, Inexact, Num
 
-from cnnlab.ops.geometry import Padding, output_shape, resolve_padding, to_tuple
+from cnnlab.ops.geometry import Padding, on_grid, output_shape, resolve_padding, to_tuple
 from cnnlab.ops.precision import accumulation_dtype
 
 
@@ -53,17 +53,14 @@ def unfold(
     pads = resolve_padding(padding, spatial, window, stride, dilation)
     stride = to_tuple("stride", stride, rank)
     dilation = to_tuple("dilation", dilation, rank)
-    first = x.ndim - rank - 1
-    x = jnp.pad(x, ((0, 0),) * first + pads + ((0, 0),))
-    # One axis at a time: sum(window) slices where slicing windows would take prod(window).
-    for i in range(rank):
-        taps = [
-            lax.slice_in_dim(x, t * d, t * d + (o - 1) * s + 1, s, axis=first + i)
-            for o, s, d in [(out[i], stride[i], dilation[i])]
-            for t in range(window[i])
-        ]
-        x = jnp.stack(taps, axis=-2)
-    return x.reshape(*x.shape[: first + rank], -1)
+    x = jnp.pad(x, ((0, 0),) * (x.ndim - rank - 1) + pads + ((0, 0),))
+    # reads[a][o, t]: the entry that window o's tap t reads along axis a.
+    sizes = zip(out, stride, window, dilation, strict=True)
+    reads = [np.arange(o)[:, None] * s + np.arange(k) * d for o, s, k, d in sizes]
+    index = tuple(on_grid(r, a, rank) for a, r in enumerate(reads))
+    # All entries are inside the padded array.
+    columns = x.at[(..., *index, slice(None))].get(mode="promise_in_bounds")
+    return columns.reshape(*columns.shape[: -rank - 1], -1)
 
 
 def fold(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Inexact, Num
+from jaxtyping import Array, Inexact, Real
 
 from cnnlab.ops.geometry import Padding, Pairs, output_shape, resolve_padding, to_tuple
 from cnnlab.ops.patches import check_window
@@ -18,11 +18,11 @@ MAX_SLICES = 16
 
 
 def max_pool(
-    x: Num[Array, "*shape c"],
+    x: Real[Array, "*shape c"],
     window: Sequence[int],
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
-) -> Num[Array, "*out c"]:
+) -> Real[Array, "*out c"]:
     """Maximum over windows, per channel (A 4.5, B eq. 10.9).
 
     The gradient of a window goes to one of its entries, the first of the largest in row-major

@@ -1,5 +1,6 @@
 """A convolution as the matrix it is (A 3.3)."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Num
 
-from cnnlab.ops.geometry import Padding, Problem, describe
+from cnnlab.ops.geometry import Padding, Problem, describe, on_grid
 
 
 def toeplitz_matrix(
@@ -47,17 +48,13 @@ def matrix(kernel: Array, problem: Problem, *, flip: bool = False) -> Array:
     if flip:
         kernel = jnp.flip(kernel, range(problem.rank))
     kernel = _without_groups(kernel, problem.groups)
-    taps, hits = zip(*(_taps(problem, axis) for axis in range(problem.rank)), strict=True)
-    # Axis a's (out, in) table becomes axes a and rank + a of the grid (*out, *in).
-    grid = [
-        np.expand_dims(t, [i for i in range(2 * problem.rank) if i % problem.rank != a])
-        for a, t in enumerate(taps)
-    ]
-    hit = np.ones((1,) * (2 * problem.rank), bool)
-    for a, h in enumerate(hits):
-        hit = hit & np.expand_dims(h, [i for i in range(2 * problem.rank) if i % problem.rank != a])
-    blocks = jnp.where(hit[..., None, None], kernel[tuple(grid)], 0)  # (*out, *in, c_in, c_out)
-    blocks = jnp.moveaxis(blocks, -1, problem.rank)  # (*out, c_out, *in, c_in)
+    rank = problem.rank
+    tables = [_taps(problem, axis) for axis in range(rank)]
+    tap = tuple(on_grid(t, axis, rank) for axis, (t, _) in enumerate(tables))
+    hits = (on_grid(h, axis, rank) for axis, (_, h) in enumerate(tables))
+    hit = functools.reduce(np.logical_and, hits)
+    blocks = jnp.where(hit[..., None, None], kernel[tap], 0)  # (*out, *in, c_in, c_out)
+    blocks = jnp.moveaxis(blocks, -1, rank)  # (*out, c_out, *in, c_in)
     return blocks.reshape(
         math.prod(problem.out) * problem.out_channels,
         math.prod(problem.spatial) * problem.in_channels,
