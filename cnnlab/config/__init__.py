@@ -13,21 +13,29 @@ from cnnlab.config.instantiate import instantiate
 from cnnlab.config.targets import check_targets
 from cnnlab.errors import CnnlabError, ConfigError
 
+_LAZY = ("build", "build_finetune", "build_model", "load_config", "load_predictor", "load_run")
+
 __all__ = [
     "CnnlabError",
     "ConfigError",
     "build",
+    "build_finetune",
+    "build_model",
     "check_targets",
     "cli",
     "compose",
     "config_hash",
     "instantiate",
+    "load_config",
+    "load_predictor",
+    "load_run",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "build":  # imports jax
-        value = importlib.import_module("cnnlab.config.build").build
-        globals()[name] = value  # rebinds the name, which the import has bound to the submodule
-        return value
+    if name in _LAZY:  # these import jax
+        module = importlib.import_module("cnnlab.config.build")
+        # Rebinds `build` too, which the import has bound to the submodule.
+        globals().update({lazy: getattr(module, lazy) for lazy in _LAZY})
+        return globals()[name]
     raise AttributeError(f"module 'cnnlab.config' has no attribute {name!r}")

@@ -1,0 +1,77 @@
+"""Evaluation: class probabilities over a split, and the numbers drawn from them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Float, Int
+
+from cnnlab.data.batches import Batch
+from cnnlab.nn.replicas import AXIS
+from cnnlab.train.parallel import Runtime
+
+
+class Evaluation(NamedTuple):
+    """What a model says of `n` examples."""
+
+    probabilities: Float[np.ndarray, "n k"]
+    label: Int[np.ndarray, " n"]
+
+    @property
+    def predicted(self) -> Int[np.ndarray, " n"]:
+        """The most probable class."""
+        return self.probabilities.argmax(-1)
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of examples whose most probable class is right."""
+        return float((self.predicted == self.label).mean())
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, in nats."""
+        p = self.probabilities[np.arange(len(self.label)), self.label]
+        return float(-np.log(np.maximum(p, np.finfo(np.float32).tiny)).mean())
+
+    def confusion(self) -> Int[np.ndarray, "k k"]:
+        """`confusion[i, j]`: how many examples of class `i` were taken for class `j`."""
+        k = self.probabilities.shape[1]
+        return np.bincount(self.label * k + self.predicted, minlength=k * k).reshape(k, k)
+
+
+class Evaluator:
+    """Evaluates models on one split; compiled once.
+
+    **Arguments:**
+
+    - `loader`: one padded pass over the split (`data.loader(..., shuffle=False)`).
+    - `judge`: `(model, model_state, raw batch) -> probabilities` (`train.step.make_judge`).
+    - `runtime`: whose devices share each batch.
+    """
+
+    def __init__(self, loader: Any, judge: Callable[..., Any], runtime: Runtime) -> None:
+        self._loader, self._runtime = loader, runtime
+        self._resident = runtime.replicate(loader.resident)
+        split = NamedSharding(runtime.mesh(), P(AXIS))
+
+        @eqx.filter_jit
+        def run(model: Any, state: Any, resident: Any, handle: Any) -> tuple[Any, Any, Any]:
+            batch: Batch = loader.fetch(resident, handle)
+            batch = jax.lax.with_sharding_constraint(batch, split)
+            return judge(model, state, batch), batch.label, batch.index
+
+        self._run = run
+
+    def __call__(self, model: eqx.Module, model_state: eqx.nn.State) -> Evaluation:
+        """Every example of the split, in its order."""
+        arrays, static = eqx.partition((model, model_state), eqx.is_array)
+        placed = eqx.combine(self._runtime.replicate(arrays), static)
+        outputs = [self._run(*placed, self._resident, handle) for handle in self._loader.handles()]
+        columns = [np.concatenate(column) for column in zip(*jax.device_get(outputs), strict=True)]
+        probabilities, label, index = columns
+        real = index >= 0
+        return Evaluation(probabilities[real], label[real])

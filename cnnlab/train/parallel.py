@@ -1,0 +1,192 @@
+"""Where a step runs: on one device, on replicas by `pmap`, on a mesh by `shard_map`.
+
+All three take the same pure step and give the same loss curve: what is random is drawn for the
+whole batch, gradients and batch statistics are averaged over the axis `nn.replicas.AXIS`.
+
+A runtime keeps the arrays of the state on its devices; `place` puts them there, `fetch` brings them
+back as an ordinary `TrainState`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import PyTree
+
+from cnnlab.data.batches import Batch
+from cnnlab.nn.replicas import AXIS
+from cnnlab.train.state import TrainState
+from cnnlab.train.step import Metrics, Prepare, Step
+
+Fetch = Callable[[PyTree, Any], Batch]
+Compiled = Callable[[PyTree, PyTree, Any], tuple[PyTree, Metrics]]
+
+
+def _choose_devices(devices: int | None) -> list[jax.Device]:
+    """The first `devices` of this machine's; on a CPU that many are made if jax has not begun."""
+    if devices is not None and devices < 1:
+        raise ValueError(f"devices: expected a number >= 1 or null, got {devices}")
+    if devices is not None:
+        try:
+            if devices > jax.config.jax_num_cpu_devices:
+                jax.config.update("jax_num_cpu_devices", devices)
+        except RuntimeError:  # the backend runs already: its devices are what there is
+            pass
+    found = jax.devices()
+    if devices is not None and devices > len(found):
+        raise ValueError(f"devices: expected at most {len(found)} on this machine, got {devices}")
+    return found if devices is None else found[:devices]
+
+
+def _start_distributed() -> None:
+    """Join the processes that `jax.distributed` finds from the environment, once."""
+    if not jax.distributed.is_initialized():
+        jax.distributed.initialize()
+
+
+def _split(state: TrainState) -> tuple[PyTree, PyTree]:
+    return eqx.partition(state, eqx.is_array)
+
+
+class Runtime:
+    """What the training loop asks of a runtime.
+
+    **Attributes:**
+
+    - `devices`: the devices it uses; the batch is divided evenly between them.
+    """
+
+    devices: list[jax.Device]
+
+    def check_batch_size(self, batch_size: int, name: str = "batch_size") -> None:
+        """Raises `ValueError` when a batch can't be divided evenly between the devices."""
+        if batch_size % len(self.devices):
+            raise ValueError(
+                f"{name}: expected a multiple of the {len(self.devices)} devices, "
+                f"got {batch_size}"
+            )
+
+    def mesh(self) -> Mesh:
+        """The devices in a row, along the axis of the replicas."""
+        return Mesh(np.asarray(self.devices), (AXIS,))
+
+    def replicate(self, arrays: PyTree) -> PyTree:
+        """Arrays on every device (the resident data set, a model to evaluate)."""
+        return jax.device_put(arrays, NamedSharding(self.mesh(), P()))
+
+    def place(self, state: TrainState) -> PyTree:
+        """The arrays of a state, on the devices."""
+        return self.replicate(_split(state)[0])
+
+    def fetch(self, arrays: PyTree, like: TrainState) -> TrainState:
+        """The state whose arrays are on the devices; `like` gives what is not an array."""
+        return eqx.combine(arrays, _split(like)[1])
+
+    def compile(self, step: Step, prepare: Prepare, fetch: Fetch, like: TrainState) -> Compiled:
+        """`(arrays, resident, handle) -> (arrays, metrics)`; the arrays passed in are given up."""
+        raise TypeError(f"{type(self).__name__} is abstract")
+
+
+class Jit(Runtime):
+    """One device."""
+
+    def __init__(self) -> None:
+        self.devices = _choose_devices(None)[:1]
+
+    def compile(self, step: Step, prepare: Prepare, fetch: Fetch, like: TrainState) -> Compiled:
+        static = _split(like)[1]
+
+        @partial(jax.jit, donate_argnums=0)
+        def run(arrays: PyTree, resident: PyTree, handle: Any) -> tuple[PyTree, Metrics]:
+            state = eqx.combine(arrays, static)
+            batch = prepare(fetch(resident, handle), state.key, state.step)
+            state, metrics = step(state, batch)
+            return _split(state)[0], metrics
+
+        return run
+
+
+class Shard(Runtime):
+    """A mesh: one `jit` program in which `shard_map` runs the step on each shard of the batch.
+
+    **Arguments:**
+
+    - `devices`: how many; `None` for all.
+    - `distributed`: join the other processes by `jax.distributed` first (one a host, started
+        by the cluster's launcher); the mesh then spans all hosts.
+    """
+
+    def __init__(self, devices: int | None = None, distributed: bool = False) -> None:
+        if distributed:
+            _start_distributed()
+        self.devices = _choose_devices(devices)
+
+    def compile(self, step: Step, prepare: Prepare, fetch: Fetch, like: TrainState) -> Compiled:
+        static = _split(like)[1]
+        mesh = self.mesh()
+
+        # check_vma off: gradients are averaged by hand in the step, as under pmap.
+        @partial(
+            jax.shard_map, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=(P(), P()), check_vma=False
+        )
+        def local(arrays: PyTree, batch: Batch) -> tuple[PyTree, Metrics]:
+            state, metrics = step(eqx.combine(arrays, static), batch)
+            return _split(state)[0], metrics
+
+        @partial(jax.jit, donate_argnums=0)
+        def run(arrays: PyTree, resident: PyTree, handle: Any) -> tuple[PyTree, Metrics]:
+            batch = prepare(fetch(resident, handle), arrays.key, arrays.step)
+            sharded = jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, P(AXIS)))
+            return local(arrays, sharded)
+
+        return run
+
+
+class Pmap(Runtime):
+    """Replicas by `jax.pmap`: every array of the state has a leading axis of devices.
+
+    **Arguments:** `devices`, `distributed` as for `Shard`.
+    """
+
+    def __init__(self, devices: int | None = None, distributed: bool = False) -> None:
+        if distributed:
+            _start_distributed()
+        self.devices = _choose_devices(devices)
+
+    def _local(self) -> list[jax.Device]:
+        return [d for d in self.devices if d.process_index == jax.process_index()]
+
+    def place(self, state: TrainState) -> PyTree:
+        n = len(self._local())
+        return jax.tree.map(lambda x: jax.numpy.stack([x] * n), _split(state)[0])
+
+    def fetch(self, arrays: PyTree, like: TrainState) -> TrainState:
+        return super().fetch(jax.tree.map(lambda x: x[0], arrays), like)
+
+    def compile(self, step: Step, prepare: Prepare, fetch: Fetch, like: TrainState) -> Compiled:
+        static = _split(like)[1]
+        n, here = len(self.devices), len(self._local())
+        first = jax.process_index() * here
+
+        @jax.jit
+        def batches(key: Any, step: Any, resident: PyTree, handle: Any) -> Batch:
+            batch = prepare(fetch(resident, handle), key[0], step[0])
+            return jax.tree.map(
+                lambda x: x.reshape(n, -1, *x.shape[1:])[first : first + here], batch
+            )
+
+        @partial(jax.pmap, axis_name=AXIS, devices=self.devices, donate_argnums=0)
+        def local(arrays: PyTree, batch: Batch) -> tuple[PyTree, Metrics]:
+            state, metrics = step(eqx.combine(arrays, static), batch)
+            return _split(state)[0], metrics
+
+        def run(arrays: PyTree, resident: PyTree, handle: Any) -> tuple[PyTree, Metrics]:
+            arrays, metrics = local(arrays, batches(arrays.key, arrays.step, resident, handle))
+            return arrays, jax.tree.map(lambda x: x[0], metrics)
+
+        return run

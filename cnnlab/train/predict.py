@@ -1,0 +1,63 @@
+"""A trained model that classifies single examples, without its data set."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from cnnlab.data import Dataset
+from cnnlab.data.batches import Batch
+from cnnlab.train.step import make_judge
+
+
+def describe(data: Dataset) -> dict[str, Any]:
+    """What a prediction needs to know of a data set, as JSON; every checkpoint holds it."""
+    return {
+        "name": data.name,
+        "input_shape": list(data.input_shape),
+        "class_names": list(data.class_names),
+        "mean": np.asarray(data.mean).tolist(),
+        "std": np.asarray(data.std).tolist(),
+    }
+
+
+class Predictor:
+    """`config.load_predictor(run)` makes one.
+
+    **Attributes:** `input_shape` `(*spatial, c)`, `class_names`, `mean` and `std` `(c,)` of the
+    training examples, which are subtracted and divided by.
+    """
+
+    def __init__(self, model: eqx.Module, model_state: eqx.nn.State, data: dict[str, Any]) -> None:
+        self.input_shape = tuple(data["input_shape"])
+        self.class_names = tuple(data["class_names"])
+        self.mean, self.std = (np.asarray(data[k], np.float32) for k in ("mean", "std"))
+        judge = make_judge(mean=self.mean, std=self.std)
+
+        @eqx.filter_jit
+        def run(model: Any, state: Any, batch: Batch) -> Any:
+            return judge(model, state, batch)
+
+        self._run, self._model, self._state = run, model, model_state
+
+    def __call__(self, example: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, " k"]:
+        """The probability of each class for one raw example of shape `input_shape`.
+
+        **Raises:** `ValueError` for another shape.
+        """
+        if example.shape != self.input_shape:
+            raise ValueError(
+                f"example: expected shape {self.input_shape}, got {tuple(example.shape)}"
+            )
+        batch = Batch(jnp.asarray(example)[None], jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32))
+        return np.asarray(self._run(self._model, self._state, batch)[0])
+
+    def top(self, example: Shaped[np.ndarray, "..."], count: int) -> list[tuple[str, float]]:
+        """The `count` most probable classes, by name, with their probabilities."""
+        if count < 1:
+            raise ValueError(f"top: expected a number of classes >= 1, got {count}")
+        probabilities = self(example)
+        order = np.argsort(-probabilities)[:count]
+        return [(self.class_names[i], float(probabilities[i])) for i in order]

@@ -1,0 +1,53 @@
+"""The progress bar: loss, accuracy, images a second, time left."""
+
+import sys
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from cnnlab.train.evaluate import Evaluation
+
+
+class Progress:
+    """A bar on a terminal; plain lines, one an evaluation, where output is not a terminal."""
+
+    def __init__(self, enabled: bool = True) -> None:
+        self._console = Console(file=sys.stderr, soft_wrap=True)
+        self._enabled = enabled
+        self._bar = Bar(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not (enabled and self._console.is_terminal),
+        )
+
+    def __enter__(self) -> "Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def start(self, step: int, steps: int) -> None:
+        """Begin at `step` of `steps`."""
+        self._steps = steps
+        self._numbers = "compiling"
+        self._task = self._bar.add_task("", total=steps, completed=step, numbers=self._numbers)
+
+    def update(self, step: int, *, loss: float, accuracy: float, rate: float) -> None:
+        """Show the means of the last steps; `rate` in images a second."""
+        self._numbers = f"loss {loss:.4f}  accuracy {accuracy:.4f}  {rate:,.0f} images/s"
+        self._bar.update(self._task, completed=step, numbers=self._numbers)
+
+    def note(self, step: int, evaluation: Evaluation) -> None:
+        """Write the line of one evaluation, which stays."""
+        if self._enabled:
+            self._console.print(
+                f"step {step}/{self._steps}  {self._numbers}  |  "
+                f"validation loss {evaluation.loss:.4f}  accuracy {evaluation.accuracy:.4f}",
+                highlight=False,
+            )

@@ -1,0 +1,67 @@
+"""What training changes from one step to the next."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+
+class TrainState(eqx.Module):
+    """Everything a step reads and writes; a checkpoint holds exactly this.
+
+    `average` is the exponential moving average of the model's arrays and state, or `None`.
+    """
+
+    model: eqx.Module
+    model_state: eqx.nn.State
+    opt_state: PyTree
+    average: PyTree | None
+    step: Int[Array, "..."]
+    key: PRNGKeyArray
+
+    def averaged(self) -> tuple[eqx.Module, eqx.nn.State]:
+        """The model to evaluate: the moving average where there is one."""
+        if self.average is None:
+            return self.model, self.model_state
+        params, model_state = self.average
+        return eqx.combine(params, self.model), model_state
+
+
+def init_state(
+    model: eqx.Module,
+    model_state: eqx.nn.State,
+    optimizer: optax.GradientTransformation,
+    *,
+    average: bool,
+    key: PRNGKeyArray,
+) -> TrainState:
+    """The state before step 0.
+
+    **Arguments:**
+
+    - `average`: whether a moving average is kept.
+    - `key`: the key that every step's randomness is folded from.
+    """
+    params = eqx.filter(model, eqx.is_inexact_array)
+    return TrainState(
+        model=model,
+        model_state=model_state,
+        opt_state=optimizer.init(params),
+        average=copy_arrays((params, model_state)) if average else None,
+        step=jnp.asarray(0, jnp.int32),
+        key=key,
+    )
+
+
+def copy_arrays(tree: Any) -> Any:
+    """New buffers for every array: a donated tree must not share any."""
+    return jax.tree.map(lambda x: jnp.copy(x) if eqx.is_array(x) else x, tree)
+
+
+def step_key(key: PRNGKeyArray, step: Int[Array, ""], use: int) -> PRNGKeyArray:
+    """The key of one use (0 augmentation, 1 model) at one step."""
+    return jr.fold_in(jr.fold_in(key, step), use)

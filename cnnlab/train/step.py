@@ -1,0 +1,146 @@
+"""One step of training, as pure functions: prepare a batch, update the state, judge a batch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from cnnlab.data import augment
+from cnnlab.data.batches import Batch
+from cnnlab.nn.replicas import pmean
+from cnnlab.train.state import TrainState, step_key
+
+Metrics = dict[str, Array]
+Prepare = Callable[[Batch, PRNGKeyArray, Int[Array, ""]], Batch]
+Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def targets(
+    label: Int[Array, " b"], num_classes: int, smoothing: float = 0.0
+) -> Float[Array, "b k"]:
+    """One-hot targets with label smoothing (Szegedy et al., 2016): `1 - e + e/k` and `e/k`."""
+    return optax.smooth_labels(jax.nn.one_hot(label, num_classes), smoothing)
+
+
+def make_prepare(
+    *,
+    mean: Any,
+    std: Any,
+    num_classes: int,
+    transforms: Sequence[Callable[..., Batch]],
+    label_smoothing: float,
+    steps_per_epoch: int,
+) -> Prepare:
+    """`(raw batch, key, step) -> batch`: normalised, augmented, with soft targets.
+
+    Everything random is a function of the run's key and the step, and of nothing else.
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing: expected a number in [0, 1), got {label_smoothing}")
+
+    def prepare(raw: Batch, key: PRNGKeyArray, step: Int[Array, ""]) -> Batch:
+        batch = raw._replace(
+            image=augment.normalise(raw.image, mean, std),
+            label=targets(raw.label, num_classes, label_smoothing),
+        )
+        key = step_key(key, step, 0)
+        epoch = step // steps_per_epoch
+        for i, transform in enumerate(transforms):
+            batch = transform(batch, key=jax.random.fold_in(key, i), epoch=epoch)
+        return batch
+
+    return prepare
+
+
+def _cast(tree: PyTree, dtype: jnp.dtype) -> PyTree:
+    return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
+
+
+def make_train_step(
+    optimizer: optax.GradientTransformation,
+    *,
+    compute_dtype: jnp.dtype = jnp.float32,
+    average_decay: float | None = None,
+) -> Step:
+    """`(state, batch) -> (state, metrics)`, pure.
+
+    The same function runs on one device and on each of several replicas, where gradients and
+    metrics are averaged over the axis `nn.replicas.AXIS`. Parameters stay in their own dtype; the
+    model computes in `compute_dtype`; logits and loss are float32.
+    """
+
+    def loss_fn(
+        params: PyTree, static: PyTree, state: TrainState, batch: Batch
+    ) -> tuple[Array, tuple[eqx.nn.State, Array]]:
+        model = eqx.combine(_cast(params, compute_dtype), static)
+        key = step_key(state.key, state.step, 1)
+        image = batch.image.astype(compute_dtype)
+        logits, model_state = model(image, state.model_state, key=key)
+        logits = logits.astype(jnp.float32)
+        loss = optax.softmax_cross_entropy(logits, batch.label).mean()
+        return loss, (model_state, logits)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        params, static = eqx.partition(state.model, eqx.is_inexact_array)
+        (loss, (model_state, logits)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+            params, static, state, batch
+        )
+        grads = pmean(grads)
+        updates, opt_state = optimizer.update(grads, state.opt_state, params)
+        params = optax.apply_updates(params, updates)
+        correct = jnp.argmax(logits, -1) == jnp.argmax(batch.label, -1)
+        metrics = {
+            **pmean({"loss": loss, "accuracy": correct.mean(dtype=jnp.float32)}),
+            "grad_norm": optax.tree.norm(grads),
+            "update_norm": optax.tree.norm(updates),
+            "param_norm": optax.tree.norm(params),
+        }
+        average = state.average
+        if average_decay is not None:
+            average = _move(average, (params, model_state), average_decay, state.step)
+        state = TrainState(
+            model=eqx.combine(params, static),
+            model_state=model_state,
+            opt_state=opt_state,
+            average=average,
+            step=state.step + 1,
+            key=state.key,
+        )
+        return state, metrics
+
+    return train_step
+
+
+def _move(average: PyTree, new: PyTree, decay: float, step: Int[Array, ""]) -> PyTree:
+    """`a <- d a + (1 - d) x` with the decay growing from 0.1, so that the start is forgotten."""
+    d = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+
+    def mix(a: Any, x: Any) -> Any:
+        return a * d + x * (1 - d) if eqx.is_inexact_array(x) else x
+
+    return jax.tree.map(mix, average, new)
+
+
+def make_judge(
+    *, mean: Any, std: Any, views: str = "none", compute_dtype: jnp.dtype = jnp.float32
+) -> Callable[[eqx.Module, eqx.nn.State, Batch], Float[Array, "b k"]]:
+    """`(model, model_state, raw batch) -> class probabilities` with the model in inference mode.
+
+    With several test-time `views`, the mean of their probabilities.
+    """
+
+    def judge(model: eqx.Module, model_state: eqx.nn.State, raw: Batch) -> Float[Array, "b k"]:
+        model = eqx.nn.inference_mode(_cast(model, compute_dtype))
+        images = augment.views(augment.normalise(raw.image, mean, std), views)
+
+        def one(image: Array) -> Array:
+            logits, _ = model(image.astype(compute_dtype), model_state)
+            return jax.nn.softmax(logits.astype(jnp.float32))
+
+        return jnp.mean(jax.lax.map(one, images), axis=0)
+
+    return judge

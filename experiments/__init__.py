@@ -1,0 +1,1 @@
+"""Entry points, one question each: `python -m experiments.<name> --help`."""

@@ -1,0 +1,34 @@
+"""Test a run again: accuracy, a per-class table, the confusion matrix as a picture."""
+
+from typing import TYPE_CHECKING
+
+from cnnlab.config import cli
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@cli("evaluate", examples=("run=outputs/...", "run=outputs/... tta=flip split=val"))
+def main(cfg: "DictConfig") -> None:
+    """Evaluate a run's checkpoint on a split of its data set."""
+    from cnnlab.config import load_run
+    from cnnlab.train import report
+
+    experiment = load_run(cfg.run, eval_batch_size=cfg.eval_batch_size, limit_eval=cfg.limit_eval)
+    splits = {name: getattr(experiment.data, name) for name in ("test", "val", "train")}
+    state = experiment.restore(cfg.checkpoint)
+    evaluation = experiment.evaluator(splits[cfg.split], cfg.tta)(*state.averaged())
+    names = experiment.data.class_names
+    suffix = cfg.split if cfg.tta == "none" else f"{cfg.split}-{cfg.tta}"
+    picture = experiment.directory.figures / f"confusion-{suffix}.png"
+    report.confusion(evaluation, names, picture)
+    print(report.per_class(evaluation, names))
+    print(
+        f"{cfg.split} accuracy {evaluation.accuracy:.4f}  loss {evaluation.loss:.4f}  "
+        f"(n = {len(evaluation.label)}, step {int(state.step)}, views: {cfg.tta})"
+    )
+    print(f"confusion matrix {picture}")
+
+
+if __name__ == "__main__":
+    main()

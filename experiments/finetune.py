@@ -1,0 +1,30 @@
+"""A trained backbone under a new head, frozen or not (chapter A, 4.8)."""
+
+from typing import TYPE_CHECKING
+
+from cnnlab.config import cli
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@cli(
+    "finetune",
+    examples=(
+        "run=outputs/... data=mnist",
+        "run=outputs/... data=digits freeze=false head=mlp epochs=10 optimizer.lr=0.01",
+    ),
+)
+def main(cfg: "DictConfig") -> None:
+    """Load a run's backbone by name, put a new head on it, and train."""
+    from cnnlab.config import build_finetune
+    from experiments._print import outcome
+
+    experiment, loaded = build_finetune(cfg)
+    print(loaded)
+    known = experiment.directory.complete() and not cfg.force
+    outcome(experiment, experiment.run(), known=known)
+
+
+if __name__ == "__main__":
+    main()
