@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cnnlab.config.messages import nearest_key, one_line, show
 from cnnlab.config.targets import TARGET
-from cnnlab.config.tree import MISSING, is_interpolation, leaves, plain, walk
+from cnnlab.config.tree import MISSING, is_interpolation, kind, leaves, plain, walk
 from cnnlab.errors import ConfigError
 
 DURATIONS = ("epochs", "steps", "examples")
@@ -55,7 +55,8 @@ def settle_durations(cfg: DictConfig, overrides: Iterable[Override]) -> None:
     null. Raises ConfigError unless, in the end, the config's own has exactly one that is not null
     and each other node has at most one (none: never).
     """
-    given = {key for o in overrides for key in _set_keys(o)}
+    values = {key: value for o in overrides for key, value in _settings(o)}
+    given = {key for key, value in values.items() if value is not None}
     nodes = [("", plain(cfg))] + [(f"{k}.", v) for k, v in walk(plain(cfg))]
     for prefix, node in nodes:
         if not (isinstance(node, Mapping) and all(d in node for d in DURATIONS)):
@@ -67,6 +68,11 @@ def settle_durations(cfg: DictConfig, overrides: Iterable[Override]) -> None:
                     OmegaConf.update(cfg, f"{prefix}{name}", None)
         else:
             chosen = [d for d in DURATIONS if node[d] is not None]
+        for name in chosen:
+            positive = kind(node[name]) == "number" and node[name] > 0
+            if not positive and not is_interpolation(node[name]):
+                got = show(node[name])
+                raise ConfigError(f"{prefix}{name}: expected a number > 0, got {got}")
         if len(chosen) > 1:
             names = ", ".join(f"{d}={show(node[d])}" for d in chosen)
             raise ConfigError(
@@ -76,12 +82,12 @@ def settle_durations(cfg: DictConfig, overrides: Iterable[Override]) -> None:
             raise ConfigError("epochs: required; give one of epochs, steps, examples")
 
 
-def _set_keys(override: Override) -> list[str]:
-    """The dotted keys to which the override gives a value that is not null."""
+def _settings(override: Override) -> list[tuple[str, Any]]:
+    """The dotted keys that the override sets, with their values."""
     value: Any = override.value()
     if isinstance(value, Mapping):
-        return [k for k, v in leaves(value, f"{override.key_or_group}.") if v is not None]
-    return [] if value is None or override.is_delete() else [override.key_or_group]
+        return list(leaves(value, f"{override.key_or_group}."))
+    return [(override.key_or_group, value)]
 
 
 def check_missing(cfg: DictConfig) -> None:

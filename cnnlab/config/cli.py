@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from cnnlab.config.compose import prepare
 from cnnlab.config.help import help_text, program
 from cnnlab.config.messages import listing, one_line, show
+from cnnlab.config.overrides import parse, structural_lines
 from cnnlab.config.source import VERSION_BASE, Source, default_directory
 from cnnlab.config.sweep import sweep_jobs
 from cnnlab.errors import CnnlabError, ConfigError
@@ -130,10 +131,14 @@ class _Command:
         return Source(str(directory.resolve()), name, extra)
 
     def _mode(self, args: Namespace) -> RunMode | None:
-        """Hydra's mode, which a config or an override may set to a sweep."""
-        if not any(o.startswith("hydra.mode") for o in args.overrides):
-            return self.source.load(sweep=True).hydra.mode
-        return self.source.load(tuple(args.overrides), sweep=True).hydra.mode
+        """Hydra's mode, which an override or a preset may set to a sweep."""
+        if args.hydra_help or args.shell_completion:
+            return None
+        parsed = parse(args.overrides, self.source, sweep=True)
+        try:
+            return self.source.load(structural_lines(parsed, self.source)).hydra.mode
+        except ConfigError:
+            return None  # refused with the job's own message
 
     def _show(self, args: Namespace) -> None:
         cfg: Any = prepare(self.source, args.overrides, allow_missing=True)

@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cnnlab.config.check import check_interpolations, check_known, check_missing, settle_durations
-from cnnlab.config.overrides import apply, check_choice, parse, selects_group
+from cnnlab.config.overrides import (
+    apply,
+    check_choice,
+    is_structural,
+    parse,
+    selects_group,
+    structural_lines,
+)
 from cnnlab.config.source import Source, default_directory
 from cnnlab.config.targets import check_targets
 
@@ -40,16 +45,15 @@ def prepare(source: Source, lines: Sequence[str], *, allow_missing: bool = False
     parsed = parse(lines, source)
     base = source.load(sweep=True)  # the mode that lets a mandatory group stay open
     chosen = base.hydra.runtime.choices
-    choices = [o for o in parsed if selects_group(o, source)]
-    for override in choices:
-        check_choice(override, source, chosen)
-    for_hydra = [o for o in parsed if o.is_hydra_override() and o not in choices]
-    cfg = source.load(_lines([*choices, *for_hydra]))
+    for override in parsed:
+        if selects_group(override, source):
+            check_choice(override, source, chosen)
+    cfg = source.load(structural_lines(parsed, source))
     with open_dict(cfg):
         for name in base:
             if name not in cfg and source.is_group(str(name)):
                 cfg[name] = {}  # no choice left, as in `augment=[]`
-    values = [o for o in parsed if o not in choices and o not in for_hydra]
+    values = [o for o in parsed if not is_structural(o, source)]
     for override in values:
         apply(override, cfg, source)
     check_known(cfg, base, source.groups())
@@ -62,8 +66,3 @@ def prepare(source: Source, lines: Sequence[str], *, allow_missing: bool = False
     check_interpolations(cfg)
     OmegaConf.set_struct(cfg, True)
     return cfg
-
-
-def _lines(overrides: Sequence[Override]) -> tuple[str, ...]:
-    lines: list[Any] = [o.input_line for o in overrides]
-    return tuple(lines)

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cnnlab.config.messages import listing, nearest
+from cnnlab.config.messages import listing, nearest, show
 from cnnlab.config.targets import PARTIAL, TARGET, resolve_target
 from cnnlab.errors import ConfigError
 
@@ -40,7 +40,7 @@ def instantiate(
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
     if (kwargs or optional) and not (isinstance(node, Mapping) and TARGET in node):
-        raise ConfigError(f"{key}: expected a mapping with a {TARGET}, got {node!r}")
+        raise ConfigError(f"{key}: expected a mapping with a {TARGET}, got {show(node)}")
     return _make(node, key, kwargs, optional or {})
 
 
@@ -60,7 +60,7 @@ def _call(
     target = resolve_target(node[TARGET], key)
     partial = node.get(PARTIAL, False)
     if not isinstance(partial, bool):
-        raise ConfigError(f"{key}.{PARTIAL}: expected true or false, got {partial!r}")
+        raise ConfigError(f"{key}.{PARTIAL}: expected true or false, got {show(partial)}")
     parameters = inspect.signature(target).parameters
     given = {**{k: v for k, v in optional.items() if k in parameters}, **given}
     configured = [name for name in node if name not in (TARGET, PARTIAL)]
@@ -117,6 +117,9 @@ class _Named:
             raise
         except (ValueError, TypeError) as error:
             raise ConfigError(self._message(error)) from error
+
+    def __reduce__(self) -> tuple[type, tuple[Callable[..., Any], str]]:
+        return type(self), (self._target, self._key)
 
     def _message(self, error: Exception) -> str:
         text = " ".join(str(error).split()) or type(error).__name__

@@ -2,18 +2,48 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from yaml import MarkedYAMLError
 
 _MAX_VALUE = 60
 _MAX_LISTED = 16
 
+# What Hydra says in many lines, said in one that begins with the key.
+_REWORDED = (
+    (r"You must specify '([^']+)'", "{0}: required, e.g. {0}=...; choices: {options}"),
+    (
+        r"Could not override '([^']+)'\.\s+No match in the defaults list",
+        "{0}: not in the defaults list; write +{0}=...",
+    ),
+    (
+        r"Could not override '([^']+)'\.\s+Did you mean to override (\S+)\?",
+        "{0}: not in the defaults list; did you mean {1}?",
+    ),
+    (r"Could not override '([^']+)'", "{0}: no such key"),
+    (r"Error merging override ([^=]+)=", "{0}: {cause}"),
+    (
+        r"In '([^']+)': Could not find '([^']+)/([^'/]+)'\s+Available options",
+        "{1}={2}: no such choice (named in {0}); choices: {options}",
+    ),
+)
+
 
 def show(value: Any) -> str:
     """The value as a user would write it, shortened."""
-    special = {True: "true", False: "false", None: "null"}
-    text = special[value] if isinstance(value, bool | None) else repr(value)
+    text = repr(value) if isinstance(value, str) else _text(value)
     return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 3] + "..."
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool | None):
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {_text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_text(v) for v in value) + "]"
+    return str(value)
 
 
 def listing(names: Iterable[str]) -> str:
@@ -32,35 +62,32 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | 
 def nearest_key(key: str, keys: Sequence[str]) -> str | None:
     """The dotted key that `key` was probably meant to be.
 
-    First a sibling under the same parent, then the same last name elsewhere (`lr` ->
-    `optimizer.lr`), then the most similar key as a whole (`optimzer.lr` -> `optimizer.lr`).
+    First a sibling under the same parent; then, where there is no such parent, the most similar
+    key as a whole (`optimzer.lr` -> `optimizer.lr`); then the same last name elsewhere (`lr` ->
+    `optimizer.lr`).
     """
     parent, _, last = key.rpartition(".")
     siblings = [k for k in keys if k.rpartition(".")[0] == parent]
-    close = nearest(key, siblings, 0.75)
-    if close is None and parent:
-        close = nearest(last, [k.rpartition(".")[2] for k in siblings], 0.5)
-        close = close and f"{parent}.{close}"
+    close = nearest(last, [k.rpartition(".")[2] for k in siblings])
     if close is not None:
-        return close
-    similar = nearest(key, keys, 0.8)
+        return f"{parent}.{close}" if parent else close
     same_last = [k for k in keys if k.rpartition(".")[2] == last]
-    if similar is not None or not same_last:
-        return similar or nearest(key, keys, 0.6)
-    return min(same_last, key=lambda k: (k.count("."), k))
+    similar = None if siblings else nearest(key, keys)
+    return similar or min(same_last, key=lambda k: (k.count("."), k), default=None)
 
 
 def one_line(error: BaseException) -> str:
     """An exception's message on one line, Hydra's search paths and links left out."""
     text = str(error) or str(error.__cause__ or type(error).__name__)
-    missing = re.match(r"You must specify '([^']+)'", text)
-    if missing:
-        group = missing[1]
-        options = listing(re.findall(r"^\s+(\S+)$", text, flags=re.MULTILINE))
-        return f"{group}: required, e.g. {group}=...; choices: {options}"
-    not_listed = re.match(r"Could not override '([^']+)'\.\s+No match in the defaults list", text)
-    if not_listed:
-        return f"{not_listed[1]}: not in the defaults list; write +{not_listed[1]}=..."
+    for pattern, message in _REWORDED:
+        match = re.match(pattern, text)
+        if match:
+            options = listing(re.findall(r"^\s+(\S+)$", text, flags=re.MULTILINE))
+            cause = str(error.__cause__ or "not possible").splitlines()[0]
+            return message.format(*match.groups(), options=options, cause=cause)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}"
     text = re.split(r"\n\s*(?:Config search path:|Search path:|See https?:)", text)[0]
     text = re.sub(r"\n\s*(?:full_key|object_type|reference_type)[:=].*", "", text)
     text = re.sub(r"\n\s*To append to your (?:config|default list) use.*", "", text)

@@ -66,6 +66,17 @@ def selects_group(override: Override, source: Source) -> bool:
     return is_group and not isinstance(override.value(), dict)
 
 
+def is_structural(override: Override, source: Source) -> bool:
+    """Whether the override is for Hydra's composition, not for our own `apply`."""
+    return override.is_hydra_override() or selects_group(override, source)
+
+
+def structural_lines(overrides: Sequence[Override], source: Source) -> tuple[str, ...]:
+    """The text of the structural overrides, but for those with several values."""
+    kept = (o for o in overrides if is_structural(o, source) and not o.is_sweep_override())
+    return tuple(str(o.input_line) for o in kept)
+
+
 def check_choice(override: Override, source: Source, chosen: Mapping[str, Any]) -> None:
     """Refuse a group choice that does not exist. `chosen`: the groups of the defaults list."""
     group, value = override.key_or_group, override.value()
@@ -140,9 +151,10 @@ def _check_kind(key: str, value: Any, default: Any, tree: dict) -> None:
     expected, got = kind(default), kind(value)
     allowed = {expected}
     if in_target(tree, key) and expected != "mapping":
-        allowed = _ARGUMENT_KINDS[expected]
-        if isinstance(value, Mapping) and TARGET in value:
+        in_list = isinstance(tree_at(tree, key.rpartition(".")[0]), list)
+        if in_list or (isinstance(value, Mapping) and TARGET in value):
             return
+        allowed = _ARGUMENT_KINDS[expected]
     if got not in allowed:
         word = _WORDS[expected]
         if expected == "mapping":
@@ -181,6 +193,12 @@ def _no_such_key(key: str, tree: dict, source: Source, addable: bool = False) ->
     if not key.startswith("hydra"):
         keys = [k for k in keys if not k.startswith("hydra")]
     keys += [g for g in source.groups() if g not in keys]
+    # A node above the key is no answer: what it holds is.
+    above = {k for k in keys if key.startswith(f"{k}.") and isinstance(tree_at(tree, k), Mapping)}
+    if "/" in key:
+        listed = f"groups: {listing(source.groups())}"
+        return ConfigError(f"{key}: no such group; {listed}")
+    keys = [k for k in keys if k not in above]
     close = nearest_key(key, keys)
     if close is not None and close != key:
         return ConfigError(f"{key}: no such key; did you mean {close}?")
@@ -216,7 +234,7 @@ def _grammar_message(line: str, error: HydraException) -> str:
     index = re.match(r"([+~]*[\w.]+)\[(\d+)\](.*)", line)
     if index:
         return f"{line}: a position is written with a dot: {index[1]}.{index[2]}{index[3]}"
-    name, equals, value = line.partition("=")
+    name, equals, _ = line.partition("=")
     if not equals or not name:
         return f"{line}: expected key=value, without spaces"
     reason = one_line(error).removeprefix(f"Error parsing override '{line}' ")

@@ -81,21 +81,26 @@ class Source:
 
     def groups(self) -> list[str]:
         """Names of all groups but Hydra's own, nested ones with a slash."""
-        found = []
-        pending = [g for g in self.loader.list_groups("") if g != "hydra"]
-        while pending:
-            group = pending.pop()
-            if self.choices(group):
-                found.append(group)
-            nested = self.loader.get_group_options(group, ObjectType.GROUP)
-            pending.extend(f"{group}/{name}" for name in nested)
-        return sorted(found)
+        return list(_groups(self, self._fingerprint()))
 
     def _fingerprint(self) -> tuple[tuple[str, int], ...]:
         """Changes when a YAML file does, so that a notebook sees its edits."""
         roots = [self.directory] + ([self.extra] if self.extra is not None else [])
         files = (file for root in roots for file in Path(root).rglob("*.yaml"))
         return tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files))
+
+
+@functools.lru_cache(maxsize=16)
+def _groups(source: Source, fingerprint: tuple) -> tuple[str, ...]:
+    found = []
+    pending = [g for g in source.loader.list_groups("") if g != "hydra"]
+    while pending:
+        group = pending.pop()
+        if source.choices(group):
+            found.append(group)
+        nested = source.loader.get_group_options(group, ObjectType.GROUP)
+        pending.extend(f"{group}/{name}" for name in nested)
+    return tuple(sorted(found))
 
 
 @functools.lru_cache(maxsize=256)

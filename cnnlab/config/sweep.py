@@ -1,6 +1,7 @@
 """The jobs of a sweep, composed and checked before the first one starts."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,10 +9,12 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig
 
 from cnnlab.config.compose import prepare
-from cnnlab.config.overrides import parse
+from cnnlab.config.overrides import parse, structural_lines
 from cnnlab.config.source import Source
 from cnnlab.config.tree import plain
 from cnnlab.errors import ConfigError
+
+_HYDRA = re.compile(r"[+~]*hydra[./]")
 
 
 def sweep_jobs(source: Source, lines: Sequence[str]) -> dict[tuple[str, ...], DictConfig]:
@@ -22,23 +25,18 @@ def sweep_jobs(source: Source, lines: Sequence[str]) -> dict[tuple[str, ...], Di
     ConfigError that names the job.
     """
     parsed = parse(lines, source, sweep=True)
-    first = [o.input_line for o in parsed if not o.is_sweep_override()]
-    cfg = source.load(tuple(str(line) for line in first), sweep=True)
+    cfg = source.load(structural_lines(parsed, source), sweep=True)
     parameters = plain(cfg)["hydra"]["sweeper"].get("params") or {}
     swept = parse([f"{k}={v}" for k, v in parameters.items()], source, sweep=True)
     values = {o.get_key_element(): _values(o) for o in [*swept, *parsed]}
     jobs = {}
     for job in itertools.product(*values.values()):
         try:
-            key = tuple(
-                line for line in job if not line.lstrip("+~").startswith(("hydra.", "hydra/"))
-            )
-            jobs[key] = prepare(source, job)
+            jobs[tuple(line for line in job if not _HYDRA.match(line))] = prepare(source, job)
         except ConfigError as error:
-            varied = [
-                line for line, all_ in zip(job, values.values(), strict=True) if len(all_) > 1
-            ]
-            where = f" (job with {' '.join(varied)})" if varied else ""
+            lines_of = zip(job, values.values(), strict=True)
+            varied = " ".join(line for line, every in lines_of if len(every) > 1)
+            where = f" (job with {varied})" if varied else ""
             raise ConfigError(f"{error}{where}") from error
     return jobs
 
@@ -48,12 +46,10 @@ def _values(override: Override) -> list[str]:
     if override.is_discrete_sweep():
         values = list(override.sweep_string_iterator())
         if not values:
-            raise ConfigError(
-                f"{override.key_or_group}: no values in {override.get_value_string()}"
-            )
+            raise ConfigError(f"{key}: no values in {override.get_value_string()}")
         return [f"{key}={value}" for value in values]
     if override.is_interval_sweep():
         interval: Any = override.value()
         assert isinstance(interval, IntervalSweep)
         return [f"{key}={interval.start}", f"{key}={interval.end}"]
-    return [str(override.input_line)]
+    return [f"{key}={override.get_value_element_as_str()}"]  # as Hydra's own sweeper does
