@@ -1,0 +1,119 @@
+"""A model as a table: shapes, parameters, multiply-adds and receptive field of every layer."""
+
+import dataclasses
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.tree_util as jtu
+
+from cnnlab.models.trace import LayerCall, ReceptiveField, trace
+
+_HEADINGS = (
+    "layer", "kind", "output shape", "parameters", "multiply-adds", "receptive field"
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One layer, in the order in which the layers run.
+
+    - `path`: its name in the model; `kind`: its class.
+    - `output_shape`: for one input, without batch axes.
+    - `parameters`: numbers that train.
+    - `multiply_adds`: multiply-add pairs for one input; 0 for what is neither a convolution nor
+      a matrix product.
+    - `receptive_field`: input positions per spatial axis that one output depends on, `"all"`
+      once the spatial axes are gone, `"unknown"` after a transposed convolution.
+    """
+
+    path: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+    receptive_field: ReceptiveField
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The rows and their totals; `str(summary)` is the table.
+
+    `parameters` counts the model, so a layer that runs twice counts once there.
+    """
+
+    input_shape: tuple[int, ...]
+    rows: tuple[Row, ...]
+    parameters: int
+    multiply_adds: int
+
+    def __str__(self) -> str:
+        cells = [
+            (r.path, r.kind, _shape(r.output_shape), f"{r.parameters:,}", f"{r.multiply_adds:,}",
+             _field(r.receptive_field))
+            for r in self.rows
+        ]  # fmt: skip
+        first = ("input", "", _shape(self.input_shape), "", "", "")
+        total = ("total", "", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", "")
+        table = [_HEADINGS, first, *cells, total]
+        widths = [max(len(row[i]) for row in table) for i in range(len(_HEADINGS))]
+        lines = [_line(row, widths) for row in table]
+        rule = "-" * max(len(line) for line in lines)
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def summary(model: Any, input_shape: tuple[int, ...], state: eqx.nn.State | None = None) -> Summary:
+    """Counts a model layer by layer. Nothing is computed, so any size is fast.
+
+    **Arguments:**
+
+    - `model`: a layer, backbone, head or classifier; may be abstract (`eqx.filter_eval_shape`).
+    - `input_shape`: shape of one input, `(*spatial, c)`.
+    - `state`: the model's state; without it, normalisations are taken to keep their input's shape.
+
+    **Returns:** a `Summary`; `print` it for the table. How receptive fields are counted:
+    `cnnlab.models.trace`.
+    """
+    input_shape = tuple(input_shape)
+    rows = tuple(_row(call) for call in trace(model, input_shape, state))
+    multiply_adds = sum(row.multiply_adds for row in rows)
+    return Summary(input_shape, rows, count_parameters(model), multiply_adds)
+
+
+def count_parameters(model: Any) -> int:
+    """How many numbers in `model` train: the sizes of its floating-point arrays."""
+    return sum(math.prod(leaf.shape) for leaf in jtu.tree_leaves(model) if _is_parameter(leaf))
+
+
+def _row(call: LayerCall) -> Row:
+    counts = hasattr(call.layer, "multiply_adds")
+    return Row(
+        path=call.path,
+        kind=type(call.layer).__name__,
+        output_shape=call.out_shape,
+        parameters=count_parameters(call.layer),
+        multiply_adds=call.layer.multiply_adds(call.in_shape) if counts else 0,
+        receptive_field=call.receptive_field,
+    )
+
+
+def _is_parameter(leaf: Any) -> bool:
+    array = eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+    return array and jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def _field(field: ReceptiveField) -> str:
+    return field if isinstance(field, str) else " x ".join(map(str, field))
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    cells = [
+        cell.ljust(width) if i < 3 else cell.rjust(width)  # names to the left, numbers to the right
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()

@@ -1,0 +1,56 @@
+"""Backbone plus head (A 4.9, point 3)."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+class Classifier(eqx.nn.StatefulLayer):
+    """A backbone that maps an input to features and a head that maps features to class scores.
+
+    Build it with `eqx.nn.make_with_state`, which takes the running statistics out of the layers:
+
+        model, state = eqx.nn.make_with_state(Classifier)(backbone, head)
+    """
+
+    backbone: Any
+    head: Any
+
+    def __init__(self, backbone: Any, head: Any):
+        """**Arguments:**
+
+        - `backbone`: `(x, state, *, key) -> (features, state)` with `in_shape`, `out_shape`.
+        - `head`: `(features, state, *, key) -> (logits, state)` with `in_shape`, `num_classes`.
+
+        **Raises:** `ValueError` if the head was made for features of another shape.
+        """
+        if tuple(head.in_shape) != tuple(backbone.out_shape):
+            raise ValueError(
+                f"head: expected a head for features of shape {tuple(backbone.out_shape)}, "
+                f"got one for {tuple(head.in_shape)}"
+            )
+        self.backbone = backbone
+        self.head = head
+
+    def __call__(
+        self, x: Float[Array, "..."], state: eqx.nn.State, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Float[Array, "... classes"], eqx.nn.State]:
+        """Maps `(*batch, *spatial, c)` to logits `(*batch, num_classes)`.
+
+        `key` is for dropout: None is allowed when there is none or in inference mode.
+        """
+        keys = (None, None) if key is None else jr.split(key)
+        features, state = self.backbone(x, state, key=keys[0])
+        return self.head(features, state, key=keys[1])
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """Shape of one input, `(*spatial, c)`."""
+        return self.backbone.in_shape
+
+    @property
+    def num_classes(self) -> int:
+        """Number of class scores."""
+        return self.head.num_classes

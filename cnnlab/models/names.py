@@ -1,0 +1,112 @@
+"""Every array of a model by a readable name: the form in which weights are stored and loaded."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+
+_Model = TypeVar("_Model")
+_State = TypeVar("_State", bound=eqx.nn.State | None)
+
+
+def named_arrays(model: Any, state: eqx.nn.State | None = None) -> dict[str, Any]:
+    """The arrays of a model and of its state, by name, in the order of the tree.
+
+    A name is the path from the model to the array: `backbone.stages[0].layers[0].weight`. A
+    running statistic is named after the layer that owns it, not after its place in the state:
+    `backbone.stages[0].layers[1].running_mean`. Names do not depend on shapes, so they stay when
+    a model gets wider.
+
+    **Arguments:**
+
+    - `model`: any tree of modules. Leaves may be `jax.ShapeDtypeStruct` (a template made by
+      `eqx.filter_eval_shape`).
+    - `state`: its `eqx.nn.State`; without it, the parameters only.
+
+    **Raises:** `ValueError` if the state has no entry for one of the model's layers.
+    """
+    statistics = None if state is None else _entries(state)
+    arrays: dict[str, Any] = {}
+    for path, leaf in jtu.tree_leaves_with_path(model, is_leaf=_is_index):
+        if not _is_index(leaf):
+            if _is_array(leaf):
+                arrays[_name(path)] = leaf
+        elif statistics is not None:
+            if leaf.marker not in statistics:
+                raise ValueError(f"state: no entry for {_name(path)}; was it made for this model?")
+            for subpath, value in jtu.tree_leaves_with_path(statistics[leaf.marker]):
+                arrays[_name((*path, *subpath))] = value
+    return arrays
+
+
+def with_arrays(model: _Model, state: _State, arrays: Mapping[str, Any]) -> tuple[_Model, _State]:
+    """The same model and state with the named arrays put in; the inverse of `named_arrays`.
+
+    **Arguments:**
+
+    - `model`, `state`: as in `named_arrays`; abstract ones are filled.
+    - `arrays`: new arrays by name (JAX or NumPy), stored in the dtype of the array they replace.
+      Arrays that are not named keep their values.
+
+    **Returns:** the new model and the new state. The state that was passed in stays valid.
+
+    **Raises:** `ValueError` for a name the model does not have and for a wrong shape.
+    """
+    current = named_arrays(model, state)
+    for name, value in arrays.items():
+        if name not in current:
+            raise ValueError(f"arrays[{name!r}]: the model has no array of this name")
+        if tuple(value.shape) != tuple(current[name].shape):
+            raise ValueError(
+                f"arrays[{name!r}]: expected shape {tuple(current[name].shape)}, "
+                f"got {tuple(value.shape)}"
+            )
+
+    def put(path, leaf):
+        name = _name(path)
+        return _cast(arrays[name], leaf) if name in arrays else leaf
+
+    # A StateIndex holds no array once the state is out of the model, but its markers say where
+    # in the state the values of the layer at this path are.
+    entries = {} if state is None else _entries(state)
+
+    def put_statistics(path, leaf):
+        if not _is_index(leaf):
+            return put(path, leaf)
+        if leaf.marker in entries:
+            entries[leaf.marker] = jtu.tree_map_with_path(
+                lambda subpath, value: put((*path, *subpath), value), entries[leaf.marker]
+            )
+        return leaf
+
+    model = jtu.tree_map_with_path(put_statistics, model, is_leaf=_is_index)
+    if state is not None:
+        state = eqx.nn.State.tree_unflatten(tuple(entries), tuple(entries.values()))
+    return model, state
+
+
+def _entries(state: eqx.nn.State) -> dict[Any, Any]:
+    # `state.get` and `state.set` refuse abstract values, and `set` invalidates the old state.
+    values, markers = state.tree_flatten()
+    return dict(zip(markers, values, strict=True))
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jtu.keystr(path).removeprefix(".")
+
+
+def _is_index(leaf: Any) -> bool:
+    return isinstance(leaf, eqx.nn.StateIndex)
+
+
+def _is_array(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _cast(value: Any, like: Any) -> Any:
+    if isinstance(value, jax.ShapeDtypeStruct) or value.dtype == like.dtype:
+        return value if _is_array(value) else jnp.asarray(value)
+    return jnp.asarray(value, dtype=like.dtype)

@@ -1,0 +1,105 @@
+"""VGG-style backbones: blocks of small convolutions, each block halving the map (A 4.6 to 4.8)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from cnnlab import nn
+from cnnlab.nn import factories
+from cnnlab.nn._checks import choice
+
+from .plan import parse_plan
+
+_POOLS = ("max", "avg", "stride")
+
+
+class VGG(eqx.nn.StatefulLayer):
+    """`H = (ConvBlock o ... o ConvBlock)(X)`, written as a plan (A 4.6).
+
+    Works on sequences `(n, c)`, images `(h, w, c)` and volumes `(d, h, w, c)`.
+    """
+
+    stages: tuple[nn.ConvBlock, ...]
+    in_shape: tuple[int, ...] = eqx.field(static=True)
+    out_shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        plan: str | Sequence[Any],
+        *,
+        conv: Callable[..., Any] = factories.dense,
+        norm: Callable[[int], Any] | None = None,
+        activation: str | Callable = "relu",
+        kernel_size: int | Sequence[int] = 3,
+        pool: str = "max",
+        use_bias: bool | None = None,
+        dropout: float = 0.0,
+        key: PRNGKeyArray,
+    ):
+        """**Arguments:**
+
+        - `in_shape`: shape of one input, `(*spatial, c)` with 1 to 3 spatial axes.
+        - `plan`: channel counts, and `"M"` where a block ends by halving the map, such as
+          `[32, 32, "M", 64]`; or `"vgg11"`, `"vgg13"`, `"vgg16"`, `"vgg19"`.
+        - `conv`: makes a convolution, as those in `cnnlab.nn.factories`.
+        - `norm`: makes a normalisation from a channel count, or None.
+        - `activation`: name or function, after every convolution (and its normalisation).
+        - `kernel_size`: of every convolution.
+        - `pool`: `"max"` (A 4.5) or `"avg"`, windows of 2 with padding SAME, so that any size
+          works; or `"stride"`: no pooling, the last convolution of the block takes every second
+          position (A 4.7).
+        - `use_bias`: None gives the convolutions a bias only where there is no normalisation.
+        - `dropout`: probability of dropping a feature, after every activation.
+
+        **Raises:** `ValueError` that begins with the argument's name, such as
+        `plan[3]: expected a channel count > 0 or 'M', got -64`.
+        """
+        self.in_shape = tuple(in_shape)
+        choice("pool", pool, _POOLS)  # also where no block has one
+        shape, stages = self.in_shape, []
+        for channels, downsample in parse_plan(plan):
+            key, subkey = jr.split(key)
+            block = nn.ConvBlock(
+                shape,
+                channels,
+                conv=conv,
+                norm=norm,
+                activation=activation,
+                kernel_size=kernel_size,
+                pool=pool if downsample else None,
+                use_bias=use_bias,
+                dropout=dropout,
+                key=subkey,
+            )
+            stages.append(block)
+            shape = block.out_shape
+        self.stages = tuple(stages)
+        self.out_shape = shape
+
+    def __call__(
+        self, x: Float[Array, "..."], state: eqx.nn.State, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Float[Array, "..."], eqx.nn.State]:
+        """Maps `(*batch, *spatial, c)` to features `(*batch, *spatial', c')`."""
+        keys = [None] * len(self.stages) if key is None else jr.split(key, len(self.stages))
+        for stage, subkey in zip(self.stages, keys, strict=True):
+            x, state = stage(x, state, key=subkey)
+        return x, state
+
+
+def prototype(
+    in_shape: Sequence[int],
+    *,
+    conv: Callable[..., Any] = factories.dense,
+    activation: str | Callable = "relu",
+    key: PRNGKeyArray,
+) -> VGG:
+    """The backbone of the chapter's example (A 4.8): 32 filters, pool, 64 filters, pool.
+
+    With input `(64, 64, 3)` the maps are `(64, 64, 32)`, `(32, 32, 32)`, `(32, 32, 64)` and
+    `(16, 16, 64)`.
+    """
+    return VGG(in_shape, [32, "M", 64, "M"], conv=conv, activation=activation, key=key)
