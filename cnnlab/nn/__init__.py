@@ -1,0 +1,117 @@
+"""Layers: things with parameters, built on `cnnlab.ops` and following Equinox's conventions.
+
+A layer is `layer(x, *, key=None) -> y`; a stateful one (an `eqx.nn.StatefulLayer`: `BatchNorm`,
+`ConvBlock`) is `layer(x, state, *, key=None) -> (y, state)`. Arrays are channels last with any
+leading batch axes, `(*batch, *spatial, c)`. Parameters are called `weight` and `bias`.
+"""
+
+from cnnlab.nn import factories, replicas
+from cnnlab.nn.activations import Activation, activation
+from cnnlab.nn.block import ConvBlock
+from cnnlab.nn.conv import Conv, Conv1d, Conv2d, Conv3d
+from cnnlab.nn.conv_transpose import (
+    ConvTranspose,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
+from cnnlab.nn.conv_variants import (
+    DepthwiseConv,
+    DepthwiseConv1d,
+    DepthwiseConv2d,
+    DepthwiseConv3d,
+    GroupedConv,
+    GroupedConv1d,
+    GroupedConv2d,
+    GroupedConv3d,
+    LongConv,
+    LongConv1d,
+    LongConv2d,
+    LongConv3d,
+    PointwiseConv,
+    PointwiseConv1d,
+    PointwiseConv2d,
+    PointwiseConv3d,
+)
+from cnnlab.nn.dropout import Dropout
+from cnnlab.nn.initializers import initializer
+from cnnlab.nn.linear import Identity, Linear
+from cnnlab.nn.local import (
+    LocallyConnected,
+    LocallyConnected1d,
+    LocallyConnected2d,
+    LocallyConnected3d,
+)
+from cnnlab.nn.norm import BatchNorm, GroupNorm, LayerNorm
+from cnnlab.nn.pool import (
+    AvgPool,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    GlobalPool,
+    MaxPool,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
+from cnnlab.nn.replicas import AXIS, pmean, rank
+from cnnlab.nn.separable import SeparableConv, SeparableConv1d, SeparableConv2d, SeparableConv3d
+
+__all__ = [
+    "AXIS",
+    "Activation",
+    "AvgPool",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "BatchNorm",
+    "Conv",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvBlock",
+    "ConvTranspose",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
+    "DepthwiseConv",
+    "DepthwiseConv1d",
+    "DepthwiseConv2d",
+    "DepthwiseConv3d",
+    "Dropout",
+    "GlobalPool",
+    "GroupNorm",
+    "GroupedConv",
+    "GroupedConv1d",
+    "GroupedConv2d",
+    "GroupedConv3d",
+    "Identity",
+    "LayerNorm",
+    "Linear",
+    "LocallyConnected",
+    "LocallyConnected1d",
+    "LocallyConnected2d",
+    "LocallyConnected3d",
+    "LongConv",
+    "LongConv1d",
+    "LongConv2d",
+    "LongConv3d",
+    "MaxPool",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+    "PointwiseConv",
+    "PointwiseConv1d",
+    "PointwiseConv2d",
+    "PointwiseConv3d",
+    "SeparableConv",
+    "SeparableConv1d",
+    "SeparableConv2d",
+    "SeparableConv3d",
+    "activation",
+    "factories",
+    "initializer",
+    "pmean",
+    "rank",
+    "replicas",
+]

@@ -1,0 +1,69 @@
+"""Activations by name: the elementwise nonlinearity between convolutions (A 4.2, B eq. 10.6)."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from cnnlab.nn._checks import choice
+
+
+def _identity(x: Array) -> Array:
+    return x
+
+
+def _mish(x: Array) -> Array:
+    return x * jnp.tanh(jax.nn.softplus(x))
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "celu": jax.nn.celu,
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+    "hard_swish": jax.nn.hard_swish,
+    "hard_tanh": jax.nn.hard_tanh,
+    "identity": _identity,
+    "leaky_relu": jax.nn.leaky_relu,
+    "mish": _mish,
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+    "selu": jax.nn.selu,
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+    "softsign": jax.nn.soft_sign,
+    "swish": jax.nn.silu,
+    "tanh": jnp.tanh,
+}
+
+
+class Activation(eqx.Module):
+    """An elementwise function as a layer, known by its name.
+
+    `layer(x)` keeps shape and dtype.
+    """
+
+    name: str = eqx.field(static=True)
+
+    def __init__(self, activation: str):
+        """Takes the name of an activation, a key of `ACTIVATIONS`; ValueError for any other."""
+        self.name = choice("activation", activation, ACTIVATIONS)
+
+    def __call__(
+        self, x: Float[Array, "*dims"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*dims"]:
+        del key
+        return ACTIVATIONS[self.name](x)
+
+
+def activation(activation: str | Callable[[Array], Array]) -> Callable[..., Array]:
+    """The layer for an activation's name; a callable that is no name becomes a layer as it is.
+
+    A ValueError for an unknown name lists the known ones and names the nearest.
+    """
+    if isinstance(activation, str):
+        return Activation(activation)
+    return activation if isinstance(activation, eqx.Module) else eqx.nn.Lambda(activation)

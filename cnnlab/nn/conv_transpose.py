@@ -1,0 +1,135 @@
+"""Transposed convolution: the adjoint of a convolution as a layer, for upsampling."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from cnnlab import ops
+from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, window_geometry
+from cnnlab.nn.initializers import initializer
+from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.ops.geometry import Padding
+
+
+class ConvTranspose(eqx.Module):
+    """The transpose of the linear map of `Conv` from `out_channels` to `in_channels`, plus a bias.
+
+    `weight` is the kernel of that convolution, `(*kernel_size, out_channels / groups,
+    in_channels)`; `bias` is `(out_channels,)` or None.
+    """
+
+    weight: Float[Array, "..."]
+    bias: Float[Array, " c_out"] | None
+    num_spatial_dims: int = eqx.field(static=True)
+    in_channels: int = eqx.field(static=True)
+    out_channels: int = eqx.field(static=True)
+    kernel_size: tuple[int, ...] = eqx.field(static=True)
+    stride: tuple[int, ...] = eqx.field(static=True)
+    padding: Padding = eqx.field(static=True)
+    output_padding: tuple[int, ...] = eqx.field(static=True)
+    dilation: tuple[int, ...] = eqx.field(static=True)
+    groups: int = eqx.field(static=True)
+    algorithm: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        num_spatial_dims: int,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: Padding = "SAME",
+        output_padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        use_bias: bool = True,
+        *,
+        algorithm: str = "auto",
+        kernel_init: str | Callable = "he_normal",
+        key: PRNGKeyArray,
+    ):
+        """Takes the arguments of `Conv`, and
+
+        - `output_padding`: how much larger than the default (`ops.transpose_shape`) the output is;
+          with a stride, several input sizes of a convolution share one output size.
+
+        ValueError, in one line that begins with the argument's name, for a bad value.
+        """
+        if num_spatial_dims not in (1, 2, 3):
+            raise ValueError(f"num_spatial_dims: expected 1, 2 or 3, got {num_spatial_dims!r}")
+        self.num_spatial_dims = num_spatial_dims
+        self.in_channels = positive_int("in_channels", in_channels)
+        self.out_channels = positive_int("out_channels", out_channels)
+        self.kernel_size, self.stride, self.padding, self.dilation = window_geometry(
+            num_spatial_dims, kernel_size, stride, padding, dilation
+        )
+        self.output_padding = ops.to_tuple(
+            "output_padding", output_padding, num_spatial_dims, minimum=0
+        )
+        self.groups = divisor("groups", groups, in_channels=in_channels, out_channels=out_channels)
+        self.algorithm = choice("algorithm", algorithm, ("auto", *REGISTRY))
+        # Drawn as the kernel of a convolution from in_channels to out_channels, so that fans and
+        # `dirac` mean what they mean there, then laid out as the kernel of its adjoint.
+        group_in, group_out = self.in_channels // self.groups, self.out_channels // self.groups
+        shape = (*self.kernel_size, group_in, self.out_channels)
+        weight = initializer(kernel_init)(key, shape, groups=self.groups)
+        weight = weight.reshape(*self.kernel_size, group_in, self.groups, group_out)
+        weight = jnp.moveaxis(weight, -1, -3)  # (*k, group_out, group_in, groups)
+        weight = jnp.swapaxes(weight, -1, -2)
+        self.weight = weight.reshape(*self.kernel_size, group_out, self.in_channels)
+        self.bias = jnp.zeros(self.out_channels) if use_bias else None
+
+    def __call__(
+        self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*out c_out"]:
+        """`x` is `(*batch, *spatial, in_channels)`; ValueError for an impossible output size."""
+        del key
+        check_channels(x, self.in_channels)
+        y = ops.conv_transpose(
+            x,
+            self.weight,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            shape=self._out_spatial(x.shape[-self.num_spatial_dims - 1 : -1]),
+            algorithm=self.algorithm,
+        )
+        return y if self.bias is None else y + self.bias.astype(y.dtype)
+
+    def multiply_adds(self, in_shape: Sequence[int]) -> int:
+        """Multiply-adds for one example `in_shape = (*spatial, c_in)`, as of its adjoint."""
+        taps = math.prod(self.kernel_size) * self.out_channels // self.groups
+        return math.prod(in_shape) * taps
+
+    def _out_spatial(self, spatial: Sequence[int]) -> tuple[int, ...]:
+        default = ops.transpose_shape(
+            spatial,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+        )
+        return tuple(n + p for n, p in zip(default, self.output_padding, strict=True))
+
+
+class ConvTranspose1d(ConvTranspose):
+    """`ConvTranspose` of sequences `(*batch, n, c)`."""
+
+    __init__ = functools.partialmethod(ConvTranspose.__init__, 1)
+
+
+class ConvTranspose2d(ConvTranspose):
+    """`ConvTranspose` of images `(*batch, h, w, c)`."""
+
+    __init__ = functools.partialmethod(ConvTranspose.__init__, 2)
+
+
+class ConvTranspose3d(ConvTranspose):
+    """`ConvTranspose` of volumes `(*batch, d, h, w, c)`."""
+
+    __init__ = functools.partialmethod(ConvTranspose.__init__, 3)

@@ -1,0 +1,68 @@
+"""Dense layer on the last axis, and the layer that does nothing."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from cnnlab.nn._checks import check_channels, positive_int
+from cnnlab.nn.initializers import initializer
+from cnnlab.ops import accumulation_dtype
+
+
+class Linear(eqx.Module):
+    """`y = x W + b` on the last axis, whatever axes come before.
+
+    `weight` is `(in_features, out_features)`, the layout of a kernel without spatial axes;
+    `bias` is `(out_features,)` or None.
+    """
+
+    weight: Float[Array, "n_in n_out"]
+    bias: Float[Array, " n_out"] | None
+    in_features: int = eqx.field(static=True)
+    out_features: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        use_bias: bool = True,
+        *,
+        kernel_init: str | Callable = "lecun_normal",
+        key: PRNGKeyArray,
+    ):
+        """`kernel_init` is an initialiser's name (`nn.initializer`) or a function like it."""
+        self.in_features = positive_int("in_features", in_features)
+        self.out_features = positive_int("out_features", out_features)
+        self.weight = initializer(kernel_init)(key, (self.in_features, self.out_features))
+        self.bias = jnp.zeros(self.out_features) if use_bias else None
+
+    def __call__(
+        self, x: Float[Array, "*dims n_in"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*dims n_out"]:
+        """`x` is `(*batch, in_features)`; 16-bit floats are summed in float32."""
+        del key
+        check_channels(x, self.in_features)
+        dtype = jnp.result_type(x, self.weight)
+        y = jnp.matmul(
+            x.astype(dtype),
+            self.weight.astype(dtype),
+            preferred_element_type=accumulation_dtype(dtype),
+        ).astype(dtype)
+        return y if self.bias is None else y + self.bias.astype(dtype)
+
+    def multiply_adds(self, in_shape: Sequence[int]) -> int:
+        """Multiply-adds for one example `in_shape = (..., in_features)`."""
+        return math.prod(in_shape) * self.out_features
+
+
+class Identity(eqx.Module):
+    """Returns its input."""
+
+    def __call__(
+        self, x: Float[Array, "*dims"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*dims"]:
+        del key
+        return x

@@ -1,0 +1,118 @@
+"""Depthwise separable convolution (A 5.3): space first, then channels."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from cnnlab import ops
+from cnnlab.nn.conv_variants import DepthwiseConv, PointwiseConv
+from cnnlab.ops.geometry import Padding
+
+
+class SeparableConv(eqx.Module):
+    """A depthwise convolution and then a 1x1 one, with nothing between them.
+
+    `s^2 c + c c'` weights in two dimensions, and `c'` biases, which belong to the 1x1 part.
+    """
+
+    depthwise: DepthwiseConv
+    pointwise: PointwiseConv
+
+    def __init__(
+        self,
+        num_spatial_dims: int,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: Padding = "SAME",
+        dilation: int | Sequence[int] = 1,
+        use_bias: bool = True,
+        *,
+        channel_multiplier: int = 1,
+        padding_mode: str = "zeros",
+        algorithm: str = "auto",
+        kernel_init: str | Callable = "he_normal",
+        key: PRNGKeyArray,
+    ):
+        """Arguments as `Conv` and `DepthwiseConv`; `algorithm` is the depthwise part's."""
+        depthwise_key, pointwise_key = jr.split(key)
+        self.depthwise = DepthwiseConv(
+            num_spatial_dims,
+            in_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            use_bias=False,
+            channel_multiplier=channel_multiplier,
+            padding_mode=padding_mode,
+            algorithm=algorithm,
+            kernel_init=kernel_init,
+            key=depthwise_key,
+        )
+        self.pointwise = PointwiseConv(
+            num_spatial_dims,
+            self.depthwise.out_channels,
+            out_channels,
+            use_bias=use_bias,
+            kernel_init=kernel_init,
+            key=pointwise_key,
+        )
+
+    @property
+    def kernel_size(self) -> tuple[int, ...]:
+        return self.depthwise.kernel_size
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        return self.depthwise.stride
+
+    @property
+    def padding(self) -> Padding:
+        return self.depthwise.padding
+
+    @property
+    def dilation(self) -> tuple[int, ...]:
+        return self.depthwise.dilation
+
+    def __call__(
+        self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*out c_out"]:
+        """`x` is `(*batch, *spatial, in_channels)`."""
+        del key
+        return self.pointwise(self.depthwise(x))
+
+    def multiply_adds(self, in_shape: Sequence[int]) -> int:
+        """Multiply-adds of both parts for one example `in_shape = (*spatial, c_in)`."""
+        middle = ops.output_shape(
+            in_shape[:-1],
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+        )
+        return self.depthwise.multiply_adds(in_shape) + self.pointwise.multiply_adds(
+            (*middle, self.depthwise.out_channels)
+        )
+
+
+class SeparableConv1d(SeparableConv):
+    """`SeparableConv` of sequences `(*batch, n, c)`."""
+
+    __init__ = functools.partialmethod(SeparableConv.__init__, 1)
+
+
+class SeparableConv2d(SeparableConv):
+    """`SeparableConv` of images `(*batch, h, w, c)`."""
+
+    __init__ = functools.partialmethod(SeparableConv.__init__, 2)
+
+
+class SeparableConv3d(SeparableConv):
+    """`SeparableConv` of volumes `(*batch, d, h, w, c)`."""
+
+    __init__ = functools.partialmethod(SeparableConv.__init__, 3)
