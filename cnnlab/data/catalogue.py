@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnlab.data.dataset import Dataset, Placement, assemble
-from cnnlab.data.fetch import lift, quiet_tfds
-from cnnlab.data.paths import appearing, locked, tfds_dir
-from cnnlab.data.records import open_split, prepared_folder, readable
+from cnnlab.data.fetch import DataError
+from cnnlab.data.paths import appearing, lift, locked, tfds_dir
+from cnnlab.data.records import open_split, prepared_folder, quiet_tfds, readable
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def tfds_dataset(
       images differ in size.
     - `data_dir`: the folder of prepared data sets; TFDS's own if not given.
 
-    Raises `RuntimeError` when the data set is not prepared and cannot be here, and `ValueError`
+    Raises `DataError` when the data set is not prepared and cannot be here, and `ValueError`
     for a name, split or feature that it does not have.
     """
     size = _pair(size)
@@ -65,7 +65,7 @@ def tfds_dataset(
         name,
         train,
         test,
-        class_names=label.names,
+        class_names=[label.int2str(number) for number in range(label.num_classes)],
         val_fraction=val_fraction,
         origin=origin,
     )
@@ -86,7 +86,7 @@ def _find(name: str, root: Path) -> Path:
     if folder is not None:
         return folder
     if importlib.util.find_spec("tensorflow") is None:
-        raise RuntimeError(
+        raise DataError(
             f"{name}: not prepared in {root}, and preparing a stock TFDS data set needs TensorFlow:"
             " install the extra, pip install 'cnnlab[tensorflow]', or give a folder that has it"
             " in ArrayRecord, data.data_dir=<folder>"
@@ -98,7 +98,7 @@ def _prepared(name: str, root: Path) -> Path | None:
     dataset, _, config = name.partition("/")
     folder = prepared_folder(root, dataset, config or None)
     if folder is not None and not readable(folder):
-        raise RuntimeError(
+        raise DataError(
             f"{name}: {folder} is not in ArrayRecord, which reading without TensorFlow needs;"
             " prepare it with file_format='array_record' in another folder and give that,"
             " data.data_dir=<folder>"
@@ -140,7 +140,8 @@ def _info(
     """TFDS's description of the data set, checked against what is asked of it."""
     import tensorflow_datasets as tfds
 
-    info = tfds.builder_from_directory(folder).info
+    with quiet_tfds():
+        info = tfds.builder_from_directory(folder).info
     for argument, split in (("train_split", train_split), ("test_split", test_split)):
         if split.partition("[")[0] not in info.splits:
             raise ValueError(

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, Int32, Shaped
@@ -16,6 +16,7 @@ RESIDENT_BYTES = 512 * 2**20
 _STATISTICS_SAMPLE = 10_000
 
 
+@runtime_checkable
 class Source(Protocol):
     """Random access to examples `(image, label)`; picklable, for worker processes."""
 

@@ -1,8 +1,6 @@
 """Getting files onto this machine: the Debian package, the network, and how to fail at once."""
 
-import contextlib
 import functools
-import logging
 import os
 import shutil
 import subprocess
@@ -10,11 +8,12 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from cnnlab.data.idx import has_idx_files
 from cnnlab.data.paths import appearing, cache_dir, locked
+from cnnlab.errors import CnnlabError
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where the Debian package dataset-fashion-mnist keeps its files."""
@@ -23,11 +22,17 @@ _PACKAGE = "dataset-fashion-mnist"
 _PROBE_SECONDS = 5.0
 # A stalled mirror must not stall the command; 30 MB arrive within this on any usable line.
 _APT_SECONDS = 300.0
+# What apt says when its lists are missing, or name a version that is no longer there.
+_NO_LISTS = ("Unable to locate package", "No candidate", "Can't select candidate", "404")
 _APT_OPTIONS = (
     *("-o", "Acquire::Retries=0"),
     *("-o", "Acquire::http::Timeout=5"),
     *("-o", "Acquire::https::Timeout=5"),
 )
+
+
+class DataError(CnnlabError, RuntimeError):
+    """Data that cannot be had here; the message says what can be done about it."""
 
 
 class Unavailable(Exception):
@@ -60,9 +65,12 @@ def debian_package() -> Path:
 def _download_package(part: Path) -> None:
     """Leave the package's four files, and nothing else, in the folder `part`."""
     with tempfile.TemporaryDirectory(prefix="cnnlab-") as work:
-        # Readable for everyone: apt fetches as its own unprivileged user when root asks.
-        os.chmod(work, 0o755)
-        _run("apt-get", *_APT_OPTIONS, "download", _PACKAGE, cwd=work)
+        try:
+            _run("apt-get", *_APT_OPTIONS, "download", _PACKAGE, cwd=work)
+        except Unavailable as reason:
+            if not any(sign in str(reason) for sign in _NO_LISTS):
+                raise
+            _download_with_own_lists(work)
         packages = list(Path(work).glob(f"{_PACKAGE}_*.deb"))
         if not packages:
             raise Unavailable("apt-get download gave no package")
@@ -72,6 +80,18 @@ def _download_package(part: Path) -> None:
             raise Unavailable("the package does not hold the four IDX files")
         for file in found.iterdir():
             shutil.copy(file, part / file.name)
+
+
+def _download_with_own_lists(work: str) -> None:
+    """Fetch the package on a machine whose package lists are missing or old, without root.
+
+    Container images have no lists, and only root may update the system's.
+    """
+    own = ("-o", f"Dir::State::Lists={work}/lists", "-o", f"Dir::Cache={work}/cache")
+    for folder in ("lists/partial", "cache/archives/partial"):
+        Path(work, folder).mkdir(parents=True)
+    _run("apt-get", *_APT_OPTIONS, *own, "update", cwd=work)
+    _run("apt-get", *_APT_OPTIONS, *own, "download", _PACKAGE, cwd=work)
 
 
 def _run(*command: str, cwd: str) -> None:
@@ -120,27 +140,3 @@ def _probe(url: str) -> None:
         raise Unavailable(f"no answer within {_PROBE_SECONDS:.0f} s")
     if outcome[0] is not None:
         raise Unavailable(f"not reachable ({outcome[0]})")
-
-
-@contextlib.contextmanager
-def quiet_tfds() -> Iterator[None]:
-    """TFDS without its own progress bars and remarks: the command has its own log line."""
-    import tensorflow_datasets as tfds
-
-    logger = logging.getLogger("absl")
-    level = logger.level
-    tfds.disable_progress_bar()
-    try:
-        with contextlib.redirect_stdout(None):
-            logger.setLevel(logging.ERROR)
-            yield
-    finally:
-        logger.setLevel(level)
-        tfds.enable_progress_bar()
-
-
-def lift(made: Path, part: Path, *, remove: Path) -> None:
-    """Move the files of the folder `made` into `part`, then delete the folder `remove`."""
-    for file in made.iterdir():
-        os.replace(file, part / file.name)
-    shutil.rmtree(remove)

@@ -8,8 +8,8 @@ from typing import Any
 from cnnlab.data import fetch
 from cnnlab.data.dataset import Dataset, Placement, assemble
 from cnnlab.data.idx import has_idx_files
-from cnnlab.data.paths import appearing, locked, tfds_dir
-from cnnlab.data.records import open_split
+from cnnlab.data.paths import appearing, lift, locked, tfds_dir
+from cnnlab.data.records import open_split, quiet_tfds
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def fashion_mnist(
     unpacked into the user's cache; TFDS's own download. `source` is a folder with the four IDX
     files to take instead.
 
-    Raises `RuntimeError` that lists the ways to get the data where none works.
+    Raises `DataError` that lists the ways to get the data where none works.
     """
     from cnnlab.data.builders.fashion_mnist import FashionMnist
 
@@ -60,7 +60,7 @@ def mnist(
     """MNIST (LeCun et al., 1998): 60,000 + 10,000 images `(28, 28, 1)` uint8, 10 classes.
 
     What is prepared already in `data_dir`, else from the IDX files in the folder `source`, else
-    TFDS's own download. Raises `RuntimeError` that lists these ways where none works.
+    TFDS's own download. Raises `DataError` that lists these ways where none works.
     """
     from cnnlab.data.builders.mnist import Mnist
 
@@ -111,19 +111,21 @@ def _load(
 
 def _prepare(builder: Any, target: Path, ways: list[Way], advice: str) -> None:
     """Prepare a data set from the first way that works, whole or not at all."""
-    with locked(target.parent / ".lock"):
-        if target.is_dir():
-            return  # another process was faster
-        failures = []
-        for name, find in ways:
-            try:
-                folder = find()
-                _log.info("%s: preparing from %s", builder.name, name)
-                build(builder, target, folder)
-                return
-            except fetch.Unavailable as reason:
-                failures.append(f"{name}: {reason}")
-    raise RuntimeError(
+    failures = []
+    try:
+        with locked(target.parent / ".lock"):
+            if target.is_dir():
+                return  # another process was faster
+            for name, find in ways:
+                try:
+                    folder = find()
+                    _log.info("%s: preparing from %s", builder.name, name)
+                    return build(builder, target, folder)
+                except fetch.Unavailable as reason:
+                    failures.append(f"{name}: {reason}")
+    except OSError as error:
+        raise fetch.DataError(f"{builder.name}: cannot prepare it in {target}: {error}") from error
+    raise fetch.DataError(
         f"{builder.name}: no way to get the data worked ({'; '.join(failures)})."
         f" To get it: {advice}"
     )
@@ -137,6 +139,6 @@ def build(builder: Any, target: Path, source: Path | None) -> None:
             file_format="array_record",
             source=None if source is None else str(source),
         )
-        with fetch.quiet_tfds():
+        with quiet_tfds():
             made.download_and_prepare(download_dir=part / "work" / "downloads")
-        fetch.lift(Path(made.data_dir), part, remove=part / "work")
+        lift(Path(made.data_dir), part, remove=part / "work")

@@ -68,3 +68,10 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def lift(made: Path, part: Path, *, remove: Path) -> None:
+    """Move the files of the folder `made` into `part`, then delete the folder `remove`."""
+    for file in made.iterdir():
+        os.replace(file, part / file.name)
+    shutil.rmtree(remove)

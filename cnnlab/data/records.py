@@ -1,14 +1,16 @@
 """Prepared TFDS data sets as random-access sources, without TensorFlow."""
 
+import contextlib
 import io
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnnlab.data.dataset import Placement, SourceSplit, Split
+from cnnlab.data.dataset import RESIDENT_BYTES, Placement, SourceSplit, Split
 
 
 class RecordSource:
@@ -55,12 +57,13 @@ class RecordSource:
             from tensorflow_datasets.core.decode import DeserializeMethod
             from tensorflow_datasets.proto import tf_example_pb2
 
-            builder = tfds.builder_from_directory(self.directory)
-            # Raw records: TFDS's own parsing takes five times as long, and its decoding of images
-            # asks for OpenCV. Only the two features that are used are parsed here.
-            records = builder.as_data_source(
-                self.split, deserialize_method=DeserializeMethod.RAW_BYTES
-            )
+            with quiet_tfds():
+                builder = tfds.builder_from_directory(self.directory)
+                # Raw records: TFDS's own parsing takes five times as long, and its decoding of
+                # images asks for OpenCV. Only the two features that are used are parsed here.
+                records = builder.as_data_source(
+                    self.split, deserialize_method=DeserializeMethod.RAW_BYTES
+                )
             decode = _decoder(builder.info.features, self.image_key, self.size)
             self._open = records, tf_example_pb2.Example, decode
         return self._open
@@ -82,8 +85,6 @@ def open_split(
     found = SourceSplit(
         source, image.shape, dtype=image.dtype, placement=placement, workers=workers
     )
-    from cnnlab.data.dataset import RESIDENT_BYTES
-
     if placement == "stream" or (placement == "auto" and found.nbytes >= RESIDENT_BYTES):
         return found
     return found.in_memory()
@@ -130,6 +131,22 @@ def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         for c in range(image.shape[-1])
     ]
     return np.stack(planes, axis=-1)
+
+
+@contextlib.contextmanager
+def quiet_tfds() -> Iterator[None]:
+    """TFDS without its progress bars, prints and remarks; cnnlab logs what matters itself."""
+    import tensorflow_datasets as tfds
+
+    logger = logging.getLogger("absl")
+    level = logger.level
+    tfds.disable_progress_bar()
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def prepared_folder(root: Path, name: str, config: str | None = None) -> Path | None:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cnnlab.data import idx
+from cnnlab.data.fetch import Unavailable
 
 
 class IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -53,17 +54,17 @@ class IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        folders = dict.fromkeys(idx.FILES, self.source) if self.source else None
         return {
-            split: self._generate_examples(
-                split, folders[split] if folders else self._download(dl_manager, split)
-            )
+            split: self._generate_examples(split, self.source or self._download(dl_manager, split))
             for split in idx.FILES
         }
 
     def _download(self, dl_manager: tfds.download.DownloadManager, split: str) -> Path:
         """A folder of links, with the names of the IDX files, to what TFDS downloaded."""
-        files = dl_manager.download({stem: f"{self.URL}{stem}.gz" for stem in idx.FILES[split]})
+        try:
+            files = dl_manager.download({stem: f"{self.URL}{stem}.gz" for stem in idx.FILES[split]})
+        except Exception as error:  # a refused connection, a wrong checksum, a full disk, ...
+            raise Unavailable(" ".join(str(error).split())) from error
         folder = Path(dl_manager.download_dir) / f"{self.name}-{split}"
         folder.mkdir(parents=True, exist_ok=True)
         for stem, file in files.items():
