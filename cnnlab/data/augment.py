@@ -181,9 +181,9 @@ class RandomErasing(Augmentation):
     by the examples of a batch; `"zeros"` erases to the mean of a normalised image.
     """
 
-    probability: float = 0.25
-    area: Sequence[float] = (0.02, 0.33)
-    aspect: Sequence[float] = (0.3, 3.3)
+    probability: float | int = 0.25
+    area: Sequence[float | int] = (0.02, 0.33)
+    aspect: Sequence[float | int] = (0.3, 3.3)
     fill: Literal["noise", "zeros"] = "noise"
 
     def __post_init__(self) -> None:
@@ -232,7 +232,7 @@ class Mixup(Augmentation):
     training batch is random already, so the next example is a random partner.
     """
 
-    alpha: float = 0.2
+    alpha: float | int = 0.2
 
     def __post_init__(self) -> None:
         if not self.alpha > 0:
@@ -254,7 +254,7 @@ class CutMix(Augmentation):
     (Yun et al., 2019). One box for the batch.
     """
 
-    alpha: float = 1.0
+    alpha: float | int = 1.0
 
     def __post_init__(self) -> None:
         if not self.alpha > 0:

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 def tfds_dataset(
     name: str,
     *,
-    val_fraction: float = 0.1,
+    val_fraction: float | int = 0.1,
     train_split: str = "train",
     test_split: str = "test",
     image_key: str = "image",

@@ -168,7 +168,7 @@ class Dataset:
 
 
 def carve(
-    n: int, fraction: float, *, seed: int = 0
+    n: int, fraction: float | int, *, seed: int = 0
 ) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]:
     """Positions `(kept, set_aside)` of a split of `n` examples, each sorted.
 
@@ -231,7 +231,7 @@ def assemble(
     test: Split,
     *,
     class_names: Sequence[str],
-    val_fraction: float,
+    val_fraction: float | int,
     origin: str,
 ) -> Dataset:
     """Carve the validation split, measure the statistics, and put the data set together."""

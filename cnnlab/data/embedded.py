@@ -15,7 +15,7 @@ def mnist1d(
     *,
     shuffled: bool = False,
     cache: bool = True,
-    val_fraction: float = 0.1,
+    val_fraction: float | int = 0.1,
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Dataset:
@@ -44,8 +44,8 @@ def mnist1d(
 
 def digits(
     *,
-    test_fraction: float = 0.2,
-    val_fraction: float = 0.1,
+    test_fraction: float | int = 0.2,
+    val_fraction: float | int = 0.1,
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Dataset:
@@ -82,7 +82,7 @@ def quadratic(
     train_size: int = 1000,
     test_size: int = 1000,
     seed: int = 0,
-    val_fraction: float = 0.1,
+    val_fraction: float | int = 0.1,
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Dataset:
@@ -128,7 +128,7 @@ def fake(
     train_size: int = 512,
     test_size: int = 128,
     seed: int = 0,
-    val_fraction: float = 0.1,
+    val_fraction: float | int = 0.1,
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Dataset:

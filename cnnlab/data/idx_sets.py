@@ -19,7 +19,7 @@ Way = tuple[str, Callable[[], Path | None]]
 
 def fashion_mnist(
     *,
-    val_fraction: float = 0.1,
+    val_fraction: float | int = 0.1,
     source: str | None = None,
     data_dir: str | None = None,
     placement: Placement = "auto",
@@ -51,7 +51,7 @@ def fashion_mnist(
 
 def mnist(
     *,
-    val_fraction: float = 0.1,
+    val_fraction: float | int = 0.1,
     source: str | None = None,
     data_dir: str | None = None,
     placement: Placement = "auto",
@@ -78,7 +78,7 @@ def _load(
     advice: str,
     source: str | None,
     data_dir: str | None,
-    val_fraction: float,
+    val_fraction: float | int,
     placement: Placement,
     workers: int,
 ) -> Dataset:

@@ -1,31 +1,5 @@
-"""Builder of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017): 60,000 + 10,000, 28x28x1 uint8."""
+"""Fashion-MNIST as a TFDS data set."""
 
-from typing import ClassVar
+from cnnlab.data.builders.fashion_mnist.fashion_mnist_dataset_builder import Builder as FashionMnist
 
-from cnnlab.data.builders.idx_builder import IdxBuilder
-
-
-class FashionMnist(IdxBuilder, skip_registration=True):
-    """Fashion-MNIST in ArrayRecord, prepared without TensorFlow."""
-
-    name = "fashion_mnist"
-    URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-    HOMEPAGE = "https://github.com/zalandoresearch/fashion-mnist"
-    DESCRIPTION = "Fashion-MNIST: Zalando's article images in ten classes."
-    CITATION = (
-        "H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a novel image dataset for benchmarking"
-        " machine learning algorithms. arXiv:1708.07747, 2017."
-    )
-    CLASS_NAMES: ClassVar[tuple[str, ...]] = (
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    )
-    COUNTS: ClassVar[dict[str, int] | None] = {"train": 60_000, "test": 10_000}
+__all__ = ["FashionMnist"]

@@ -1,20 +1,5 @@
-"""Builder of MNIST (LeCun, Cortes and Burges): 60,000 + 10,000 digits, 28x28x1 uint8."""
+"""MNIST as a TFDS data set."""
 
-from typing import ClassVar
+from cnnlab.data.builders.mnist.mnist_dataset_builder import Builder as Mnist
 
-from cnnlab.data.builders.idx_builder import IdxBuilder
-
-
-class Mnist(IdxBuilder, skip_registration=True):
-    """MNIST in ArrayRecord, prepared without TensorFlow."""
-
-    name = "mnist"
-    URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
-    HOMEPAGE = "http://yann.lecun.com/exdb/mnist/"
-    DESCRIPTION = "The MNIST database of handwritten digits."
-    CITATION = (
-        "Y. LeCun, L. Bottou, Y. Bengio, P. Haffner. Gradient-based learning applied to document"
-        " recognition. Proceedings of the IEEE, 86(11), 1998."
-    )
-    CLASS_NAMES: ClassVar[tuple[str, ...]] = tuple("0123456789")
-    COUNTS: ClassVar[dict[str, int] | None] = {"train": 60_000, "test": 10_000}
+__all__ = ["Mnist"]

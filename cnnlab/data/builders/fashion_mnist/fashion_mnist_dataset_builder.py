@@ -1,0 +1,30 @@
+"""Builder of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017): 60,000 + 10,000, 28x28x1 uint8."""
+
+from typing import ClassVar
+
+from cnnlab.data.builders.idx_builder import IdxBuilder
+
+
+class Builder(IdxBuilder, skip_registration=True):
+    """Fashion-MNIST in ArrayRecord, prepared without TensorFlow."""
+
+    URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+    HOMEPAGE = "https://github.com/zalandoresearch/fashion-mnist"
+    DESCRIPTION = "Fashion-MNIST: Zalando's article images in ten classes."
+    CITATION = (
+        "H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a novel image dataset for benchmarking"
+        " machine learning algorithms. arXiv:1708.07747, 2017."
+    )
+    CLASS_NAMES: ClassVar[tuple[str, ...]] = (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    )
+    COUNTS: ClassVar[dict[str, int] | None] = {"train": 60_000, "test": 10_000}
