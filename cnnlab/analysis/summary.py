@@ -83,7 +83,9 @@ def summary(model: Any, input_shape: tuple[int, ...], state: eqx.nn.State | None
 
 def count_parameters(model: Any) -> int:
     """How many numbers in `model` train: the sizes of its floating-point arrays."""
-    return sum(math.prod(leaf.shape) for leaf in jtu.tree_leaves(model) if _is_parameter(leaf))
+    # A model that still holds its first running statistics does so in a StateIndex.
+    leaves = jtu.tree_leaves(model, is_leaf=lambda leaf: isinstance(leaf, eqx.nn.StateIndex))
+    return sum(math.prod(leaf.shape) for leaf in leaves if _is_parameter(leaf))
 
 
 def _row(call: LayerCall) -> Row:

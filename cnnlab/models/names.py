@@ -107,6 +107,6 @@ def _is_array(leaf: Any) -> bool:
 
 
 def _cast(value: Any, like: Any) -> Any:
-    if isinstance(value, jax.ShapeDtypeStruct) or value.dtype == like.dtype:
-        return value if _is_array(value) else jnp.asarray(value)
-    return jnp.asarray(value, dtype=like.dtype)
+    # An array that fits stays the same object, on the devices where it is.
+    fits = isinstance(value, jax.Array | jax.ShapeDtypeStruct) and value.dtype == like.dtype
+    return value if fits else jnp.asarray(value, dtype=like.dtype)

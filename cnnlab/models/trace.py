@@ -51,7 +51,9 @@ def trace(
     - `state`: the model's state. Without it, a layer with running statistics is taken to keep
       the shape of its input, as normalisations do.
     """
-    log = _Log(len(in_shape) - 1)
+    leaves = jtu.tree_leaves_with_path(model, is_leaf=_is_layer)
+    layers = {_name(path): leaf for path, leaf in leaves if _is_layer(leaf)}
+    log = _Log(layers, len(in_shape) - 1)
     if state is None:
         indices = [i for i in jtu.tree_leaves(model, is_leaf=_is_index) if _is_index(i)]
         # Only a model that did not go through `make_with_state` still holds its first state.
@@ -59,9 +61,7 @@ def trace(
 
     def run(model: Any, state: eqx.nn.State, x: Any) -> Any:
         def watch(path, leaf):
-            if not _is_layer(leaf):
-                return leaf
-            return _Watched(leaf, jtu.keystr(path).removeprefix("."), log)
+            return _Watched(leaf, _name(path), log) if _is_layer(leaf) else leaf
 
         model = eqx.nn.inference_mode(model)
         watched = jtu.tree_map_with_path(watch, model, is_leaf=_is_layer)
@@ -78,12 +78,15 @@ def trace(
 class _Log:
     """Calls so far, and the receptive field at this point of the chain."""
 
-    def __init__(self, num_spatial_dims: int):
+    def __init__(self, layers: dict[str, Any], num_spatial_dims: int):
+        # The layers as they were given: those that run hold tracers, which must not get out.
+        self.layers = layers
         self.calls: list[LayerCall] = []
         self.field: ReceptiveField = (1,) * num_spatial_dims if num_spatial_dims else "all"
         self.step = (1,) * num_spatial_dims
 
-    def add(self, path: str, layer: Any, in_shape: tuple[int, ...], out_shape: tuple[int, ...]):
+    def add(self, path: str, in_shape: tuple[int, ...], out_shape: tuple[int, ...]):
+        layer = self.layers[path]
         if len(out_shape) == 1:
             self.field, self.step = "all", ()
         elif isinstance(layer, nn.ConvTranspose):
@@ -118,13 +121,17 @@ class _Watched(eqx.nn.StatefulLayer):
             else:
                 result = (x, state)
             y = result[0]
-        self.log.add(self.path, self.layer, x.shape[1:], y.shape[1:])
+        self.log.add(self.path, x.shape[1:], y.shape[1:])
         return result
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in ("layer", "path", "log"):
             raise AttributeError(name)
         return getattr(self.layer, name)
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jtu.keystr(path).removeprefix(".")
 
 
 def _is_stateful(layer: Any) -> bool:
