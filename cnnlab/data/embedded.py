@@ -1,6 +1,7 @@
 """Data sets that need no file: MNIST-1D, scikit-learn's digits, the task of B 10.2, and fakes."""
 
 import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -191,7 +192,8 @@ def _generate_mnist1d(shuffled: bool) -> dict[str, np.ndarray]:
 def _read_npz(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of a cache file, or None where it is missing or damaged."""
     try:
-        with np.load(path) as file:
+        # Opened here: np.load does not close a file that is no archive.
+        with path.open("rb") as content, np.load(content) as file:
             return {name: file[name] for name in ("x", "y", "x_test", "y_test")}
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
