@@ -93,7 +93,7 @@ def algorithms(
 
 def conv_transpose(
     y: Inexact[Array, "*out c_y"],
-    kernel: Inexact[Array, "*window c_group c_y"],
+    kernel: Inexact[Array, "*window c_group c_out"],
     *,
     stride: int | Sequence[int] = 1,
     padding: Padding = "SAME",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Inexact, Real
 
@@ -92,13 +93,14 @@ def avg_pool(
     """
     window, stride, pads, _ = _resolve(x, window, stride, padding)
     wide = x.astype(accumulation_dtype(x.dtype))
-    zero = jnp.zeros((), wide.dtype)
-    total = lax.reduce_window(wide, zero, lax.add, *_expand(x, window, stride, pads))
+    total = lax.reduce_window(
+        wide, np.zeros((), wide.dtype), lax.add, *_expand(x, window, stride, pads)
+    )
     if all(p == (0, 0) for p in pads):
         return (total / math.prod(window)).astype(x.dtype)
     ones = jnp.ones((*x.shape[-len(window) - 1 : -1], 1), wide.real.dtype)
     counts = lax.reduce_window(
-        ones, jnp.zeros((), ones.dtype), lax.add, *_expand(ones, window, stride, pads)
+        ones, np.zeros((), ones.dtype), lax.add, *_expand(ones, window, stride, pads)
     )
     return (total / counts).astype(x.dtype)
 
@@ -153,7 +155,8 @@ def _expand(x: Array, window: tuple[int, ...], stride: tuple[int, ...], pads: Pa
     return (*ones, *window, 1), (*ones, *stride, 1), (*zeros, *pads, (0, 0))
 
 
-def _lowest(dtype) -> Array:
+def _lowest(dtype: np.dtype) -> np.ndarray:
+    # NumPy, because lax.reduce_window is differentiable only where it knows its initial value.
     if jnp.issubdtype(dtype, jnp.floating):
-        return jnp.array(-jnp.inf, dtype)
-    return jnp.array(jnp.iinfo(dtype).min, dtype)
+        return np.array(-np.inf, dtype)
+    return np.array(jnp.iinfo(dtype).min, dtype)
