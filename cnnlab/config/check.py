@@ -22,10 +22,10 @@ def check_known(cfg: DictConfig, base: DictConfig, groups: Iterable[str]) -> Non
     The keys of `base`, the primary config as it stands, are those that are read; a group's own
     node, and arguments of a `_target_`, may hold others.
     """
-    free = {group.split("/")[0] for group in groups} | {"hydra"}
+    free = {group.split("/")[0] for group in groups}
     known, given = plain(base), plain(cfg)
     for key in _unknown(given, known, free):
-        close = nearest_key(key, [k for k, _ in walk(known) if not k.startswith("hydra")])
+        close = nearest_key(key, [k for k, _ in walk(known)])
         hint = f"; did you mean {close}?" if close else ""
         raise ConfigError(f"{key}: no such key{hint}")
     for name in known:
@@ -57,7 +57,8 @@ def settle_durations(cfg: DictConfig, overrides: Iterable[Override]) -> None:
     """
     values = {key: value for o in overrides for key, value in _settings(o)}
     given = {key for key, value in values.items() if value is not None}
-    nodes = [("", plain(cfg))] + [(f"{k}.", v) for k, v in walk(plain(cfg))]
+    tree = plain(cfg)
+    nodes = [("", tree)] + [(f"{k}.", v) for k, v in walk(tree)]
     for prefix, node in nodes:
         if not (isinstance(node, Mapping) and all(d in node for d in DURATIONS)):
             continue

@@ -136,7 +136,9 @@ class _Command:
             return None
         parsed = parse(args.overrides, self.source, sweep=True)
         try:
-            return self.source.load(structural_lines(parsed, self.source)).hydra.mode
+            lines = structural_lines(parsed, self.source)
+            cfg = self.source.load(lines) if lines else self.source.load_base()
+            return cfg.hydra.mode
         except ConfigError:
             return None  # refused with the job's own message
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from cnnlab.config.check import check_interpolations, check_known, check_missing, settle_durations
 from cnnlab.config.overrides import (
@@ -14,8 +14,9 @@ from cnnlab.config.overrides import (
     selects_group,
     structural_lines,
 )
-from cnnlab.config.source import Source, default_directory
+from cnnlab.config.source import Source, default_directory, job_part
 from cnnlab.config.targets import check_targets
+from cnnlab.config.tree import MISSING, plain
 
 
 def compose(
@@ -40,29 +41,27 @@ def compose(
     return prepare(Source(str(directory.resolve()), config_name), overrides)
 
 
-def prepare(source: Source, lines: Sequence[str], *, allow_missing: bool = False) -> DictConfig:
+def prepare(source: Source, overrides: Sequence[str], *, allow_missing: bool = False) -> DictConfig:
     """`compose` for a `Source`; with `allow_missing`, values that are still missing may stay."""
-    parsed = parse(lines, source)
-    base = source.load(sweep=True)  # the mode that lets a mandatory group stay open
-    chosen = base.hydra.runtime.choices
+    parsed = parse(overrides, source)
+    base = source.load_base()
+    chosen = plain(base.hydra.runtime.choices)
     for override in parsed:
         if selects_group(override, source):
             check_choice(override, source, chosen)
-    cfg = source.load(structural_lines(parsed, source))
-    with open_dict(cfg):
-        for name in base:
-            if name not in cfg and source.is_group(str(name)):
-                cfg[name] = {}  # no choice left, as in `augment=[]`
+    lines = structural_lines(parsed, source)
+    cfg = job_part(source.load(lines) if lines or MISSING in chosen.values() else base)
+    for name in base:
+        if name not in cfg and name != "hydra" and source.is_group(str(name)):
+            cfg[name] = {}  # no choice left, as in `augment=[]`
+    OmegaConf.set_struct(cfg, True)
     values = [o for o in parsed if not is_structural(o, source)]
     for override in values:
         apply(override, cfg, source)
-    check_known(cfg, base, source.groups())
+    check_known(cfg, job_part(base), source.groups())
     settle_durations(cfg, values)
     check_targets(cfg)
-    with open_dict(cfg):
-        del cfg["hydra"]
     if not allow_missing:
         check_missing(cfg)
     check_interpolations(cfg)
-    OmegaConf.set_struct(cfg, True)
     return cfg

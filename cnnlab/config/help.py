@@ -38,7 +38,10 @@ def help_text(source: Source, task: Any, examples: Sequence[str], overrides: Seq
     cfg = source.load(tuple(overrides), sweep=True)
     tree = plain(cfg)
     chosen = tree.pop("hydra")["runtime"]["choices"]
-    groups = {group: source.choices(group) for group in source.groups()}
+    # Hydra does not report the choices of a group that takes a list: they show as its keys.
+    lists = {group: list(tree[group] or ()) for group in tree if source.is_group(group)}
+    chosen = {**{g: names for g, names in lists.items() if g not in chosen}, **chosen}
+    groups = {group: source.choices(group) for group in source.groups() if group in chosen}
     keys = {k: v for k, v in tree.items() if k not in groups}
     command = program()
     examples = list(examples) or _examples(groups, chosen, keys)
@@ -61,10 +64,12 @@ def help_text(source: Source, task: Any, examples: Sequence[str], overrides: Seq
 
 
 def _group_line(group: str, options: Sequence[str], chosen: Any) -> str:
-    chosen = chosen if isinstance(chosen, list) else [chosen]
-    names = ", ".join(f"*{o}" if o in chosen else o for o in options)
+    several = chosen if isinstance(chosen, list) else [chosen]
+    names = ", ".join(f"*{o}" if o in several else o for o in options)
+    if several is chosen:
+        names += f" (a list, {group}=[{','.join(options[:2])}])"
     return textwrap.fill(
-        names, 98, initial_indent=f"  {group:<12} ", subsequent_indent=" " * 15,
+        names, 100, initial_indent=f"  {group:<12} ", subsequent_indent=" " * 15,
         break_on_hyphens=False,
     )  # fmt: skip
 
@@ -85,12 +90,17 @@ def _inline(value: Any) -> str:
 
 
 def _comments(source: Source) -> dict[str, str]:
-    """The comments beside the top-level keys of the primary config's file."""
-    file = Path(source.directory) / f"{source.name}.yaml"
-    if not file.is_file():
-        return {}
-    found = re.findall(r"^(\w+):(?:[^#\n]*\s)?# *(.+)$", file.read_text(), flags=re.MULTILINE)
-    return dict(found)
+    """The comments beside the top-level keys of the primary config and of the files it includes."""
+    found: dict[str, str] = {}
+    pending = [source.name]
+    while pending:
+        file = Path(source.directory) / f"{pending.pop()}.yaml"
+        if file.is_file():
+            text = file.read_text()
+            comments = re.findall(r"^(\w+):(?:[^#\n]*\s)?# *(.+)$", text, flags=re.MULTILINE)
+            found = {**dict(comments), **found}
+            pending += re.findall(r"^ +- (?!_self_)([\w/]+)\s*$", text, flags=re.MULTILINE)
+    return found
 
 
 def _examples(groups: dict, chosen: dict, keys: dict) -> list[str]:

@@ -190,8 +190,6 @@ def _delete(cfg: DictConfig, key: str) -> None:
 
 def _no_such_key(key: str, tree: dict, source: Source, addable: bool = False) -> ConfigError:
     keys = [k for k, _ in walk(tree) if k.split(".")[-1] not in (TARGET, "_partial_")]
-    if not key.startswith("hydra"):
-        keys = [k for k in keys if not k.startswith("hydra")]
     keys += [g for g in source.groups() if g not in keys]
     # A node above the key is no answer: what it holds is.
     above = {k for k in keys if key.startswith(f"{k}.") and isinstance(tree_at(tree, k), Mapping)}
@@ -206,7 +204,7 @@ def _no_such_key(key: str, tree: dict, source: Source, addable: bool = False) ->
     parent = key.rpartition(".")[0]
     while parent and not isinstance(tree_at(tree, parent), Mapping):
         parent = parent.rpartition(".")[0]
-    children = tree_at(tree, parent) if parent else {k: None for k in tree if k != "hydra"}
+    children = tree_at(tree, parent) if parent else tree
     names = listing(k for k in children if not k.startswith("_"))
     hint = f"; {parent} has: {names}" if parent else f"; there are: {names}"
     if addable and in_target(tree, key):

@@ -1,7 +1,6 @@
 """Where configs come from: YAML files, read through Hydra without touching its global state."""
 
 import contextlib
-import copy
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +14,13 @@ from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.version import VersionBase, setbase
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 import cnnlab
 from cnnlab.config.messages import one_line
+from cnnlab.config.targets import check_targets
 from cnnlab.errors import ConfigError
 
 VERSION_BASE = "1.3"
@@ -64,11 +64,16 @@ class Source:
         return ConfigLoaderImpl(search_path)
 
     def load(self, overrides: tuple[str, ...] = (), *, sweep: bool = False) -> DictConfig:
-        """Hydra's composition, its `hydra` node included, without any check of ours.
+        """Hydra's composition, its `hydra` node included. It is kept: change a copy of it only.
 
-        Raises ConfigError, one line. With `sweep`, overrides may hold several values.
+        Raises ConfigError, one line. With `sweep`, overrides may hold several values. Of our checks
+        only that of targets is made here, which covers Hydra's own.
         """
-        return copy.deepcopy(_load(self, overrides, sweep, self._fingerprint()))
+        return _load(self, overrides, sweep, self._fingerprint())
+
+    def load_base(self) -> DictConfig:
+        """The primary config as it stands; mandatory groups (`???`) stay open."""
+        return self.load(sweep=True)
 
     def is_group(self, name: str) -> bool:
         return self.loader.repository.group_exists(name)
@@ -77,7 +82,7 @@ class Source:
         return self.loader.repository.config_exists(f"{group}/{choice}")
 
     def choices(self, group: str) -> list[str]:
-        return sorted(self.loader.get_group_options(group))
+        return sorted(self.loader.repository.get_group_options(group, ObjectType.CONFIG))
 
     def groups(self) -> list[str]:
         """Names of all groups but Hydra's own, nested ones with a slash."""
@@ -90,15 +95,21 @@ class Source:
         return tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files))
 
 
+def job_part(cfg: DictConfig) -> DictConfig:
+    """A copy of a loaded config without Hydra's own node."""
+    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+
+
 @functools.lru_cache(maxsize=16)
 def _groups(source: Source, fingerprint: tuple) -> tuple[str, ...]:
     found = []
-    pending = [g for g in source.loader.list_groups("") if g != "hydra"]
+    repository = source.loader.repository
+    pending = [g for g in repository.get_group_options("", ObjectType.GROUP) if g != "hydra"]
     while pending:
         group = pending.pop()
         if source.choices(group):
             found.append(group)
-        nested = source.loader.get_group_options(group, ObjectType.GROUP)
+        nested = repository.get_group_options(group, ObjectType.GROUP)
         pending.extend(f"{group}/{name}" for name in nested)
     return tuple(sorted(found))
 
@@ -110,8 +121,10 @@ def _load(
     mode = RunMode.MULTIRUN if sweep else RunMode.RUN
     with _version_base():
         try:
-            return source.loader.load_configuration(
+            cfg = source.loader.load_configuration(
                 source.name, list(overrides), mode, validate_sweep_overrides=not sweep
             )
         except LOAD_ERRORS as error:
             raise ConfigError(one_line(error)) from error
+    check_targets(cfg)
+    return cfg
