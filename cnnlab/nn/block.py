@@ -119,7 +119,7 @@ def _make_conv(
 ) -> eqx.Module:
     """Call a factory with the keywords that it takes."""
     options: dict[str, Any] = {"spatial_shape": in_shape[:-1]}
-    if stride > 1 or "stride" in _bound(conv):
+    if stride > 1:
         options["stride"] = stride
     if use_bias is not None:
         options["use_bias"] = use_bias
