@@ -1,5 +1,7 @@
 """The table of a model against Jacobians, XLA's own count and counts by hand."""
 
+import functools as ft
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,8 +11,34 @@ import pytest
 import cnnlab
 from cnnlab import nn
 from cnnlab.analysis import count_parameters, summary
-from cnnlab.models import MLP, VGG, Classifier, LinearHead, MLPHead, feature_info, prototype
+from cnnlab.models import (
+    MLP,
+    VGG,
+    Classifier,
+    LinearHead,
+    MLPHead,
+    feature_info,
+    named_arrays,
+    prototype,
+    with_arrays,
+)
 from cnnlab.nn import factories
+
+
+def make(make_model):
+    """The model with 0.1 everywhere: initialisers would compile for every new shape."""
+
+    def build(*args, **kwargs):
+        template = abstract(make_model)(*args, **kwargs)
+        return with_arrays(
+            *template, {n: np.full(a.shape, 0.1) for n, a in named_arrays(*template).items()}
+        )
+
+    return build
+
+
+def abstract(make_model):
+    return ft.partial(eqx.filter_eval_shape, eqx.nn.make_with_state(make_model))
 
 
 def classifier(key, in_shape=(64, 64, 3), **kwargs):
@@ -19,7 +47,7 @@ def classifier(key, in_shape=(64, 64, 3), **kwargs):
 
 
 def test_summary_of_the_example_architecture(getkey):
-    model, state = eqx.nn.make_with_state(classifier)(getkey())
+    model, state = abstract(classifier)(getkey())
     table = cnnlab.summary(model, (64, 64, 3), state)
     counted = {row.path: row for row in table.rows if row.parameters}
     first, second, head = counted.values()
@@ -37,7 +65,7 @@ def test_summary_of_the_example_architecture(getkey):
 
 
 def test_the_table_as_text(getkey):
-    model, state = eqx.nn.make_with_state(classifier)(getkey())
+    model, state = abstract(classifier)(getkey())
     table = summary(model, (64, 64, 3), state)
     lines = str(table).splitlines()
     assert lines[0].split() == [
@@ -69,17 +97,16 @@ def test_receptive_field_is_the_support_of_the_jacobian(in_shape, plan, options,
     options = dict(options)
     function, arguments = options.pop("conv", (factories.dense, {}))
     conv = lambda *args, **kwargs: function(*args, **kwargs, **arguments)
-    # Softplus has no zero derivative, and max pooling would show one position only.
-    backbone, state = eqx.nn.make_with_state(VGG)(
+    # Positive weights and softplus: no derivative is 0. Max pooling would show one position only.
+    backbone, state = make(VGG)(
         in_shape, plan, conv=conv, activation="softplus", key=getkey(), **{"pool": "avg", **options}
     )
-    backbone = jax.tree.map(lambda w: jnp.abs(w) + 0.1 if eqx.is_array(w) else w, backbone)
 
     def center(x):
         maps = backbone(x, state)[0]
         return maps[tuple(n // 2 for n in maps.shape[:-1])].sum()
 
-    gradient = jax.grad(center)(jnp.zeros(in_shape))
+    gradient = jax.jit(jax.grad(center))(jnp.zeros(in_shape))
     support = np.abs(gradient).sum(-1) > 0
     measured = tuple(
         int(np.ptp(np.nonzero(support)[axis])) + 1 for axis in range(len(in_shape) - 1)
@@ -90,13 +117,15 @@ def test_receptive_field_is_the_support_of_the_jacobian(in_shape, plan, options,
 
 def test_feature_info_stage_by_stage(getkey):
     plan = [4, 4, "M", 8, 8, "M", 16]
-    backbone = VGG((28, 28, 1), plan, conv=factories.dense, norm=nn.BatchNorm, key=getkey())
+    backbone, _ = abstract(VGG)(
+        (28, 28, 1), plan, conv=factories.dense, norm=nn.BatchNorm, key=getkey()
+    )
     assert feature_info(backbone) == [
         ("stages[0]", 4, (2, 2), (6, 6), (14, 14, 4)),
         ("stages[1]", 8, (4, 4), (16, 16), (7, 7, 8)),
         ("stages[2]", 16, (4, 4), (24, 24), (7, 7, 16)),
     ]
-    mlp = MLP((4, 4, 1), [5, 3], key=getkey())
+    mlp, _ = abstract(MLP)((4, 4, 1), [5, 3], key=getkey())
     assert feature_info(mlp) == [
         ("stages[0]", 5, (), "all", (5,)),
         ("stages[1]", 3, (), "all", (3,)),
@@ -107,7 +136,7 @@ def test_feature_info_stage_by_stage(getkey):
 def test_multiply_adds_are_half_the_flops_of_xla(name, getkey):
     # VALID windows: at SAME borders XLA does not count the products with zeros.
     conv = lambda *args, **kwargs: getattr(factories, name)(*args, padding="VALID", **kwargs)
-    backbone, state = eqx.nn.make_with_state(VGG)(
+    backbone, state = make(VGG)(
         (12, 14, 4), [8, 8], conv=conv, activation="identity", use_bias=False, key=getkey()
     )
     table = summary(backbone, (12, 14, 4), state)
@@ -126,7 +155,7 @@ def test_multiply_adds_at_borders_count_the_padded_window(getkey):
 
 @pytest.mark.parametrize("given", [True, False])
 def test_batch_norm_with_and_without_its_state(given, getkey):
-    backbone, state = eqx.nn.make_with_state(VGG)(
+    backbone, state = make(VGG)(
         (8, 2), [3, "M"], conv=factories.dense, norm=nn.BatchNorm, key=getkey()
     )
     before = jax.tree.leaves(state)
@@ -149,17 +178,15 @@ def test_summary_of_an_abstract_model_is_the_same_and_free(getkey):
         backbone = MLP((1024, 1024, 3), [1024 * 1024 * 3], key=key)  # the layer of A 1.3
         return Classifier(backbone, LinearHead(backbone.out_shape, 10, key=key))
 
-    model, state = eqx.filter_eval_shape(eqx.nn.make_with_state(build), getkey())
+    model, state = abstract(build)(getkey())
     table = summary(model, (1024, 1024, 3), state)
     n = 1024 * 1024 * 3
     assert table.rows[1].multiply_adds == n * n
     assert table.parameters == n * n + n + 10 * n + 10
-    small, state = eqx.nn.make_with_state(classifier)(getkey(), (8, 8, 3))
-    abstract, abstract_state = eqx.filter_eval_shape(
-        eqx.nn.make_with_state(lambda key: classifier(key, (8, 8, 3))), getkey()
-    )
+    build = lambda key: classifier(key, (8, 8, 3))
+    (small, state), (template, template_state) = make(build)(getkey()), abstract(build)(getkey())
     concrete = summary(small, (8, 8, 3), state)
-    assert summary(abstract, (8, 8, 3), abstract_state) == concrete
+    assert summary(template, (8, 8, 3), template_state) == concrete
 
 
 def test_a_shared_layer_runs_twice_and_is_counted_once(getkey):
@@ -181,7 +208,7 @@ def test_dropout_and_hidden_layers_appear_in_order(getkey):
         backbone = MLP((6,), [5], dropout=0.1, key=key)
         return Classifier(backbone, MLPHead((5,), 2, hidden=[4], dropout=0.1, key=key))
 
-    model, state = eqx.nn.make_with_state(build)(getkey())
+    model, state = abstract(build)(getkey())
     rows = summary(model, (6,), state).rows
     assert [row.kind for row in rows] == [
         "Flatten", "Linear", "Activation", "Dropout",

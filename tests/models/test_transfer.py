@@ -29,23 +29,13 @@ def build(key, plan=(4, "M", 5), classes=3, norm=nn.BatchNorm):
     return Classifier(backbone, LinearHead(backbone.out_shape, classes, key=key))
 
 
-def make(*args, **kwargs):
-    return eqx.nn.make_with_state(build)(*args, **kwargs)
-
-
-def trained(model, state):
-    """The model with running statistics that have moved."""
-    x = 2 + jax.random.normal(jax.random.key(9), (4, 6, 6, 2))
-    return model, model(x, state)[1]
-
-
 def copy(state):
     """A state for one more call: a model makes the state that it was given invalid."""
     return jax.tree.map(lambda x: x, state)
 
 
-def test_names_are_readable_and_complete(getkey):
-    model, state = make(getkey())
+def test_names_are_readable_and_complete(getkey, make):
+    model, state = make(build, getkey())
     names = list(named_arrays(model, state))
     assert names == [
         "backbone.stages[0].layers[0].weight",
@@ -67,9 +57,9 @@ def test_names_are_readable_and_complete(getkey):
 
 
 @pytest.mark.parametrize("norm", [None, nn.BatchNorm])
-def test_names_round_trip_exactly(norm, getkey):
-    model, state = trained(*make(getkey(), norm=norm))
-    other, other_state = make(getkey(), norm=norm)
+def test_names_round_trip_exactly(norm, getkey, make):
+    model, state = make(build, getkey(), norm=norm)
+    other, other_state = make(build, getkey(), norm=norm)
     stored = {name: np.asarray(a) for name, a in named_arrays(model, state).items()}
     filled, filled_state = with_arrays(other, other_state, stored)
     assert eqx.tree_equal(filled, model)
@@ -81,9 +71,9 @@ def test_names_round_trip_exactly(norm, getkey):
     other(x, other_state)
 
 
-def test_names_of_an_abstract_model(getkey):
-    model, state = trained(*make(getkey()))
-    template, template_state = eqx.filter_eval_shape(make, getkey())
+def test_names_of_an_abstract_model(getkey, make):
+    model, state = make(build, getkey())
+    template, template_state = eqx.filter_eval_shape(eqx.nn.make_with_state(build), getkey())
     arrays = named_arrays(model, state)
     abstract = named_arrays(template, template_state)
     assert {n: (a.shape, a.dtype) for n, a in arrays.items()} == {
@@ -93,8 +83,8 @@ def test_names_of_an_abstract_model(getkey):
     assert eqx.tree_equal((filled, filled_state), (model, state))
 
 
-def test_with_arrays_keeps_the_rest_and_the_dtype(getkey):
-    model, state = make(getkey())
+def test_with_arrays_keeps_the_rest_and_the_dtype(getkey, make):
+    model, state = make(build, getkey())
     new = {"head.linear.bias": np.arange(3, dtype=np.float64)}
     changed, changed_state = with_arrays(model, state, new)
     assert changed.head.linear.bias.dtype == jnp.float32
@@ -102,21 +92,21 @@ def test_with_arrays_keeps_the_rest_and_the_dtype(getkey):
     assert eqx.tree_equal((changed.backbone, changed_state), (model.backbone, state))
 
 
-def test_with_arrays_refuses_what_does_not_fit(getkey):
-    model, state = make(getkey())
+def test_with_arrays_refuses_what_does_not_fit(getkey, make):
+    model, state = make(build, getkey())
     with pytest.raises(ValueError, match=r"^arrays\['head.b'\]: the model has no array"):
         with_arrays(model, state, {"head.b": jnp.zeros(3)})
     with pytest.raises(ValueError, match=r"expected shape \(3,\), got \(4,\)"):
         with_arrays(model, state, {"head.linear.bias": jnp.zeros(4)})
-    stateless, empty = make(getkey(), norm=None)
+    stateless, empty = make(build, getkey(), norm=None)
     with pytest.raises(ValueError, match=r"^state: no entry for backbone.stages\[0\].layers\[1\]"):
         named_arrays(model, empty)
     assert all("running" not in name for name in named_arrays(stateless, empty))
 
 
-def test_load_backbone_takes_weights_and_statistics(getkey):
-    source, source_state = trained(*make(getkey()))
-    model, state = make(getkey(), classes=7)
+def test_load_backbone_takes_weights_and_statistics(getkey, make):
+    source, source_state = make(build, getkey())
+    model, state = make(build, getkey(), classes=7)
     head = model.head
     loaded, loaded_state, report = load_backbone(model, state, named_arrays(source, source_state))
     assert report.complete and len(report.matched) == 10
@@ -126,12 +116,12 @@ def test_load_backbone_takes_weights_and_statistics(getkey):
     assert eqx.tree_equal(loaded.head, head)
 
 
-def test_load_backbone_reports_what_does_not_fit(getkey):
-    source, source_state = trained(*make(getkey(), plan=(4, "M", 8)))
+def test_load_backbone_reports_what_does_not_fit(getkey, make):
+    source, source_state = make(build, getkey(), plan=(4, "M", 8))
     tensors = {name: np.asarray(a) for name, a in named_arrays(source, source_state).items()}
     del tensors["backbone.stages[0].layers[1].bias"]
     tensors["backbone.stages[2].layers[0].weight"] = np.zeros((3, 3, 8, 8), np.float32)
-    model, state = make(getkey())
+    model, state = make(build, getkey())
     loaded, _, report = load_backbone(model, state, tensors)
     assert report.missing == ("backbone.stages[0].layers[1].bias",)
     assert report.unexpected == ("backbone.stages[2].layers[0].weight",)
@@ -157,10 +147,10 @@ def test_load_backbone_reports_what_does_not_fit(getkey):
     np.testing.assert_array_equal(new[f"{second}[0].weight"], old[f"{second}[0].weight"])
 
 
-def test_load_backbone_between_classifier_and_bare_backbone(getkey):
-    source, source_state = make(getkey())
-    backbone, state = eqx.nn.make_with_state(VGG)(
-        (6, 6, 2), [4, "M", 5], conv=factories.dense, norm=nn.BatchNorm, key=getkey()
+def test_load_backbone_between_classifier_and_bare_backbone(getkey, make):
+    source, source_state = make(build, getkey())
+    backbone, state = make(
+        VGG, (6, 6, 2), [4, "M", 5], conv=factories.dense, norm=nn.BatchNorm, key=getkey()
     )
     bare, bare_state, report = load_backbone(backbone, state, named_arrays(source, source_state))
     assert report.complete
@@ -169,13 +159,13 @@ def test_load_backbone_between_classifier_and_bare_backbone(getkey):
     loaded = named_arrays(bare, bare_state)
     assert list(loaded) == list(expected)
     assert all(np.array_equal(loaded[name], expected[name]) for name in expected)
-    model, model_state = make(getkey())
+    model, model_state = make(build, getkey())
     back, _, report = load_backbone(model, model_state, loaded)
     assert report.complete and eqx.tree_equal(back.backbone, source.backbone)
 
 
-def test_replace_head_keeps_the_backbone(getkey):
-    model, state = trained(*make(getkey()))
+def test_replace_head_keeps_the_backbone(getkey, make):
+    model, state = make(build, getkey())
     x = jax.random.normal(getkey(), (2, 6, 6, 2))
     for kind in (LinearHead, MLPHead, ConvHead):
         new = replace_head(model, kind(model.backbone.out_shape, 9, key=getkey()))
@@ -198,43 +188,52 @@ def loss(model, state, x):
         (["head.linear.bias", "backbone.stages[1]"], ["head.linear.bias", "backbone.stages[1]"]),
     ],
 )
-def test_frozen_arrays_do_not_move_by_a_bit(where, frozen, getkey):
-    model, state = make(getkey())
+def test_frozen_arrays_do_not_move_by_a_bit(where, frozen, getkey, make):
+    model, state = make(build, getkey())
     x = jax.random.normal(getkey(), (3, 6, 6, 2))
     mask = freeze(model, where)
-    params = eqx.filter(model, eqx.is_inexact_array)
-    grads, _ = eqx.filter_grad(loss, has_aux=True)(model, state, x)
     # AdamW decays weights too, so a frozen array must be kept from both.
     tx = optax.multi_transform(
-        {True: optax.adamw(0.1, weight_decay=0.1), False: optax.set_to_zero()}, lambda _: mask
+        {True: optax.adamw(0.1, weight_decay=0.1), False: optax.set_to_zero()},
+        lambda _: mask,
     )
-    updates, _ = tx.update(grads, tx.init(params), params)
-    after = eqx.apply_updates(model, updates)
+
+    @eqx.filter_jit
+    def step(model):
+        params = eqx.filter(model, eqx.is_inexact_array)
+        grads, _ = eqx.filter_grad(loss, has_aux=True)(model, state, x)
+        updates, _ = tx.update(grads, tx.init(params), params)
+        return eqx.apply_updates(model, updates)
+
+    after = step(model)
     for name, old in named_arrays(model).items():
         same = np.array_equal(old, named_arrays(after)[name])
         assert same == name.startswith(tuple(frozen)), name
 
 
-def test_freezing_by_partition_asks_for_no_gradient(getkey):
-    model, state = make(getkey())
+def test_freezing_by_partition_asks_for_no_gradient(getkey, make):
+    model, state = make(build, getkey())
     x = jax.random.normal(getkey(), (3, 6, 6, 2))
     trains, still = eqx.partition(model, freeze(model))
     assert jax.tree.leaves(trains.backbone) == []
 
-    def partial(trains):
-        return loss(eqx.combine(trains, still), state, x)[0]
+    @eqx.filter_jit
+    def step(trains, still):
+        def partial(trains):
+            return loss(eqx.combine(trains, still), state, x)[0]
 
-    grads = eqx.filter_grad(partial)(trains)
-    assert list(named_arrays(grads)) == ["head.linear.weight", "head.linear.bias"]
-    tx = optax.sgd(0.1)
-    updates, _ = tx.update(grads, tx.init(trains))
-    after = eqx.apply_updates(model, updates)
+        grads = eqx.filter_grad(partial)(trains)
+        assert list(named_arrays(grads)) == ["head.linear.weight", "head.linear.bias"]
+        tx = optax.sgd(0.1)
+        return eqx.apply_updates(trains, tx.update(grads, tx.init(trains))[0])
+
+    after = eqx.combine(step(trains, still), still)
     assert eqx.tree_equal(after.backbone, model.backbone)
     assert not eqx.tree_equal(after.head, model.head)
 
 
-def test_masked_weight_decay(getkey):
-    model, _ = make(getkey())
+def test_masked_weight_decay(getkey, make):
+    model, _ = make(build, getkey())
     params = eqx.filter(model, eqx.is_inexact_array)
     tx = optax.masked(optax.add_decayed_weights(0.5), freeze(model, "head"))
     updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
@@ -243,8 +242,8 @@ def test_masked_weight_decay(getkey):
         np.testing.assert_array_equal(update, expected)
 
 
-def test_freeze_refuses_a_part_that_is_not_there(getkey):
-    model, _ = make(getkey())
+def test_freeze_refuses_a_part_that_is_not_there(getkey, make):
+    model, _ = make(build, getkey())
     with pytest.raises(ValueError) as error:
         freeze(model, "bakbone")
     assert str(error.value) == "where: expected the name of a part of the model, got 'bakbone'"
@@ -253,11 +252,11 @@ def test_freeze_refuses_a_part_that_is_not_there(getkey):
         freeze(model, ["head", "backbone.stag"])
 
 
-def test_a_model_without_convolutions(getkey):
+def test_a_model_without_convolutions(getkey, make):
     def build(key):
         return Classifier(MLP((4,), [3], key=key), LinearHead((3,), 2, key=key))
 
-    model, state = eqx.nn.make_with_state(build)(getkey())
+    model, state = make(build, getkey())
     assert list(named_arrays(model, state)) == [
         "backbone.stages[0].layers[0].weight",
         "backbone.stages[0].layers[0].bias",
