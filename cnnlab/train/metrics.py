@@ -3,13 +3,14 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cnnlab.errors import CnnlabError
 
 Record = dict[str, float | int | str]
 
 
+@runtime_checkable
 class Logger(Protocol):
     """A place for measurements."""
 

@@ -7,6 +7,7 @@ A runtime keeps the arrays of the state on its devices; `place` puts them there,
 back as an ordinary `TrainState`.
 """
 
+import abc
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -53,7 +54,7 @@ def _split(state: TrainState) -> tuple[PyTree, PyTree]:
     return eqx.partition(state, eqx.is_array)
 
 
-class Runtime:
+class Runtime(abc.ABC):
     """What the training loop asks of a runtime.
 
     **Attributes:**
@@ -87,9 +88,9 @@ class Runtime:
         """The state whose arrays are on the devices; `like` gives what is not an array."""
         return eqx.combine(arrays, _split(like)[1])
 
+    @abc.abstractmethod
     def compile(self, step: Step, prepare: Prepare, fetch: Fetch, like: TrainState) -> Compiled:
         """`(arrays, resident, handle) -> (arrays, metrics)`; the arrays passed in are given up."""
-        raise TypeError(f"{type(self).__name__} is abstract")
 
 
 class Jit(Runtime):
@@ -161,6 +162,10 @@ class Pmap(Runtime):
     def _local(self) -> list[jax.Device]:
         return [d for d in self.devices if d.process_index == jax.process_index()]
 
+    def mesh(self) -> Mesh:
+        """This process's devices: what `pmap` sees; each host evaluates for itself."""
+        return Mesh(np.asarray(self._local()), (AXIS,))
+
     def place(self, state: TrainState) -> PyTree:
         n = len(self._local())
         return jax.tree.map(lambda x: jax.numpy.stack([x] * n), _split(state)[0])
@@ -173,7 +178,7 @@ class Pmap(Runtime):
         n, here = len(self.devices), len(self._local())
         first = jax.process_index() * here
 
-        @jax.jit
+        @partial(jax.jit, out_shardings=NamedSharding(self.mesh(), P(AXIS)))
         def batches(key: Any, step: Any, resident: PyTree, handle: Any) -> Batch:
             batch = prepare(fetch(resident, handle), key[0], step[0])
             return jax.tree.map(

@@ -39,26 +39,26 @@ def init_state(
     average: bool,
     key: PRNGKeyArray,
 ) -> TrainState:
-    """The state before step 0.
+    """The state before step 0, in buffers of its own: steps give their input's buffers up.
 
     **Arguments:**
 
     - `average`: whether a moving average is kept.
     - `key`: the key that every step's randomness is folded from.
     """
+    model, model_state, key = _copies((model, model_state, key))
     params = eqx.filter(model, eqx.is_inexact_array)
     return TrainState(
         model=model,
         model_state=model_state,
         opt_state=optimizer.init(params),
-        average=copy_arrays((params, model_state)) if average else None,
+        average=_copies((params, model_state)) if average else None,
         step=jnp.asarray(0, jnp.int32),
         key=key,
     )
 
 
-def copy_arrays(tree: Any) -> Any:
-    """New buffers for every array: a donated tree must not share any."""
+def _copies(tree: Any) -> Any:
     return jax.tree.map(lambda x: jnp.copy(x) if eqx.is_array(x) else x, tree)
 
 

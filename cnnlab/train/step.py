@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from cnnlab.data import augment
@@ -56,14 +57,14 @@ def make_prepare(
     return prepare
 
 
-def _cast(tree: PyTree, dtype: jnp.dtype) -> PyTree:
+def _cast(tree: PyTree, dtype: DTypeLike) -> PyTree:
     return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
 
 
 def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
-    compute_dtype: jnp.dtype = jnp.float32,
+    compute_dtype: DTypeLike = jnp.float32,
     average_decay: float | None = None,
 ) -> Step:
     """`(state, batch) -> (state, metrics)`, pure.
@@ -126,7 +127,7 @@ def _move(average: PyTree, new: PyTree, decay: float, step: Int[Array, ""]) -> P
 
 
 def make_judge(
-    *, mean: Any, std: Any, views: str = "none", compute_dtype: jnp.dtype = jnp.float32
+    *, mean: Any, std: Any, views: str = "none", compute_dtype: DTypeLike = jnp.float32
 ) -> Callable[[eqx.Module, eqx.nn.State, Batch], Float[Array, "b k"]]:
     """`(model, model_state, raw batch) -> class probabilities` with the model in inference mode.
 

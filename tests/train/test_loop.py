@@ -1,0 +1,145 @@
+"""The loop: exact resume, one compilation, early stop, NaN, interrupt, records."""
+
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+from cnnlab.train import Interrupted, NonFiniteLoss
+from cnnlab.train.checkpoint import read
+from cnnlab.train.metrics import read_lines
+
+
+def timeless(path):
+    return [{k: v for k, v in r.items() if k != "images_per_second"} for r in read_lines(path)]
+
+
+def final(experiment):
+    return read(max(experiment.directory.checkpoints.glob("step-*")))[0]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    from cnnlab.config import build, compose
+
+    from tests.train.conftest import TINY
+
+    folder = tmp_path_factory.mktemp("reference")
+    experiment = build(compose([*TINY, f"output={folder}", "average=0.9"]))
+    return experiment.run(), timeless(experiment.directory.metrics), final(experiment)
+
+
+def test_result_and_records(uninterrupted, tiny):
+    result, records, _ = uninterrupted
+    assert result["steps"] == 12 and result["test_examples"] == 40
+    assert [r["step"] for r in records if r["kind"] == "train"] == [2, 4, 6, 8, 10, 12]
+    assert [r["step"] for r in records if r["kind"] == "val"] == [3, 6, 9, 12]
+    assert all(np.isfinite(r["grad_norm"]) for r in records if r["kind"] == "train")
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 6, 11])
+def test_resume_repeats_an_uninterrupted_run_to_the_bit(uninterrupted, tiny, stop_at):
+    result, records, arrays = uninterrupted
+    first = tiny("average=0.9")
+    first_loop_step = _signal_at(first, stop_at)
+    with pytest.raises(Interrupted, match=f"stopped at step {stop_at} of 12"):
+        first_loop_step()
+    assert not first.directory.complete()
+    second = tiny("average=0.9")
+    again = second.run()
+    assert again["test_accuracy"] == result["test_accuracy"]
+    assert again["test_loss"] == result["test_loss"]
+    assert timeless(second.directory.metrics) == records
+    resumed = final(second)
+    assert resumed.keys() == arrays.keys()
+    for name in arrays:
+        np.testing.assert_array_equal(resumed[name], arrays[name], err_msg=name)
+
+
+def _signal_at(experiment, step):
+    """Run with a SIGINT while step number `step` is under way."""
+    handles = experiment.train_loader.handles
+
+    def interrupting(start=0):
+        for i, handle in enumerate(handles(start), start + 1):
+            if i == step:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield handle
+
+    experiment.train_loader.handles = interrupting
+    return experiment.run
+
+
+def test_complete_run_is_not_run_again(tiny):
+    first = tiny("epochs=1")
+    result = first.run()
+    before = first.directory.result.stat().st_mtime_ns
+    assert tiny("epochs=1").run() == result
+    assert first.directory.result.stat().st_mtime_ns == before
+    forced = tiny("epochs=1", "force=true")
+    assert forced.directory.path == first.directory.path
+    again = forced.run()
+    assert again["test_loss"] == result["test_loss"]
+    assert first.directory.result.stat().st_mtime_ns > before
+
+
+def test_same_seed_same_numbers_other_seed_others(tiny):
+    a = tiny("epochs=1", "name=a").run()
+    b = tiny("epochs=1", "name=b").run()
+    c = tiny("epochs=1", "seed=1").run()
+    assert a["test_loss"] == b["test_loss"] != c["test_loss"]
+
+
+def test_nan_stops_the_run_and_names_the_step(tiny):
+    experiment = tiny("optimizer.lr=1e30", "optimizer.momentum=0.0", "norm=none", "log_every.steps=4")
+    with pytest.raises(NonFiniteLoss, match=r"the loss is (nan|inf) at step [23]; last good"):
+        experiment.run()
+    assert not experiment.directory.complete()
+    assert not list(experiment.directory.checkpoints.glob("step-*"))
+
+
+def test_nan_keeps_the_last_good_checkpoint(tiny):
+    experiment = tiny("checkpoint_every.steps=2")
+    prepare = experiment.prepare
+
+    def spoiled(raw, key, step):
+        batch = prepare(raw, key, step)
+        return batch._replace(image=batch.image * jax.numpy.where(step == 6, jax.numpy.nan, 1.0))
+
+    experiment.prepare = spoiled
+    with pytest.raises(NonFiniteLoss, match=r"nan at step 7; .*step-000000006"):
+        experiment.run()
+    kept = sorted(experiment.directory.checkpoints.glob("step-*"))
+    assert [p.name for p in kept] == ["step-000000004.safetensors", "step-000000006.safetensors"]
+    assert all(np.isfinite(v).all() for v in read(kept[-1])[0].values())
+
+
+def test_early_stop_tests_the_best(tiny):
+    experiment = tiny("optimizer.lr=1e-12", "patience=2", "select=best", "epochs=50")
+    result = experiment.run()
+    assert result["stopped_early"]
+    validations = [r["step"] for r in timeless(experiment.directory.metrics) if r["kind"] == "val"]
+    assert len(validations) < 50
+    assert result["tested_step"] == result["steps"] == validations[-3]
+
+
+def test_a_step_that_is_traced_twice_is_an_error(tiny):
+    experiment = tiny()
+    fetch = experiment.train_loader.fetch
+    handles = experiment.train_loader.handles
+
+    def changing(start=0):
+        for i, handle in enumerate(handles(start)):
+            yield handle if i < 2 else handle[:12]
+
+    experiment.train_loader.handles = changing
+    assert fetch is experiment.train_loader.fetch
+    with pytest.raises(RuntimeError, match="traced"):
+        experiment.run()
+
+
+def test_two_processes_do_not_share_a_directory(tiny):
+    experiment = tiny()
+    with experiment.directory.lock(), pytest.raises(Exception, match="another process"):
+        tiny().run()
