@@ -1,0 +1,123 @@
+"""Every factory drops into any place of a backbone, and every config file names one."""
+
+import functools
+import itertools
+import pathlib
+
+import equinox as eqx
+import hydra
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from cnnlab import nn
+from cnnlab.nn import factories
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+NAMES = sorted(p.stem for p in (CONFIGS / "conv").glob("*.yaml"))
+
+
+def test_there_is_a_config_for_every_factory():
+    made = {
+        name
+        for name, f in vars(factories).items()
+        if callable(f) and getattr(f, "__module__", "") == factories.__name__
+    }
+    assert made == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_channels_rank_and_stride(name, getkey):
+    """`out = ceil(n / stride)` everywhere, and only the wanted parameters."""
+    factory, key = getattr(factories, name), getkey()
+    for (c_in, c_out), rank, stride in itertools.product(
+        [(1, 8), (3, 8), (8, 8), (8, 12)], (1, 2, 3), (1, 2)
+    ):
+        spatial = (5, 4, 3)[:rank]
+        layer = factory(
+            c_in,
+            c_out,
+            kernel_size=3,
+            stride=stride,
+            spatial_shape=spatial,
+            kernel_init="zeros",
+            use_bias=False,
+            key=key,
+        )
+        x = jax.ShapeDtypeStruct((2, *spatial, c_in), jnp.float32)
+        expected = (2, *(-(-n // stride) for n in spatial), c_out)
+        assert jax.eval_shape(layer, x).shape == expected
+        assert layer.multiply_adds((*spatial, c_in)) > 0
+        assert layer.stride == (stride,) * rank
+        names = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(layer)]
+        assert all(n.endswith("weight") for n in names)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_files_are_complete(name):
+    cfg = OmegaConf.load(CONFIGS / "conv" / f"{name}.yaml")
+    assert cfg._target_ == f"cnnlab.nn.factories.{name}"
+    conv = hydra.utils.instantiate(cfg)
+    layer = eqx.filter_eval_shape(
+        lambda key: conv(4, 8, kernel_size=3, spatial_shape=(4, 4), key=key), jax.random.key(0)
+    )
+    assert layer.stride == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("batch", nn.BatchNorm), ("group", nn.GroupNorm), ("layer", nn.LayerNorm)]
+)
+def test_norm_config_files(name, kind):
+    norm = hydra.utils.instantiate(OmegaConf.load(CONFIGS / "norm" / f"{name}.yaml"))
+    assert isinstance(norm(8), kind)
+
+
+def test_no_norm_composes_to_null(tmp_path):
+    (tmp_path / "root.yaml").write_text(
+        f"hydra: {{searchpath: ['file://{CONFIGS}']}}\ndefaults: [{{norm: batch}}, _self_]\n"
+    )
+    with hydra.initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert hydra.compose("root").norm.momentum == 0.9
+        assert hydra.compose("root", overrides=["norm=none"]) == {"norm": None}
+
+
+def test_algorithms_are_the_dense_convolution(normal, run, make):
+    x = normal(2, 5, 4, 3)
+    dense, *others = (
+        make(functools.partial(f, 3, 4, kernel_size=3, stride=2, spatial_shape=(5, 4)))
+        for f in (factories.dense, factories.fft, factories.patches, factories.toeplitz)
+    )
+    assert [o.algorithm for o in others] == ["fft", "im2col", "toeplitz"]
+    for other in others:
+        other = eqx.tree_at(lambda m: (m.weight, m.bias), other, (dense.weight, dense.bias))
+        np.testing.assert_allclose(run(other, x), run(dense, x), rtol=1e-4, atol=1e-5)
+
+
+def test_groups_are_what_the_channels_allow(getkey):
+    place = {"kernel_size": 3, "spatial_shape": (4, 4), "kernel_init": "zeros", "key": getkey()}
+    groups = lambda f, *channels, **kw: f(*channels, **place, **kw).groups
+    assert groups(factories.grouped, 16, 24) == 8
+    assert groups(factories.grouped, 3, 32) == 1
+    assert groups(factories.grouped, 12, 32, groups=8) == 4
+    assert groups(factories.depthwise, 8, 16) == 8
+    assert groups(factories.depthwise, 1, 32) == 1
+    assert groups(factories.depthwise, 3, 32) == 1
+    assert groups(factories.depthwise, 64, 96) == 32
+    assert groups(factories.long, 3, 8, groups=64) == 1
+    with pytest.raises(ValueError, match=r"^groups: expected an int > 0, got 0$"):
+        groups(factories.grouped, 8, 8, groups=0)
+
+
+def test_options_reach_the_layer(getkey):
+    place = {"kernel_size": 3, "spatial_shape": (9,), "kernel_init": "zeros", "key": getkey()}
+    assert factories.dilated(2, 4, **place).dilation == (2,)
+    assert factories.dilated(2, 4, **place, dilation=3).dilation == (3,)
+    assert factories.long(2, 4, **place, padding="CAUSAL").kernel_size == (9,)
+    separable = factories.depthwise_separable(2, 4, **place, channel_multiplier=3)
+    assert separable.depthwise.weight.shape == (3, 1, 6)
+    padded = factories.dense(2, 4, **place, padding_mode="circular", algorithm="im2col")
+    assert (padded.padding_mode, padded.algorithm) == ("circular", "im2col")
+    with pytest.raises(TypeError, match="dilaton"):
+        factories.dilated(2, 4, **place, dilaton=3)
