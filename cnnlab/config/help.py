@@ -49,18 +49,19 @@ def help_text(source: Source, task: Any, examples: Sequence[str], overrides: Seq
     parts = [
         f"usage: {command} [flags] [group=choice ...] [key=value ...]",
         about.split("\n\n")[0],
-        "Groups, group=choice (* is the default; group.key=value sets one of its values):",
-        "\n".join(_group_line(g, options, chosen.get(g)) for g, options in groups.items()),
-        "Keys, key=value:",
-        "\n".join(_key_lines(keys, _comments(source))),
-        "Examples:",
-        "\n".join(f"  {command} {example}".rstrip() for example in examples),
-        "Flags:",
-        _FLAGS,
+        _section(
+            "Groups, group=choice (* is the default; group.key=value sets one of its values):",
+            [_group_line(g, options, chosen.get(g)) for g, options in groups.items()],
+        ),
+        _section("Keys, key=value:", _key_lines(keys, _comments(source))),
+        _section("Examples:", [f"  {command} {example}".rstrip() for example in examples]),
+        _section("Flags:", [_FLAGS]),
     ]
-    titles = [i for i, p in enumerate(parts) if p.endswith(":") and "\n" not in p]
-    joined = [p + ("\n" if i in titles else "\n\n") for i, p in enumerate(parts) if p]
-    return "".join(joined).rstrip()
+    return "\n\n".join(part for part in parts if part)
+
+
+def _section(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([title, *lines]) if lines else ""
 
 
 def _group_line(group: str, options: Sequence[str], chosen: Any) -> str:

@@ -220,7 +220,7 @@ def tree_at(tree: dict, key: str) -> Any:
 def _choose(group: str, source: Source, choice: str | None = None) -> str:
     choices = source.choices(group)
     close = _did_you_mean(choice, choices) if choice is not None else ""
-    return f"{close}{' ' if close else '; '}choices: {listing(choices)}"
+    return f"{close}{' ' if close else '; '}choices: {listing(choices) or 'none'}"
 
 
 def _did_you_mean(name: str, candidates: Sequence[str]) -> str:

@@ -73,11 +73,6 @@ hydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}
 }
 
 
-def pytest_configure(config):
-    # beartype reads the bases of OmegaConf's DictConfig, which still come from `typing`.
-    config.addinivalue_line("filterwarnings", "ignore:.*deprecated by PEP 585")
-
-
 def write_tree(root: Path) -> Path:
     """The tree under `root`, with Hydra's settings as the project ships them."""
     for name, text in TREE.items():
