@@ -215,3 +215,11 @@ def test_dropout_and_hidden_layers_appear_in_order(getkey):
         "Flatten", "Linear", "Activation", "Dropout", "Linear",
     ]  # fmt: skip
     assert [row.output_shape for row in rows if row.parameters] == [(5,), (4,), (2,)]
+
+
+def test_receptive_field_after_a_transposed_convolution_is_not_guessed(getkey):
+    up = nn.ConvTranspose2d(2, 3, 2, stride=2, key=getkey())
+    model = eqx.nn.Sequential([up, nn.Conv2d(3, 4, 3, key=getkey()), nn.GlobalPool()])
+    rows = summary(model, (4, 5, 2)).rows
+    assert [row.receptive_field for row in rows] == ["unknown", "unknown", "all"]
+    assert rows[0].output_shape == (8, 10, 3)

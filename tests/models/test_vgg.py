@@ -19,6 +19,7 @@ from cnnlab.models import (
     feature_info,
     named_arrays,
     prototype,
+    with_arrays,
 )
 from cnnlab.models.plan import parse_plan
 from cnnlab.models.trace import trace
