@@ -13,7 +13,15 @@ from cnnlab.config.instantiate import instantiate
 from cnnlab.config.targets import check_targets
 from cnnlab.errors import CnnlabError, ConfigError
 
-_LAZY = ("build", "build_finetune", "build_model", "load_config", "load_predictor", "load_run")
+# These import jax, so they load at first use.
+_LAZY = {
+    "build": "objects",
+    "build_model": "objects",
+    "build_finetune": "runs",
+    "load_config": "runs",
+    "load_predictor": "runs",
+    "load_run": "runs",
+}
 
 __all__ = [
     "CnnlabError",
@@ -33,9 +41,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:  # these import jax
-        module = importlib.import_module("cnnlab.config.build")
-        # Rebinds `build` too, which the import has bound to the submodule.
-        globals().update({lazy: getattr(module, lazy) for lazy in _LAZY})
-        return globals()[name]
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"cnnlab.config.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'cnnlab.config' has no attribute {name!r}")

@@ -1,9 +1,9 @@
 """Checkpoints: one safetensors file that describes itself and that nothing can half-write.
 
-A file holds every array of a `TrainState` by name, and in its header the step, the resolved config,
-the position of the training loop, library versions, and a CRC-32 of each array. It is written beside
-its place, flushed, and renamed; a file that is truncated or altered is refused by name. Loading
-reads numbers and JSON: nothing in a file is ever executed.
+A file holds every array of a `TrainState` by name, and in its header the resolved config, what a
+prediction needs to know of the data set, the position of the training loop, library versions, and a
+CRC-32 of each array. It is written beside its place, flushed, and renamed; a file that is truncated
+or altered is refused by name. Loading reads numbers and JSON: nothing in a file is ever executed.
 """
 
 import json
@@ -79,8 +79,7 @@ def with_state_arrays(state: TrainState, arrays: dict[str, np.ndarray]) -> Train
         f"{name} is {arrays[name].dtype}{list(arrays[name].shape)}, "
         f"expected {value.dtype}{list(value.shape)}"
         for name, value in expected.items()
-        if name in arrays
-        and (arrays[name].shape, arrays[name].dtype) != (value.shape, value.dtype)
+        if name in arrays and (arrays[name].shape, arrays[name].dtype) != (value.shape, value.dtype)
     ]
     if problems:
         raise CheckpointError(f"does not fit this config: {sorted(problems)[0]}")
@@ -169,7 +168,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def evaluated_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The model's arrays of a checkpoint by the model's own names: the average where there is one."""
+    """A checkpoint's model (the average where there is one), by the model's own names."""
     prefix = "average." if any(name.startswith("average.") for name in arrays) else "model."
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 

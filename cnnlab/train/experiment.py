@@ -4,7 +4,6 @@ import dataclasses
 import resource
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -150,7 +149,9 @@ class Experiment:
         views = self.config["tta"]
         started = time.perf_counter()
         plain = self.evaluator(self.data.test)(model, model_state)
-        test = plain if views == "none" else self.evaluator(self.data.test, views)(model, model_state)
+        test = plain
+        if views != "none":
+            test = self.evaluator(self.data.test, views)(model, model_state)
         result = {
             **self._result(test, position),
             "test_accuracy_single_view": plain.accuracy,

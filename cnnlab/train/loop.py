@@ -136,8 +136,7 @@ class Loop:
         self._paused += time.perf_counter() - paused
         if stop and not last:
             raise Interrupted(
-                f"stopped at step {step} of {self.plan.steps}; "
-                "the same command goes on from there"
+                f"stopped at step {step} of {self.plan.steps}; the same command goes on from there"
             )
 
     def _state(self) -> TrainState:
@@ -171,7 +170,8 @@ class Loop:
         now = time.perf_counter()
         rate = (step - begun) * self.loader.batch_size / (now - before - self._paused)
         self._logged, self._paused = (step, now), 0.0
-        self.loggers.log({"step": step, "kind": "train", **mean, "images_per_second": round(rate, 1)})
+        about = {"step": step, "kind": "train"}
+        self.loggers.log({**about, **mean, "images_per_second": round(rate, 1)})
         self.progress.update(step, loss=mean["loss"], accuracy=mean["accuracy"], rate=rate)
 
     def _evaluate(self, step: int) -> None:

@@ -68,8 +68,7 @@ class Runtime(abc.ABC):
         """Raises `ValueError` when a batch can't be divided evenly between the devices."""
         if batch_size % len(self.devices):
             raise ValueError(
-                f"{name}: expected a multiple of the {len(self.devices)} devices, "
-                f"got {batch_size}"
+                f"{name}: expected a multiple of the {len(self.devices)} devices, got {batch_size}"
             )
 
     def mesh(self) -> Mesh:

@@ -109,10 +109,10 @@ def test_a_factory_gets_the_keywords_that_it_takes(getkey):
     assert made.out_shape == (3, 2, 3)
 
 
-def test_norms_know_what_is_space(normal, run, getkey):
+def test_norms_know_what_is_space(getkey):
     """In 1-D a group norm must not take the batch for space."""
     norm = functools.partial(nn.GroupNorm, groups=1)
-    made, state = block((6, 2), [2], norm=norm, pool=None, key=getkey())
+    made, _ = block((6, 2), [2], norm=norm, pool=None, key=getkey())
     assert made.layers[1].num_spatial_dims == 1
 
 

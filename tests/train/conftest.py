@@ -1,6 +1,9 @@
 """A tiny experiment that trains in moments."""
 
+import functools
+
 import pytest
+
 from cnnlab.config import build, compose
 
 TINY = (
@@ -21,11 +24,19 @@ TINY = (
 )
 
 
+def make(folder, *overrides):
+    """A tiny experiment whose run directory is under `folder`."""
+    return build(compose([*TINY, f"output={folder}", *overrides]))
+
+
 @pytest.fixture
 def tiny(tmp_path):
     """`tiny(*overrides)`: an experiment whose run directory is under the test's folder."""
+    return functools.partial(make, tmp_path / "outputs")
 
-    def make(*overrides):
-        return build(compose([*TINY, f"output={tmp_path / 'outputs'}", *overrides]))
 
-    return make
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """A run that went from start to end, with a moving average: the experiment and its result."""
+    experiment = make(tmp_path_factory.mktemp("uninterrupted"), "average=0.9")
+    return experiment, experiment.run()

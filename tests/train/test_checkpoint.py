@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors
+
 from cnnlab.train.checkpoint import (
     CheckpointError,
     Checkpoints,
@@ -100,7 +101,7 @@ def test_two_are_kept_and_the_best(tiny, tmp_path):
 
 def test_other_model_does_not_fit(tiny, tmp_path):
     wide = tiny("backbone.plan=[4,M,16]").initial_state()
-    with pytest.raises(CheckpointError, match="does not fit this config: .*expected float32"):
+    with pytest.raises(CheckpointError, match=r"does not fit this config: .*expected float32"):
         with_state_arrays(tiny().initial_state(), state_arrays(wide))
 
 
@@ -119,7 +120,8 @@ def test_write_is_all_or_nothing(tmp_path, monkeypatch):
 
 
 def test_header_is_json(tiny, tmp_path):
-    write(tmp_path / "a", state_arrays(tiny().initial_state()), {"config": {}, "data": {}, "loop": {}})
+    arrays = state_arrays(tiny().initial_state())
+    write(tmp_path / "a", arrays, {"config": {}, "data": {}, "loop": {}})
     with safetensors.safe_open(tmp_path / "a", framework="numpy") as file:
         header = file.metadata()
     assert header.pop("format") == "cnnlab-checkpoint-1"

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from cnnlab.train import schedules
 from cnnlab.train.duration import to_steps
 

@@ -1,10 +1,11 @@
-"""Optimizers: against plain loops, weight decay on kernels only, clipping, accumulation, freezing."""
+"""Optimizers: against plain loops; decay of kernels only, clipping, accumulation, freezing."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+
 from cnnlab.train import optim
 from cnnlab.train.schedules import constant, onecycle
 
@@ -33,9 +34,7 @@ def test_decay_touches_kernels_only(name):
     zero = jax.tree.map(jnp.zeros_like, PARAMS)
     after = run(rule, [zero], PARAMS)
     np.testing.assert_array_equal(after["bias"], PARAMS["bias"])
-    assert float(jnp.linalg.norm(after["weight"])) < 0.99 * float(
-        jnp.linalg.norm(PARAMS["weight"])
-    )
+    assert float(jnp.linalg.norm(after["weight"])) < 0.99 * float(jnp.linalg.norm(PARAMS["weight"]))
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -58,9 +57,7 @@ def test_every_rule_descends(name):
 
 
 def test_sgd_is_nesterov_with_l2():
-    grads = [
-        {"weight": jnp.full((3, 3, 2, 4), 0.1 * i), "bias": jnp.full(4, -0.2 * i)} for i in (1, 2, 3)
-    ]
+    grads = [jax.tree.map(lambda p, i=i: jnp.full(p.shape, 0.1 * i), PARAMS) for i in (1, 2, 3)]
     got = run(optim.sgd(constant(3), lr=0.5, momentum=0.9, weight_decay=0.01), grads, PARAMS)
     for name, decay in (("weight", 0.01), ("bias", 0.0)):
         p, v = np.asarray(PARAMS[name], np.float64), 0.0

@@ -3,13 +3,15 @@
 import jax
 import numpy as np
 import pytest
+
 from cnnlab.config import build, compose
 from cnnlab.train.step import make_train_step
 
 BASE = [
     "data=fake",
     "data.shape=[8,8,1]",
-    "data.train_size=256", "data.test_size=64",
+    "data.train_size=256",
+    "data.test_size=64",
     "backbone.plan=[8,M,8]",
     "backbone.dropout=0.1",
     "augment=[crop,flip,mixup,cutout]",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.random as jr
 import numpy as np
 import optax
@@ -16,17 +15,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
-from cnnlab.config.targets import check_targets
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.errors import ConfigError
-from cnnlab.models import Classifier, Report, freeze, load_backbone, with_arrays
+from cnnlab.models import Classifier
 from cnnlab.train import optim
-from cnnlab.train.checkpoint import checkpoint_path, evaluated_arrays, read
 from cnnlab.train.duration import UNITS, to_steps
 from cnnlab.train.experiment import Experiment
 from cnnlab.train.loop import Plan
 from cnnlab.train.parallel import Runtime
-from cnnlab.train.predict import Predictor
 from cnnlab.train.profile import Profile
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.step import make_prepare
@@ -57,37 +53,10 @@ def build(cfg: DictConfig) -> Experiment:
 
     **Raises:** `ConfigError` (a `ValueError`) with the config key, before any work is done.
     """
-    runtime, data = _prologue(cfg)
+    runtime, data = prologue(cfg)
     model_key, run_key = jr.split(jr.key(cfg.seed))
     model, model_state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
     return assemble(cfg, runtime, data, model, model_state, key=run_key)
-
-
-def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
-    """The backbone of a finished run under a new head, and what of it was loaded (A 4.8).
-
-    **Arguments:** `cfg`, from `cnnlab.compose([...], "finetune")`: `run`, `checkpoint`, `freeze`
-    and the keys of training.
-
-    **Raises:** `ConfigError`; `CheckpointError` when the run has no readable checkpoint.
-    """
-    source = load_config(cfg.run)
-    cfg = cfg.copy()
-    with open_dict(cfg):
-        cfg.backbone, cfg.conv, cfg.norm = source.backbone, source.conv, source.norm
-    runtime, data = _prologue(cfg)
-    model_key, run_key = jr.split(jr.key(cfg.seed))
-    model, model_state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
-    arrays, _ = read(checkpoint_path(Path(cfg.run), cfg.checkpoint))
-    model, model_state, report = load_backbone(model, model_state, evaluated_arrays(arrays))
-    trainable = None
-    if cfg.freeze:
-        # In inference mode the running statistics of the backbone stay as they are, too.
-        frozen = eqx.nn.inference_mode(model.backbone)
-        model = eqx.tree_at(lambda m: m.backbone, model, frozen)
-        trainable = eqx.filter(freeze(model), jax.tree.map(eqx.is_inexact_array, model))
-    experiment = assemble(cfg, runtime, data, model, model_state, key=run_key, trainable=trainable)
-    return experiment, report
 
 
 def build_model(
@@ -176,56 +145,17 @@ def run_directory(cfg: DictConfig) -> RunDirectory:
     return RunDirectory(Path(cfg.output) / cfg.name / name)
 
 
-def load_run(run: str | Path, **changes: Any) -> Experiment:
-    """The experiment of a run directory, as it was configured, to evaluate or to take apart.
-
-    **Arguments:** `changes`, top-level keys that get another value, such as `eval_batch_size`.
-
-    **Raises:** `ConfigError` when it is not a run directory.
-    """
-    cfg = load_config(run)
-    cfg.update(changes)
-    experiment = build(cfg)
-    experiment.directory = RunDirectory(Path(run))
-    return experiment
-
-
-def load_predictor(run: str | Path, checkpoint: str = "last") -> Predictor:
-    """The trained model of a run directory, to classify with; its data set is not needed.
-
-    **Raises:** `ConfigError` when it is not a run directory; `CheckpointError`.
-    """
-    cfg = load_config(run)
-    arrays, header = read(checkpoint_path(Path(run), checkpoint))
-    data = header["data"]
-    model, state = build_model(
-        cfg, tuple(data["input_shape"]), len(data["class_names"]), key=jr.key(0)
-    )
-    return Predictor(*with_arrays(model, state, evaluated_arrays(arrays)), data)
-
-
-def load_config(run: str | Path) -> DictConfig:
-    """The resolved config of a run directory, with its targets checked.
-
-    **Raises:** `ConfigError` when it is not a run directory.
-    """
-    file = RunDirectory(Path(run)).config
-    if not file.is_file():
-        raise ConfigError(f"run: expected a run directory with a config.yaml, got {str(run)!r}")
-    cfg = OmegaConf.load(file)
-    check_targets(cfg)
-    return cfg
-
-
-def _prologue(cfg: DictConfig) -> tuple[Runtime, Dataset]:
-    """Check what can be checked without data, start the runtime, load the data."""
+def prologue(cfg: DictConfig) -> tuple[Runtime, Dataset]:
+    """Check what can be checked without data, start the runtime, load the data: the first part
+    of `build`."""
     for name, allowed in CHOICES.items():
         if cfg[name] not in allowed:
             raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {cfg[name]!r}")
     for name, low, high in RANGES:
-        value = cfg[name]
-        if value is not None and not low <= value <= high:
-            raise ConfigError(f"{name}: expected a number from {low} to {high}, got {value}")
+        value, kind = cfg[name], type(low)
+        if value is not None and not (low <= value <= high and kind(value) == value):
+            what = "a whole number" if kind is int else "a number"
+            raise ConfigError(f"{name}: expected {what} from {low} to {high}, got {value}")
     with _at():
         Profile(Path(), cfg.profile)
     runtime = instantiate(cfg.runtime, key="runtime")

@@ -1,0 +1,88 @@
+"""From a run directory back to objects: its experiment, its trained model, its backbone."""
+
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.random as jr
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from cnnlab.config.objects import assemble, build, build_model, prologue
+from cnnlab.config.targets import check_targets
+from cnnlab.errors import ConfigError
+from cnnlab.models import Report, freeze, load_backbone, with_arrays
+from cnnlab.train.checkpoint import checkpoint_path, evaluated_arrays, read
+from cnnlab.train.experiment import Experiment
+from cnnlab.train.predict import Predictor
+from cnnlab.train.rundir import RunDirectory
+
+
+def load_run(run: str | Path, **changes: Any) -> Experiment:
+    """The experiment of a run directory, as it was configured, to evaluate or to take apart.
+
+    **Arguments:** `changes`, top-level keys that get another value, such as `eval_batch_size`.
+
+    **Raises:** `ConfigError` when it is not a run directory.
+    """
+    cfg = load_config(run)
+    cfg.update(changes)
+    experiment = build(cfg)
+    experiment.directory = RunDirectory(Path(run))
+    return experiment
+
+
+def load_predictor(run: str | Path, checkpoint: str = "last") -> Predictor:
+    """The trained model of a run directory, to classify with; its data set is not needed.
+
+    **Raises:** `ConfigError` when it is not a run directory; `CheckpointError`.
+    """
+    cfg = load_config(run)
+    arrays, header = read(checkpoint_path(Path(run), checkpoint))
+    data = header["data"]
+    model, state = build_model(
+        cfg, tuple(data["input_shape"]), len(data["class_names"]), key=jr.key(0)
+    )
+    return Predictor(*with_arrays(model, state, evaluated_arrays(arrays)), data)
+
+
+def load_config(run: str | Path) -> DictConfig:
+    """The resolved config of a run directory, with its targets checked.
+
+    **Raises:** `ConfigError` when it is not a run directory.
+    """
+    file = RunDirectory(Path(run)).config
+    if not file.is_file():
+        raise ConfigError(f"run: expected a run directory with a config.yaml, got {str(run)!r}")
+    cfg = OmegaConf.load(file)
+    check_targets(cfg)
+    return cfg
+
+
+def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
+    """The backbone of a finished run under a new head, and what of it was loaded (A 4.8).
+
+    **Arguments:** `cfg`, from `cnnlab.compose([...], "finetune")`: `run`, `checkpoint`, `freeze`
+    and the keys of training.
+
+    **Raises:** `ConfigError`; `CheckpointError` when the run has no readable checkpoint.
+    """
+    source = load_config(cfg.run)
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        cfg.backbone, cfg.conv, cfg.norm = source.backbone, source.conv, source.norm
+    runtime, data = prologue(cfg)
+    model_key, run_key = jr.split(jr.key(cfg.seed))
+    model, model_state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
+    arrays, _ = read(checkpoint_path(Path(cfg.run), cfg.checkpoint))
+    model, model_state, report = load_backbone(model, model_state, evaluated_arrays(arrays))
+    if not report.matched:
+        raise ConfigError(f"run: nothing in {cfg.run} fits this backbone; {report}")
+    trainable = None
+    if cfg.freeze:
+        # In inference mode the running statistics of the backbone stay as they are, too.
+        frozen = eqx.nn.inference_mode(model.backbone)
+        model = eqx.tree_at(lambda m: m.backbone, model, frozen)
+        trainable = eqx.filter(freeze(model), jax.tree.map(eqx.is_inexact_array, model))
+    experiment = assemble(cfg, runtime, data, model, model_state, key=run_key, trainable=trainable)
+    return experiment, report

@@ -1,0 +1,81 @@
+"""Every config composes; every preset trains for a few steps through the command line."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnnlab.config import build_model, compose
+from experiments import train
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+GROUPS = ("backbone", "conv", "norm", "head", "data", "augment", "optimizer", "schedule", "runtime")
+FAST = ["debug=fast", "progress=false", "batch_size=16", "limit_train=64", "limit_eval=32"]
+
+
+def choices(group):
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("group", "choice"), [(g, c) for g in (*GROUPS, "logger", "debug") for c in choices(g)]
+)
+def test_every_choice_composes(group, choice):
+    several = group in ("augment", "logger")
+    name = "tfds" if choice == "tfds" else None
+    overrides = [f"{group}=[{choice}]" if several else f"{group}={choice}"]
+    cfg = compose([*overrides, *(["data.name=mnist"] if name else [])])
+    assert group == "debug" or group in cfg
+
+
+@pytest.mark.parametrize("shape", [(16, 3), (9, 9, 1), (6, 6, 6, 2)])
+@pytest.mark.parametrize("conv", choices("conv"))
+def test_every_conv_in_every_dimension(conv, shape, getkey):
+    cfg = compose([f"conv={conv}", "backbone.plan=[4,M,6]"])
+    model, _ = build_model(cfg, shape, 5, key=getkey())
+    assert model.backbone.out_shape[-1] == 6
+    assert len(model.backbone.out_shape) == len(shape)
+
+
+def run(monkeypatch, tmp_path, *overrides):
+    arguments = [*FAST, *overrides, f"output={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    train.main()
+    [result] = tmp_path.glob("*/*/result.json")
+    for figure in ("curves", "confusion"):
+        assert (result.parent / "figures" / f"{figure}.png").stat().st_size > 5000
+    return json.loads(result.read_text())
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_preset_runs(experiment, monkeypatch, tmp_path):
+    cfg = compose([f"experiment={experiment}"])
+    head = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text().split("\n\n")[0]
+    for word in ("python -m experiments.train", "Time:", "Score:"):
+        assert word in head, f"the head of the preset lacks {word!r}"
+    data = [] if "fashion" not in cfg.data._target_ else ["data=fake", "data.shape=[28,28,1]"]
+    result = run(monkeypatch, tmp_path, f"experiment={experiment}", *data)
+    assert result["steps"] == 4 and 0 <= result["test_accuracy"] <= 1
+
+
+def test_the_issue_of_dimension_is_the_data_sets(monkeypatch, tmp_path):
+    overrides = "backbone=vgg11 conv=depthwise_separable data=mnist1d optimizer=adamw"
+    result = run(monkeypatch, tmp_path, *overrides.split(), "optimizer.lr=3e-4", "steps=1")
+    assert result["data"] == "mnist1d" and result["steps"] == 1
+
+
+def test_overfit_one_batch_to_zero_loss(monkeypatch, tmp_path):
+    arguments = ["debug=overfit", "data=digits", "backbone.plan=[16,M,32]", "batch_size=16"]
+    monkeypatch.setattr(sys, "argv", ["train", *arguments, f"output={tmp_path}", "progress=false"])
+    train.main()
+    [metrics] = tmp_path.glob("*/*/metrics.jsonl")
+    last = [json.loads(line) for line in metrics.read_text().splitlines()][-2]
+    assert last["kind"] == "train" and last["loss"] < 0.01 and last["accuracy"] == 1.0
+
+
+def test_profile_leaves_a_trace(monkeypatch, tmp_path):
+    arguments = ["debug=profile", "data=fake", "backbone.plan=[4]", "batch_size=16", "norm=none"]
+    monkeypatch.setattr(sys, "argv", ["train", *arguments, f"output={tmp_path}", "progress=false"])
+    train.main()
+    assert list(tmp_path.glob("*/*/profile/**/*perfetto_trace.json.gz"))

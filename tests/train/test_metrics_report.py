@@ -1,0 +1,107 @@
+"""Records, trackers, and the numbers and pictures of an evaluation."""
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnlab.errors import CnnlabError
+from cnnlab.train import report
+from cnnlab.train.evaluate import Evaluation
+from cnnlab.train.metrics import JsonLines, Loggers, MLflow, TensorBoard, WandB, read_lines
+
+RECORD = {"step": 3, "kind": "train", "loss": 0.5, "accuracy": 0.75}
+
+
+def evaluation():
+    label = np.array([0, 0, 1, 1, 2, 2, 2])
+    said = np.array([0, 1, 1, 1, 2, 0, 2])
+    return Evaluation(np.eye(3)[said] * 0.7 + 0.1, label)
+
+
+def test_numbers_of_an_evaluation():
+    e = evaluation()
+    assert e.accuracy == 5 / 7
+    np.testing.assert_array_equal(e.confusion(), [[1, 1, 0], [0, 2, 0], [1, 0, 2]])
+    np.testing.assert_allclose(e.loss, -(5 * np.log(0.8) + 2 * np.log(0.1)) / 7)
+
+
+def test_per_class_table():
+    lines = report.per_class(evaluation(), ["ant", "bee", "cat"]).splitlines()
+    assert lines[1].split() == ["ant", "2", "0.5000", "0.5000", "bee", "(1)"]
+    assert lines[2].split() == ["bee", "2", "1.0000", "0.6667", "-"]
+
+
+def test_records_survive_and_are_cut_at_a_resume(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    lines = JsonLines(path, upto=0)
+    for step in (1, 2, 3):
+        lines.log({**RECORD, "step": step})
+    lines.close()
+    path.write_text(path.read_text() + '{"step": 4, "ki')
+    resumed = JsonLines(path, upto=2)
+    resumed.log({**RECORD, "step": 3, "loss": 0.25})
+    resumed.close()
+    assert [(r["step"], r["loss"]) for r in read_lines(path)] == [(1, 0.5), (2, 0.5), (3, 0.25)]
+
+
+def test_tensorboard_writes_scalars(tmp_path):
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
+    tracker = TensorBoard()
+    tracker.start(tmp_path, {})
+    tracker.log(RECORD)
+    tracker.close()
+    [events] = (tmp_path / "tensorboard").iterdir()
+    assert b"train/loss" in events.read_bytes()
+
+
+def test_wandb_and_mlflow_get_the_record(tmp_path, monkeypatch):
+    calls = []
+    run = types.SimpleNamespace(
+        log=lambda numbers, step: calls.append(("wandb", numbers, step)), finish=lambda: None
+    )
+    wandb = types.SimpleNamespace(init=lambda **kwargs: calls.append(kwargs["id"]) or run)
+    mlflow = types.SimpleNamespace(
+        set_tracking_uri=lambda uri: calls.append(uri.split(":")[0]),
+        set_experiment=lambda name: None,
+        start_run=lambda run_name: None,
+        log_dict=lambda config, name: calls.append(config),
+        log_metrics=lambda numbers, step: calls.append(("mlflow", numbers, step)),
+        end_run=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    loggers = [WandB(mode="offline"), MLflow()]
+    for logger in loggers:
+        logger.start(tmp_path / "abc-s0", {"x": 1})
+    every = Loggers(JsonLines(tmp_path / "m", upto=0), loggers)
+    every.log(RECORD)
+    every.close()
+    numbers = {"train/loss": 0.5, "train/accuracy": 0.75}
+    assert calls == ["abc-s0", "sqlite", {"x": 1}, ("wandb", numbers, 3), ("mlflow", numbers, 3)]
+    assert json.loads((tmp_path / "m").read_text()) == RECORD
+
+
+@pytest.mark.parametrize("tracker", [TensorBoard, WandB, MLflow])
+def test_missing_tracker_names_the_extra(tmp_path, monkeypatch, tracker):
+    for name in ("tensorboardX", "wandb", "mlflow"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(CnnlabError, match=r"pip install 'cnnlab\[tracking\]'"):
+        tracker().start(tmp_path, {})
+
+
+def test_pictures_show_something(tmp_path):
+    lines = JsonLines(tmp_path / "metrics.jsonl", upto=0)
+    for step in range(1, 9):
+        lines.log({**RECORD, "step": step, "loss": 1 / step})
+    lines.log({"step": 8, "kind": "val", "loss": 0.4, "accuracy": 0.8})
+    lines.close()
+    report.curves(tmp_path / "metrics.jsonl", tmp_path / "figures" / "curves.png")
+    report.confusion(evaluation(), ["ant", "bee", "cat"], tmp_path / "figures" / "confusion.png")
+    for name in ("curves", "confusion"):
+        pixels = np.asarray(Image.open(tmp_path / "figures" / f"{name}.png").convert("L"))
+        assert min(pixels.shape) > 300
+        assert len(np.unique(pixels)) > 20
