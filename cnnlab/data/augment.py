@@ -213,7 +213,7 @@ class RandomErasing(Augmentation):
         """Whether to erase, the box's sides, and its place in [0, 1)."""
         rank = len(shape)
         keys = jr.split(key, 4)
-        applied = jr.bernoulli(keys[0], self.probability)
+        applied = jr.bernoulli(keys[0], float(self.probability))
         area = jr.uniform(keys[1], minval=self.area[0], maxval=self.area[1]) * math.prod(shape)
         low, high = (math.log(bound) for bound in self.aspect)
         stretch = jr.uniform(keys[2], minval=low, maxval=high) / 2

@@ -115,17 +115,29 @@ def _prepare(name: str, root: Path) -> Path:
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(f"name: TFDS has no data set {name!r}") from error
     target = Path(plan.data_dir)
-    with locked(target.parent / ".lock"):
-        if target.is_dir():
-            return target
-        _log.info("%s: preparing with TFDS's builder", name)
-        with appearing(target) as part:
-            work = part / "work"
-            builder = tfds.builder(name, data_dir=work, file_format="array_record")
-            with quiet_tfds():
-                builder.download_and_prepare(download_dir=work / "downloads")
-            lift(Path(builder.data_dir), part, remove=work)
+    try:
+        with locked(target.parent / ".lock"):
+            if target.is_dir():
+                return target
+            _log.info("%s: preparing with TFDS's builder", name)
+            with appearing(target) as part:
+                work = part / "work"
+                builder = tfds.builder(name, data_dir=work, file_format="array_record")
+                with quiet_tfds():
+                    builder.download_and_prepare(download_dir=work / "downloads")
+                lift(Path(builder.data_dir), part, remove=work)
+    except Exception as error:  # whatever a stock builder raises: no network, manual download, ...
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{name}: TFDS could not prepare it in {target}: {reason}") from error
     return target
+
+
+def _has_split(info: Any, split: str) -> bool:
+    """Whether TFDS understands a split's name or slice, `"train"`, `"train[:80%]"`."""
+    try:
+        return info.splits[split].num_examples > 0
+    except (KeyError, ValueError, AssertionError):
+        return False
 
 
 def _info(
@@ -143,7 +155,7 @@ def _info(
     with quiet_tfds():
         info = tfds.builder_from_directory(folder).info
     for argument, split in (("train_split", train_split), ("test_split", test_split)):
-        if split.partition("[")[0] not in info.splits:
+        if not _has_split(info, split):
             raise ValueError(
                 f"{argument}: {name} has the splits {', '.join(info.splits)}, got {split!r}"
             )

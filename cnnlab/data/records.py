@@ -3,7 +3,6 @@
 import contextlib
 import io
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -167,4 +166,4 @@ def prepared_folder(root: Path, name: str, config: str | None = None) -> Path | 
 
 def readable(folder: Path) -> bool:
     """Whether a prepared data set is in a format with random access (ArrayRecord)."""
-    return any(".array_record" in entry.name for entry in os.scandir(folder))
+    return any(".array_record" in file.name for file in folder.iterdir())

@@ -27,9 +27,10 @@ from cnnlab.data.augment import (
 )
 from cnnlab.data.batches import Batch
 
-SHAPES = [(9, 2), (7, 6, 1), (4, 5, 3, 2)]
-shapes = st.sampled_from(SHAPES)
-seeds = st.integers(0, 2**31 - 1)
+LINE, IMAGE, VOLUME = SHAPES = [(9, 2), (7, 6, 1), (4, 5, 3, 2)]
+shapes = pytest.mark.parametrize("shape", SHAPES)
+# Each augmentation is compiled once for each shape: many seeds, few shapes.
+seeds = hypothesis.given(seed=st.integers(0, 2**31 - 1))
 
 
 def make_batch(shape, n=12, classes=4, first=0):
@@ -41,9 +42,15 @@ def make_batch(shape, n=12, classes=4, first=0):
     return Batch(jnp.asarray(image), jnp.asarray(label), jnp.asarray(index))
 
 
+# Optimising takes longer than running these small examples.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
 @functools.cache
 def compiled(one):
-    return jax.jit(lambda batch, key, epoch: one(batch, key=key, epoch=epoch))
+    return jax.jit(
+        lambda batch, key, epoch: one(batch, key=key, epoch=epoch), compiler_options=QUICK
+    )
 
 
 def run(one, batch, seed, epoch=0):
@@ -65,9 +72,18 @@ def bounding_box(mask):
     return sides
 
 
-@pytest.mark.parametrize("mode", ["zeros", "reflect", "edge"])
-@hypothesis.given(shape=shapes, padding=st.sampled_from([1, 2]), seed=seeds)
-def test_crop_gives_a_window_of_the_padded_image(mode, shape, padding, seed):
+@pytest.mark.parametrize(
+    ("shape", "padding", "mode"),
+    [
+        (LINE, 3, "reflect"),
+        (IMAGE, 2, "zeros"),
+        (IMAGE, 2, "reflect"),
+        (IMAGE, 2, "edge"),
+        (VOLUME, 1, "zeros"),
+    ],
+)
+@seeds
+def test_crop_gives_a_window_of_the_padded_image(shape, padding, mode, seed):
     batch = make_batch(shape)
     got = run(Crop(padding, mode), batch, seed).image
     numpy_mode = {"zeros": "constant"}.get(mode, mode)
@@ -89,14 +105,20 @@ def test_crop_takes_every_window_equally_often():
     assert counts.min() > 170 and counts.max() < 280
 
 
-@hypothesis.given(shape=shapes, seed=seeds)
+@shapes
+@seeds
 def test_flip_mirrors_some(shape, seed):
-    batch = make_batch(shape, n=40)
+    batch = make_batch(shape)
     image, got = np.asarray(batch.image), run(Flip(), batch, seed).image
     flipped = [bool((g == i[..., ::-1, :]).all()) for g, i in zip(got, image, strict=True)]
     for one, was, mirrored in zip(got, image, flipped, strict=True):
         np.testing.assert_array_equal(one, was[..., ::-1, :] if mirrored else was)
-    assert 5 < sum(flipped) < 35
+
+
+def test_flip_mirrors_half():
+    batch = make_batch((2, 3, 1), n=1000)
+    got = run(Flip(), batch, 0).image
+    assert abs((got != np.asarray(batch.image)).any((1, 2, 3)).mean() - 0.5) < 0.06
 
 
 def test_alternating_flip():
@@ -116,7 +138,8 @@ def test_alternating_flip():
     assert not np.array_equal(other, epochs[0])
 
 
-@hypothesis.given(shape=shapes, size=st.sampled_from([1, 2, 5]), seed=seeds)
+@pytest.mark.parametrize(("shape", "size"), [(LINE, 2), (IMAGE, 5), (VOLUME, 1)])
+@seeds
 def test_cutout_zeroes_a_box(shape, size, seed):
     batch = make_batch(shape)
     got = run(Cutout(size), batch, seed).image
@@ -136,20 +159,17 @@ def test_cutout_reaches_every_position():
     np.testing.assert_allclose(gone.mean(0), [0.4, 0.4, 0.4, 0.4, 0.2], atol=0.08)
 
 
-@hypothesis.given(
-    shape=st.sampled_from([(40, 1), (20, 24, 2), (10, 12, 11, 1)]),
-    options=st.sampled_from(
-        [
-            ((0.02, 0.33), (0.3, 3.3), "noise"),
-            ((0.1, 0.1), (1, 1), "zeros"),
-            ((0.5, 1), (1, 2), "zeros"),
-        ]
-    ),
-    seed=seeds,
+@pytest.mark.parametrize(
+    ("shape", "area", "aspect", "fill"),
+    [
+        ((40, 1), (0.1, 0.1), (0.3, 3.3), "zeros"),
+        ((20, 24, 2), (0.02, 0.33), (0.3, 3.3), "noise"),
+        ((10, 12, 11, 1), (0.5, 1), (1, 2), "zeros"),
+    ],
 )
-def test_random_erasing_replaces_a_box(shape, options, seed):
+@seeds
+def test_random_erasing_replaces_a_box(shape, area, aspect, fill, seed):
     batch = make_batch(shape)
-    area, aspect, fill = options
     one = RandomErasing(probability=1, area=area, aspect=aspect, fill=fill)
     got = run(one, batch, seed).image
     spatial = shape[:-1]
@@ -177,7 +197,8 @@ def test_random_erasing_with_a_probability():
     assert often.min() > 0 and often[4:6, 4:6].mean() > often[0, 0]
 
 
-@hypothesis.given(shape=shapes, alpha=st.sampled_from([0.2, 1, 8.0]), seed=seeds)
+@pytest.mark.parametrize(("shape", "alpha"), [(LINE, 0.2), (IMAGE, 1)])
+@seeds
 def test_mixup_is_one_convex_combination(shape, alpha, seed):
     batch = make_batch(shape)
     out = run(Mixup(alpha), batch, seed)
@@ -195,7 +216,8 @@ def test_mixup_is_one_convex_combination(shape, alpha, seed):
     np.testing.assert_allclose(out.label.sum(1), 1, atol=1e-6)
 
 
-@hypothesis.given(shape=shapes, alpha=st.sampled_from([0.3, 1]), seed=seeds)
+@pytest.mark.parametrize(("shape", "alpha"), [(LINE, 0.3), (IMAGE, 1), (VOLUME, 1)])
+@seeds
 def test_cutmix_weights_labels_by_the_pasted_area(shape, alpha, seed):
     batch = make_batch(shape)
     out = run(CutMix(alpha), batch, seed)
@@ -218,30 +240,27 @@ def test_cutmix_weights_labels_by_the_pasted_area(shape, alpha, seed):
 def test_the_mixing_weight_follows_its_distribution():
     """Beta(a, a): mean 1/2, variance 1 / (4 (2a + 1)); drawn anew with each key."""
     batch = make_batch((3, 1), n=2, classes=2)
-    one = jax.jit(jax.vmap(lambda key: Mixup(2.0)(batch, key=key, epoch=0).label[0, 0]))
-    lam = np.asarray(one(jr.split(jr.key(0), 2000)))
+    one = jax.vmap(lambda key: Mixup(2.0)(batch, key=key, epoch=0).label[0, 0])
+    lam = np.asarray(jax.jit(one, compiler_options=QUICK)(jr.split(jr.key(0), 2000)))
     assert abs(lam.mean() - 0.5) < 0.02 and abs(lam.var() - 1 / 20) < 0.01
-    one = jax.jit(jax.vmap(lambda key: CutMix(1.0)(make_batch((32, 32, 1), n=2), key=key, epoch=0)))
-    share = 1 - np.asarray(one(jr.split(jr.key(1), 300)).label[:, 0, 0])
-    assert share.min() < 0.05 and share.max() > 0.5 and 0.2 < share.mean() < 0.5
 
 
-EACH = [Crop(1), Flip(), AlternatingFlip(), Cutout(3), RandomErasing(0.5)]
+EACH = [Crop(2), Flip(), AlternatingFlip(), Cutout(5), RandomErasing(0.5)]
 
 
 @pytest.mark.parametrize("one", EACH, ids=lambda one: type(one).__name__)
 def test_a_replica_draws_what_one_device_draws(one):
     """What happens to an example depends on its position in the split, not on its batch."""
-    batch = make_batch((6, 6, 1), first=70)
+    batch = make_batch(IMAGE, first=70)
     whole = run(one, batch, 5)
-    for half in (slice(0, 6), slice(6, 12)):
-        part = run(one, Batch(*(x[half] for x in batch)), 5)
-        np.testing.assert_array_equal(part.image, whole.image[half])
+    order = np.random.RandomState(0).permutation(12)
+    moved = run(one, Batch(*(x[order] for x in batch)), 5)
+    np.testing.assert_array_equal(moved.image, whole.image[order])
 
 
-@pytest.mark.parametrize("one", [*EACH[:2], *EACH[3:], Mixup(1.0), CutMix(1.0)], ids=str)
+@pytest.mark.parametrize("one", [*EACH[:2], *EACH[3:], Mixup(1), CutMix(1)], ids=str)
 def test_pure_and_driven_by_the_key(one):
-    batch = make_batch((8, 8, 1))
+    batch = make_batch(IMAGE)
     first = run(one, batch, 1).image
     np.testing.assert_array_equal(run(one, batch, 1).image, first)
     assert any(not np.array_equal(run(one, batch, seed).image, first) for seed in (2, 3, 4))
@@ -273,7 +292,7 @@ def test_prepare():
     np.testing.assert_array_equal(normalise(raw, mean, std), got.image)
 
 
-@hypothesis.given(shape=shapes)
+@shapes
 def test_views(shape):
     image = make_batch(shape).image
     plain = np.asarray(image)
