@@ -51,17 +51,18 @@ def spectral(x: Array, kernel: Array, problem: Problem) -> Array:
     x, kernel = x.astype(wide), _dilate(kernel.astype(wide), problem)
     # Channels first, because lax.fft transforms trailing axes. The sum of the chapters is a
     # correlation; a convolution with the reversed kernel is the same thing.
-    x = jnp.moveaxis(x, -1, 1).reshape(problem.batch, groups, -1, *problem.spatial)
+    group_in, group_out = problem.in_channels // groups, problem.out_channels // groups
+    x = jnp.moveaxis(x, -1, 1).reshape(problem.batch, groups, group_in, *problem.spatial)
     kernel = jnp.flip(kernel, range(rank))
     kernel = jnp.moveaxis(kernel, (-2, -1), (0, 1))
-    kernel = kernel.reshape(kernel.shape[0], groups, -1, *kernel.shape[2:])
+    kernel = kernel.reshape(group_in, groups, group_out, *kernel.shape[2:])
 
     axes = tuple(range(-rank, 0))
     real = not jnp.issubdtype(wide, jnp.complexfloating)
     forward, backward = (jnp.fft.rfftn, jnp.fft.irfftn) if real else (jnp.fft.fftn, jnp.fft.ifftn)
     fx, fk = forward(x, lengths, axes), forward(kernel, lengths, axes)
     # Depthwise there is nothing to sum over: an elementwise product.
-    fy = fx * fk if fk.shape[0] == 1 else jnp.einsum("bgi...,igo...->bgo...", fx, fk)
+    fy = fx * fk if group_in == 1 else jnp.einsum("bgi...,igo...->bgo...", fx, fk)
     y = backward(fy, lengths, axes)
 
     y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0),) * 3 + crops)

@@ -60,7 +60,7 @@ def unfold(
     index = tuple(on_grid(r, a, rank) for a, r in enumerate(reads))
     # All entries are inside the padded array.
     columns = x.at[(..., *index, slice(None))].get(mode="promise_in_bounds")
-    return columns.reshape(*columns.shape[: -rank - 1], -1)
+    return columns.reshape(*columns.shape[: -rank - 1], math.prod(window) * x.shape[-1])
 
 
 def fold(

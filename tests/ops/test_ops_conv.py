@@ -181,8 +181,12 @@ def test_vmap_and_leading_axes_are_the_batch(name):
     np.testing.assert_allclose(each[1], alone, **TOLERANCE)
 
 
-def test_empty_batch():
-    assert ops.conv(jnp.zeros((0, 5, 2)), jnp.zeros((3, 2, 4))).shape == (0, 5, 4)
+@pytest.mark.parametrize("name", [*NAMES, "pointwise"])
+def test_empty_batch(name):
+    groups = 1 if name == "pointwise" else 2
+    kernel = jnp.zeros((1 if groups == 1 else 3, 2 // groups, 4))
+    call = functools.partial(ops.conv, groups=groups, algorithm=name)
+    assert jax.eval_shape(call, jnp.zeros((0, 5, 2)), kernel).shape == (0, 5, 4)
 
 
 @pytest.mark.parametrize("name", NAMES)

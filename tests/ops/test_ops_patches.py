@@ -120,9 +120,12 @@ def test_local_conv_with_one_matrix_everywhere_is_a_convolution():
 
 def test_local_conv_half_precision():
     x, weights = jnp.ones((2, 1536), jnp.bfloat16), jnp.ones((2, 1536, 1), jnp.bfloat16)
-    y = ops.local_conv(x, weights, window=1)
+    call = functools.partial(ops.local_conv, window=1)
+    y = call(x, weights)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_array_equal(y.astype(np.float32), 1536)
+    # Also where a backend would accumulate in 16 bits: the product itself asks for float32.
+    assert "preferred_element_type=float32" in str(jax.make_jaxpr(call)(x, weights))
 
 
 def test_the_chapters_toeplitz_matrix():

@@ -1,5 +1,7 @@
 """Patches as columns, then one matrix product (A 6.2): `H = W vect(P)` of A 3.2."""
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -17,9 +19,10 @@ def _apply(x: Array, kernel: Array, problem: Problem) -> Array:
         weight = kernel.reshape(-1, problem.out_channels)
         y = jnp.matmul(columns, weight, preferred_element_type=wide)
         return y.astype(problem.dtype)
+    taps = math.prod(problem.kernel_size)
     groups, group_channels = problem.groups, problem.in_channels // problem.groups
-    columns = columns.reshape(problem.batch, *problem.out, -1, groups, group_channels)
-    weight = kernel.reshape(-1, group_channels, groups, problem.out_channels // groups)
+    columns = columns.reshape(problem.batch, *problem.out, taps, groups, group_channels)
+    weight = kernel.reshape(taps, group_channels, groups, problem.out_channels // groups)
     y = jnp.einsum("...tgi,tigo->...go", columns, weight, preferred_element_type=wide)
     return y.reshape(problem.batch, *problem.out, problem.out_channels).astype(problem.dtype)
 

@@ -14,7 +14,7 @@ MAX_ENTRIES = 2**24  # 64 MiB in float32
 
 
 def _apply(x: Array, kernel: Array, problem: Problem) -> Array:
-    rows = x.reshape(problem.batch, -1)
+    rows = x.reshape(problem.batch, math.prod(problem.spatial) * problem.in_channels)
     wide = accumulation_dtype(problem.dtype)
     y = jnp.matmul(rows, matrix(kernel, problem).T, preferred_element_type=wide)
     return y.reshape(problem.batch, *problem.out, problem.out_channels).astype(problem.dtype)
