@@ -192,6 +192,8 @@ class RandomErasing(Augmentation):
         for name, pair, most in (("area", self.area, 1.0), ("aspect", self.aspect, math.inf)):
             if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= most:
                 raise ValueError(f"{name}: expected two numbers 0 < low <= high, got {list(pair)}")
+            # From a config comes a list; tuples keep the augmentation hashable.
+            object.__setattr__(self, name, tuple(pair))
         if self.fill not in ("noise", "zeros"):
             raise ValueError(f"fill: expected 'noise' or 'zeros', got {self.fill!r}")
 

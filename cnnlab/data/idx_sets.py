@@ -30,7 +30,7 @@ def fashion_mnist(
     Taken from the first that works: what is prepared already in `data_dir`; the folder of the
     Debian package dataset-fashion-mnist; that package, fetched with `apt-get download` and
     unpacked into the user's cache; TFDS's own download. `source` is a folder with the four IDX
-    files to take instead.
+    files to prepare it from instead; it is not read once the data set is prepared.
 
     Raises `DataError` that lists the ways to get the data where none works.
     """
@@ -91,10 +91,10 @@ def _load(
             )
         ways = [(f"the folder {folder}", lambda: folder)]
     target = tfds_dir(data_dir) / builder.name / str(builder.VERSION)
-    if not target.is_dir():
+    if target.is_dir():
+        _log.info("%s: already prepared in %s", builder.name, target)
+    else:
         _prepare(builder, target, ways, advice)
-    origin = f"prepared in {target}"
-    _log.info("%s: %s", builder.name, origin)
     train, test = (
         open_split(target, split, placement=placement, workers=workers)
         for split in ("train", "test")
@@ -105,7 +105,7 @@ def _load(
         test,
         class_names=builder.CLASS_NAMES,
         val_fraction=val_fraction,
-        origin=origin,
+        origin=f"prepared in {target}",
     )
 
 

@@ -186,6 +186,11 @@ def test_random_erasing_replaces_a_box(shape, area, aspect, fill, seed):
             assert largest[0] / smallest[1] >= aspect[0] and smallest[0] / largest[1] <= aspect[1]
 
 
+def test_options_may_come_as_lists_from_a_config():
+    assert RandomErasing(area=[0.02, 0.33], aspect=[0.3, 3.3]) == RandomErasing()
+    assert hash(RandomErasing(area=[0.1, 0.2])) == hash(RandomErasing(area=(0.1, 0.2)))
+
+
 def test_random_erasing_with_a_probability():
     batch = make_batch((10, 10, 1), n=1000)
     changed = run(RandomErasing(probability=0.25), batch, 0).image != np.asarray(batch.image)

@@ -47,7 +47,7 @@ def test_from_a_folder(load, idx_folder, tmp_path, caplog):
     # The second time nothing is asked for: it is there.
     caplog.clear()
     assert_holds(load(source=None, val_fraction=0.0), made)
-    assert any("prepared in" in text for text in caplog.messages)
+    assert any("already prepared in" in text for text in caplog.messages)
     assert not any("preparing from" in text for text in caplog.messages)
     left = sorted(path.name for path in (tmp_path / "tfds" / data.name).iterdir())
     assert left == [".lock", "4.0.0"]
