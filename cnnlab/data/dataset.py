@@ -148,7 +148,7 @@ class SourceSplit(Split):
 class Dataset:
     """Splits and what is known about them.
 
-    - `val` is None when no part of the training split was set aside for validation.
+    - `val` is empty when no part of the training split was set aside for validation.
     - `input_shape` is one example's `(*spatial, c)`.
     - `mean`, `std`: `(c,)`, of the training split (validation part taken away), in raw units:
       0..255 for uint8 images.
@@ -157,7 +157,7 @@ class Dataset:
 
     name: str
     train: Split
-    val: Split | None
+    val: Split
     test: Split
     num_classes: int
     class_names: tuple[str, ...]
@@ -236,7 +236,7 @@ def assemble(
 ) -> Dataset:
     """Carve the validation split, measure the statistics, and put the data set together."""
     kept, held = carve(len(train), val_fraction)
-    val = train.select(held) if len(held) else None
+    val = train.select(held)
     train = train.select(kept) if len(held) else train
     mean, std = statistics(train)
     shape = train.take(np.arange(1))[0].shape[1:]

@@ -112,7 +112,7 @@ def test_digits():
 
 def test_quadratic_against_the_formula():
     data = quadratic(dimension=6, train_size=200, test_size=50, val_fraction=0)
-    assert data.input_shape == (6, 1) and data.num_classes == 2 and data.val is None
+    assert data.input_shape == (6, 1) and data.num_classes == 2 and len(data.val) == 0
     for split in (data.train, data.test):
         for x, label in zip(split.image, split.label, strict=True):
             value = sum(float(x[i, 0]) ** 2 * (1 if i < 3 else -1) for i in range(6))

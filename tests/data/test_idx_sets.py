@@ -27,7 +27,7 @@ def assert_holds(data, made):
     np.testing.assert_array_equal(data.test.label, labels)
     images, labels = made["train"]
     held = {image.tobytes() for image in images.astype(np.uint8)}
-    parts = [data.train] + ([data.val] if data.val else [])
+    parts = [data.train, data.val]
     assert {image.tobytes() for part in parts for image in part.image} == held
     assert sum(map(len, parts)) == len(labels)
 
