@@ -1,5 +1,5 @@
 # `make train` and `make test` do all the set-up themselves; a second call starts at once.
-# ARGS are handed on: make train ARGS="experiment=vgg_fashion seed=1", make test ARGS="-k pooling".
+# ARGS are handed on: make train ARGS="seed=1 epochs=2", make test ARGS="-k pooling".
 
 VENV   ?= .venv
 PYTHON ?=
@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt .ci/setup
 setup: $(READY)  ## make the virtual environment (EXTRAS=test,bench,... for more)
 
 train: $(READY)  ## train on Fashion-MNIST: the main job
-	@$(BIN)/python -m experiments.train $(ARGS)
+	@$(BIN)/python -m experiments.train experiment=fashion $(ARGS)
 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest -q -n 2 $(ARGS)

@@ -13,7 +13,9 @@ def main(cfg: "DictConfig") -> None:
     """Evaluate a run's checkpoint on a split of its data set."""
     from cnnlab.config import load_run
     from cnnlab.train import report
+    from experiments._print import narrate
 
+    narrate()
     experiment = load_run(cfg.run, eval_batch_size=cfg.eval_batch_size, limit_eval=cfg.limit_eval)
     splits = {name: getattr(experiment.data, name) for name in ("test", "val", "train")}
     state = experiment.restore(cfg.checkpoint)

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 def main(cfg: "DictConfig") -> None:
     """Load a run's backbone by name, put a new head on it, and train."""
     from cnnlab.config import build_finetune
-    from experiments._print import outcome
+    from experiments._print import beginning, narrate, outcome
 
+    narrate()
     experiment, loaded = build_finetune(cfg)
     print(loaded)
+    beginning(experiment)
     known = experiment.directory.complete() and not cfg.force
     outcome(experiment, experiment.run(), known=known)
 

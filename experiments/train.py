@@ -19,9 +19,11 @@ if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
 def main(cfg: "DictConfig") -> None:
     """Train, test, and write a run directory; the same command resumes or says it is complete."""
     from cnnlab.config import build
-    from experiments._print import outcome
+    from experiments._print import beginning, narrate, outcome
 
+    narrate()
     experiment = build(cfg)
+    beginning(experiment)
     known = experiment.directory.complete() and not cfg.force
     outcome(experiment, experiment.run(), known=known)
 

@@ -20,13 +20,6 @@ Prepare = Callable[[Batch, PRNGKeyArray, Int[Array, ""]], Batch]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
-def targets(
-    label: Int[Array, " b"], num_classes: int, smoothing: float = 0.0
-) -> Float[Array, "b k"]:
-    """One-hot targets with label smoothing (Szegedy et al., 2016): `1 - e + e/k` and `e/k`."""
-    return optax.smooth_labels(jax.nn.one_hot(label, num_classes), smoothing)
-
-
 def make_prepare(
     *,
     mean: Any,
@@ -38,21 +31,17 @@ def make_prepare(
 ) -> Prepare:
     """`(raw batch, key, step) -> batch`: normalised, augmented, with soft targets.
 
-    Everything random is a function of the run's key and the step, and of nothing else.
+    Everything random is a function of the run's key and the step, and of nothing else. With
+    `label_smoothing` e, a one-hot target becomes `1 - e + e/k` and `e/k` (Szegedy et al., 2016).
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing: expected a number in [0, 1), got {label_smoothing}")
 
     def prepare(raw: Batch, key: PRNGKeyArray, step: Int[Array, ""]) -> Batch:
-        batch = raw._replace(
-            image=augment.normalise(raw.image, mean, std),
-            label=targets(raw.label, num_classes, label_smoothing),
-        )
-        key = step_key(key, step, 0)
+        batch = augment.prepare(raw, mean, std, num_classes)
+        batch = batch._replace(label=optax.smooth_labels(batch.label, label_smoothing))
         epoch = step // steps_per_epoch
-        for i, transform in enumerate(transforms):
-            batch = transform(batch, key=jax.random.fold_in(key, i), epoch=epoch)
-        return batch
+        return augment.augment(transforms, batch, key=step_key(key, step, 0), epoch=epoch)
 
     return prepare
 
@@ -131,8 +120,10 @@ def make_judge(
 ) -> Callable[[eqx.Module, eqx.nn.State, Batch], Float[Array, "b k"]]:
     """`(model, model_state, raw batch) -> class probabilities` with the model in inference mode.
 
-    With several test-time `views`, the mean of their probabilities.
+    With several test-time `views`, the weighted mean of their probabilities.
     """
+
+    weights = jnp.asarray(augment.view_weights(views))
 
     def judge(model: eqx.Module, model_state: eqx.nn.State, raw: Batch) -> Float[Array, "b k"]:
         model = eqx.nn.inference_mode(_cast(model, compute_dtype))
@@ -142,6 +133,6 @@ def make_judge(
             logits, _ = model(image.astype(compute_dtype), model_state)
             return jax.nn.softmax(logits.astype(jnp.float32))
 
-        return jnp.mean(jax.lax.map(one, images), axis=0)
+        return jnp.tensordot(weights, jax.lax.map(one, images), axes=1)
 
     return judge

@@ -9,7 +9,7 @@ import pytest
 
 from cnnlab.data import augment
 from cnnlab.data.batches import Batch
-from cnnlab.train.step import make_judge, make_prepare, make_train_step, targets
+from cnnlab.train.step import make_judge, make_prepare, make_train_step
 
 
 def first_batch(experiment):
@@ -18,9 +18,9 @@ def first_batch(experiment):
     return experiment.prepare(raw, experiment.key, jnp.asarray(0))
 
 
-def test_smoothed_targets():
-    got = targets(jnp.array([2, 0]), 4, 0.2)
-    np.testing.assert_allclose(got, [[0.05, 0.05, 0.85, 0.05], [0.85, 0.05, 0.05, 0.05]], rtol=1e-6)
+def test_smoothed_targets(tiny):
+    batch = first_batch(tiny("label_smoothing=0.2", "augment=[]"))
+    np.testing.assert_allclose(np.sort(batch.label, -1), [[0.05, 0.05, 0.05, 0.85]] * 24, rtol=1e-6)
 
 
 def test_loss_and_accuracy_are_those_of_the_formula(tiny):

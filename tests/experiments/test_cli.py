@@ -1,0 +1,220 @@
+"""The commands as a user gives them: train, evaluate, predict, finetune, sweeps, kills, refusals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnlab.train.checkpoint import read
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "data=fake data.shape=[8,8,1] data.train_size=160 data.test_size=40 backbone.plan=[4,M,6] "
+    "augment=[flip] batch_size=16 epochs=3 progress=false"
+).split()
+
+
+def command(module, *arguments, **kwargs):
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", f"experiments.{module}", *arguments],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **kwargs,
+    )
+
+
+def run(module, *arguments, status=0, **kwargs):
+    process = command(module, *arguments, **kwargs)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == status, err
+    return out, err
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A finished run from another working directory, its output and its run directory."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    out, _ = run("train", *TINY, cwd=folder)
+    [result] = folder.glob("outputs/train/*-s0/result.json")
+    return folder, out, result.parent
+
+
+def test_train_leaves_what_the_readme_says(trained):
+    _, out, directory = trained
+    assert out.startswith("test accuracy ")
+    assert out.splitlines()[-1] == f"run directory {directory.relative_to(directory.parents[2])}"
+    names = {p.name for p in directory.iterdir() if not p.name.startswith(".")}
+    assert names == {"config.yaml", "metrics.jsonl", "result.json", "checkpoints", "figures"}
+    assert {p.name for p in (directory / "figures").iterdir()} == {"curves.png", "confusion.png"}
+    assert json.loads((directory / "result.json").read_text())["test_examples"] == 40
+
+
+def test_the_same_command_says_that_it_is_complete(trained):
+    folder, out, _ = trained
+    again, _ = run("train", *TINY, cwd=folder)
+    assert again.splitlines() == ["this config is complete; force=true runs it again", *out.splitlines()]
+
+
+def test_evaluate(trained):
+    folder, out, directory = trained
+    said, _ = run("evaluate", f"run={directory}", "tta=flip", cwd=folder)
+    assert said.splitlines()[0].split()[:2] == ["class", "examples"]
+    assert len(said.splitlines()) == 1 + 10 + 2
+    picture = directory / "figures" / "confusion-test-flip.png"
+    assert picture.stat().st_size > 5000
+    plain, _ = run("evaluate", f"run={directory}", cwd=folder)
+    accuracy = json.loads((directory / "result.json").read_text())["test_accuracy"]
+    assert f"test accuracy {accuracy:.4f}" in plain and f"test accuracy {accuracy:.4f}" in out
+
+
+def test_predict(trained, tmp_path):
+    _, _, directory = trained
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8))
+    picture.save(tmp_path / "picture.png")
+    out, _ = run("predict", f"run={directory}", f"image={tmp_path / 'picture.png'}", "top=10")
+    percent = [float(line.split("%")[0]) for line in out.splitlines()]
+    assert len(percent) == 10 and percent == sorted(percent, reverse=True)
+    assert abs(sum(percent) - 100) < 1
+    (tmp_path / "notes.png").write_text("not a picture")
+    _, err = run("predict", f"run={directory}", f"image={tmp_path / 'notes.png'}", status=1)
+    assert err.count("\n") == 1 and "is not a picture that can be read" in err
+
+
+def test_finetune_freezes_the_backbone_to_the_bit(trained, tmp_path):
+    folder, _, directory = trained
+    new = ["data=fake", "data.shape=[8,8,1]", "data.num_classes=3", "data.seed=1", "steps=4"]
+    more = ["batch_size=16", "progress=false", f"output={tmp_path}", f"run={directory}"]
+    out, _ = run("finetune", *new, *more, cwd=folder)
+    assert out.startswith("loaded 10 of 10 arrays of the backbone")
+    before = read(max((directory / "checkpoints").glob("step-*")))[0]
+    [path] = tmp_path.glob("finetune/*/checkpoints/step-*4.safetensors")
+    after = read(path)[0]
+    backbone = [name for name in before if name.startswith("model.backbone")]
+    assert len(backbone) == 10
+    for name in backbone:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+    assert after["model.head.linear.weight"].shape == (6, 3)
+
+
+def test_sweep_runs_every_job(tmp_path):
+    arguments = ["-m", *TINY, "epochs=1", "seed=0,1", "conv=dense,depthwise_separable"]
+    run("train", *arguments, f"output={tmp_path}")
+    results = [json.loads(p.read_text()) for p in tmp_path.glob("train/*/result.json")]
+    assert sorted(r["seed"] for r in results) == [0, 0, 1, 1]
+    assert len({r["parameters"] for r in results}) == 2
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    run("train", *TINY, "checkpoint_every.steps=4", "epochs=null", "steps=40", f"output={folder}")
+    return next(folder.glob("train/*"))
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_killed_runs_resume_to_the_bit(uninterrupted, tmp_path, lines):
+    arguments = [*TINY, "checkpoint_every.steps=4", "epochs=null", "steps=40", f"output={tmp_path}"]
+    slow = ["log_every.steps=5"]
+    process = command("train", *arguments, *slow)
+    # The run is killed as soon as it has written so many checkpoints or records.
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if len(list(tmp_path.glob("train/*/checkpoints/step-*"))) >= min(lines, 2):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run("train", *arguments, *slow)
+    [directory] = tmp_path.glob("train/*")
+    expected = read(max((uninterrupted / "checkpoints").glob("step-*")))[0]
+    got = read(max((directory / "checkpoints").glob("step-*")))[0]
+    assert got.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate", "predict", "finetune"])
+def test_help_answers_without_jax(module):
+    script = (
+        f"import sys; sys.argv = ['{module}', '--help']; import experiments.{module} as m; "
+        "m.main(); assert 'jax' not in sys.modules"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert f"python -m experiments.{module}" in out
+
+
+def test_import_is_lazy():
+    script = "import sys, cnnlab; assert 'jax' not in sys.modules; cnnlab.ops; import jax"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+WRONG = [
+    ("backbone.plan=[32,-64]", "backbone.plan[1]: expected a channel count > 0 or 'M', got -64"),
+    ("optimizer.lr=-1", "optimizer.lr: expected a rate > 0"),
+    ("optimizer.momentum=1.5", "optimizer.momentum: expected a number in [0, 1)"),
+    ("head.pool=mean", "head.pool: "),
+    ("conv.algorithm=magic", "conv.algorithm: "),
+    ("conv.kernel_init=he", "conv.kernel_init: "),
+    ("backbone.activation=rely", "backbone.activation: "),
+    ("backbone.pool=min", "backbone.pool: "),
+    ("precision=float64", "precision: expected one of float32, bfloat16"),
+    ("tta=five", "tta: expected one of none, flip, shift"),
+    ("select=first", "select: expected one of last, best"),
+    ("batch_size=0", "batch_size: expected a whole number from 1"),
+    ("batch_size=2.5", "batch_size: expected a whole number"),
+    ("batch_size=100000", "batch_size: expected at most"),
+    ("accumulate=0", "accumulate: expected a whole number from 1"),
+    ("clip_norm=0", "clip_norm: expected a norm > 0 or null, got 0"),
+    ("average=1.5", "average: expected a number from 0"),
+    ("label_smoothing=1.0", "label_smoothing: expected a number in [0, 1)"),
+    ("patience=0", "patience: expected evaluations >= 1 or null"),
+    ("schedule.peak=2", "schedule.peak: expected a fraction"),
+    ("augment.flip.speed=1", "augment.flip.speed: "),
+    ("data.val_fraction=2", "data.val_fraction: "),
+    ("profile={start:0,steps:2}", "profile.start: expected an integer >= 1"),
+    ("seed=-1", "seed: expected a whole number from 0"),
+    ("runtime=[jit]", "runtime"),
+    ("epochs=five", "epochs: expected a number, got 'five'"),
+    ("epochs=0", "epochs: "),
+    ("optimzer.lr=1", "optimzer.lr: no such key; did you mean optimizer.lr?"),
+    ("backbone=vgg12", "did you mean vgg11?"),
+    ("conv=dens", "did you mean dense?"),
+    ("data._target_=os.system", "data._target_: "),
+    ("backbone._target_=cnnlab.config.cli.os.system", "backbone._target_: "),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), WRONG, ids=[w[0] for w in WRONG])
+def test_wrong_override_is_one_line_and_nothing_is_written(
+    override, message, monkeypatch, capsys, tmp_path
+):
+    from experiments import train
+
+    monkeypatch.setattr(sys, "argv", ["train", *TINY, f"output={tmp_path}", override])
+    with pytest.raises(SystemExit) as stop:
+        train.main()
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2
+    assert out == "" and err.count("\n") == 1 and err.startswith("error: ")
+    assert message in err and "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_run_is_one_line():
+    for module in ("evaluate", "predict", "finetune"):
+        more = ["image=x.png"] if module == "predict" else []
+        out, err = run(module, "run=nowhere", *more, status=2)
+        assert out == "" and err.count("\n") == 1
+        assert "run: expected a run directory with a config.yaml, got 'nowhere'" in err
