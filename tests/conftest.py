@@ -1,6 +1,13 @@
 """Two CPU devices for every test, hypothesis without deadlines, and one source of random keys."""
 
 import os
+from pathlib import Path
+
+# Many tests compile the same small programs, some in processes of their own: compiled once, kept.
+_CACHE = Path(__file__).parents[1] / ".jax_cache" / os.environ.get("PYTEST_XDIST_WORKER", "main")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 # Set before jax starts its backend: the parallel runtimes are tested on two CPU devices.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")

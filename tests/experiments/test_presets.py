@@ -11,7 +11,7 @@ from experiments import train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 GROUPS = ("backbone", "conv", "norm", "head", "data", "augment", "optimizer", "schedule", "runtime")
-FAST = ["debug=fast", "progress=false", "batch_size=16", "limit_train=64", "limit_eval=32"]
+FAST = ["debug=fast", "progress=false", "batch_size=16", "limit_eval=32"]
 
 
 def choices(group):

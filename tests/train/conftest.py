@@ -15,6 +15,7 @@ TINY = (
     "data.val_fraction=0.25",
     "backbone.plan=[4,M,8]",
     "augment=[crop,flip]",
+    "optimizer=sgd",
     "augment.crop.padding=1",
     "batch_size=24",
     "eval_batch_size=16",

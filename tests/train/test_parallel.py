@@ -17,6 +17,7 @@ BASE = [
     "augment=[crop,flip,mixup,cutout]",
     "batch_size=32",
     "steps=20",
+    "optimizer=sgd",
     "optimizer.lr=0.05",
     "average=0.9",
 ]
