@@ -1,0 +1,55 @@
+"""The house rules that a machine can check: imports go downward, modules stay small."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOOR = {
+    "errors": 0,
+    "ops": 1,
+    "data": 1,
+    "nn": 2,
+    "models": 3,
+    "train": 4,
+    "analysis": 4,
+    "config": 5,
+    "experiments": 6,
+}
+MODULES = sorted([*ROOT.glob("cnnlab/**/*.py"), *ROOT.glob("experiments/*.py")])
+
+
+def room(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[0] if parts[0] == "experiments" else parts[1]
+
+
+def imported(path):
+    """The dotted names that a module imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_downward(path):
+    own = room(path)
+    if own == "__init__":  # the package's lazy front door
+        return
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] in ("hydra", "omegaconf"):
+            assert own in ("config", "experiments"), f"{path.name} imports {name}"
+        other = parts[1] if parts[0] == "cnnlab" and len(parts) > 1 else parts[0]
+        if other in FLOOR and other != own and parts[0] in ("cnnlab", "experiments"):
+            assert FLOOR[other] < FLOOR[own], f"{path.name} (floor of {own}) imports {name}"
+
+
+def test_modules_are_small():
+    sizes = {p.name: len(p.read_text().splitlines()) for p in MODULES}
+    assert len(sizes) > 40
+    assert {name: n for name, n in sizes.items() if n > 300} == {}
