@@ -30,4 +30,4 @@ lint: $(READY)  ## check style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 clean:  ## remove the virtual environment and caches (not the outputs)
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-newer .jax_cache .pytest_cache .ruff_cache .hypothesis

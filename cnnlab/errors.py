@@ -7,3 +7,7 @@ class CnnlabError(Exception):
 
 class ConfigError(CnnlabError, ValueError):
     """A refused configuration. The message begins with the config key; the exit status is 2."""
+
+
+class Interrupted(CnnlabError):
+    """The run was asked to stop, and can be resumed; the exit status is 130."""

@@ -11,15 +11,20 @@ if TYPE_CHECKING:
 @cli("evaluate", examples=("run=outputs/...", "run=outputs/... tta=flip split=val"))
 def main(cfg: "DictConfig") -> None:
     """Evaluate a run's checkpoint on a split of its data set."""
-    from cnnlab.config import load_run
+    from cnnlab.config import ConfigError, check_choice, load_run
+    from cnnlab.data.warp import VIEWS
     from cnnlab.train import report
     from experiments._print import narrate
 
+    check_choice("split", cfg.split, ("test", "val", "train"))
+    check_choice("tta", cfg.tta, VIEWS)
     narrate()
     experiment = load_run(cfg.run, eval_batch_size=cfg.eval_batch_size, limit_eval=cfg.limit_eval)
-    splits = {name: getattr(experiment.data, name) for name in ("test", "val", "train")}
-    state = experiment.restore(cfg.checkpoint)
-    evaluation = experiment.evaluator(splits[cfg.split], cfg.tta)(*state.averaged())
+    split = getattr(experiment.data, cfg.split)
+    if not len(split):
+        raise ConfigError(f"split: this run has no {cfg.split} split")
+    model, model_state, step = experiment.trained(cfg.checkpoint)
+    evaluation = experiment.evaluator(split, cfg.tta)(model, model_state)
     names = experiment.data.class_names
     suffix = cfg.split if cfg.tta == "none" else f"{cfg.split}-{cfg.tta}"
     picture = experiment.directory.figures / f"confusion-{suffix}.png"
@@ -27,7 +32,7 @@ def main(cfg: "DictConfig") -> None:
     print(report.per_class(evaluation, names))
     print(
         f"{cfg.split} accuracy {evaluation.accuracy:.4f}  loss {evaluation.loss:.4f}  "
-        f"(n = {len(evaluation.label)}, step {int(state.step)}, views: {cfg.tta})"
+        f"(n = {len(evaluation.label)}, step {step}, views: {cfg.tta})"
     )
     print(f"confusion matrix {picture}")
 

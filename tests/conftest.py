@@ -13,9 +13,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
 
-import hypothesis
-import jax.random as jr
-import pytest
+import hypothesis  # noqa: E402
+import jax.random as jr  # noqa: E402
+import pytest  # noqa: E402
 
 hypothesis.settings.register_profile("default", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("default")

@@ -17,6 +17,8 @@ from cnnlab.errors import CnnlabError, ConfigError
 _LAZY = {
     "build": "objects",
     "build_model": "objects",
+    "check_choice": "objects",
+    "refusing": "objects",
     "build_finetune": "runs",
     "load_config": "runs",
     "load_predictor": "runs",
@@ -29,6 +31,7 @@ __all__ = [
     "build",
     "build_finetune",
     "build_model",
+    "check_choice",
     "check_targets",
     "cli",
     "compose",
@@ -37,6 +40,7 @@ __all__ = [
     "load_config",
     "load_predictor",
     "load_run",
+    "refusing",
 ]
 
 

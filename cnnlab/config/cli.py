@@ -23,7 +23,7 @@ from cnnlab.config.messages import listing, one_line, show
 from cnnlab.config.overrides import parse, structural_lines
 from cnnlab.config.source import VERSION_BASE, Source, default_directory
 from cnnlab.config.sweep import sweep_jobs
-from cnnlab.errors import CnnlabError, ConfigError
+from cnnlab.errors import CnnlabError, ConfigError, Interrupted
 
 Task = Callable[[DictConfig], Any]
 OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -177,6 +177,9 @@ class _Job:
             total = f" of {len(self.configs)}" if self.configs else ""
             _say(f"[job {number}{total}] {' '.join(overrides)}")
             return self.command.task(cfg)
+        except Interrupted as stop:  # a sweep stops with its job
+            _say(one_line(stop))
+            sys.exit(INTERRUPTED)
         except Exception as error:
             if _full_errors() or not (self.sweep or isinstance(error, CnnlabError)):
                 raise

@@ -1,7 +1,7 @@
 """Config to objects: a data set, a model, an optimizer and how to run them."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
+from cnnlab.config.targets import TARGET
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier
@@ -28,7 +29,11 @@ from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.step import make_prepare
 
 # What a run's numbers do not depend on: the same run is found with other values of these.
-UNHASHED = ("name", "output", "seed", "force", "progress", "logger", "eval_batch_size", "profile")
+UNHASHED = (
+    *("name", "output", "seed", "force", "progress", "logger", "eval_batch_size", "profile"),
+    *("data.placement", "data.workers", "data.data_dir", "data.source", "data.cache"),
+    "augment.alternating_flip.seed",
+)
 
 CHOICES = {
     "precision": ("float32", "bfloat16"),
@@ -104,7 +109,7 @@ def assemble(
 
     **Arguments:** `trainable`, a tree of booleans over the parameters (`models.freeze`).
     """
-    with _at():
+    with refusing():
         batches = loader(data.train, cfg.batch_size, seed=cfg.seed)
         per_epoch = batches.steps_per_epoch
         plan = _plan(cfg, per_epoch)
@@ -145,23 +150,27 @@ def run_directory(cfg: DictConfig) -> RunDirectory:
     return RunDirectory(Path(cfg.output) / cfg.name / name)
 
 
+def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:
+    """Raises `ConfigError` unless the value of a key is one of those allowed."""
+    if value not in allowed:
+        raise ConfigError(f"{key}: expected one of {', '.join(allowed)}, got {value!r}")
+
+
 def prologue(cfg: DictConfig) -> tuple[Runtime, Dataset]:
     """Check what can be checked without data, start the runtime, load the data: the first part
     of `build`."""
     for name, allowed in CHOICES.items():
-        if cfg[name] not in allowed:
-            raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {cfg[name]!r}")
+        check_choice(name, cfg[name], allowed)
     for name, low, high in RANGES:
         value, kind = cfg[name], type(low)
         if value is not None and not (low <= value <= high and kind(value) == value):
             what = "a whole number" if kind is int else "a number"
             raise ConfigError(f"{name}: expected {what} from {low} to {high}, got {value}")
-    with _at():
+    with refusing():
         Profile(Path(), cfg.profile)
     runtime = instantiate(cfg.runtime, key="runtime")
-    with _at():
+    with refusing():
         runtime.check_batch_size(cfg.batch_size)
-        runtime.check_batch_size(cfg.eval_batch_size, name="eval_batch_size")
     return runtime, _limited(instantiate(cfg.data, key="data"), cfg)
 
 
@@ -181,6 +190,9 @@ def _limited(data: Dataset, cfg: DictConfig) -> Dataset:
 
 def _named(cfg: DictConfig, group: str) -> list[Any]:
     """The objects of a group of which several can be chosen, in their order."""
+    for name, node in cfg[group].items():
+        if not isinstance(node, DictConfig) or TARGET not in node:
+            raise ConfigError(f"{group}.{name}: not chosen; choose it with {group}=[{name},...]")
     return [instantiate(node, key=f"{group}.{name}") for name, node in cfg[group].items()]
 
 
@@ -224,8 +236,8 @@ def _rule(cfg: DictConfig, total: int, per_epoch: int) -> optax.GradientTransfor
 
 
 @contextmanager
-def _at() -> Iterator[None]:
-    """Errors of values that stand at the top of the config: their messages begin with the key."""
+def refusing() -> Iterator[None]:
+    """Values that stand at the top of a config: a ValueError's message begins with their key."""
     try:
         yield
     except ConfigError:

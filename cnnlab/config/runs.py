@@ -26,7 +26,8 @@ def load_run(run: str | Path, **changes: Any) -> Experiment:
     **Raises:** `ConfigError` when it is not a run directory.
     """
     cfg = load_config(run)
-    cfg.update(changes)
+    # Wherever it was trained: one device evaluates it.
+    cfg.update({**changes, "runtime": {"_target_": "cnnlab.train.parallel.Jit"}, "logger": {}})
     experiment = build(cfg)
     experiment.directory = RunDirectory(Path(run))
     return experiment
@@ -78,6 +79,8 @@ def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
     model, model_state, report = load_backbone(model, model_state, evaluated_arrays(arrays))
     if not report.matched:
         raise ConfigError(f"run: nothing in {cfg.run} fits this backbone; {report}")
+    if cfg.freeze and (report.missing or report.mismatched):
+        raise ConfigError(f"freeze: what was not loaded can't stay frozen; {report}; freeze=false")
     trainable = None
     if cfg.freeze:
         # In inference mode the running statistics of the backbone stay as they are, too.

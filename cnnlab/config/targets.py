@@ -15,6 +15,14 @@ from cnnlab.errors import ConfigError
 TARGET = "_target_"
 PARTIAL = "_partial_"
 ROOTS = ("cnnlab", "equinox", "optax", "jax.nn")
+# Of the rooms that touch files, only these modules may be named: a run directory's config may come
+# from elsewhere, and must not reach what writes or removes a file at a path that it names.
+_TRAIN = ("metrics", "optim", "parallel", "schedules")
+_DATA = ("augment", "catalogue", "embedded", "idx_sets")
+_OPEN = tuple(
+    [f"cnnlab.train.{name}" for name in _TRAIN] + [f"cnnlab.data.{name}" for name in _DATA]
+)
+_CLOSED = ("cnnlab.train.", "cnnlab.data.", "cnnlab.config.", "equinox._serialisation.")
 # Hydra instantiates its own launchers, sweepers and callbacks.
 _HYDRA_ROOTS = (*ROOTS, "hydra", "hydra_plugins")
 
@@ -68,6 +76,8 @@ def resolve_target(target: Any, key: str) -> Callable[..., Any]:
     # `jax.nn` lists functions that are defined elsewhere in jax (`jax.nn.tanh`).
     allowed = ("jax",) if target.startswith("jax.nn.") else ROOTS
     if not (kind and isinstance(home, str) and _under(home + ".", allowed)):
+        raise _refused(target, key)
+    if home not in _OPEN and f"{home}.".startswith(_CLOSED):
         raise _refused(target, key)
     return place
 

@@ -153,6 +153,7 @@ class Dataset:
     - `mean`, `std`: `(c,)`, of the training split (validation part taken away), in raw units:
       0..255 for uint8 images.
     - `origin`: where the data came from, in words.
+    - `high`: the largest raw value of an image, its white.
     """
 
     name: str
@@ -165,6 +166,7 @@ class Dataset:
     mean: Float[np.ndarray, " c"]
     std: Float[np.ndarray, " c"]
     origin: str
+    high: int = 255
 
 
 def carve(
@@ -233,6 +235,7 @@ def assemble(
     class_names: Sequence[str],
     val_fraction: float | int,
     origin: str,
+    high: int = 255,
 ) -> Dataset:
     """Carve the validation split, measure the statistics, and put the data set together."""
     kept, held = carve(len(train), val_fraction)
@@ -251,4 +254,5 @@ def assemble(
         mean=mean,
         std=std,
         origin=origin,
+        high=high,
     )

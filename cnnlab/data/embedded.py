@@ -74,6 +74,7 @@ def digits(
         class_names=tuple("0123456789"),
         val_fraction=val_fraction,
         origin="shipped with scikit-learn",
+        high=16,
     )
 
 

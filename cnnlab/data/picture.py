@@ -11,7 +11,12 @@ INVERT = ("auto", True, False)
 
 
 def read_picture(
-    path: str | Path, shape: tuple[int, ...], *, invert: bool | str = "auto", mean: float = 127.5
+    path: str | Path,
+    shape: tuple[int, ...],
+    *,
+    invert: bool | str = "auto",
+    mean: float = 127.5,
+    high: int = 255,
 ) -> UInt8[np.ndarray, "h w c"]:
     """A PNG or JPEG as one example of a data set: colours, size and polarity as its images have.
 
@@ -21,8 +26,9 @@ def read_picture(
     **Arguments:**
 
     - `shape`: `(h, w, c)` of the data set, `c` 1 (grey) or 3 (RGB).
+    - `high`: the value of white in the data set: 255, or 16 for `digits`.
     - `invert`: swap light and dark; `"auto"` does so where the picture's border is light and the
-        data set's images, whose `mean` (0 to 255) is below the middle, are dark.
+        data set's images, whose `mean` (0 to `high`) is below the middle, are dark.
 
     **Raises:** `CnnlabError` when the file is no picture; `ValueError` for another shape.
     """
@@ -50,8 +56,9 @@ def read_picture(
     )
     pixels = np.asarray(fitted).reshape(shape)
     if invert == "auto":
-        invert = bool(border.mean() > 127.5 > mean)
-    return 255 - pixels if invert else pixels.copy()
+        invert = bool(border.mean() > 127.5 and mean < high / 2)
+    pixels = 255 - pixels if invert else pixels
+    return np.round(pixels * (high / 255)).astype(np.uint8)
 
 
 def _border_colour(pixels: np.ndarray) -> np.ndarray:

@@ -7,18 +7,17 @@ Read in this order to follow one batch: `experiment`, `step`, `parallel`, `loop`
 from cnnlab.train.checkpoint import CheckpointError
 from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.experiment import Experiment
-from cnnlab.train.loop import Interrupted, NonFiniteLoss
+from cnnlab.train.loop import NonFiniteLoss
 from cnnlab.train.parallel import Jit, Pmap, Runtime, Shard
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.state import TrainState, init_state
-from cnnlab.train.step import make_prepare, make_train_step
+from cnnlab.train.step import make_judge, make_prepare, make_train_step
 
 __all__ = [
     "CheckpointError",
     "Evaluation",
     "Evaluator",
     "Experiment",
-    "Interrupted",
     "Jit",
     "NonFiniteLoss",
     "Pmap",
@@ -27,6 +26,7 @@ __all__ = [
     "Shard",
     "TrainState",
     "init_state",
+    "make_judge",
     "make_prepare",
     "make_train_step",
 ]

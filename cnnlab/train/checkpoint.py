@@ -123,7 +123,7 @@ def write(path: Path, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> 
     sums = {name: zlib.crc32(value.tobytes()) for name, value in arrays.items()}
     values = {**header, "versions": versions(), "crc32": sums}
     text = {name: json.dumps(value) for name, value in values.items()}
-    write_atomically(path, save(arrays, {"format": FORMAT, **text}))
+    write_atomically(path, save(arrays, {"format": FORMAT, **text, "header_crc32": _sum(text)}))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -139,9 +139,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise CheckpointError(f"{path}: could not be written: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise CheckpointError(f"{path}: could not be written: {error.strerror}") from error
+        raise
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -159,12 +161,18 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise CheckpointError(f"{path}: no such checkpoint") from error
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint ({error})") from error
-    sums = json.loads(header["crc32"])
+    text = {k: v for k, v in header.items() if k not in ("format", "header_crc32")}
+    if _sum(text) != header.get("header_crc32"):
+        raise CheckpointError(f"{path}: damaged checkpoint (its header was altered)")
+    parsed = {key: json.loads(value) for key, value in text.items()}
     for name, value in arrays.items():
-        if zlib.crc32(value.tobytes()) != sums.get(name):
+        if zlib.crc32(value.tobytes()) != parsed["crc32"].get(name):
             raise CheckpointError(f"{path}: damaged checkpoint (the content of {name} was altered)")
-    parsed = {key: json.loads(header[key]) for key in ("config", "data", "loop", "versions")}
     return arrays, parsed
+
+
+def _sum(text: dict[str, str]) -> str:
+    return str(zlib.crc32(json.dumps(text, sort_keys=True).encode()))
 
 
 def evaluated_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

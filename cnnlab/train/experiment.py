@@ -13,16 +13,18 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from cnnlab.data import Dataset, Split, loader
+from cnnlab.errors import Interrupted
+from cnnlab.models import with_arrays
 from cnnlab.train import report
 from cnnlab.train.checkpoint import (
     Checkpoints,
     checkpoint_path,
+    evaluated_arrays,
     read,
     versions,
-    with_state_arrays,
 )
 from cnnlab.train.evaluate import Evaluation, Evaluator
-from cnnlab.train.loop import Interrupted, Loop, Plan, Position
+from cnnlab.train.loop import Loop, Plan, Position
 from cnnlab.train.metrics import JsonLines, Logger, Loggers
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.predict import describe
@@ -39,9 +41,9 @@ class Experiment:
 
     - `config`: the resolved config, `config_yaml` the same as text.
     - `model`, `model_state`: the network before training (`eqx.nn.make_with_state`).
-    - `steps_per_epoch`, `plan`: lengths in steps.
+    - `plan`: lengths in steps.
     - `prepare`: raw batch -> normalised, augmented batch with soft targets.
-    - `trainable`: a tree of booleans over the parameters, or `None` for all.
+    - `train_loader`: its batches (`data.loader`); `loggers`: the trackers beside `metrics.jsonl`.
     """
 
     config: dict[str, Any]
@@ -75,19 +77,24 @@ class Experiment:
 
     def evaluator(self, split: Split, views: str = "none") -> Evaluator:
         """`(model, model_state) -> Evaluation` on a split, with test-time `views`."""
-        batches = loader(split, self.config["eval_batch_size"], seed=0, shuffle=False)
+        devices = len(self.runtime.devices)
+        size = -(-self.config["eval_batch_size"] // devices) * devices  # a multiple, rounded up
+        batches = loader(split, size, seed=0, shuffle=False)
         judge = make_judge(
             mean=self.data.mean, std=self.data.std, views=views, compute_dtype=self.compute_dtype
         )
         return Evaluator(batches, judge, self.runtime)
 
-    def restore(self, checkpoint: str = "last") -> TrainState:
-        """The state of a checkpoint of this run: `last`, `best`, or a file's path.
+    def trained(self, checkpoint: str = "last") -> tuple[eqx.Module, eqx.nn.State, int]:
+        """The model of a checkpoint (the moving average where there is one), its state, its step.
+
+        **Arguments:** `checkpoint`: `last`, `best`, or a file's path.
 
         **Raises:** `CheckpointError` when there is none, or it is damaged.
         """
-        path = checkpoint_path(self.directory.path, checkpoint)
-        return with_state_arrays(self.initial_state(), read(path)[0])
+        arrays, _ = read(checkpoint_path(self.directory.path, checkpoint))
+        model, model_state = with_arrays(self.model, self.model_state, evaluated_arrays(arrays))
+        return model, model_state, int(arrays["step"])
 
     def run(self) -> dict[str, Any]:
         """Train to the end (from the newest checkpoint, if there is one), test, and report.
@@ -143,9 +150,10 @@ class Experiment:
             loggers.close()
 
     def _finish(self, state: TrainState, position: Position) -> dict[str, Any]:
-        if self.config["select"] == "best" and position.best_step:
-            state = self.restore("best")
         model, model_state = state.averaged()
+        steps = tested = int(state.step)
+        if self.config["select"] == "best" and position.best_step:
+            model, model_state, tested = self.trained("best")
         views = self.config["tta"]
         started = time.perf_counter()
         plain = self.evaluator(self.data.test)(model, model_state)
@@ -153,19 +161,18 @@ class Experiment:
         if views != "none":
             test = self.evaluator(self.data.test, views)(model, model_state)
         result = {
-            **self._result(test, position),
+            **self._result(test, position, steps),
             "test_accuracy_single_view": plain.accuracy,
             "test_seconds": round(time.perf_counter() - started, 2),
-            "tested_step": int(state.step),
+            "tested_step": tested,
         }
         report.curves(self.directory.metrics, self.directory.figures / "curves.png")
         report.confusion(test, self.data.class_names, self.directory.figures / "confusion.png")
         self.directory.write_result(result)
         return result
 
-    def _result(self, test: Evaluation, position: Position) -> dict[str, Any]:
+    def _result(self, test: Evaluation, position: Position, steps: int) -> dict[str, Any]:
         params = jax.tree.leaves(eqx.filter(self.model, eqx.is_inexact_array))
-        steps = position.best_step if self.config["select"] == "best" else self.plan.steps
         return {
             "name": self.config["name"],
             "data": self.data.name,
@@ -173,7 +180,7 @@ class Experiment:
             "test_accuracy": test.accuracy,
             "test_loss": test.loss,
             "test_examples": len(test.label),
-            "validation_accuracy": position.best if position.best_step else None,
+            "best_validation_accuracy": position.best if position.best_step else None,
             "parameters": sum(p.size for p in params),
             "steps": steps,
             "train_seconds": round(position.seconds, 2),

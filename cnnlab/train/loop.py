@@ -14,7 +14,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from cnnlab.errors import CnnlabError
+from cnnlab.errors import CnnlabError, Interrupted
 from cnnlab.train.checkpoint import Checkpoints
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.interrupt import Interrupt
@@ -27,10 +27,6 @@ from cnnlab.train.step import Prepare, Step
 
 class NonFiniteLoss(CnnlabError):
     """The loss became NaN or infinite; the message names the step."""
-
-
-class Interrupted(CnnlabError):
-    """The run was asked to stop, and can be resumed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +72,7 @@ class Loop:
     - `loader`: the batches (`data.loader`).
     - `validate`: `(model, model_state) -> Evaluation`, or `None` without a validation split.
     - `checkpoints`: where the state is kept.
-    - `on_step`: called with the number of each finished step (the profiler).
+    - `on_step`: called with the number and the metrics of each step (the profiler).
     """
 
     plan: Plan
@@ -88,7 +84,7 @@ class Loop:
     progress: Progress
     checkpoints: Checkpoints
     validate: Callable[[eqx.Module, eqx.nn.State], Evaluation] | None = None
-    on_step: Callable[[int], None] | None = None
+    on_step: Callable[[int, Any], None] | None = None
 
     def run(self, state: TrainState, position: Position) -> tuple[TrainState, Position]:
         """Train from `state` to the end of the plan.
@@ -114,6 +110,8 @@ class Loop:
                         break
                     self._arrays, metrics = compiled(self._arrays, resident, next(handles))
                     self._pending.append(metrics)
+                    if self.on_step is not None:
+                        self.on_step(step, metrics)
                     self._after(step, stop=interrupt.asked)
         finally:
             handles.close()
@@ -122,8 +120,6 @@ class Loop:
 
     def _after(self, step: int, *, stop: bool) -> None:
         """What is due after step number `step` (counted from 1)."""
-        if self.on_step is not None:
-            self.on_step(step)
         last = step == self.plan.steps
         if last or _due(step, self.plan.log_every):
             self._log(step)
@@ -153,12 +149,15 @@ class Loop:
         first = step - len(self._pending) + 1
         for i, metrics in enumerate(jax.device_get(self._pending)):
             values = {name: float(value) for name, value in metrics.items()}
-            if not math.isfinite(values["loss"]):
-                kept = [path.name for path in self.checkpoints.by_step()[:1]] or ["none yet"]
-                raise NonFiniteLoss(
-                    f"the loss is {values['loss']} at step {first + i}; last good checkpoint: "
-                    f"{kept[0]}; try a smaller optimizer.lr or clip_norm=1.0"
-                )
+            # The norm of the parameters is taken after the update: it tells what would be saved.
+            for name in ("loss", "param_norm"):
+                if not math.isfinite(values[name]):
+                    kept = [path.name for path in self.checkpoints.by_step()[:1]] or ["none yet"]
+                    what = "loss" if name == "loss" else "norm of the parameters"
+                    raise NonFiniteLoss(
+                        f"the {what} is {values[name]} at step {first + i}; last good checkpoint: "
+                        f"{kept[0]}; try a smaller optimizer.lr or clip_norm=1.0"
+                    )
             self.position.window.append(values)
         self._pending = []
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from cnnlab.errors import CnnlabError
+from cnnlab.train.checkpoint import write_atomically
 
 Record = dict[str, float | int | str]
 
@@ -51,7 +52,7 @@ class JsonLines:
     def __init__(self, path: Path, upto: int) -> None:
         kept = [line for line in read_lines(path) if line["step"] <= upto]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        path.write_text(text)
+        write_atomically(path, text.encode())
         self._file = open(path, "a", buffering=1)  # noqa: SIM115
 
     def log(self, record: Record) -> None:
@@ -113,7 +114,7 @@ class WandB:
             project=self.project,
             mode=self.mode,
             dir=str(folder),
-            id=folder.name,
+            id=f"{folder.parent.name}-{folder.name}",
             resume="allow",
             config=config,
         )
@@ -128,7 +129,7 @@ class WandB:
 class MLflow:
     """MLflow (package `mlflow`).
 
-    **Arguments:** `experiment`; `uri`: the tracking server, `None` for files under the run.
+    **Arguments:** `experiment`; `uri`: the tracking server, `None` for a database in the run.
     """
 
     def __init__(self, experiment: str = "cnnlab", uri: str | None = None) -> None:

@@ -139,11 +139,14 @@ def muon(
 def adafactor(
     schedule: Schedule, *, lr: float = 1e-2, weight_decay: float = 0.0
 ) -> optax.GradientTransformation:
-    """Adafactor (Shazeer & Stern, 2018): factored second moments."""
-    return optax.adafactor(
-        _rate(schedule, lr),
-        weight_decay_rate=_decay(weight_decay) or None,
-        weight_decay_mask=decayed,
+    """Adafactor (Shazeer & Stern, 2018): factored second moments; decoupled weight decay.
+
+    optax's own decay for it is not scaled by the rate; here it is, as for `adamw`.
+    """
+    return optax.chain(
+        optax.adafactor(None),
+        optax.add_decayed_weights(-_decay(weight_decay), decayed),
+        optax.scale_by_schedule(_rate(schedule, lr)),
     )
 
 

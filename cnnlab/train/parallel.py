@@ -44,12 +44,6 @@ def _choose_devices(devices: int | None) -> list[jax.Device]:
     return found if devices is None else found[:devices]
 
 
-def _start_distributed() -> None:
-    """Join the processes that `jax.distributed` finds from the environment, once."""
-    if not jax.distributed.is_initialized():
-        jax.distributed.initialize()
-
-
 def _split(state: TrainState) -> tuple[PyTree, PyTree]:
     return eqx.partition(state, eqx.is_array)
 
@@ -64,11 +58,12 @@ class Runtime(abc.ABC):
 
     devices: list[jax.Device]
 
-    def check_batch_size(self, batch_size: int, name: str = "batch_size") -> None:
+    def check_batch_size(self, batch_size: int) -> None:
         """Raises `ValueError` when a batch can't be divided evenly between the devices."""
         if batch_size % len(self.devices):
             raise ValueError(
-                f"{name}: expected a multiple of the {len(self.devices)} devices, got {batch_size}"
+                f"batch_size: expected a multiple of the {len(self.devices)} devices, "
+                f"got {batch_size}"
             )
 
     def mesh(self) -> Mesh:
@@ -114,16 +109,10 @@ class Jit(Runtime):
 class Shard(Runtime):
     """A mesh: one `jit` program in which `shard_map` runs the step on each shard of the batch.
 
-    **Arguments:**
-
-    - `devices`: how many; `None` for all.
-    - `distributed`: join the other processes by `jax.distributed` first (one a host, started
-        by the cluster's launcher); the mesh then spans all hosts.
+    **Arguments:** `devices`, how many of this host's; `None` for all.
     """
 
-    def __init__(self, devices: int | None = None, distributed: bool = False) -> None:
-        if distributed:
-            _start_distributed()
+    def __init__(self, devices: int | None = None) -> None:
         self.devices = _choose_devices(devices)
 
     def compile(self, step: Step, prepare: Prepare, fetch: Fetch, like: TrainState) -> Compiled:
@@ -150,39 +139,29 @@ class Shard(Runtime):
 class Pmap(Runtime):
     """Replicas by `jax.pmap`: every array of the state has a leading axis of devices.
 
-    **Arguments:** `devices`, `distributed` as for `Shard`.
+    **Arguments:** `devices`, how many of this host's; `None` for all.
     """
 
-    def __init__(self, devices: int | None = None, distributed: bool = False) -> None:
-        if distributed:
-            _start_distributed()
+    def __init__(self, devices: int | None = None) -> None:
         self.devices = _choose_devices(devices)
 
-    def _local(self) -> list[jax.Device]:
-        return [d for d in self.devices if d.process_index == jax.process_index()]
-
-    def mesh(self) -> Mesh:
-        """This process's devices: what `pmap` sees; each host evaluates for itself."""
-        return Mesh(np.asarray(self._local()), (AXIS,))
-
     def place(self, state: TrainState) -> PyTree:
-        n = len(self._local())
-        return jax.tree.map(lambda x: jax.numpy.stack([x] * n), _split(state)[0])
+        # In the very sharding that pmap gives its results: with another it would compile twice.
+        n = len(self.devices)
+        stacked = jax.tree.map(lambda x: jax.numpy.stack([x] * n), _split(state)[0])
+        return jax.device_put(stacked, NamedSharding(self.mesh(), P(AXIS)))
 
     def fetch(self, arrays: PyTree, like: TrainState) -> TrainState:
         return super().fetch(jax.tree.map(lambda x: x[0], arrays), like)
 
     def compile(self, step: Step, prepare: Prepare, fetch: Fetch, like: TrainState) -> Compiled:
         static = _split(like)[1]
-        n, here = len(self.devices), len(self._local())
-        first = jax.process_index() * here
+        n = len(self.devices)
 
         @partial(jax.jit, out_shardings=NamedSharding(self.mesh(), P(AXIS)))
         def batches(key: Any, step: Any, resident: PyTree, handle: Any) -> Batch:
             batch = prepare(fetch(resident, handle), key[0], step[0])
-            return jax.tree.map(
-                lambda x: x.reshape(n, -1, *x.shape[1:])[first : first + here], batch
-            )
+            return jax.tree.map(lambda x: x.reshape(n, -1, *x.shape[1:]), batch)
 
         @partial(jax.pmap, axis_name=AXIS, devices=self.devices, donate_argnums=0)
         def local(arrays: PyTree, batch: Batch) -> tuple[PyTree, Metrics]:

@@ -20,6 +20,7 @@ def describe(data: Dataset) -> dict[str, Any]:
         "class_names": list(data.class_names),
         "mean": np.asarray(data.mean).tolist(),
         "std": np.asarray(data.std).tolist(),
+        "high": data.high,
     }
 
 
@@ -27,12 +28,13 @@ class Predictor:
     """`config.load_predictor(run)` makes one.
 
     **Attributes:** `input_shape` `(*spatial, c)`, `class_names`, `mean` and `std` `(c,)` of the
-    training examples, which are subtracted and divided by.
+    training examples, which are subtracted and divided by; `high`, the value of white in pictures.
     """
 
     def __init__(self, model: eqx.Module, model_state: eqx.nn.State, data: dict[str, Any]) -> None:
         self.input_shape = tuple(data["input_shape"])
         self.class_names = tuple(data["class_names"])
+        self.high = data["high"]
         self.mean, self.std = (np.asarray(data[k], np.float32) for k in ("mean", "std"))
         judge = make_judge(mean=self.mean, std=self.std)
 

@@ -39,11 +39,14 @@ class RunDirectory:
     def begin(self, config_yaml: str, *, force: bool = False) -> None:
         """Make the directory and its `config.yaml`; with `force`, from nothing."""
         if force and self.config.is_file():
+            # The result first: a directory without one is never taken for complete.
+            for file in (self.result, self.config, self.metrics):
+                file.unlink(missing_ok=True)
             for folder in (self.checkpoints, self.figures, self.profile):
                 shutil.rmtree(folder, ignore_errors=True)
-            for file in (self.result, self.metrics):
-                file.unlink(missing_ok=True)
         self.path.mkdir(parents=True, exist_ok=True)
+        for leftover in self.path.glob("**/.*.tmp"):  # of a process killed while it wrote
+            leftover.unlink()
         if not self.config.is_file():
             write_atomically(self.config, config_yaml.encode())
 

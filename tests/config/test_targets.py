@@ -132,7 +132,6 @@ def test_the_nearest_name_is_given():
         ("jax.nn.silu", lambda: jax.nn.silu),
         ("jax.nn.tanh", lambda: jax.nn.tanh),
         ("jax.nn.initializers.he_normal", lambda: jax.nn.initializers.he_normal),
-        ("cnnlab.config.config_hash", lambda: cnnlab.config.config_hash),
         ("cnnlab.errors.CnnlabError", lambda: cnnlab.errors.CnnlabError),
     ],
 )
@@ -167,3 +166,20 @@ def test_hydra_names_its_own_plugins_and_no_others():
     for tree in ({"launcher": {"_target_": basic}}, {"hydra": {"x": {"_target_": "os.system"}}}):
         with pytest.raises(ConfigError, match="is refused"):
             check_targets(tree)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "cnnlab.train.checkpoint.write_atomically",
+        "cnnlab.train.rundir.RunDirectory",
+        "cnnlab.data.paths.lift",
+        "cnnlab.data.fetch.debian_folder",
+        "cnnlab.config.load_run",
+        "equinox.tree_serialise_leaves",
+        "equinox.tree_deserialise_leaves",
+    ],
+)
+def test_what_touches_files_cannot_be_named(target):
+    with pytest.raises(ConfigError, match=r"^x\._target_: .* is refused"):
+        resolve_target(target, "x")

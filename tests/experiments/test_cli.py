@@ -1,4 +1,4 @@
-"""The commands as a user gives them: train, evaluate, predict, finetune, sweeps, kills, refusals."""
+"""The commands as a user gives them: train, evaluate, predict, finetune; sweeps, kills, typos."""
 
 import json
 import os
@@ -15,12 +15,19 @@ from PIL import Image
 from cnnlab.train.checkpoint import read
 
 ROOT = Path(__file__).parents[2]
-TINY = (
-    "optimizer=sgd data=fake data.shape=[8,8,1] data.train_size=160 data.test_size=40 "
-    "backbone.plan=[4,M,6] augment=[flip] batch_size=16 epochs=3 progress=false"
-).split()
-
-LONGER = (*TINY[:-2], "steps=400", "checkpoint_every.steps=4", "evaluate_every.epochs=20", TINY[-1])
+TINY = [
+    "optimizer=sgd",
+    "data=fake",
+    "data.shape=[8,8,1]",
+    "data.train_size=160",
+    "data.test_size=40",
+    "backbone.plan=[4,M,6]",
+    "augment=[flip]",
+    "batch_size=16",
+    "progress=false",
+    "epochs=3",
+]
+LONGER = [*TINY[:-1], "steps=400", "checkpoint_every.steps=4", "evaluate_every.epochs=20"]
 
 
 def command(module, *arguments, **kwargs):
@@ -64,7 +71,10 @@ def test_train_leaves_what_the_readme_says(trained):
 def test_the_same_command_says_that_it_is_complete(trained):
     folder, out, _ = trained
     again, _ = run("train", *TINY, cwd=folder)
-    assert again.splitlines() == ["this config is complete; force=true runs it again", *out.splitlines()]
+    assert again.splitlines() == [
+        "this config is complete; force=true runs it again",
+        *out.splitlines(),
+    ]
 
 
 def test_evaluate(trained):
@@ -105,7 +115,25 @@ def test_finetune_freezes_the_backbone_to_the_bit(trained, tmp_path):
     assert len(backbone) == 10
     for name in backbone:
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+    said, _ = run("evaluate", f"run={path.parents[1]}", cwd=folder)
+    assert "test accuracy" in said
     assert after["model.head.linear.weight"].shape == (6, 3)
+
+
+@pytest.mark.parametrize("runtime", ["pmap", "shard"])
+def test_two_devices_from_the_command_line(trained, tmp_path, runtime):
+    folder, _, directory = trained
+    run("train", *TINY, f"runtime={runtime}", "runtime.devices=2", f"output={tmp_path}")
+    [result] = tmp_path.glob("train/*/result.json")
+    one, two = (json.loads(p.read_text()) for p in (directory / "result.json", result))
+    assert two["device"].startswith("2 x ")
+    assert abs(two["test_loss"] - one["test_loss"]) < 1e-3
+
+
+def test_a_bad_choice_of_evaluate_is_one_line(trained):
+    _, _, directory = trained
+    _, err = run("evaluate", f"run={directory}", "split=tset", status=2)
+    assert err == "error: split: expected one of test, val, train, got 'tset'\n"
 
 
 def test_sweep_runs_every_job(tmp_path):
@@ -190,7 +218,7 @@ WRONG = [
     ("schedule.peak=2.0", "schedule.peak: expected a fraction"),
     ("augment.flip.speed=1", "augment.flip.speed: "),
     ("data.val_fraction=2", "data.val_fraction: "),
-    ("profile={start:0,steps:2}", "profile.start: expected an integer >= 1"),
+    ("profile={start:0,steps:2}", "profile.start: expected an integer >= 2"),
     ("seed=-1", "seed: expected a whole number from 0"),
     ("runtime=[jit]", "runtime"),
     ("epochs=five", "epochs: expected a number, got 'five'"),

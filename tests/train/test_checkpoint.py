@@ -59,7 +59,9 @@ def test_any_safetensors_reader_opens_it(tiny, tmp_path):
     np.testing.assert_array_equal(weight, state.model.backbone.stages[0].layers[0].weight)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "altered", "empty", "not ours", "pickle"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "altered", "header", "empty", "not ours", "pickle"]
+)
 def test_damage_is_named_and_the_previous_one_used(tiny, tmp_path, damage):
     state = tiny().initial_state()
     checkpoints = Checkpoints(tmp_path, {}, {})
@@ -71,6 +73,7 @@ def test_damage_is_named_and_the_previous_one_used(tiny, tmp_path, damage):
         {
             "truncated": content[:-100],
             "altered": content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
+            "header": content.replace(b": 0.7", b": 0.9"),
             "empty": b"",
             "not ours": (2).to_bytes(8, "little") + b"{}",
             "pickle": b"\x80\x04cos\nsystem\n(S'false'\ntR.",
@@ -125,4 +128,5 @@ def test_header_is_json(tiny, tmp_path):
     with safetensors.safe_open(tmp_path / "a", framework="numpy") as file:
         header = file.metadata()
     assert header.pop("format") == "cnnlab-checkpoint-1"
+    assert header.pop("header_crc32").isdigit()
     assert all(isinstance(json.loads(value), dict) for value in header.values())

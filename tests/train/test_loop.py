@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from cnnlab.train import Interrupted, NonFiniteLoss
+from cnnlab.errors import Interrupted
+from cnnlab.train import NonFiniteLoss
 from cnnlab.train.checkpoint import read
 from cnnlab.train.metrics import read_lines
 
@@ -84,7 +85,10 @@ def test_same_seed_same_numbers_other_seed_others(tiny):
 
 def test_nan_stops_the_run_and_names_the_step(tiny):
     experiment = tiny("optimizer.lr=1e30", "norm=none", "log_every.steps=4")
-    with pytest.raises(NonFiniteLoss, match=r"the loss is (nan|inf) at step [23]; last good"):
+    with pytest.raises(
+        NonFiniteLoss,
+        match=r"is (nan|inf) at step [123]; last good",
+    ):
         experiment.run()
     assert not experiment.directory.complete()
     assert not list(experiment.directory.checkpoints.glob("step-*"))
@@ -112,7 +116,8 @@ def test_early_stop_tests_the_best(tiny):
     assert result["stopped_early"]
     validations = [r["step"] for r in timeless(experiment.directory.metrics) if r["kind"] == "val"]
     assert len(validations) < 50
-    assert result["tested_step"] == result["steps"] == validations[-3]
+    assert result["steps"] == validations[-1]
+    assert result["tested_step"] == validations[-3]
 
 
 def test_a_step_that_is_traced_twice_is_an_error(tiny):

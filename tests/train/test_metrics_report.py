@@ -81,7 +81,13 @@ def test_wandb_and_mlflow_get_the_record(tmp_path, monkeypatch):
     every.log(RECORD)
     every.close()
     numbers = {"train/loss": 0.5, "train/accuracy": 0.75}
-    assert calls == ["abc-s0", "sqlite", {"x": 1}, ("wandb", numbers, 3), ("mlflow", numbers, 3)]
+    assert calls == [
+        f"{tmp_path.name}-abc-s0",
+        "sqlite",
+        {"x": 1},
+        ("wandb", numbers, 3),
+        ("mlflow", numbers, 3),
+    ]
     assert json.loads((tmp_path / "m").read_text()) == RECORD
 
 
