@@ -122,7 +122,7 @@ def test_finetune_freezes_the_backbone_to_the_bit(trained, tmp_path):
 
 @pytest.mark.parametrize("runtime", ["pmap", "shard"])
 def test_two_devices_from_the_command_line(trained, tmp_path, runtime):
-    folder, _, directory = trained
+    directory = trained[-1]
     run("train", *TINY, f"runtime={runtime}", "runtime.devices=2", f"output={tmp_path}")
     [result] = tmp_path.glob("train/*/result.json")
     one, two = (json.loads(p.read_text()) for p in (directory / "result.json", result))
