@@ -2,21 +2,15 @@
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Inexact, Num
 
-from cnnlab.ops.algorithms import choose, serving
-from cnnlab.ops.geometry import (
-    Padding,
-    describe,
-    kernel_rank,
-    output_shape,
-    to_tuple,
-    transpose_shape,
-)
+from cnnlab.ops.choice import check, serving
+from cnnlab.ops.geometry import Padding, output_shape, to_tuple, transpose_shape
+from cnnlab.ops.primitive import bind
+from cnnlab.ops.problem import describe, kernel_rank
 
 
 def conv(
@@ -58,13 +52,13 @@ def conv(
     dtype = jnp.result_type(x, kernel)
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     problem = describe(x.shape, kernel.shape, **geometry, dtype=dtype)
-    chosen = choose(algorithm, problem)
+    algorithm = check(algorithm, problem)
     if flip:
         kernel = jnp.flip(kernel, range(problem.rank))
     batch = x.shape[: -problem.rank - 1]
-    merged = x.astype(dtype).reshape(problem.batch, *problem.spatial, problem.in_channels)
-    y = chosen.apply(merged, kernel.astype(dtype), problem)
-    return y.reshape(*batch, *y.shape[1:])
+    merged = x.astype(dtype).reshape(1, *problem.x_shape)
+    y = bind("forward", merged, kernel.astype(dtype)[None], problem, algorithm)
+    return y.reshape(*batch, *problem.y_shape[1:])
 
 
 def algorithms(
@@ -136,11 +130,14 @@ def conv_transpose(
     got = output_shape(shape, kernel_size, **geometry)
     if got != spatial:
         raise ValueError(f"shape: conv takes {shape} to {got}, but y has {spatial}")
+    dtype = jnp.result_type(y, kernel)
     if groups < 1 or channels % groups:
         raise ValueError(f"groups: expected a divisor of {channels} channels, got {groups}")
-    dtype = jnp.result_type(y, kernel)
-    like = jax.ShapeDtypeStruct((*batch, *shape, groups * kernel.shape[-2]), dtype)
-    kernel = kernel.astype(dtype)
-    options = {**geometry, "groups": groups, "flip": flip, "algorithm": algorithm}
-    (x,) = jax.linear_transpose(lambda x: conv(x, kernel, **options), like)(y.astype(dtype))
-    return x
+    x_shape = (*batch, *shape, groups * kernel.shape[-2])
+    problem = describe(x_shape, kernel.shape, **geometry, groups=groups, dtype=dtype)
+    algorithm = check(algorithm, problem)
+    if flip:
+        kernel = jnp.flip(kernel, range(rank))
+    merged = y.astype(dtype).reshape(1, *problem.y_shape)
+    x = bind("input_gradient", merged, kernel.astype(dtype)[None], problem, algorithm)
+    return x.reshape(x_shape)

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Inexact
 
-from cnnlab.ops.geometry import Padding, Problem, describe, dilated_size
+from cnnlab.ops.geometry import Padding, dilated_size
 from cnnlab.ops.precision import accumulation_dtype
+from cnnlab.ops.problem import Problem, describe
 
 
 def fft_conv(
@@ -46,32 +47,47 @@ def fft_conv(
 def spectral(x: Array, kernel: Array, problem: Problem) -> Array:
     """`fft_conv` of arguments already checked; `x` is `(batch, *spatial, c_in)`."""
     wide = accumulation_dtype(problem.dtype)
-    rank, groups = problem.rank, problem.groups
-    lengths, crops = _plan(problem)
-    x, kernel = x.astype(wide), _dilate(kernel.astype(wide), problem)
-    # Channels first, because lax.fft transforms trailing axes. The sum of the chapters is a
-    # correlation; a convolution with the reversed kernel is the same thing.
-    group_in, group_out = problem.in_channels // groups, problem.out_channels // groups
-    x = jnp.moveaxis(x, -1, 1).reshape(problem.batch, groups, group_in, *problem.spatial)
-    kernel = jnp.flip(kernel, range(rank))
-    kernel = jnp.moveaxis(kernel, (-2, -1), (0, 1))
-    kernel = kernel.reshape(group_in, groups, group_out, *kernel.shape[2:])
+    lengths, crops = plan(problem)
+    y = filtered(channels_first(x.astype(wide), problem), kernel.astype(wide), lengths, problem)
+    y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0),) * 3 + crops)
+    return channels_last(y[(..., *(slice(None, None, s) for s in problem.stride))], problem)
 
+
+def filtered(
+    x: Array, kernel: Array, lengths: tuple[int, ...], problem: Problem
+) -> Inexact[Array, "batch g group_out *lengths"]:
+    """The circular convolution of period `lengths`: `irfft(rfft(x) rfft(kernel))`.
+
+    `x` is `(batch, g, c_in / g, *n)` with `n <= lengths`, the kernel as `conv` takes it.
+    """
+    rank, groups = problem.rank, problem.groups
+    # The sum of the chapters is a correlation; a convolution with the reversed kernel is the same.
+    kernel = jnp.flip(_dilate(kernel, problem), range(rank))
+    kernel = jnp.moveaxis(kernel, (-2, -1), (0, 1))
+    kernel = kernel.reshape(kernel.shape[0], groups, -1, *kernel.shape[2:])
     axes = tuple(range(-rank, 0))
-    real = not jnp.issubdtype(wide, jnp.complexfloating)
+    real = not jnp.issubdtype(x.dtype, jnp.complexfloating)
     forward, backward = (jnp.fft.rfftn, jnp.fft.irfftn) if real else (jnp.fft.fftn, jnp.fft.ifftn)
     fx, fk = forward(x, lengths, axes), forward(kernel, lengths, axes)
     # Depthwise there is nothing to sum over: an elementwise product.
-    fy = fx * fk if group_in == 1 else jnp.einsum("bgi...,igo...->bgo...", fx, fk)
-    y = backward(fy, lengths, axes)
+    one = kernel.shape[0] == 1
+    fy = fx * fk if one else jnp.einsum("bgi...,igo...->bgo...", fx, fk)
+    return backward(fy, lengths, axes)
 
-    y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0),) * 3 + crops)
-    y = y[(..., *(slice(None, None, s) for s in problem.stride))]
+
+def channels_first(x: Array, problem: Problem) -> Array:
+    """`(batch, g, c_in / g, *spatial)`, because lax.fft transforms trailing axes."""
+    x = jnp.moveaxis(x, -1, 1)
+    return x.reshape(problem.batch, problem.groups, -1, *x.shape[2:])
+
+
+def channels_last(y: Array, problem: Problem) -> Array:
+    """`(batch, g, c_out / g, *out)` as `(batch, *out, c_out)`, in the problem's type."""
     y = y.reshape(problem.batch, problem.out_channels, *problem.out)
     return jnp.moveaxis(y, 1, -1).astype(problem.dtype)
 
 
-def _plan(problem: Problem) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
+def plan(problem: Problem) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
     """Transform lengths, and the `lax.pad` amounts that cut the wanted range out of the result.
 
     The full linear convolution has `n + e - 1` entries, of which `first` to `last` are wanted

@@ -1,8 +1,9 @@
-"""The number type sums are accumulated in."""
+"""The number type that sums are accumulated in."""
 
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
+from jaxtyping import Array
 
 
 def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
@@ -11,3 +12,9 @@ def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
     if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
         return np.dtype(np.float32)
     return dtype
+
+
+def product(spec: str, a: Array, b: Array) -> Array:
+    """`einsum` of two arrays of one type in that type, sums accumulated in `accumulation_dtype`."""
+    y = jnp.einsum(spec, a, b, preferred_element_type=accumulation_dtype(a.dtype))
+    return y.astype(a.dtype)

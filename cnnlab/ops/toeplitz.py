@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Num
 
-from cnnlab.ops.geometry import Padding, Problem, describe, on_grid
+from cnnlab.ops.geometry import Padding, on_grid
+from cnnlab.ops.problem import Problem, describe
 
 
 def toeplitz_matrix(

@@ -12,7 +12,7 @@ from ops_reference import few, normal
 
 from cnnlab import ops
 
-NAMES = ["lax", "im2col", "fft", "toeplitz"]
+NAMES = ["lax", "im2col", "taps", "fft", "fft_overlap_add", "toeplitz"]
 TOLERANCE = {"rtol": 2e-5, "atol": 2e-5}
 
 
@@ -142,13 +142,24 @@ def test_half_precision_accumulates_in_float32(name, dtype):
     np.testing.assert_array_equal(
         jax.jit(jax.grad(total))(deep).astype(np.float32), 1536 * (size if size == 1 else 1)
     )
-    # Also where a backend would accumulate in 16 bits: the products themselves ask for float32.
-    jaxpr = jax.make_jaxpr(call)(x, kernel)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "pointwise"])
+def test_products_of_half_precision_ask_for_float32(name):
+    # Also where a backend would accumulate in 16 bits.
+    size = 1 if name == "pointwise" else 3
+    x, kernel = normal(1, 4, 6, dtype=jnp.bfloat16), normal(size, 6, 2, dtype=jnp.bfloat16)
+    call = functools.partial(ops.conv, padding="VALID", algorithm=name)
+    text = jax.jit(jax.grad(lambda x, k: call(x, k).sum().astype(float), (0, 1))).lower(x, kernel)
     products = [
-        e for e in jaxpr.eqns if e.primitive.name in ("dot_general", "conv_general_dilated")
+        line
+        for line in text.as_text().splitlines()
+        if "stablehlo.dot_general" in line or "stablehlo.convolution" in line
     ]
-    assert all(e.outvars[0].aval.dtype.itemsize >= 4 for e in products)
-    assert products or name == "fft"
+    # Of Fourier transforms they are complex numbers of two float32.
+    kind = "xcomplex<f32>>" if name.startswith("fft") else "xf32>"
+    assert products
+    assert all(line.rstrip().endswith(kind) for line in products)
 
 
 def test_mixed_types_promote():
@@ -199,7 +210,7 @@ def test_causal_padding_sees_no_future(name, options):
     assert jacobian.shape == (-(-7 // stride), 7)
     for i, row in enumerate(np.asarray(jacobian)):
         now = i * stride
-        if name == "fft":  # sums through every frequency: zero up to rounding
+        if name.startswith("fft"):  # sums through every frequency: zero up to rounding
             np.testing.assert_allclose(row[now + 1 :], 0, atol=1e-6)
         else:
             np.testing.assert_array_equal(row[now + 1 :], 0)

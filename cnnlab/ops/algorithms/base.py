@@ -1,27 +1,62 @@
 """The interface every convolution algorithm has."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
+import jax
 from jaxtyping import Array
 
-from cnnlab.ops.geometry import Problem
+from cnnlab.ops.precision import accumulation_dtype
+from cnnlab.ops.problem import Problem
+
+Pass: TypeAlias = Literal["forward", "input_gradient", "kernel_gradient"]
+PASSES: tuple[Pass, ...] = ("forward", "input_gradient", "kernel_gradient")
+
+Map: TypeAlias = Callable[[Array, Array, Problem], Array]
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """One way to compute `conv`.
+    """One way to compute the bilinear map `y = conv(x, kernel)` and its two transposes.
+
+    Arrays are `x` `(batch, *spatial, c_in)`, `kernel` `(*kernel_size, c_in / groups, c_out)` and
+    `y`, `dy` `(batch, *out, c_out)`, all of `problem.dtype`, as are the results. Sums of 16-bit
+    floats are accumulated in float32. Only called where `refusal` is None.
 
     Attributes:
         name: what `conv(..., algorithm=name)` asks for.
         source: where the method is described.
         refusal: why the algorithm cannot serve a problem, or None where it can.
-        apply: `(x, kernel, problem) -> y` with `x` `(batch, *spatial, c_in)`, both arrays of
-            `problem.dtype`; only called where `refusal` is None. Sums of 16-bit floats are
-            accumulated in float32.
+        forward: `(x, kernel, problem) -> y`.
+        multiply_adds: products of the forward pass, by formula.
+        extra_memory: bytes beside arguments and result of the forward pass, by formula.
+        input_gradient: `(dy, kernel, problem) -> dx`, the transpose in `x`; by default JAX's
+            transpose of `forward`.
+        kernel_gradient: `(x, dy, problem) -> dkernel`, the transpose in `kernel`; the same.
     """
 
     name: str
     source: str
     refusal: Callable[[Problem], str | None]
-    apply: Callable[[Array, Array, Problem], Array]
+    forward: Map
+    multiply_adds: Callable[[Problem], int]
+    extra_memory: Callable[[Problem], int]
+    input_gradient: Map | None = None
+    kernel_gradient: Map | None = None
+
+    def compute(self, which: Pass, a: Array, b: Array, problem: Problem) -> Array:
+        """One of the three maps; `a` and `b` in the order of its signature above."""
+        own = getattr(self, which)
+        if own is not None:
+            return own(a, b, problem)
+        # Transposed as a map of the wide type, so that the sums it makes are wide.
+        wide = replace(problem, dtype=accumulation_dtype(problem.dtype))
+        a, b = a.astype(wide.dtype), b.astype(wide.dtype)
+        if which == "input_gradient":
+            like = jax.ShapeDtypeStruct(wide.x_shape, wide.dtype)
+            (out,) = jax.linear_transpose(lambda x: self.forward(x, b, wide), like)(a)
+        else:
+            like = jax.ShapeDtypeStruct(wide.kernel_shape, wide.dtype)
+            (out,) = jax.linear_transpose(lambda kernel: self.forward(a, kernel, wide), like)(b)
+        return out.astype(problem.dtype)

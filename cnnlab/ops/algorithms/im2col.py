@@ -1,34 +1,78 @@
-"""Patches as columns, then one matrix product (A 6.2): `H = W vect(P)` of A 3.2."""
+"""Patches as columns, then one matrix product (A 6.2): `H = W vect(P)` of A 3.2.
 
-import math
+The patches take `taps` times the input's memory, so they are made for a few examples at a time and
+never leave the cache.
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from cnnlab.ops.algorithms import adjoint
 from cnnlab.ops.algorithms.base import Algorithm
-from cnnlab.ops.geometry import Problem
-from cnnlab.ops.patches import unfold
-from cnnlab.ops.precision import accumulation_dtype
+from cnnlab.ops.algorithms.slices import pad_input, tap_slices
+from cnnlab.ops.algorithms.tiles import map_tiles, sum_tiles, tile_size
+from cnnlab.ops.precision import accumulation_dtype, product
+from cnnlab.ops.problem import Problem
 
 
-def _apply(x: Array, kernel: Array, problem: Problem) -> Array:
-    geometry = {s: getattr(problem, s) for s in ("stride", "padding", "dilation")}
-    columns = unfold(x, problem.kernel_size, **geometry)
-    wide = accumulation_dtype(problem.dtype)
-    if problem.groups == 1:
-        weight = kernel.reshape(-1, problem.out_channels)
-        y = jnp.matmul(columns, weight, preferred_element_type=wide)
-        return y.astype(problem.dtype)
-    taps = math.prod(problem.kernel_size)
-    groups, group_channels = problem.groups, problem.in_channels // problem.groups
-    columns = columns.reshape(problem.batch, *problem.out, taps, groups, group_channels)
-    weight = kernel.reshape(taps, group_channels, groups, problem.out_channels // groups)
-    y = jnp.einsum("...tgi,tigo->...go", columns, weight, preferred_element_type=wide)
-    return y.reshape(problem.batch, *problem.out, problem.out_channels).astype(problem.dtype)
+def _patches(x: Array, problem: Problem) -> Array:
+    """`vect(P)` of every window, by group: `(n, *out, g, taps * c_in / g)`."""
+    slices = tap_slices(pad_input(x, problem), problem)
+    groups = problem.groups
+    split = [s.reshape(*s.shape[:-1], groups, problem.in_channels // groups) for s in slices]
+    return jnp.concatenate(split, axis=-1)
 
 
-def _refusal(problem: Problem) -> None:
-    return None
+def _matrices(kernel: Array, problem: Problem) -> Array:
+    """`(g, taps * c_in / g, c_out / g)`."""
+    groups = problem.groups
+    return jnp.moveaxis(kernel.reshape(-1, groups, problem.out_channels // groups), 1, 0)
 
 
-IM2COL = Algorithm("im2col", "A 6.2", _refusal, _apply)
+def _bytes_each(problem: Problem) -> int:
+    """Of one example's patches."""
+    positions = problem.multiply_adds // (problem.out_channels * max(problem.batch, 1))
+    return positions * problem.groups * problem.dtype.itemsize
+
+
+def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
+    matrices = _matrices(kernel, problem)
+
+    def one(x: Array) -> Array:
+        if problem.groups == 1:
+            return product("...gk,gko->...o", _patches(x, problem), matrices)
+        y = product("...gk,gko->...go", _patches(x, problem), matrices)
+        return y.reshape(*y.shape[:-2], problem.out_channels)
+
+    tile = tile_size(problem.batch, _bytes_each(problem))
+    return map_tiles(one, (x,), tile)
+
+
+def _kernel_gradient(x: Array, dy: Array, problem: Problem) -> Array:
+    groups, wide = problem.groups, accumulation_dtype(problem.dtype)
+
+    def one(x: Array, dy: Array) -> Array:
+        dy = dy.reshape(*dy.shape[:-1], groups, problem.out_channels // groups)
+        patches = _patches(x, problem)
+        return jnp.einsum("...gk,...go->gko", patches, dy, preferred_element_type=wide)
+
+    tile = tile_size(problem.batch, _bytes_each(problem))
+    matrices = sum_tiles(one, (x, dy), tile)
+    return jnp.moveaxis(matrices, 0, 1).reshape(problem.kernel_shape).astype(problem.dtype)
+
+
+def _extra_memory(problem: Problem) -> int:
+    each = _bytes_each(problem)
+    return tile_size(problem.batch, each) * each
+
+
+IM2COL = Algorithm(
+    name="im2col",
+    source="A 6.2",
+    refusal=lambda problem: None,
+    forward=_forward,
+    multiply_adds=lambda problem: problem.multiply_adds,
+    extra_memory=_extra_memory,
+    input_gradient=adjoint.by_phases(_forward),
+    kernel_gradient=_kernel_gradient,
+)

@@ -2,27 +2,33 @@
 
 import math
 
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from cnnlab.ops.algorithms.base import Algorithm
-from cnnlab.ops.geometry import Problem
-from cnnlab.ops.precision import accumulation_dtype
+from cnnlab.ops.precision import product
+from cnnlab.ops.problem import Problem
 from cnnlab.ops.toeplitz import matrix
 
 MAX_ENTRIES = 2**24  # 64 MiB in float32
 
 
-def _apply(x: Array, kernel: Array, problem: Problem) -> Array:
-    rows = x.reshape(problem.batch, math.prod(problem.spatial) * problem.in_channels)
-    wide = accumulation_dtype(problem.dtype)
-    y = jnp.matmul(rows, matrix(kernel, problem).T, preferred_element_type=wide)
-    return y.reshape(problem.batch, *problem.out, problem.out_channels).astype(problem.dtype)
+def _entries(problem: Problem) -> tuple[int, int]:
+    inputs = math.prod(problem.spatial) * problem.in_channels
+    return math.prod(problem.out) * problem.out_channels, inputs
+
+
+def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
+    y = product("ni,oi->no", x.reshape(problem.batch, -1), matrix(kernel, problem))
+    return y.reshape(problem.y_shape)
+
+
+def _input_gradient(dy: Array, kernel: Array, problem: Problem) -> Array:
+    dx = product("no,oi->ni", dy.reshape(problem.batch, -1), matrix(kernel, problem))
+    return dx.reshape(problem.x_shape)
 
 
 def _refusal(problem: Problem) -> str | None:
-    inputs = math.prod(problem.spatial) * problem.in_channels
-    outputs = math.prod(problem.out) * problem.out_channels
+    outputs, inputs = _entries(problem)
     if inputs * outputs > MAX_ENTRIES:
         return (
             f"its matrix would be {outputs:,} x {inputs:,}, "
@@ -31,4 +37,12 @@ def _refusal(problem: Problem) -> str | None:
     return None
 
 
-TOEPLITZ = Algorithm("toeplitz", "A 3.3", _refusal, _apply)
+TOEPLITZ = Algorithm(
+    name="toeplitz",
+    source="A 3.3",
+    refusal=_refusal,
+    forward=_forward,
+    multiply_adds=lambda problem: problem.batch * math.prod(_entries(problem)),
+    extra_memory=lambda problem: math.prod(_entries(problem)) * problem.dtype.itemsize,
+    input_gradient=_input_gradient,
+)

@@ -1,0 +1,195 @@
+"""The convolution as JAX primitives, closed under differentiation, transposition and batching.
+
+`y = conv(x, k)` is bilinear, so with `<y, dy>` the inner product there are three bilinear maps
+
+    forward          (x, k)  -> y
+    input_gradient   (dy, k) -> dx       <conv(x, k), dy> = <x, dx>
+    kernel_gradient  (x, dy) -> dk       <conv(x, k), dy> = <k, dk>
+
+and the transpose of each in either argument is another of the three. Derivatives of any order,
+forward or reverse, are made of them, and every algorithm serves all of them.
+
+Operands have a leading axis of members, `(m, batch, *spatial, c)` and `(m, *kernel_size, c_in / g,
+c_out)`: convolutions of one shape side by side, which is what `vmap` over both arguments makes.
+`vmap` over one of them makes a larger batch, or more channels.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jax.sharding import PartitionSpec
+from jaxtyping import Array
+
+from cnnlab.ops.algorithms import PASSES, Pass
+from cnnlab.ops.choice import choose
+from cnnlab.ops.problem import Problem
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+_PRIMITIVES: dict[Pass, Primitive] = {
+    which: Primitive("conv" if which == "forward" else f"conv_{which}") for which in PASSES
+}
+# What the operands and the result of each are.
+_ARGUMENTS: dict[Pass, tuple[str, str, str]] = {
+    "forward": ("x", "kernel", "y"),
+    "input_gradient": ("y", "kernel", "x"),
+    "kernel_gradient": ("x", "y", "kernel"),
+}
+
+
+def bind(which: Pass, a: Array, b: Array, problem: Problem, algorithm: str) -> Array:
+    """One of the three maps, for operands with an axis of members."""
+    a, b = _vary_alike(a, b)
+    return _PRIMITIVES[which].bind(a, b, problem=problem, algorithm=algorithm)
+
+
+def _vary_alike(a: Array, b: Array) -> tuple[Array, Array]:
+    """Under `shard_map` both operands vary along the same axes of the mesh."""
+    varying = [frozenset(getattr(jax.typeof(v), "vma", ())) for v in (a, b)]
+    both = varying[0] | varying[1]
+    to = lambda v, has: jax.lax.pcast(v, tuple(both - has), to="varying") if both - has else v
+    return to(a, varying[0]), to(b, varying[1])
+
+
+def _abstract(which: Pass, a, b, *, problem: Problem, algorithm: str) -> ShapedArray:
+    del algorithm
+    names = _ARGUMENTS[which]
+    shapes = {"x": problem.x_shape, "kernel": problem.kernel_shape, "y": problem.y_shape}
+    for value, name in zip((a, b), names[:2], strict=True):
+        if value.shape != (a.shape[0], *shapes[name]) or value.dtype != problem.dtype:
+            raise TypeError(f"{which}: {name} is {value.str_short()}, not of {problem}")
+    # Members and examples stay where they are on an explicit mesh.
+    spec = [None] * (1 + len(shapes[names[2]]))
+    kept = a.sharding.spec[:1] if which == "kernel_gradient" else a.sharding.spec[:2]
+    spec[: len(kept)] = kept
+    sharding = a.sharding.update(spec=PartitionSpec(*spec))
+    shape = (a.shape[0], *shapes[names[2]])
+    return a.update(shape=shape, dtype=problem.dtype, weak_type=False, sharding=sharding)
+
+
+def _compute(
+    which: Pass, platform: str, a: Array, b: Array, *, problem: Problem, algorithm: str
+) -> Array:
+    """What a platform runs: the chosen algorithm, member after member on the CPU."""
+    members = a.shape[0]
+    if members > 1 and platform != "cpu":
+        a, b, wide = _as_groups(a, b, problem)
+        y = choose(algorithm, wide, which, platform).compute(which, a, b, wide)
+        return jnp.moveaxis(y.reshape(*y.shape[:-1], members, -1), -2, 0)
+    compute = functools.partial(choose(algorithm, problem, which, platform).compute, which)
+    if members == 1:
+        return compute(a[0], b[0], problem)[None]
+    return jax.lax.map(lambda ab: compute(*ab, problem), (a, b))
+
+
+def _as_groups(a: Array, b: Array, problem: Problem) -> tuple[Array, Array, Problem]:
+    """Members as groups of one convolution: accelerators run them all at once."""
+    m = a.shape[0]
+    a, b = (jnp.moveaxis(v, 0, -2) for v in (a, b))
+    a, b = (v.reshape(*v.shape[:-2], -1) for v in (a, b))
+    channels = {"in_channels": m * problem.in_channels, "out_channels": m * problem.out_channels}
+    return a, b, replace(problem, groups=m * problem.groups, **channels)
+
+
+@functools.partial(jax.jit, static_argnames=("which", "problem", "algorithm"))
+def _run(a: Array, b: Array, *, which: Pass, problem: Problem, algorithm: str) -> Array:
+    return bind(which, a, b, problem, algorithm)
+
+
+# Where the axis that `vmap` maps goes when it maps a kernel, or one operand of the kernel gradient:
+# (which, operand) -> channels that grow, axis of the operand and of the result, which of the two
+# hold all groups.
+_JOINS = {
+    ("forward", 1): ("out_channels", -1, True, -1, True),
+    ("input_gradient", 1): ("in_channels", -2, False, -1, True),
+    ("kernel_gradient", 0): ("in_channels", -1, True, -2, False),
+    ("kernel_gradient", 1): ("out_channels", -1, True, -1, True),
+}
+
+
+def _batch(which: Pass, args: tuple, axes: tuple, *, problem: Problem, algorithm: str):
+    """`vmap` over one operand or both."""
+    run = functools.partial(bind, which, algorithm=algorithm)
+    if None not in axes:
+        return _map_members(run, args, axes, problem)
+    i = 0 if axes[1] is None else 1
+    size = args[i].shape[axes[i]]
+    x = jnp.moveaxis(args[i], axes[i], 0)
+    if (which, i) not in _JOINS:
+        # More examples: (size, m, batch, ..) as (m, size * batch, ..).
+        x = jnp.moveaxis(x, 0, 1)
+        x = x.reshape(x.shape[0], -1, *x.shape[3:])
+        y = run(x, args[1], problem=replace(problem, batch=size * problem.batch))
+        return y.reshape(y.shape[0], size, -1, *y.shape[2:]), 1
+    channels, place, grouped, result_place, result_grouped = _JOINS[which, i]
+    joined = _join(x, place, problem.groups if grouped else 1)
+    wide = replace(problem, **{channels: size * getattr(problem, channels)})
+    y = run(*(joined if j == i else v for j, v in enumerate(args)), problem=wide)
+    return _part(y, result_place, problem.groups if result_grouped else 1, size), 0
+
+
+def _map_members(run: Callable, args: tuple, axes: tuple, problem: Problem) -> tuple[Array, int]:
+    moved = [jnp.moveaxis(v, axis, 0) for v, axis in zip(args, axes, strict=True)]
+    size, members = moved[0].shape[:2]
+    y = run(*(v.reshape(-1, *v.shape[2:]) for v in moved), problem=problem)
+    return y.reshape(size, members, *y.shape[1:]), 0
+
+
+def _join(x: Array, place: int, groups: int) -> Array:
+    """The first axis into axis `place`, inside each of the groups there."""
+    at = x.ndim + place - 1
+    x = jnp.moveaxis(x, 0, at)  # .., size, groups * c, ..
+    x = x.reshape(*x.shape[: at + 1], groups, -1, *x.shape[at + 2 :])
+    x = jnp.swapaxes(x, at, at + 1)
+    return x.reshape(*x.shape[:at], -1, *x.shape[at + 3 :])
+
+
+def _part(y: Array, place: int, groups: int, size: int) -> Array:
+    """What `_join` joined, as the first axis again."""
+    at = y.ndim + place
+    y = y.reshape(*y.shape[:at], groups, size, -1, *y.shape[at + 1 :])
+    y = jnp.moveaxis(y, at + 1, 0)
+    return y.reshape(*y.shape[: at + 1], -1, *y.shape[at + 3 :])
+
+
+def _register(which: Pass) -> None:
+    primitive = _PRIMITIVES[which]
+    primitive.def_impl(functools.partial(_run, which=which))
+    primitive.def_abstract_eval(functools.partial(_abstract, which))
+    batching.primitive_batchers[primitive] = functools.partial(_batch, which)
+    for platform in (*PLATFORMS, None):
+        compute = functools.partial(_compute, which, platform or "other")
+        mlir.register_lowering(primitive, mlir.lower_fun(compute, False), platform=platform)
+
+
+for _which in PASSES:
+    _register(_which)
+
+
+def _define_transposes() -> None:
+    """`lhs(ct, a, b)` and `rhs(ct, a, b)`: the cotangent of the operand that is linear."""
+    to = {which: functools.partial(bind, which) for which in PASSES}
+    forward, dx, dk = (to[which] for which in PASSES)
+    # <conv(x, k), dy> is the one number that all three are derivatives of.
+    rules = {
+        "forward": (lambda dy, x, k, **p: dx(dy, k, **p), lambda dy, x, k, **p: dk(x, dy, **p)),
+        "input_gradient": (
+            lambda x, dy, k, **p: forward(x, k, **p),
+            lambda x, dy, k, **p: dk(x, dy, **p),
+        ),
+        "kernel_gradient": (
+            lambda k, x, dy, **p: dx(dy, k, **p),
+            lambda k, x, dy, **p: forward(x, k, **p),
+        ),
+    }
+    for which, (left, right) in rules.items():
+        ad.defbilinear(_PRIMITIVES[which], left, right)
+
+
+_define_transposes()

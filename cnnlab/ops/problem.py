@@ -1,0 +1,125 @@
+"""One convolution with everything resolved: what algorithms are chosen by and work with."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jax.typing import DTypeLike
+
+from cnnlab.ops.geometry import MAX_RANK, Padding, Pairs, output_shape, resolve_padding, to_tuple
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One convolution with everything resolved: what an algorithm decides by and works with.
+
+    The input is `(batch, *spatial, in_channels)`, the kernel
+    `(*kernel_size, in_channels // groups, out_channels)`, the result
+    `(batch, *out, out_channels)`.
+    """
+
+    batch: int
+    spatial: tuple[int, ...]
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Pairs
+    dilation: tuple[int, ...]
+    groups: int
+    out: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes."""
+        return len(self.kernel_size)
+
+    @property
+    def taps(self) -> int:
+        """Number of positions of the kernel."""
+        return math.prod(self.kernel_size)
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return (self.batch, *self.spatial, self.in_channels)
+
+    @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        return (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        return (self.batch, *self.out, self.out_channels)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Products in the sum of B eq. 10.8, zeros of the padding counted: the same in all passes."""
+        return math.prod(self.y_shape) * self.taps * self.in_channels // self.groups
+
+
+def describe(
+    x_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    dtype: DTypeLike = np.float32,
+) -> Problem:
+    """Check the arguments of a convolution and resolve them; leading batch axes are merged.
+
+    Raises:
+        ValueError: in one line that begins with the argument's name.
+    """
+    rank = kernel_rank(kernel_shape)
+    x_shape = tuple(x_shape)
+    if len(x_shape) < rank + 1:
+        raise ValueError(
+            f"x: expected (*batch, {rank} spatial axes, channels), got shape {x_shape}"
+        )
+    *batch, in_channels = x_shape[: -rank - 1] + x_shape[-1:]
+    *kernel_size, group_channels, out_channels = kernel_shape
+    spatial = x_shape[-rank - 1 : -1]
+    check_groups(groups, in_channels, group_channels, out_channels)
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
+    return Problem(
+        batch=math.prod(batch),
+        spatial=spatial,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel_size=tuple(kernel_size),
+        stride=to_tuple("stride", stride, rank),
+        padding=resolve_padding(padding, spatial, kernel_size, stride, dilation),
+        dilation=to_tuple("dilation", dilation, rank),
+        groups=groups,
+        out=output_shape(spatial, kernel_size, **geometry),
+        dtype=np.dtype(dtype),
+    )
+
+
+def kernel_rank(kernel_shape: Sequence[int]) -> int:
+    """Number of spatial axes of a kernel `(*kernel_size, c_in / groups, c_out)`: 1, 2 or 3."""
+    rank = len(kernel_shape) - 2
+    if not 1 <= rank <= MAX_RANK:
+        raise ValueError(
+            "kernel: expected (*kernel_size, in_channels / groups, out_channels) with 1 to "
+            f"{MAX_RANK} spatial axes, got shape {tuple(kernel_shape)}"
+        )
+    return rank
+
+
+def check_groups(groups: int, in_channels: int, group_channels: int, out_channels: int) -> None:
+    """Refuse groups that do not divide the channels, and a kernel that does not match them."""
+    if groups < 1 or in_channels % groups or out_channels % groups:
+        raise ValueError(
+            f"groups: expected a divisor of {in_channels} input and {out_channels} output "
+            f"channels, got {groups}"
+        )
+    if in_channels != groups * group_channels:
+        raise ValueError(
+            f"kernel: expected {in_channels // groups} input channels ({in_channels} in "
+            f"{groups} groups), got {group_channels}"
+        )
