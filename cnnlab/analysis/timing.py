@@ -1,0 +1,72 @@
+"""Times of several functions, measured side by side."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+import jax
+
+__all__ = ["interleaved", "median"]
+
+
+def interleaved(
+    functions: Mapping[str, Callable[[], Any]],
+    *,
+    seconds: float = 1.0,
+    least: int = 3,
+    most: int = 100,
+    warm: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds of every call of every function, the functions taking turns.
+
+    Each is called once, untimed, to compile it. Then come rounds, so that all see the same
+    machine: a function that is called in fewer of them has its calls spread evenly over them. The
+    order is drawn anew for each round, as a function may disturb the next (threads that still
+    spin, a cache that it filled).
+
+    Args:
+        functions: called without arguments; a result is waited for (`jax.block_until_ready`).
+        seconds: each function is called as often as fits into this time, judged by its first
+            timed call,
+        least, most: but no less and no more often than this.
+        warm: all have been called before, so that nothing needs to be compiled.
+        clock: seconds since some moment.
+
+    Raises:
+        ValueError: a bound that is not positive, or `least > most`.
+    """
+    if not (seconds > 0 and 1 <= least <= most):
+        raise ValueError(
+            f"seconds, least, most: expected seconds > 0 and 1 <= least <= most, "
+            f"got {seconds}, {least}, {most}"
+        )
+
+    def timed(function: Callable[[], Any]) -> float:
+        start = clock()
+        jax.block_until_ready(function())
+        return clock() - start
+
+    for function in () if warm else functions.values():
+        jax.block_until_ready(function())
+    times = {name: [timed(function)] for name, function in functions.items()}
+    counts = {name: _count(first, seconds, least, most) for name, (first,) in times.items()}
+    rounds = max(counts.values(), default=1) - 1
+    order, generator = list(functions), random.Random(0)
+    for i in range(rounds):
+        generator.shuffle(order)
+        for name in order:
+            more = counts[name] - 1
+            # Calls in the rounds up to this one: one more than before where it takes part.
+            if (i + 1) * more // rounds > i * more // rounds:
+                times[name].append(timed(functions[name]))
+    return times
+
+
+def _count(first: float, seconds: float, least: int, most: int) -> int:
+    """How many calls of `first` seconds fit into `seconds`, within bounds."""
+    fitting = most if first * most <= seconds else math.floor(seconds / first)
+    return min(max(fitting, least), most)

@@ -1,0 +1,60 @@
+"""Which algorithm should be fastest, by platform and shape, where nothing was measured.
+
+The constants are rates measured on two AVX2 cores with jax 0.10.1; `experiments/bench_conv` shows
+what the choices cost. On accelerators XLA calls the vendor's library, which chooses for itself.
+"""
+
+import math
+
+from cnnlab.ops.algorithms import REGISTRY, Pass
+from cnnlab.ops.problem import Problem
+
+# Multiply-adds a nanosecond, by each algorithm's own formula.
+_DENSE = 20.0
+_TAPS = {"forward": 3.5, "input_gradient": 3.5, "kernel_gradient": 0.9}
+_FFT = 2.0
+# XLA's grouped convolutions: about as slow as a dense one in 32 channels or fewer a group.
+_SLOW_GROUP = 32
+
+
+def prefer(problem: Problem, which: Pass, platform: str) -> list[str]:
+    """Names in order of preference, `lax` last; not all of them need serve."""
+    if platform == "cpu":
+        return [*_on_cpu(problem, which), "lax"]
+    return ["lax"]
+
+
+def _on_cpu(problem: Problem, which: Pass) -> list[str]:
+    if problem.groups > 1 and problem.groups == problem.in_channels:
+        return _depthwise(problem, which)
+    spectral, seconds = _fastest_fft(problem)
+    if seconds < problem.multiply_adds / _DENSE:
+        return ["pointwise", spectral]
+    if problem.groups > 1:
+        xla = which == "forward" or (which == "input_gradient" and max(problem.stride) == 1)
+        return [] if xla else ["im2col"]
+    if _winograd_pays(problem):
+        return ["winograd"]
+    # XLA's gradient in the kernel takes up to five forward passes, and more where it is dilated.
+    patches = which == "kernel_gradient" or problem.rank == 3
+    return ["pointwise", "im2col"] if patches and problem.taps <= 64 else ["pointwise"]
+
+
+def _depthwise(problem: Problem, which: Pass) -> list[str]:
+    spectral, seconds = _fastest_fft(problem)
+    taps = problem.multiply_adds / _TAPS[which]
+    return ["taps", spectral] if taps <= seconds else [spectral, "taps"]
+
+
+def _fastest_fft(problem: Problem) -> tuple[str, float]:
+    """The better of the two by formula, and its time in ns; blocks must save a third to pay."""
+    cost = {name: REGISTRY[name].multiply_adds(problem) for name in ("fft", "fft_overlap_add")}
+    blocks = cost["fft_overlap_add"] < cost["fft"] * 2 / 3
+    name = "fft_overlap_add" if blocks else "fft"
+    return name, cost[name] / _FFT
+
+
+def _winograd_pays(problem: Problem) -> bool:
+    """Its matrix products are of `(rows, c_in)` with `(c_in, c_out)`: neither may be thin."""
+    rows = problem.batch * math.prod(-(-n // 4) for n in problem.out)
+    return problem.rank == 2 and min(problem.in_channels, problem.out_channels) >= 32 and rows >= 64

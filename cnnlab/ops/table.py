@@ -1,0 +1,97 @@
+"""Measured times of the algorithms: the table that the package ships, and the user's own."""
+
+import functools
+import json
+import math
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TypeAlias
+
+import jax
+
+from cnnlab.ops.algorithms import PASSES, Pass
+from cnnlab.ops.problem import Problem
+
+# problem's key -> pass -> algorithm -> milliseconds
+Table: TypeAlias = dict[str, dict[str, dict[str, float]]]
+
+
+def key(problem: Problem) -> str:
+    """A problem as one line: `64x32x32x64 k3x3x64x128 s2x2 p0:1x0:1 d1x1 g1 float32`."""
+    by = lambda numbers: "x".join(map(str, numbers))
+    padding = by(f"{low}:{high}" for low, high in problem.padding)
+    return (
+        f"{by(problem.x_shape)} k{by(problem.kernel_shape)} s{by(problem.stride)} p{padding} "
+        f"d{by(problem.dilation)} g{problem.groups} {problem.dtype}"
+    )
+
+
+def measured(problem: Problem, which: Pass, platform: str) -> Mapping[str, float]:
+    """Milliseconds by algorithm, from the user's table or else the package's; empty if neither."""
+    line = key(problem)
+    for known in (_read(user_file(platform)), shipped(platform)):
+        if line in known:
+            return known[line].get(which, {})
+    return {}
+
+
+@functools.cache
+def shipped(platform: str) -> Table:
+    """What was measured for the package on a platform."""
+    file = resources.files("cnnlab.ops") / "tables" / f"{platform}.json"
+    return json.loads(file.read_text())["entries"] if file.is_file() else {}
+
+
+def user_file(platform: str) -> Path:
+    """Where this machine's own measurements are kept: one file a device kind and jax version."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kind = jax.devices(platform)[0].device_kind
+    name = re.sub(r"[^a-z0-9]+", "-", f"{platform} {kind}".lower()).strip("-")
+    return cache / "cnnlab" / "conv" / f"{name}-jax-{jax.__version__}.json"
+
+
+def remember(entries: Table, platform: str) -> Path:
+    """Add measurements to the user's file, atomically; later ones replace earlier ones.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    file = user_file(platform)
+    known = {**_read(file), **entries}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps({"entries": known}, indent=1, sort_keys=True))
+    part.replace(file)
+    _parse.cache_clear()
+    return file
+
+
+def _read(file: Path) -> Table:
+    try:
+        stamp = file.stat().st_mtime_ns
+    except OSError:
+        return {}
+    return _parse(file, stamp)
+
+
+@functools.cache
+def _parse(file: Path, stamp: int) -> Table:
+    del stamp  # a changed file is read anew
+    try:
+        entries = json.loads(file.read_text())["entries"]
+        _check(entries)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        warnings.warn(f"{file}: ignored, not a table of measurements ({error!r})", stacklevel=2)
+        return {}
+    return entries
+
+
+def _check(entries: Table) -> None:
+    for line, passes in entries.items():
+        for which, times in passes.items():
+            if which not in PASSES or not all(0 < t < math.inf for t in times.values()):
+                raise ValueError(f"{line}: {which}: {times}")

@@ -1,0 +1,140 @@
+"""Measuring one convolution, and the file that keeps what was measured."""
+
+import contextlib
+import json
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cnnlab.analysis.timing import interleaved, median
+from cnnlab.errors import CnnlabError
+from cnnlab.ops.problem import Problem
+from cnnlab.train.checkpoint import versions, write_atomically
+from experiments import _contenders as routes
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured; a record that was made with others is measured again.
+
+    `algorithms` None is all of them; `seconds` are those of each contender in each pass.
+    """
+
+    passes: tuple[str, ...]
+    algorithms: tuple[str, ...] | None
+    peers: tuple[str, ...]
+    seconds: float
+    seed: int
+
+
+def measure(problem: Problem, settings: Settings) -> dict[str, Any]:
+    """Check all contenders against the reference, then time those that agree, side by side.
+
+    Returns:
+        `{"settings", "multiply_adds", "skipped": {algorithm: why}, "passes": {pass: {contender:
+        row}}}`. A row has the `error`; and the median `seconds`, the `fastest` and the number of
+        `calls`, or `wrong: true`; or only `failed`, a message.
+    """
+    arrays = routes.draw(problem, settings.seed)
+    algorithms, skipped = routes.selected(problem, settings.algorithms)
+    contenders = routes.contenders(problem, arrays, algorithms, settings.peers)
+    return {
+        "settings": _plain(settings),
+        "multiply_adds": problem.multiply_adds,
+        "skipped": skipped,
+        "passes": {which: _rows(contenders, which, settings) for which in settings.passes},
+    }
+
+
+def _rows(contenders: dict[str, routes.Contender], which: str, settings: Settings) -> dict:
+    reference = contenders[routes.REFERENCE].result(which)
+    rows = {name: _checked(c, which, reference) for name, c in contenders.items()}
+    agree = {
+        name: contenders[name].run[which]
+        for name, row in rows.items()
+        if "failed" not in row and "wrong" not in row
+    }
+    for name, times in interleaved(agree, seconds=settings.seconds, warm=True).items():
+        rows[name] |= {"seconds": median(times), "fastest": min(times), "calls": len(times)}
+    return rows
+
+
+def _checked(contender: routes.Contender, which: str, reference: Sequence) -> dict[str, Any]:
+    """The row of a contender before it is timed; it also compiles it."""
+    try:
+        error = routes.error(contender.result(which), reference)
+    except Exception as problem:  # its own failure is one of the results, and the others go on
+        return {"failed": " ".join(f"{type(problem).__name__}: {problem}".split())[:200]}
+    # JSON has no nan.
+    row: dict[str, Any] = {"error": error if math.isfinite(error) else str(error)}
+    return row if error <= contender.tolerance else row | {"wrong": True}
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """As it comes back from JSON."""
+    return json.loads(json.dumps(asdict(settings)))
+
+
+def machine() -> dict[str, Any]:
+    """What times depend on besides the code."""
+    found = versions()
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        found["torch"] = metadata.version("torch")
+    device = jax.devices()[0]
+    return {
+        "versions": found,
+        "device": f"{jax.device_count()} x {device.device_kind}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+class Results:
+    """`bench_conv.json`: the machine and a record a case, written after every case."""
+
+    def __init__(self, folder: Path, *, force: bool = False) -> None:
+        """Read what is there. With `force`, cases are measured again, and what another machine
+        measured is dropped.
+
+        Raises:
+            CnnlabError: it was measured elsewhere or with other versions, and not `force`.
+        """
+        self.path = folder / "bench_conv.json"
+        self.machine = machine()
+        self.cases: dict[str, dict[str, Any]] = {}
+        self._force = force
+        if self.path.is_file():
+            known = json.loads(self.path.read_text())
+            if known["machine"] == self.machine:
+                self.cases = known["cases"]
+            elif not force:
+                raise CnnlabError(
+                    f"output: {self.path} is from another machine or other versions; give another "
+                    "output=..., or force=true to drop it"
+                )
+
+    def has(self, name: str, settings: Settings) -> bool:
+        """Whether a case need not be measured."""
+        known = self.cases.get(name)
+        return not self._force and known is not None and known["settings"] == _plain(settings)
+
+    def add(self, name: str, record: dict[str, Any]) -> None:
+        """Keep a case, on disk too."""
+        self.cases[name] = record
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"machine": self.machine, "cases": self.cases}, indent=1)
+        write_atomically(self.path, (text + "\n").encode())

@@ -1,0 +1,245 @@
+"""The routes to one convolution that the benchmark compares, each ready to run on given arrays."""
+
+import functools
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax import lax
+
+from cnnlab import ops
+from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.ops.problem import Problem
+
+PASSES = ("forward", "gradients")
+PEERS = ("eqx", "torch")
+# What is compared with: JAX's own convolution and gradients.
+REFERENCE = "lax"
+
+# Larger than float32 rounding; transforms (Winograd, Fourier) round more than sums do.
+TOLERANCE, TRANSFORMED = 1e-4, 1e-3
+# An algorithm that could not win is not measured: it would take most of the time.
+MOST_MULTIPLY_ADDS = 20  # times those of the direct sum
+MOST_MEMORY = 2 << 30  # bytes beside arguments and result
+# These compile operations for each tap, which takes XLA minutes for larger kernels.
+MOST_TAPS = {"im2col": 64, "taps": 128}
+
+_SPATIAL = {1: "H", 2: "HW", 3: "DHW"}
+
+
+class Arrays(NamedTuple):
+    """`x` `(batch, *spatial, c_in)`, `kernel` `(*kernel_size, c_in / groups, c_out)` and `dy`, the
+    cotangent of the result, `(batch, *out, c_out)`."""
+
+    x: Any
+    kernel: Any
+    dy: Any
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One route, with its arrays in the layout that it likes best.
+
+    Attributes:
+        run: by pass, a function without arguments: `"forward"` gives `y`, `"gradients"` gives `y`,
+            `dx` and `dkernel`.
+        restore: a result as numpy arrays, channels last.
+        tolerance: how far a result may be from the reference (`error`).
+    """
+
+    run: Mapping[str, Callable[[], Any]]
+    restore: Callable[[Any], tuple[np.ndarray, ...]]
+    tolerance: float = TOLERANCE
+
+    def result(self, which: str) -> tuple[np.ndarray, ...]:
+        """What a pass computes, in the layout that all share."""
+        value = self.run[which]()
+        return self.restore(value if isinstance(value, tuple) else (value,))
+
+
+def draw(problem: Problem, seed: int) -> Arrays:
+    """Normal numbers, those of a kernel scaled so that results have variance 1."""
+    generator = np.random.default_rng(seed)
+    normal = lambda shape: generator.standard_normal(shape, np.float32)
+    fan_in = problem.taps * problem.in_channels // problem.groups
+    kernel = normal(problem.kernel_shape) / np.sqrt(fan_in, dtype=np.float32)
+    return Arrays(normal(problem.x_shape), kernel, normal(problem.y_shape))
+
+
+def error(got: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
+    """Largest difference over largest reference value, the worst of the arrays; nan if any is."""
+    pairs = list(zip(got, reference, strict=True))
+    if any(a.shape != b.shape for a, b in pairs):
+        return float("inf")
+    return float(np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in pairs]))
+
+
+def selected(problem: Problem, wanted: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
+    """The algorithms to measure, and those that are not worth the time with the reason.
+
+    `wanted` names those of interest; None is all of them.
+    """
+    serving = ops.algorithms(problem.x_shape, problem.kernel_shape, **_geometry(problem))
+    names = [name for name in serving if wanted is None or name in wanted]
+    reasons = {name: _hopeless(name, problem) for name in names}
+    skipped = {name: reason for name, reason in reasons.items() if reason}
+    return [name for name in names if name not in skipped], skipped
+
+
+def _hopeless(name: str, problem: Problem) -> str | None:
+    algorithm = REGISTRY[name]
+    if problem.taps > MOST_TAPS.get(name, problem.taps):
+        return f"its {problem.taps} taps would take minutes to compile"
+    ratio = algorithm.multiply_adds(problem) / problem.multiply_adds
+    if ratio > MOST_MULTIPLY_ADDS:
+        return f"{ratio:.0f} times the multiply-adds of the direct sum"
+    memory = algorithm.extra_memory(problem)
+    if memory > MOST_MEMORY:
+        return f"{memory / 2**30:.1f} GiB of memory"
+    return None
+
+
+def contenders(
+    problem: Problem, arrays: Arrays, algorithms: Sequence[str], peers: Sequence[str]
+) -> dict[str, Contender]:
+    """The reference, `auto`, the algorithms and the peers, by the name that tables show.
+
+    JAX's own convolution is `lax`; cnnlab's algorithm of that name is `cnnlab lax`.
+    """
+    found = {REFERENCE: _lax(problem, arrays)}
+    for name in ("auto", *algorithms):
+        found["cnnlab lax" if name == "lax" else name] = _cnnlab(problem, arrays, name)
+    if "eqx" in peers:
+        found["eqx"] = _equinox(problem, arrays)
+    if "torch" in peers:
+        found["torch"] = _torch(problem, arrays, channels_last=False)
+        if problem.rank > 1:  # PyTorch has no such format for sequences
+            found["torch channels-last"] = _torch(problem, arrays, channels_last=True)
+    return found
+
+
+def torch_missing() -> str | None:
+    """Why PyTorch cannot be measured here, or None where it can."""
+    if jax.default_backend() != "cpu":
+        return f"it is measured on the CPU, and JAX runs on {jax.default_backend()}"
+    try:
+        importlib.import_module("torch")
+    except (ImportError, OSError) as problem:
+        return f"{problem} (it comes with the extra bench)"
+    return None
+
+
+def _geometry(problem: Problem) -> dict[str, Any]:
+    return {name: getattr(problem, name) for name in ("stride", "padding", "dilation", "groups")}
+
+
+def _jax(
+    forward: Callable, arrays: Arrays, restore: Callable = lambda arrays: arrays, **options: Any
+) -> Contender:
+    """`forward(x, kernel)` and JAX's derivatives of it, each compiled."""
+    x, kernel, dy = (jnp.asarray(a) for a in arrays)
+
+    def gradients(x, kernel, dy):
+        y, transpose = jax.vjp(forward, x, kernel)
+        return y, *transpose(dy)
+
+    run = {
+        "forward": functools.partial(jax.jit(forward), x, kernel),
+        "gradients": functools.partial(jax.jit(gradients), x, kernel, dy),
+    }
+    return Contender(run, lambda result: restore(tuple(map(np.asarray, result))), **options)
+
+
+def _lax(problem: Problem, arrays: Arrays) -> Contender:
+    """JAX's own convolution, as one would call it: nothing of cnnlab."""
+    spatial = _SPATIAL[problem.rank]
+
+    def forward(x, kernel):
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=problem.stride,
+            padding=problem.padding,
+            rhs_dilation=problem.dilation,
+            dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
+            feature_group_count=problem.groups,
+        )
+
+    return _jax(forward, arrays)
+
+
+def _cnnlab(problem: Problem, arrays: Arrays, algorithm: str) -> Contender:
+    forward = functools.partial(ops.conv, algorithm=algorithm, **_geometry(problem))
+    transformed = algorithm == "auto" or algorithm.startswith(("winograd", "fft"))
+    return _jax(forward, arrays, tolerance=TRANSFORMED if transformed else TOLERANCE)
+
+
+def _equinox(problem: Problem, arrays: Arrays) -> Contender:
+    """Equinox's layer, channels first, one example at a time under `vmap`."""
+    layer = eqx.nn.Conv(
+        problem.rank,
+        problem.in_channels,
+        problem.out_channels,
+        problem.kernel_size,
+        **_geometry(problem),
+        use_bias=False,
+        key=jr.key(0),
+    )
+
+    def forward(x, weight):
+        return jax.vmap(eqx.tree_at(lambda layer: layer.weight, layer, weight))(x)
+
+    return _jax(forward, _channels_first(arrays), _channels_last)
+
+
+def _torch(problem: Problem, arrays: Arrays, *, channels_last: bool) -> Contender:
+    """PyTorch's functional convolution on all cores, channels first in their order or in memory."""
+    import torch
+    from torch.nn import functional as F
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    x, kernel, dy = (torch.from_numpy(a) for a in _channels_first(arrays))
+    if channels_last:
+        layout = {2: torch.channels_last, 3: torch.channels_last_3d}[problem.rank]
+        x, kernel, dy = (a.contiguous(memory_format=layout) for a in (x, kernel, dy))
+    conv = (F.conv1d, F.conv2d, F.conv3d)[problem.rank - 1]
+    even = all(low == high for low, high in problem.padding)
+    options = _geometry(problem) | {"padding": [low if even else 0 for low, _ in problem.padding]}
+    # `F.pad` takes the last axis first.
+    around = [amount for pair in reversed(problem.padding) for amount in pair]
+
+    def compute(x, kernel):
+        return conv(x if even else F.pad(x, around), kernel, **options)
+
+    def forward():
+        with torch.inference_mode():
+            return compute(x, kernel)
+
+    leaves = tuple(a.detach().requires_grad_() for a in (x, kernel))
+
+    def gradients():
+        y = compute(*leaves)
+        return y.detach(), *torch.autograd.grad(y, leaves, dy)
+
+    restore = lambda result: _channels_last(tuple(t.numpy() for t in result))
+    return Contender({"forward": forward, "gradients": gradients}, restore)
+
+
+def _channels_first(arrays: Arrays) -> Arrays:
+    """`(batch, c, *spatial)`, and kernels `(c_out, c_in / groups, *kernel_size)`."""
+    x, dy = (np.moveaxis(a, -1, 1) for a in (arrays.x, arrays.dy))
+    kernel = np.moveaxis(arrays.kernel, (-1, -2), (0, 1))
+    return Arrays(*(np.ascontiguousarray(a) for a in (x, kernel, dy)))
+
+
+def _channels_last(result: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """`y`, or `y`, `dx` and `dkernel`, from channels first."""
+    maps = tuple(np.moveaxis(a, 1, -1) for a in result[:2])
+    return maps + tuple(np.moveaxis(a, (0, 1), (-1, -2)) for a in result[2:])

@@ -1,0 +1,144 @@
+"""How fast is each route to a convolution: cnnlab's algorithms, JAX, Equinox and PyTorch."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from cnnlab.config import cli
+
+if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
+    from collections.abc import Sequence
+
+    from omegaconf import DictConfig
+
+    from cnnlab.ops.problem import Problem
+    from experiments._bench import Results, Settings
+
+
+@cli(
+    "bench_conv",
+    examples=(
+        "",
+        "cases=depthwise passes=[forward]",
+        "cases=1-D algorithms=[fft,fft_overlap_add] peers=[] seconds=0.1 figures=false",
+    ),
+)
+def main(cfg: "DictConfig") -> None:
+    """Check that all agree, then time them; a table, a JSON file and two figures.
+
+    A case that the JSON file has is not measured again: an interrupted command goes on.
+    """
+    from pathlib import Path
+
+    from cnnlab.analysis.grid import GRID
+    from cnnlab.train.checkpoint import write_atomically
+    from experiments import _bench_report as report
+    from experiments._bench import Results
+
+    settings, folder = _settings(cfg), Path(cfg.output)
+    work = _work(cfg, settings)
+    results = Results(folder, force=cfg.force)
+    _measure(work, results, show=cfg.progress)
+    names = [name for name in GRID if name in results.cases]
+    text = report.markdown(results.machine, results.cases, names)
+    write_atomically(folder / "bench_conv.md", text.encode())
+    print(text, end="")
+    made = report.figures(results.cases, settings.passes[0], folder) if cfg.figures else []
+    print(", ".join(map(str, (folder / "bench_conv.md", results.path, *made))))
+
+
+def _settings(cfg: "DictConfig") -> "Settings":
+    """The checked settings; PyTorch is dropped, in one line, where it cannot be measured."""
+    import sys
+
+    from cnnlab.config import ConfigError
+    from cnnlab.ops.algorithms import REGISTRY
+    from experiments import _contenders as routes
+    from experiments._bench import Settings
+
+    passes = _chosen("passes", cfg.passes, routes.PASSES)
+    if not passes:
+        raise ConfigError(f"passes: expected some of {', '.join(routes.PASSES)}, got none")
+    everything = cfg.algorithms in (None, "all")
+    algorithms = None if everything else _chosen("algorithms", cfg.algorithms, list(REGISTRY))
+    peers = _chosen("peers", cfg.peers, routes.PEERS)
+    if not cfg.seconds > 0:
+        raise ConfigError(f"seconds: expected a number > 0, got {cfg.seconds}")
+    if cfg.seed < 0:
+        raise ConfigError(f"seed: expected a whole number from 0, got {cfg.seed}")
+    missing = routes.torch_missing() if "torch" in peers else None
+    if missing:
+        print(f"no columns of torch: {missing}", file=sys.stderr)
+        peers = tuple(p for p in peers if p != "torch")
+    return Settings(passes, algorithms, peers, float(cfg.seconds), cfg.seed)
+
+
+def _chosen(key: str, values: Any, allowed: "Sequence[str]") -> tuple[str, ...]:
+    """A list of choices, without repetitions."""
+    from cnnlab.config import check_choice
+
+    values = [values] if isinstance(values, str) else list(values)
+    for i, value in enumerate(values):
+        check_choice(f"{key}[{i}]", value, allowed)
+    return tuple(dict.fromkeys(values))
+
+
+def _work(cfg: "DictConfig", settings: "Settings") -> "dict[str, tuple[Problem, Settings]]":
+    """What is to be measured how: the grid, then the points of the sweeps."""
+    from cnnlab.analysis.grid import CHANNELS, GRID, KERNEL_SIZES, title
+    from cnnlab.config import ConfigError
+
+    work = {name: (problem, settings) for name, problem in GRID.items()}
+    if cfg.figures:
+        once = dataclasses.replace(settings, passes=settings.passes[:1])
+        for sweep in (*KERNEL_SIZES.values(), CHANNELS):
+            for problem in sweep.values():
+                work.setdefault(title(problem), (problem, once))
+    wanted = "" if cfg.cases is None else str(cfg.cases)
+    found = {name: job for name, job in work.items() if wanted in name}
+    if not found:
+        raise ConfigError(
+            f"cases: none of the {len(work)} names contains {wanted!r}, as "
+            f"{next(iter(GRID))!r} would"
+        )
+    return found
+
+
+def _measure(
+    work: "dict[str, tuple[Problem, Settings]]", results: "Results", *, show: bool
+) -> None:
+    """Measure what the file does not have yet, and keep it."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from experiments._bench import measure
+
+    console = Console(stderr=True, soft_wrap=True)
+    columns = (
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    todo = {name: job for name, job in work.items() if not results.has(name, job[1])}
+    if show and len(todo) < len(work):
+        console.print(
+            f"{len(work) - len(todo)} of {len(work)} cases are there already", highlight=False
+        )
+    with Progress(*columns, console=console, disable=not (show and console.is_terminal)) as bar:
+        task = bar.add_task("", total=len(todo))
+        for name, job in todo.items():
+            bar.update(task, description=name)
+            results.add(name, measure(*job))
+            bar.advance(task)
+            if show and not console.is_terminal:
+                console.print(name, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The three primitives under JAX's transformations, for every algorithm and rank."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from primitive_cases import (
+    Small,
+    arrays,
+    compiled,
+    looped,
+    mapped,
+    mapped_arrays,
+    plain,
+    primitives,
+    served,
+    tolerance,
+)
+
+from cnnlab import ops
+from cnnlab.ops import primitive
+from cnnlab.ops.algorithms import PASSES, REGISTRY
+from cnnlab.ops.problem import describe
+
+SERVED = served()
+NAMES = list(REGISTRY)
+
+# Axes of x, kernel and dy that each vmap maps, outermost first; a batched kernel and a batched dy
+# meet groups in different places.
+LEVELS = {
+    "x": [(2, None, None)],
+    "kernel": [(None, 1, None)],
+    "dy": [(None, None, -1)],
+    "x and dy": [(1, None, 2)],
+    "all": [(1, 2, 0)],
+    "kernel outside, x inside": [(None, -1, None), (3, None, None)],
+    "all outside, kernel inside": [(-1, 0, 2), (None, 1, None)],
+    "all twice": [(0, 2, 1), (2, -1, 0)],
+}
+
+
+@pytest.mark.parametrize("small", SERVED, ids=str)
+def test_vmap_is_a_loop(small):
+    """Of the convolution and both gradients, over every operand and any axis."""
+    p = small.problem
+    shapes = p.x_shape, p.kernel_shape, p.y_shape
+    values = {label: mapped_arrays(shapes, levels) for label, levels in LEVELS.items()}
+
+    @compiled
+    def run(values):
+        return {label: mapped(small.passes, LEVELS[label])(*v) for label, v in values.items()}
+
+    results, once = run(values), compiled(small.passes)
+    for label, result in results.items():
+        expected = looped(once, LEVELS[label], values[label])
+        for which, a, b in zip(PASSES, result, expected, strict=True):
+            np.testing.assert_allclose(a, b, **tolerance(small.name), err_msg=f"{label}: {which}")
+
+
+@pytest.mark.parametrize("small", SERVED, ids=str)
+def test_derivatives_are_those_of_a_plain_convolution(small):
+    """First derivatives forward and reverse, and the Hessian-vector product in both orders."""
+    x, kernel, dy = arrays(small.problem)
+    dx, dk, _ = arrays(small.problem, seed=1)
+    point, along = (x, kernel), (dx, dk)
+
+    def everything(f):
+        loss = lambda x, k: jnp.sum(jnp.sin(f(x, k)) * dy)
+        gradient = jax.grad(loss, (0, 1))
+        slope = lambda x, k: jax.jvp(loss, (x, k), along)[1]
+        return {
+            "jvp": jax.jvp(f, point, along),
+            "jvp of one argument": jax.jvp(lambda k: f(x, k), (kernel,), (dk,)),
+            "grad": gradient(*point),
+            "forward over reverse": jax.jvp(gradient, point, along),
+            "reverse over forward": jax.grad(slope, (0, 1))(*point),
+            "transpose in x": jax.linear_transpose(lambda x: f(x, kernel), x)(dy),
+            "transpose in kernel": jax.linear_transpose(lambda k: f(x, k), kernel)(dy),
+        }
+
+    ours, theirs = compiled(lambda: (everything(small.call), everything(plain(small.problem))))()
+    largest = {label: max(abs(v).max() for v in jax.tree.leaves(t)) for label, t in theirs.items()}
+    limit = tolerance(small.name)["rtol"]
+    for label, expected in theirs.items():
+        assert largest[label] > 1
+        for a, b in zip(jax.tree.leaves(ours[label]), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a / largest[label], b / largest[label], atol=limit, rtol=0)
+
+
+@pytest.mark.parametrize("small", SERVED, ids=str)
+def test_hessian(small):
+    """`jax.hessian`, which maps and differentiates at once, in float64."""
+    with jax.enable_x64(True):
+        groups = small.options.get("groups", 1)
+        p = small.at((3, 2, 1)[: small.rank], 1, (groups, groups), np.float64)
+        x, kernel, dy = arrays(p)
+        loss = lambda f: lambda x, k: jnp.sum(jnp.sin(f(x, k)) * dy)
+        hessians = lambda x, k: [
+            jax.hessian(loss(f), (0, 1))(x, k) for f in (small.call, plain(p))
+        ]
+        ours, theirs = jax.device_get(compiled(hessians)(x, kernel))
+    assert max(abs(b).max() for b in jax.tree.leaves(theirs)) > 0.1
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert a.dtype == np.float64
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_control_flow_and_checkpoint(name):
+    """Gradients through remat and scan, and values through while_loop."""
+    small = Small(name, 1)
+    p = small.problem
+    x, kernel, dy = arrays(p)
+    several = jnp.stack([x, x + 1, x - 1])
+
+    def value(x, kernel):
+        return jnp.sum(jnp.sin(small.call(x, kernel)) * dy)
+
+    def scanned(several, kernel):
+        return jax.lax.scan(lambda s, x: (s + value(x, kernel), None), 0.0, several)[0]
+
+    def looped_while(several, kernel, count):
+        body = lambda c: (c[0] + 1, c[1] + value(several[c[0]], kernel))
+        return jax.lax.while_loop(lambda c: c[0] < count, body, (0, 0.0))[1]
+
+    @compiled
+    def run(several, kernel, count):
+        x = several[0]
+        remat = jax.checkpoint(value, policy=jax.checkpoint_policies.nothing_saveable)
+        return (
+            (jax.grad(value, (0, 1))(x, kernel), jax.grad(remat, (0, 1))(x, kernel)),
+            (
+                jax.grad(lambda k: sum(value(x, k) for x in several))(kernel),
+                jax.grad(lambda k: scanned(several, k))(kernel),
+            ),
+            (sum(value(x, kernel) for x in several), looped_while(several, kernel, count)),
+        )
+
+    for expected, got in run(several, kernel, 3):
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, **tolerance(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_donated_input_is_used_up(name):
+    small = Small(name, 1)
+    kernel = arrays(small.at((6,), channels=(4, 4)))[1]
+    options = {k: v for k, v in small.options.items() if k == "groups"}
+    call = functools.partial(ops.conv, algorithm=name, **options)
+    x = jnp.arange(48, dtype=jnp.float32).reshape(2, 6, 4)
+    expected = np.asarray(jax.jit(call)(x, kernel))
+    y = jax.jit(call, donate_argnums=0)(x, kernel)
+    assert x.is_deleted()
+    np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gradient_is_made_of_the_three_primitives(name):
+    """Whatever the algorithm, nothing but them multiplies; a second derivative needs no others."""
+    small = Small(name, 2) if name != "pointwise" else Small(name, 1)
+    x, kernel, _ = arrays(small.problem)
+    loss = lambda x, k: jnp.sum(small.call(x, k) ** 2)
+    gradient = jax.grad(loss, (0, 1))
+    multiplying = ("dot_general", "conv_general_dilated", "fft", "scan", "while")
+    ours = ["conv", "conv_input_gradient", "conv_kernel_gradient"]
+    first = primitives(jax.make_jaxpr(gradient)(x, kernel).jaxpr)
+    assert [n for n in first if n in (*ours, *multiplying)] == [ours[0], *sorted(ours[1:])] or [
+        n for n in first if n in (*ours, *multiplying)
+    ] == [ours[0], *sorted(ours[1:], reverse=True)]
+    twice = lambda x, k: jax.jvp(gradient, (x, k), (x, k))
+    assert {n for n in primitives(jax.make_jaxpr(twice)(x, kernel).jaxpr)} >= set(ours)
+    assert not {n for n in primitives(jax.make_jaxpr(twice)(x, kernel).jaxpr)} & set(multiplying)
+
+
+def test_a_transposed_convolution_is_the_input_gradient():
+    y, kernel = jnp.ones((1, 4, 3)), jnp.ones((3, 2, 3))
+    call = functools.partial(ops.conv_transpose, stride=2, algorithm="im2col")
+    jaxpr = jax.make_jaxpr(call)(y, kernel).jaxpr
+    [equation] = [e for e in jaxpr.eqns if e.primitive.name.startswith("conv_")]
+    assert equation.primitive.name == "conv_input_gradient"
+    assert equation.params["algorithm"] == "im2col"
+    back = primitives(jax.make_jaxpr(jax.grad(lambda y: call(y, kernel).sum()))(y).jaxpr)
+    assert "conv" in back  # its gradient is the convolution
+
+
+def test_a_second_call_does_not_trace_again():
+    traced = []
+
+    @functools.partial(jax.jit, static_argnames="name")
+    def gradient(x, kernel, name):
+        traced.append(name)
+        return jax.grad(lambda x: jnp.sum(ops.conv(x, kernel, algorithm=name) ** 2))(x)
+
+    x, kernel = jnp.ones((2, 5, 2)), jnp.ones((3, 2, 2))
+    for name in ("im2col", "im2col", "taps", "im2col"):
+        assert gradient(x + 1, kernel, name).shape == x.shape
+    assert traced == ["im2col", "taps"]
+    # Nor do calls outside of jit compile again.
+    ops.conv(x, kernel, padding=2)
+    compiled = primitive._run._cache_size()
+    ops.conv(x - 1, kernel * 2, padding=2)
+    assert primitive._run._cache_size() == compiled > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_batch_has_an_empty_result_and_a_zero_kernel_gradient(name):
+    small = Small(name, 1)
+    x, kernel, dy = arrays(small.at((5,), batch=0))
+    y, dx, dk = compiled(small.passes)(x, kernel, dy)
+    assert y.shape == dy.shape and dx.shape == x.shape
+    np.testing.assert_array_equal(dk, np.zeros_like(kernel))
+
+
+@pytest.mark.parametrize("which", PASSES)
+@pytest.mark.parametrize("small", served(), ids=str)
+def test_members_on_an_accelerator_are_those_of_the_cpu(small, which):
+    """Both ways to run convolutions side by side, as a loop and as groups, give the same."""
+    if small.rank != 2:
+        pytest.skip("one rank is enough")
+    p = small.problem
+    operands = {"x": p.x_shape, "kernel": p.kernel_shape, "y": p.y_shape}
+    rng = np.random.default_rng(0)
+    names = primitive._ARGUMENTS[which]
+    a, b = (rng.standard_normal((3, *operands[n])).astype(np.float32) for n in names[:2])
+    run = functools.partial(primitive._compute, which, problem=p, algorithm=small.name)
+    cpu, gpu = compiled(lambda a, b: [functools.partial(run, platform=q)(a=a, b=b) for q in ("cpu", "cuda")])(a, b)  # noqa: E501
+    assert cpu.shape == (3, *operands[names[2]])
+    np.testing.assert_allclose(gpu, cpu, **tolerance(small.name))
+
+
+def test_mismatched_operands_are_refused_by_the_shape_rule():
+    problem = describe((2, 5, 4), (3, 4, 6))
+    x, kernel, dy = arrays(problem)
+    with pytest.raises(TypeError, match=r"forward: x is .*float32\[1,2,4,4\]"):
+        primitive.bind("forward", x[None, :, 1:], kernel[None], problem, "lax")
+    with pytest.raises(TypeError, match="kernel_gradient: y is"):
+        primitive.bind("kernel_gradient", x[None], dy[None].astype(jnp.float16), problem, "lax")
