@@ -1,6 +1,8 @@
 """Measuring one convolution, and the file that keeps what was measured."""
 
 import contextlib
+import functools
+import hashlib
 import json
 import math
 import os
@@ -13,8 +15,11 @@ from typing import Any
 
 import jax
 
+from cnnlab import ops
 from cnnlab.analysis.timing import interleaved, median
 from cnnlab.errors import CnnlabError
+from cnnlab.ops.algorithms import PASSES
+from cnnlab.ops.choice import automatic
 from cnnlab.ops.problem import Problem
 from cnnlab.train.checkpoint import versions, write_atomically
 from experiments import _contenders as routes
@@ -22,7 +27,7 @@ from experiments import _contenders as routes
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured; a record that was made with others is measured again.
+    """What is measured, and how.
 
     `algorithms` None is all of them; `seconds` are those of each contender in each pass.
     """
@@ -38,7 +43,7 @@ def measure(problem: Problem, settings: Settings) -> dict[str, Any]:
     """Check all contenders against the reference, then time those that agree, side by side.
 
     Returns:
-        `{"settings", "multiply_adds", "skipped": {algorithm: why}, "passes": {pass: {contender:
+        `{"conditions", "multiply_adds", "skipped": {algorithm: why}, "passes": {pass: {contender:
         row}}}`. A row has the `error`; and the median `seconds`, the `fastest` and the number of
         `calls`, or `wrong: true`; or only `failed`, a message.
     """
@@ -46,7 +51,7 @@ def measure(problem: Problem, settings: Settings) -> dict[str, Any]:
     algorithms, skipped = routes.selected(problem, settings.algorithms)
     contenders = routes.contenders(problem, arrays, algorithms, settings.peers)
     return {
-        "settings": _plain(settings),
+        "conditions": conditions(problem, settings),
         "multiply_adds": problem.multiply_adds,
         "skipped": skipped,
         "passes": {which: _rows(contenders, which, settings) for which in settings.passes},
@@ -77,9 +82,25 @@ def _checked(contender: routes.Contender, which: str, reference: Sequence) -> di
     return row if error <= contender.tolerance else row | {"wrong": True}
 
 
-def _plain(settings: Settings) -> dict[str, Any]:
-    """As it comes back from JSON."""
-    return json.loads(json.dumps(asdict(settings)))
+def conditions(problem: Problem, settings: Settings) -> dict[str, Any]:
+    """What a record holds for, besides the machine: under others a case is measured again."""
+    platform = jax.default_backend()
+    found = {
+        **asdict(settings),
+        "code": code(),
+        "auto": {which: automatic(problem, which, platform) for which in PASSES},
+    }
+    return json.loads(json.dumps(found))  # as it comes back from the file
+
+
+@functools.cache
+def code() -> str:
+    """A short hash of the convolutions' source."""
+    folder = Path(ops.__file__).parent
+    sums = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        sums.update(file.read_bytes())
+    return sums.hexdigest()[:10]
 
 
 def machine() -> dict[str, Any]:
@@ -127,10 +148,16 @@ class Results:
                     "output=..., or force=true to drop it"
                 )
 
-    def has(self, name: str, settings: Settings) -> bool:
+    def has(self, name: str, problem: Problem, settings: Settings) -> bool:
         """Whether a case need not be measured."""
         known = self.cases.get(name)
-        return not self._force and known is not None and known["settings"] == _plain(settings)
+        if self._force or known is None:
+            return False
+        return known["conditions"] == conditions(problem, settings)
+
+    def current(self) -> dict[str, dict[str, Any]]:
+        """The cases that were measured with the present code."""
+        return {name: c for name, c in self.cases.items() if c["conditions"]["code"] == code()}
 
     def add(self, name: str, record: dict[str, Any]) -> None:
         """Keep a case, on disk too."""

@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cnnlab.analysis.grid import CHANNELS, KERNEL_SIZES, title
+from cnnlab.analysis import grid
 from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.problem import Problem
 
@@ -22,9 +22,7 @@ HEADINGS = (
     "case", "auto", "lax", "eqx", "torch", "best", "best algorithm", "auto/lax", "auto/torch"
 )  # fmt: skip
 WORDS = {"forward": "forward", "gradients": "forward and both gradients"}
-_LABELS = {"lax": "JAX", "eqx": "Equinox", "torch": "PyTorch", "torch channels-last": "PyTorch, cl"}
-# `cnnlab lax` is its algorithm `lax`; alone, the name is JAX's own convolution.
-_ALGORITHMS = tuple("cnnlab lax" if name == "lax" else name for name in REGISTRY)
+_PEERS = {"eqx": "Equinox", "torch": "PyTorch", "torch channels-last": "PyTorch, channels last"}
 _TORCH = ("torch", "torch channels-last")
 
 
@@ -55,11 +53,17 @@ def _cells(name: str, rows: Rows) -> list[str]:
     times = [_milliseconds(seconds[key]) for key in ("auto", "lax", "eqx", "torch", "best")]
     best = seconds["best"]
     ratios = [_ratio(rows, "auto", other) for other in ("lax", "torch")]
-    return [name, *times, best[0] if best else "-", *(f"{r:.2f}" if r else "-" for r in ratios)]
+    return [name, *times, best[0] if best else "-", *(f"{r:.3g}" if r else "-" for r in ratios)]
 
 
 def _columns() -> dict[str, Sequence[str]]:
-    return {"auto": ["auto"], "lax": ["lax"], "eqx": ["eqx"], "torch": _TORCH, "best": _ALGORITHMS}
+    return {
+        "auto": ["auto"],
+        "lax": ["lax"],
+        "eqx": ["eqx"],
+        "torch": _TORCH,
+        "best": list(REGISTRY),
+    }
 
 
 def _milliseconds(timed: tuple[str, float] | None) -> str:
@@ -139,7 +143,7 @@ def crossover(direct: Mapping[int, float], fft: Mapping[int, float]) -> tuple[fl
 def figures(cases: Cases, which: str, folder: Path) -> list[Path]:
     """`kernel_size.png` and `channels.png`, of what was measured of the sweeps."""
     made = []
-    kernels = {name: _rows(sweep, cases, which) for name, sweep in KERNEL_SIZES.items()}
+    kernels = {name: _rows(sweep, cases, which) for name, sweep in grid.KERNEL_SIZES.items()}
     kernels = {name: rows for name, rows in kernels.items() if rows}
     if kernels:
         figure = Figure(figsize=(5 * len(kernels) + 2, 4.4), layout="constrained")
@@ -148,7 +152,7 @@ def figures(cases: Cases, which: str, folder: Path) -> list[Path]:
             _draw(axes, rows, f"kernel size k ({name} depthwise)", which)
             _mark(axes, rows)
         made.append(_save(figure, folder / "kernel_size.png"))
-    channels = _rows(CHANNELS, cases, which)
+    channels = _rows(grid.CHANNELS, cases, which)
     if channels:
         figure = Figure(figsize=(7, 4.4), layout="constrained")
         _draw(figure.subplots(), channels, "channels in and out (3x3 dense, 16x16)", which)
@@ -157,21 +161,25 @@ def figures(cases: Cases, which: str, folder: Path) -> list[Path]:
 
 
 def _rows(sweep: Mapping[int, Problem], cases: Cases, which: str) -> dict[int, Rows]:
-    found = {size: cases.get(title(p), {}).get("passes", {}) for size, p in sweep.items()}
+    found = {size: cases.get(grid.title(p), {}).get("passes", {}) for size, p in sweep.items()}
     return {size: passes[which] for size, passes in found.items() if which in passes}
 
 
 def _draw(axes: Axes, rows: Mapping[int, Rows], label: str, which: str) -> None:
     """A line a contender; the colours are the same in all panels."""
-    colours = matplotlib.colormaps["tab20"].colors
-    for i, name in enumerate(("auto", *_ALGORITHMS, *_LABELS)):
+    tab = matplotlib.colormaps["tab10"].colors
+    styles = {"auto": {"color": "black", "lw": 2.5, "ms": 4}}
+    styles |= {name: {"color": tab[i % len(tab)]} for i, name in enumerate(REGISTRY)}
+    styles |= {
+        name: {"color": str(0.2 + 0.2 * i), "ls": "--", "marker": "s^v"[i]}
+        for i, name in enumerate(_PEERS)
+    }
+    for name, style in styles.items():
         points = {k: r[name]["seconds"] for k, r in rows.items() if "seconds" in r.get(name, {})}
         if points:
-            style = "o--" if name in _LABELS else "o-"
-            colour, width = ("black", 2.5) if name == "auto" else (colours[i % 20], 1.2)
             ms = [1e3 * s for s in points.values()]
-            text = _LABELS.get(name, name)
-            axes.plot(list(points), ms, style, color=colour, lw=width, ms=3, label=text)
+            look = {"lw": 1.2, "ms": 3, "marker": "o", "label": _PEERS.get(name, name), **style}
+            axes.plot(list(points), ms, **look)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(list(rows), list(map(str, rows)), rotation=45)
@@ -183,8 +191,8 @@ def _draw(axes: Axes, rows: Mapping[int, Rows], label: str, which: str) -> None:
 
 def _mark(axes: Axes, rows: Mapping[int, Rows]) -> None:
     """The place from which the faster of the Fourier algorithms beats the fastest direct one."""
-    fourier = [name for name in _ALGORITHMS if name.startswith("fft")]
-    direct = [name for name in _ALGORITHMS if name not in fourier]
+    fourier = [name for name in REGISTRY if name.startswith("fft")]
+    direct = [name for name in REGISTRY if name not in fourier]
     curves = [
         {k: best[1] for k, r in rows.items() if (best := fastest(r, names))}
         for names in (direct, fourier)
@@ -202,6 +210,7 @@ def _mark(axes: Axes, rows: Mapping[int, Rows]) -> None:
         ha="center",
         color="crimson",
         arrowprops={"arrowstyle": "-", "color": "crimson"},
+        bbox={"boxstyle": "round", "fc": "white", "ec": "crimson", "alpha": 0.9},
     )
 
 

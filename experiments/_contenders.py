@@ -15,22 +15,17 @@ import numpy as np
 from jax import lax
 
 from cnnlab import ops
-from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.analysis.tuning import hopeless
 from cnnlab.ops.problem import Problem
 
 PASSES = ("forward", "gradients")
 PEERS = ("eqx", "torch")
-# What is compared with: JAX's own convolution and gradients.
+# What is compared with: JAX's own convolution and gradients. cnnlab's algorithm of that name is the
+# same call with the same gradients, and is not measured a second time.
 REFERENCE = "lax"
 
 # Larger than float32 rounding; transforms (Winograd, Fourier) round more than sums do.
 TOLERANCE, TRANSFORMED = 1e-4, 1e-3
-# An algorithm that could not win is not measured: it would take most of the time.
-MOST_MULTIPLY_ADDS = 20  # times those of the direct sum
-MOST_MEMORY = 2 << 30  # bytes beside arguments and result
-# These compile operations for each tap, which takes XLA minutes for larger kernels.
-MOST_TAPS = {"im2col": 64, "taps": 128}
-
 _SPATIAL = {1: "H", 2: "HW", 3: "DHW"}
 
 
@@ -87,35 +82,18 @@ def selected(problem: Problem, wanted: Sequence[str] | None) -> tuple[list[str],
     `wanted` names those of interest; None is all of them.
     """
     serving = ops.algorithms(problem.x_shape, problem.kernel_shape, **_geometry(problem))
-    names = [name for name in serving if wanted is None or name in wanted]
-    reasons = {name: _hopeless(name, problem) for name in names}
+    names = [n for n in serving if n != REFERENCE and (wanted is None or n in wanted)]
+    reasons = {name: hopeless(name, problem) for name in names}
     skipped = {name: reason for name, reason in reasons.items() if reason}
     return [name for name in names if name not in skipped], skipped
-
-
-def _hopeless(name: str, problem: Problem) -> str | None:
-    algorithm = REGISTRY[name]
-    if problem.taps > MOST_TAPS.get(name, problem.taps):
-        return f"its {problem.taps} taps would take minutes to compile"
-    ratio = algorithm.multiply_adds(problem) / problem.multiply_adds
-    if ratio > MOST_MULTIPLY_ADDS:
-        return f"{ratio:.0f} times the multiply-adds of the direct sum"
-    memory = algorithm.extra_memory(problem)
-    if memory > MOST_MEMORY:
-        return f"{memory / 2**30:.1f} GiB of memory"
-    return None
 
 
 def contenders(
     problem: Problem, arrays: Arrays, algorithms: Sequence[str], peers: Sequence[str]
 ) -> dict[str, Contender]:
-    """The reference, `auto`, the algorithms and the peers, by the name that tables show.
-
-    JAX's own convolution is `lax`; cnnlab's algorithm of that name is `cnnlab lax`.
-    """
+    """The reference, `auto`, the algorithms and the peers, by the name that tables show."""
     found = {REFERENCE: _lax(problem, arrays)}
-    for name in ("auto", *algorithms):
-        found["cnnlab lax" if name == "lax" else name] = _cnnlab(problem, arrays, name)
+    found |= {name: _cnnlab(problem, arrays, name) for name in ("auto", *algorithms)}
     if "eqx" in peers:
         found["eqx"] = _equinox(problem, arrays)
     if "torch" in peers:

@@ -38,23 +38,29 @@ def main(cfg: "DictConfig") -> None:
     work = _work(cfg, settings)
     results = Results(folder, force=cfg.force)
     _measure(work, results, show=cfg.progress)
-    names = [name for name in GRID if name in results.cases]
-    text = report.markdown(results.machine, results.cases, names)
+    cases = results.current()
+    text = report.markdown(results.machine, cases, [name for name in GRID if name in cases])
     write_atomically(folder / "bench_conv.md", text.encode())
     print(text, end="")
-    made = report.figures(results.cases, settings.passes[0], folder) if cfg.figures else []
+    made = report.figures(cases, settings.passes[0], folder) if cfg.figures else []
     print(", ".join(map(str, (folder / "bench_conv.md", results.path, *made))))
 
 
 def _settings(cfg: "DictConfig") -> "Settings":
     """The checked settings; PyTorch is dropped, in one line, where it cannot be measured."""
+    import os
     import sys
 
     from cnnlab.config import ConfigError
     from cnnlab.ops.algorithms import REGISTRY
+    from cnnlab.ops.choice import VARIABLE
     from experiments import _contenders as routes
     from experiments._bench import Settings
 
+    if os.environ.get(VARIABLE):
+        raise ConfigError(
+            f"{VARIABLE}: it forces one algorithm on all of cnnlab; unset it to compare"
+        )
     passes = _chosen("passes", cfg.passes, routes.PASSES)
     if not passes:
         raise ConfigError(f"passes: expected some of {', '.join(routes.PASSES)}, got none")
@@ -125,7 +131,7 @@ def _measure(
         TextColumn("{task.description}"),
         TimeRemainingColumn(),
     )
-    todo = {name: job for name, job in work.items() if not results.has(name, job[1])}
+    todo = {name: job for name, job in work.items() if not results.has(name, *job)}
     if show and len(todo) < len(work):
         console.print(
             f"{len(work) - len(todo)} of {len(work)} cases are there already", highlight=False

@@ -9,9 +9,11 @@ import jax
 import jax.tree_util as jtu
 
 from cnnlab.models.trace import LayerCall, ReceptiveField, trace
+from cnnlab.ops.algorithms import PASSES
+from cnnlab.ops.choice import check, choose
 
 _HEADINGS = (
-    "layer", "kind", "output shape", "parameters", "multiply-adds", "receptive field"
+    "layer", "kind", "output shape", "algorithm", "parameters", "multiply-adds", "receptive field"
 )  # fmt: skip
 
 
@@ -21,6 +23,8 @@ class Row:
 
     - `path`: its name in the model; `kind`: its class.
     - `output_shape`: for one input, without batch axes.
+    - `algorithm`: what computes a convolution, for a batch of `batch_size`; where `auto` takes
+      several, those of the forward pass and of the gradients in input and kernel; else `""`.
     - `parameters`: numbers that train.
     - `multiply_adds`: multiply-add pairs for one input; 0 for what is neither a convolution nor
       a matrix product.
@@ -31,6 +35,7 @@ class Row:
     path: str
     kind: str
     output_shape: tuple[int, ...]
+    algorithm: str
     parameters: int
     multiply_adds: int
     receptive_field: ReceptiveField
@@ -50,12 +55,12 @@ class Summary:
 
     def __str__(self) -> str:
         cells = [
-            (r.path, r.kind, _shape(r.output_shape), f"{r.parameters:,}", f"{r.multiply_adds:,}",
-             _field(r.receptive_field))
+            (r.path, r.kind, _shape(r.output_shape), r.algorithm, f"{r.parameters:,}",
+             f"{r.multiply_adds:,}", _field(r.receptive_field))
             for r in self.rows
         ]  # fmt: skip
-        first = ("input", "", _shape(self.input_shape), "", "", "")
-        total = ("total", "", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", "")
+        first = ("input", "", _shape(self.input_shape), "", "", "", "")
+        total = ("total", "", "", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", "")
         table = [_HEADINGS, first, *cells, total]
         widths = [max(len(row[i]) for row in table) for i in range(len(_HEADINGS))]
         lines = [_line(row, widths) for row in table]
@@ -63,7 +68,13 @@ class Summary:
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def summary(model: Any, input_shape: tuple[int, ...], state: eqx.nn.State | None = None) -> Summary:
+def summary(
+    model: Any,
+    input_shape: tuple[int, ...],
+    state: eqx.nn.State | None = None,
+    *,
+    batch_size: int = 1,
+) -> Summary:
     """Counts a model layer by layer. Nothing is computed, so any size is fast.
 
     **Arguments:**
@@ -71,12 +82,13 @@ def summary(model: Any, input_shape: tuple[int, ...], state: eqx.nn.State | None
     - `model`: a layer, backbone, head or classifier; may be abstract (`eqx.filter_eval_shape`).
     - `input_shape`: shape of one input, `(*spatial, c)`.
     - `state`: the model's state; without it, normalisations are taken to keep their input's shape.
+    - `batch_size`: examples at a time, which the choice of algorithms depends on.
 
     **Returns:** a `Summary`; `print` it for the table. How receptive fields are counted:
     `cnnlab.models.trace`.
     """
     input_shape = tuple(input_shape)
-    rows = tuple(_row(call) for call in trace(model, input_shape, state))
+    rows = tuple(_row(call, batch_size) for call in trace(model, input_shape, state))
     multiply_adds = sum(row.multiply_adds for row in rows)
     return Summary(input_shape, rows, count_parameters(model), multiply_adds)
 
@@ -88,16 +100,27 @@ def count_parameters(model: Any) -> int:
     return sum(math.prod(leaf.shape) for leaf in leaves if _is_parameter(leaf))
 
 
-def _row(call: LayerCall) -> Row:
+def _row(call: LayerCall, batch_size: int) -> Row:
     counts = hasattr(call.layer, "multiply_adds")
     return Row(
         path=call.path,
         kind=type(call.layer).__name__,
         output_shape=call.out_shape,
+        algorithm=_algorithm(call, batch_size),
         parameters=count_parameters(call.layer),
         multiply_adds=call.layer.multiply_adds(call.in_shape) if counts else 0,
         receptive_field=call.receptive_field,
     )
+
+
+def _algorithm(call: LayerCall, batch_size: int) -> str:
+    if not hasattr(call.layer, "problem"):
+        return ""
+    problem = call.layer.problem((batch_size, *call.in_shape))
+    asked = check(call.layer.algorithm, problem)
+    platform = jax.default_backend()
+    passes = [choose(asked, problem, which, platform).name for which in PASSES]
+    return passes[0] if len(set(passes)) == 1 else ", ".join(passes)
 
 
 def _is_parameter(leaf: Any) -> bool:
@@ -115,7 +138,7 @@ def _field(field: ReceptiveField) -> str:
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
     cells = [
-        cell.ljust(width) if i < 3 else cell.rjust(width)  # names to the left, numbers to the right
+        cell.ljust(width) if i < 4 else cell.rjust(width)  # names to the left, numbers to the right
         for i, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
     return "  ".join(cells).rstrip()

@@ -1,7 +1,6 @@
 """Convolutional layers (A 3.2, A 5.1, A 5.2, A 6.3): `ops.conv` with a weight and a bias."""
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
@@ -13,6 +12,7 @@ from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, win
 from cnnlab.nn.initializers import initializer
 from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.geometry import Padding
+from cnnlab.ops.problem import Problem, describe
 
 
 class Conv(eqx.Module):
@@ -106,20 +106,33 @@ class Conv(eqx.Module):
         )
         return y if self.bias is None else y + self.bias.astype(y.dtype)
 
+    def problem(self, in_shape: Sequence[int]) -> Problem:
+        """The convolution that `in_shape`, `(*batch, *spatial, c_in)`, asks for."""
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            *batch, channels = in_shape[: -self.num_spatial_dims - 1] + in_shape[-1:]
+            spatial = in_shape[-self.num_spatial_dims - 1 : -1]
+            pads = ops.resolve_padding(
+                padding, spatial, self.kernel_size, self.stride, self.dilation
+            )
+            padded = (n + low + high for n, (low, high) in zip(spatial, pads, strict=True))
+            in_shape, padding = (*batch, *padded, channels), "VALID"
+        return describe(
+            in_shape,
+            self.weight.shape,
+            stride=self.stride,
+            padding=padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            dtype=self.weight.dtype,
+        )
+
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """Multiply-adds of the defining sum for one example `in_shape = (*spatial, c_in)`.
 
         What B eq. 10.8 costs, whichever algorithm computes it; the bias is not counted.
         """
-        out = ops.output_shape(
-            in_shape[:-1],
-            self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-        )
-        taps = math.prod(self.kernel_size) * self.in_channels // self.groups
-        return math.prod(out) * taps * self.out_channels
+        return self.problem(in_shape).multiply_adds
 
 
 class Conv1d(Conv):

@@ -13,6 +13,7 @@ from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, win
 from cnnlab.nn.initializers import initializer
 from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.geometry import Padding
+from cnnlab.ops.problem import Problem, describe
 
 
 class ConvTranspose(eqx.Module):
@@ -100,6 +101,20 @@ class ConvTranspose(eqx.Module):
             algorithm=self.algorithm,
         )
         return y if self.bias is None else y + self.bias.astype(y.dtype)
+
+    def problem(self, in_shape: Sequence[int]) -> Problem:
+        """The convolution whose transpose this is, for `in_shape = (*batch, *spatial, c_in)`."""
+        rank = self.num_spatial_dims
+        out = self._out_spatial(in_shape[-rank - 1 : -1])
+        return describe(
+            (*in_shape[: -rank - 1], *out, self.out_channels),
+            self.weight.shape,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            dtype=self.weight.dtype,
+        )
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """Multiply-adds for one example `in_shape = (*spatial, c_in)`, as of its adjoint."""

@@ -7,6 +7,7 @@ and it takes any pair of channel counts. Where a function only fixes one of `den
 hands on its own arguments with `locals()`.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ from cnnlab.nn.conv import Conv
 from cnnlab.nn.conv_variants import LongConv, PointwiseConv
 from cnnlab.nn.local import LocallyConnected
 from cnnlab.nn.separable import SeparableConv
+from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.geometry import Padding
 
 Ints = int | Sequence[int]
@@ -38,8 +40,12 @@ def dense(
     kernel_init: str | Callable = "he_normal",
     key: PRNGKeyArray,
 ) -> Conv:
-    """The convolution of A 3.2; options as `nn.Conv`."""
-    return Conv(
+    """The convolution of A 3.2; options as `nn.Conv`.
+
+    `algorithm` is taken where it can serve the place, else `auto` (`cnnlab.summary` shows which).
+    """
+    make = functools.partial(
+        Conv,
         len(spatial_shape),
         in_channels,
         out_channels,
@@ -50,10 +56,14 @@ def dense(
         groups,
         use_bias,
         padding_mode=padding_mode,
-        algorithm=algorithm,
         kernel_init=kernel_init,
         key=key,
     )
+    layer = make(algorithm=algorithm)
+    if algorithm == "auto":
+        return layer
+    problem = layer.problem((1, *spatial_shape, in_channels))
+    return layer if REGISTRY[algorithm].refusal(problem) is None else make()
 
 
 def dilated(
@@ -245,51 +255,3 @@ def pointwise(
         kernel_init=kernel_init,
         key=key,
     )
-
-
-def fft(
-    in_channels: int,
-    out_channels: int,
-    *,
-    kernel_size: Ints,
-    stride: Ints = 1,
-    spatial_shape: Sequence[int],
-    padding: Padding = "SAME",
-    use_bias: bool = True,
-    kernel_init: str | Callable = "he_normal",
-    key: PRNGKeyArray,
-) -> Conv:
-    """`dense`, computed in the frequency domain (A 6.3)."""
-    return dense(**locals(), algorithm="fft")
-
-
-def patches(
-    in_channels: int,
-    out_channels: int,
-    *,
-    kernel_size: Ints,
-    stride: Ints = 1,
-    spatial_shape: Sequence[int],
-    padding: Padding = "SAME",
-    use_bias: bool = True,
-    kernel_init: str | Callable = "he_normal",
-    key: PRNGKeyArray,
-) -> Conv:
-    """`dense`, computed as patches times a matrix (A 6.2)."""
-    return dense(**locals(), algorithm="im2col")
-
-
-def toeplitz(
-    in_channels: int,
-    out_channels: int,
-    *,
-    kernel_size: Ints,
-    stride: Ints = 1,
-    spatial_shape: Sequence[int],
-    padding: Padding = "SAME",
-    use_bias: bool = True,
-    kernel_init: str | Callable = "he_normal",
-    key: PRNGKeyArray,
-) -> Conv:
-    """`dense`, computed with its Toeplitz matrix (A 3.3): for small maps, to see that it is one."""
-    return dense(**locals(), algorithm="toeplitz")

@@ -7,7 +7,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Inexact, Num
 
-from cnnlab.ops.choice import check, serving
+from cnnlab.ops.candidates import Candidates
+from cnnlab.ops.choice import check
 from cnnlab.ops.geometry import Padding, output_shape, to_tuple, transpose_shape
 from cnnlab.ops.primitive import bind
 from cnnlab.ops.problem import describe, kernel_rank
@@ -70,19 +71,23 @@ def algorithms(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     dtype: DTypeLike = np.float32,
-) -> list[str]:
-    """Names of the algorithms that can serve a convolution, first the one `auto` takes.
+) -> Candidates:
+    """The algorithms that can serve a convolution, first the one `auto` takes; why others cannot.
 
     Args:
         x_shape, kernel_shape: as `conv` takes them.
         stride, padding, dilation, groups: as `conv` takes them.
         dtype: the promoted type of input and kernel.
 
+    Returns:
+        A list of names. Its `refused` says by name why an algorithm cannot serve, its `auto` what
+        is chosen for each pass; printed it is a table with costs.
+
     Raises:
         ValueError: arguments that `conv` refuses too.
     """
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return serving(describe(x_shape, kernel_shape, **geometry, dtype=dtype))
+    return Candidates(describe(x_shape, kernel_shape, **geometry, dtype=dtype))
 
 
 def conv_transpose(

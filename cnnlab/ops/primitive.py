@@ -35,12 +35,16 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _PRIMITIVES: dict[Pass, Primitive] = {
     which: Primitive("conv" if which == "forward" else f"conv_{which}") for which in PASSES
 }
-# What the operands and the result of each are.
-_ARGUMENTS: dict[Pass, tuple[str, str, str]] = {
-    "forward": ("x", "kernel", "y"),
-    "input_gradient": ("y", "kernel", "x"),
-    "kernel_gradient": ("x", "y", "kernel"),
+_ARGUMENTS: dict[Pass, tuple[str, str]] = {
+    "forward": ("x", "kernel"),
+    "input_gradient": ("y", "kernel"),
+    "kernel_gradient": ("x", "y"),
 }
+
+
+def _result_shape(which: Pass, problem: Problem) -> tuple[int, ...]:
+    shapes = (problem.y_shape, problem.x_shape, problem.kernel_shape)
+    return shapes[PASSES.index(which)]
 
 
 def bind(which: Pass, a: Array, b: Array, problem: Problem, algorithm: str) -> Array:
@@ -59,17 +63,15 @@ def _vary_alike(a: Array, b: Array) -> tuple[Array, Array]:
 
 def _abstract(which: Pass, a, b, *, problem: Problem, algorithm: str) -> ShapedArray:
     del algorithm
-    names = _ARGUMENTS[which]
-    shapes = {"x": problem.x_shape, "kernel": problem.kernel_shape, "y": problem.y_shape}
-    for value, name in zip((a, b), names[:2], strict=True):
-        if value.shape != (a.shape[0], *shapes[name]) or value.dtype != problem.dtype:
+    for value, name in zip((a, b), _ARGUMENTS[which], strict=True):
+        expected = (a.shape[0], *getattr(problem, f"{name}_shape"))
+        if value.shape != expected or value.dtype != problem.dtype:
             raise TypeError(f"{which}: {name} is {value.str_short()}, not of {problem}")
+    shape = (a.shape[0], *_result_shape(which, problem))
     # Members and examples stay where they are on an explicit mesh.
-    spec = [None] * (1 + len(shapes[names[2]]))
     kept = a.sharding.spec[:1] if which == "kernel_gradient" else a.sharding.spec[:2]
-    spec[: len(kept)] = kept
-    sharding = a.sharding.update(spec=PartitionSpec(*spec))
-    shape = (a.shape[0], *shapes[names[2]])
+    spec = PartitionSpec(*kept, *(None,) * (len(shape) - len(kept)))
+    sharding = a.sharding.update(spec=spec)
     return a.update(shape=shape, dtype=problem.dtype, weak_type=False, sharding=sharding)
 
 
@@ -78,6 +80,8 @@ def _compute(
 ) -> Array:
     """What a platform runs: the chosen algorithm, member after member on the CPU."""
     members = a.shape[0]
+    if problem.batch == 0:
+        return jnp.zeros((members, *_result_shape(which, problem)), problem.dtype)
     if members > 1 and platform != "cpu":
         a, b, wide = _as_groups(a, b, problem)
         y = choose(algorithm, wide, which, platform).compute(which, a, b, wide)

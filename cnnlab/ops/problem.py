@@ -55,7 +55,7 @@ class Problem:
 
     @property
     def multiply_adds(self) -> int:
-        """Products in the sum of B eq. 10.8, zeros of the padding counted: the same in all passes."""
+        """Products in the sum of B eq. 10.8, those with padding counted; the same in all passes."""
         return math.prod(self.y_shape) * self.taps * self.in_channels // self.groups
 
 

@@ -54,17 +54,20 @@ def user_file(platform: str) -> Path:
     return cache / "cnnlab" / "conv" / f"{name}-jax-{jax.__version__}.json"
 
 
-def remember(entries: Table, platform: str) -> Path:
-    """Add measurements to the user's file, atomically; later ones replace earlier ones.
+def remember(entries: Table, platform: str, file: str | Path | None = None) -> Path:
+    """Add measurements to the user's file, or another one; later ones replace earlier ones.
+
+    Written atomically: a reader sees the old table or the new one.
 
     Raises:
         OSError: the file cannot be written.
     """
-    file = user_file(platform)
+    file = user_file(platform) if file is None else Path(file)
     known = {**_read(file), **entries}
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps({"entries": known}, indent=1, sort_keys=True))
+    lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(known[k])}" for k in sorted(known))
+    part.write_text(f'{{"entries": {{\n{lines}\n}}}}\n')
     part.replace(file)
     _parse.cache_clear()
     return file

@@ -77,9 +77,8 @@ def test_names_say_what_is_computed(name):
 
 
 def every():
-    yield from PROBLEMS
-    for sweep in (*KERNEL_SIZES.values(), CHANNELS):
-        yield from sweep.values()
+    sweeps = (*KERNEL_SIZES.values(), CHANNELS)
+    return [*PROBLEMS, *(problem for sweep in sweeps for problem in sweep.values())]
 
 
 @pytest.mark.parametrize("problem", every(), ids=title)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cnnlab
-from cnnlab import nn
+from cnnlab import nn, ops
 from cnnlab.analysis import count_parameters, summary
 from cnnlab.models import (
     MLP,
@@ -69,8 +69,9 @@ def test_the_table_as_text(getkey):
     table = summary(model, (64, 64, 3), state)
     lines = str(table).splitlines()
     assert lines[0].split() == [
-        "layer", "kind", "output", "shape", "parameters", "multiply-adds", "receptive", "field"
-    ]  # fmt: skip
+        *("layer", "kind", "output", "shape", "algorithm"),
+        *("parameters", "multiply-adds", "receptive", "field"),
+    ]
     assert lines[2].split() == ["input", "(64,", "64,", "3)"]
     assert len(lines) == len(table.rows) + 5
     assert lines[-1].split() == ["total", "20,042", f"{table.multiply_adds:,}"]
@@ -133,7 +134,8 @@ def test_feature_info_stage_by_stage(getkey):
 
 
 @pytest.mark.parametrize("name", ["dense", "dilated", "grouped", "depthwise_separable"])
-def test_multiply_adds_are_half_the_flops_of_xla(name, getkey):
+def test_multiply_adds_are_half_the_flops_of_xla(name, getkey, monkeypatch):
+    monkeypatch.setenv("CNNLAB_CONV", "lax")  # the defining sum, which is what is counted
     # VALID windows: at SAME borders XLA does not count the products with zeros.
     conv = lambda *args, **kwargs: getattr(factories, name)(*args, padding="VALID", **kwargs)
     backbone, state = make(VGG)(
@@ -223,3 +225,16 @@ def test_receptive_field_after_a_transposed_convolution_is_not_guessed(getkey):
     rows = summary(model, (4, 5, 2)).rows
     assert [row.receptive_field for row in rows] == ["unknown", "unknown", "all"]
     assert rows[0].output_shape == (8, 10, 3)
+
+
+def test_summary_shows_the_algorithm_of_every_convolution(getkey, monkeypatch):
+    monkeypatch.delenv("CNNLAB_CONV", raising=False)
+    named = nn.Conv2d(3, 4, 3, algorithm="im2col", key=getkey())
+    assert [row.algorithm for row in summary(named, (8, 8, 3)).rows] == ["im2col"]
+    automatic = nn.Conv2d(64, 64, 3, key=getkey())
+    kernel, shape = automatic.weight.shape, (32, 16, 16, 64)
+    (row,) = summary(automatic, shape[1:], batch_size=32).rows
+    taken = list(ops.algorithms(shape, kernel).auto.values())
+    assert row.algorithm in (", ".join(taken), taken[0])
+    pool = nn.MaxPool2d(2)
+    assert [row.algorithm for row in summary(pool, (8, 8, 3)).rows] == [""]

@@ -69,7 +69,7 @@ def test_nothing_to_time():
     assert interleaved({}) == {}
 
 
-@pytest.mark.parametrize("options", [{"seconds": 0}, {"least": 0}, {"least": 5, "most": 4}])
+@pytest.mark.parametrize("options", [{"seconds": 0.0}, {"least": 0}, {"least": 5, "most": 4}])
 def test_bounds_that_make_no_sense(options):
     with pytest.raises(ValueError, match=r"^seconds, least, most: expected"):
         Bench(a=1.0).run(**options)

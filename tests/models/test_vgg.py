@@ -24,6 +24,7 @@ from cnnlab.models import (
 from cnnlab.models.plan import parse_plan
 from cnnlab.models.trace import trace
 from cnnlab.nn import factories
+from cnnlab.ops.algorithms import REGISTRY
 
 CONVS = {
     "dense": {},
@@ -34,11 +35,11 @@ CONVS = {
     "locally_connected": {},
     "long": {},
     "pointwise": {},
-    "fft": {},
-    "patches": {},
-    "toeplitz": {},
 }
 FACTORIES = {name: ft.partial(getattr(factories, name), **o) for name, o in CONVS.items()}
+FACTORIES |= {
+    name: ft.partial(factories.dense, algorithm=name) for name in REGISTRY if name != "pointwise"
+}
 
 
 def abstract(make_model, *args, **kwargs):

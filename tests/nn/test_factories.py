@@ -14,9 +14,18 @@ from omegaconf import OmegaConf
 
 from cnnlab import nn
 from cnnlab.nn import factories
+from cnnlab.ops.algorithms import REGISTRY
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = sorted(p.stem for p in (CONFIGS / "conv").glob("*.yaml"))
+# `pointwise` is a layer of its own, which the algorithm of that name computes.
+ALGORITHMS = sorted(set(REGISTRY) - {"pointwise"})
+
+
+def _factory(name):
+    if name in ALGORITHMS:
+        return functools.partial(factories.dense, algorithm=name)
+    return getattr(factories, name)
 
 
 def test_there_is_a_config_for_every_factory():
@@ -25,13 +34,13 @@ def test_there_is_a_config_for_every_factory():
         for name, f in vars(factories).items()
         if callable(f) and getattr(f, "__module__", "") == factories.__name__
     }
-    assert made == set(NAMES)
+    assert made == set(NAMES) - set(ALGORITHMS)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_channels_rank_and_stride(name, getkey):
     """`out = ceil(n / stride)` everywhere, and only the wanted parameters."""
-    factory, key = getattr(factories, name), getkey()
+    factory, key = _factory(name), getkey()
     for (c_in, c_out), rank, stride in itertools.product(
         [(1, 8), (3, 8), (8, 8), (8, 12)], (1, 2, 3), (1, 2)
     ):
@@ -50,7 +59,8 @@ def test_any_channels_rank_and_stride(name, getkey):
 @pytest.mark.parametrize("name", NAMES)
 def test_config_files_are_complete(name):
     cfg = OmegaConf.load(CONFIGS / "conv" / f"{name}.yaml")
-    assert cfg._target_ == f"cnnlab.nn.factories.{name}"
+    factory = "dense" if name in ALGORITHMS else name
+    assert cfg._target_ == f"cnnlab.nn.factories.{factory}"
     conv = hydra.utils.instantiate(cfg)
     layer = eqx.filter_eval_shape(
         lambda key: conv(4, 8, kernel_size=3, spatial_shape=(4, 4), key=key), jax.random.key(0)
@@ -75,16 +85,28 @@ def test_no_norm_composes_to_null(tmp_path):
         assert hydra.compose("root", overrides=["norm=none"]) == {"norm": None}
 
 
-def test_algorithms_are_the_dense_convolution(normal, run, make):
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_config_of_an_algorithm_is_the_dense_convolution(name, normal, run, make):
+    cfg = OmegaConf.load(CONFIGS / "conv" / f"{name}.yaml")
+    assert (cfg._target_, cfg.algorithm) == ("cnnlab.nn.factories.dense", name)
+    options = {k: cfg[k] for k in ("padding", "kernel_init", "algorithm")}
+    place = {"kernel_size": 3, "spatial_shape": (5, 4)}
+    dense = make(functools.partial(factories.dense, 3, 4, **place))
+    other = make(functools.partial(factories.dense, 3, 4, **place, **options))
+    assert other.algorithm == name
+    other = eqx.tree_at(lambda m: (m.weight, m.bias), other, (dense.weight, dense.bias))
     x = normal(2, 5, 4, 3)
-    dense, *others = (
-        make(functools.partial(f, 3, 4, kernel_size=3, stride=2, spatial_shape=(5, 4)))
-        for f in (factories.dense, factories.fft, factories.patches, factories.toeplitz)
-    )
-    assert [o.algorithm for o in others] == ["fft", "im2col", "toeplitz"]
-    for other in others:
-        other = eqx.tree_at(lambda m: (m.weight, m.bias), other, (dense.weight, dense.bias))
-        np.testing.assert_allclose(run(other, x), run(dense, x), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run(other, x), run(dense, x), rtol=1e-4, atol=1e-5)
+
+
+def test_an_algorithm_that_cannot_serve_a_place_is_left_to_auto(make):
+    conv = functools.partial(factories.dense, 3, 4, spatial_shape=(8, 8), algorithm="winograd")
+    chosen = [make(functools.partial(conv, kernel_size=k, stride=s)) for k, s in ((3, 1), (3, 2))]
+    assert [layer.algorithm for layer in chosen] == ["winograd", "auto"]
+    small, large = ((n, n) for n in (4, 64))
+    toeplitz = functools.partial(factories.dense, 3, 4, kernel_size=3, algorithm="toeplitz")
+    chosen = [make(functools.partial(toeplitz, spatial_shape=s)) for s in (small, large)]
+    assert [layer.algorithm for layer in chosen] == ["toeplitz", "auto"]
 
 
 def test_groups_are_what_the_channels_allow(getkey):

@@ -1,4 +1,4 @@
-"""A small convolution for every algorithm and rank it serves, and the loops that `vmap` replaces."""
+"""A small convolution for every algorithm and rank it serves; the loops that `vmap` replaces."""
 
 import functools
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from cnnlab.ops.problem import Problem, describe
 COARSE = {"winograd", "fft", "fft_overlap_add"}
 
 
-# These tests compile much and compute little: without optimisation that takes an eighth of the time.
+# These tests compile much and compute little: without optimisation an eighth of the time.
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 compiled = functools.partial(jax.jit, compiler_options=QUICK)
 
@@ -27,7 +27,7 @@ def tolerance(name):
 
 @dataclass(frozen=True)
 class Small:
-    """One algorithm's convolution, with groups, a stride and uneven padding where it serves them."""
+    """One algorithm's convolution: with groups, stride and uneven padding where it serves them."""
 
     name: str
     rank: int

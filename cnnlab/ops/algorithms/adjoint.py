@@ -18,7 +18,7 @@ from cnnlab.ops.problem import Problem
 
 
 def transpose_kernel(kernel: Array, groups: int) -> Array:
-    """Turned around in space, channels swapped: `(*k, c_in / g, c_out)` -> `(*k, c_out / g, c_in)`."""
+    """Turned around in space, channels swapped: `(*k, c_out / g, c_in)`."""
     *window, group_in, out_channels = kernel.shape
     kernel = jnp.flip(kernel, range(len(window)))
     kernel = kernel.reshape(*window, group_in, groups, out_channels // groups)

@@ -10,7 +10,7 @@ from jaxtyping import Array
 from cnnlab.ops.algorithms import adjoint
 from cnnlab.ops.algorithms.base import Algorithm
 from cnnlab.ops.algorithms.slices import pad_input, tap_slices
-from cnnlab.ops.algorithms.tiles import map_tiles, sum_tiles, tile_size
+from cnnlab.ops.algorithms.tiles import by_tiles, sum_tiles, tile_size
 from cnnlab.ops.precision import accumulation_dtype, product
 from cnnlab.ops.problem import Problem
 
@@ -37,15 +37,9 @@ def _bytes_each(problem: Problem) -> int:
 
 def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
     matrices = _matrices(kernel, problem)
-
-    def one(x: Array) -> Array:
-        if problem.groups == 1:
-            return product("...gk,gko->...o", _patches(x, problem), matrices)
-        y = product("...gk,gko->...go", _patches(x, problem), matrices)
-        return y.reshape(*y.shape[:-2], problem.out_channels)
-
-    tile = tile_size(problem.batch, _bytes_each(problem))
-    return map_tiles(one, (x,), tile)
+    if problem.groups == 1:
+        return product("...gk,gko->...o", _patches(x, problem), matrices)
+    return product("...gk,gko->...go", _patches(x, problem), matrices).reshape(problem.y_shape)
 
 
 def _kernel_gradient(x: Array, dy: Array, problem: Problem) -> Array:
@@ -70,9 +64,9 @@ IM2COL = Algorithm(
     name="im2col",
     source="A 6.2",
     refusal=lambda problem: None,
-    forward=_forward,
+    forward=by_tiles(_forward, _bytes_each),
     multiply_adds=lambda problem: problem.multiply_adds,
     extra_memory=_extra_memory,
-    input_gradient=adjoint.by_phases(_forward),
+    input_gradient=by_tiles(adjoint.by_phases(_forward), _bytes_each),
     kernel_gradient=_kernel_gradient,
 )

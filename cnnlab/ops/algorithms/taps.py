@@ -15,13 +15,14 @@ from jaxtyping import Array
 from cnnlab.ops.algorithms import adjoint
 from cnnlab.ops.algorithms.base import Algorithm
 from cnnlab.ops.algorithms.slices import pad_input, tap_slices
+from cnnlab.ops.algorithms.tiles import by_tiles
 from cnnlab.ops.geometry import dilated_size
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Problem
 
 MAX_TAPS = 256
 # Positions of the first spatial axis summed in one go by the depthwise kernel gradient.
-_ROWS = 8
+_ROWS = 16
 
 
 def _per_group(a: Array, problem: Problem) -> Array:
@@ -30,16 +31,21 @@ def _per_group(a: Array, problem: Problem) -> Array:
 
 def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
     wide = accumulation_dtype(problem.dtype)
+    groups = problem.groups
+    weights = kernel.reshape(problem.taps, -1, groups, problem.out_channels // groups)
+
     slices = tap_slices(pad_input(x, problem), problem)
-    weights = kernel.reshape(
-        problem.taps, -1, problem.groups, problem.out_channels // problem.groups
-    )
-    terms = (_times(s, w, problem, wide) for s, w in zip(slices, weights, strict=True))
-    y = functools.reduce(jnp.add, terms)
-    return y.reshape(problem.y_shape).astype(problem.dtype)
+    terms = (_times(s, w, wide) for s, w in zip(slices, weights, strict=True))
+    return functools.reduce(jnp.add, terms).reshape(problem.y_shape).astype(problem.dtype)
 
 
-def _times(x: Array, weight: Array, problem: Problem, wide: jnp.dtype) -> Array:
+def _bytes_each(problem: Problem) -> int:
+    """Of one example's input and output."""
+    entries = math.prod(problem.x_shape[1:]) + math.prod(problem.y_shape[1:])
+    return entries * problem.dtype.itemsize
+
+
+def _times(x: Array, weight: Array, wide: jnp.dtype) -> Array:
     """One tap: `(*, c_in)` times `(c_in / g, g, c_out / g)`."""
     group_in, groups, group_out = weight.shape
     if group_in == group_out == 1:
@@ -48,7 +54,7 @@ def _times(x: Array, weight: Array, problem: Problem, wide: jnp.dtype) -> Array:
         return x.astype(wide)[..., None] * weight.reshape(groups, group_out).astype(wide)
     if groups == 1:
         return jnp.matmul(x, weight[:, 0], preferred_element_type=wide)
-    x = _per_group(x, problem)
+    x = x.reshape(*x.shape[:-1], groups, group_in)
     return jnp.einsum("...gi,igo->...go", x, weight, preferred_element_type=wide)
 
 
@@ -73,9 +79,8 @@ def _depthwise_kernel_gradient(x: Array, dy: Array, problem: Problem) -> Array:
     dy, x = _whole_blocks(dy, x, rows * blocks, problem)
     block = replace(problem, batch=1, out=(rows, *problem.out[1:]))
     reach = (rows - 1) * problem.stride[0] + dilated_size(problem.kernel_size, problem.dilation)[0]
-    sums = (problem.taps, *problem.out[1:], problem.in_channels)
 
-    def body(i: Array, total: Array) -> Array:
+    def body(i: Array, total: list[Array]) -> list[Array]:
         n, b = i // blocks, i % blocks
         at = lambda row: (n, row, *(0,) * problem.rank)
         some = lax.dynamic_slice(
@@ -84,10 +89,12 @@ def _depthwise_kernel_gradient(x: Array, dy: Array, problem: Problem) -> Array:
         upper = lax.dynamic_slice(dy, at(b * rows), (1, rows, *dy.shape[2:])).astype(wide)
         products = [s * upper for s in tap_slices(some, block)]
         added = [functools.reduce(jnp.add, [p[0, r] for r in range(rows)]) for p in products]
-        return total + jnp.stack(added)
+        return [t + a for t, a in zip(total, added, strict=True)]
 
-    total = lax.fori_loop(0, problem.batch * blocks, body, jnp.zeros(sums, wide))
-    total = jnp.sum(total, axis=tuple(range(1, total.ndim - 1)))
+    # One array a tap: XLA does not vectorise a loop that writes all of them to one.
+    zeros = [jnp.zeros((*problem.out[1:], problem.in_channels), wide) for _ in range(problem.taps)]
+    total = lax.fori_loop(0, problem.batch * blocks, body, zeros)
+    total = jnp.stack([jnp.sum(t, axis=tuple(range(t.ndim - 1))) for t in total])
     return total.reshape(problem.kernel_shape).astype(problem.dtype)
 
 
@@ -112,7 +119,7 @@ TAPS = Algorithm(
     name="taps",
     source="B eq. 10.8, the sum over taps outside; A 5.2 for depthwise",
     refusal=_refusal,
-    forward=_forward,
+    forward=by_tiles(_forward, _bytes_each),
     multiply_adds=lambda problem: problem.multiply_adds,
     # The padded input, and one tap's products where they are matrix products.
     extra_memory=lambda problem: (
@@ -122,6 +129,6 @@ TAPS = Algorithm(
             + (problem.groups != problem.in_channels) * math.prod(problem.y_shape)
         )
     ),
-    input_gradient=adjoint.by_phases(_forward),
+    input_gradient=by_tiles(adjoint.by_phases(_forward), _bytes_each),
     kernel_gradient=_kernel_gradient,
 )

@@ -1,20 +1,35 @@
 """Work on a few examples at a time, so that what is made on the way stays in the cache."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
+from cnnlab.ops.algorithms.base import Map
+from cnnlab.ops.problem import Problem
+
 # Bytes of intermediate arrays a tile may hold: about what two cores keep in their caches.
-BUDGET = 5 << 19
+BUDGET = 5 << 18
 
 
 def tile_size(batch: int, bytes_each: int, budget: int = BUDGET) -> int:
     """The largest divisor of `batch` whose examples hold at most `budget` bytes; at least 1."""
     most = max(1, min(batch, budget // max(bytes_each, 1)))
     return next(n for n in range(most, 0, -1) if batch % n == 0)
+
+
+def by_tiles(plain: Map, bytes_each: Callable[[Problem], int]) -> Map:
+    """`plain`, which maps examples, a tile at a time; it holds `bytes_each(problem)` an example."""
+
+    def tiled(a: Array, kernel: Array, problem: Problem) -> Array:
+        tile = tile_size(problem.batch, bytes_each(problem))
+        part = replace(problem, batch=tile)
+        return map_tiles(lambda a: plain(a, kernel, part), (a,), tile)
+
+    return tiled
 
 
 def map_tiles(f: Callable[..., Array], arrays: tuple[Array, ...], tile: int) -> Array:

@@ -19,7 +19,7 @@ from jaxtyping import Array
 
 from cnnlab.ops.algorithms import adjoint
 from cnnlab.ops.algorithms.base import Algorithm, Map
-from cnnlab.ops.algorithms.tiles import map_tiles, sum_tiles, tile_size
+from cnnlab.ops.algorithms.tiles import BUDGET, map_tiles, sum_tiles, tile_size
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Problem
 
@@ -105,6 +105,11 @@ def _bytes_each(problem: Problem, m: int) -> int:
     return positions * max(problem.in_channels, problem.out_channels) * itemsize
 
 
+def _tile(problem: Problem, m: int) -> int:
+    # Twice the usual: the transformed kernel is read once a tile, and is no small array.
+    return tile_size(problem.batch, _bytes_each(problem, m), 2 * BUDGET)
+
+
 def _windows(x: Array, problem: Problem, m: int) -> Array:
     """`B' d` of every tile: `(positions, n * tiles, c_in)`."""
     counts = _counts(problem, m)
@@ -127,7 +132,7 @@ def _forward(m: int) -> Map:
             y = _inverse(jnp.matmul(d, transformed), a, (x.shape[0], *counts))
             return y[(slice(None), *(slice(n) for n in problem.out))].astype(problem.dtype)
 
-        return map_tiles(one, (x,), tile_size(problem.batch, _bytes_each(problem, m)))
+        return map_tiles(one, (x,), _tile(problem, m))
 
     return forward
 
@@ -146,7 +151,7 @@ def _kernel_gradient(m: int) -> Map:
             # A dy: the transpose of putting tiles side by side.
             return jnp.einsum("pni,pno->pio", d, _transform(dy, a.T, m, counts))
 
-        tile = tile_size(problem.batch, 2 * _bytes_each(problem, m))
+        tile = _tile(problem, m)
         total = sum_tiles(one, (x, dy), tile)
         total = total.reshape(*(m + 2,) * problem.rank, *total.shape[1:])
         gradient = _kernel_transform(total, g.T, problem.rank)
@@ -178,7 +183,7 @@ def _algorithm(name: str, m: int) -> Algorithm:
         each = _bytes_each(problem, m)
         channels = problem.in_channels * problem.out_channels
         kernel = (m + 2) ** problem.rank * channels * accumulation_dtype(problem.dtype).itemsize
-        return 2 * each * tile_size(problem.batch, each) + kernel
+        return 2 * each * _tile(problem, m) + kernel
 
     return Algorithm(
         name=name,

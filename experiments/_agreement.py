@@ -1,0 +1,136 @@
+"""Random convolutions by one algorithm, beside a float64 reference and PyTorch."""
+
+import dataclasses
+import functools
+import math
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnlab import ops
+from cnnlab.analysis.geometries import random_problem
+from cnnlab.analysis.reference import convolution, relative_error
+from cnnlab.ops.algorithms import PASSES
+from cnnlab.ops.problem import Problem
+from cnnlab.ops.table import key
+
+# Largest relative error in float32. Sums that pass through Fourier transforms and F(4, 3) have
+# larger terms than the result.
+LIMIT = 1e-5
+LIMITS = {"fft": 1e-4, "fft_overlap_add": 1e-4, "winograd": 1e-4}
+
+REFERENCE = "reference"
+Three: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+Peer: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, Problem], Three]
+
+
+@dataclasses.dataclass
+class Line:
+    """How well an algorithm agrees with one other in one pass."""
+
+    algorithm: str
+    against: str
+    which: str
+    limit: float
+    n: int = 0
+    worst: float = 0.0
+    geometry: str = ""
+
+    def add(self, error: float, problem: Problem) -> None:
+        self.n += 1
+        if not self.geometry or error > self.worst:
+            self.worst, self.geometry = error, key(problem)
+
+    @property
+    def holds(self) -> bool:
+        return self.n > 0 and self.worst <= self.limit
+
+    def json(self) -> dict[str, Any]:
+        finite = self.worst if math.isfinite(self.worst) else None
+        return {**dataclasses.asdict(self), "worst": finite, "holds": self.holds}
+
+
+def compare(
+    name: str, geometries: int, peers: dict[str, Peer], peer_geometries: int, seed: int
+) -> Iterator[list[Line]]:
+    """The lines of an algorithm so far, after every geometry."""
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    others = {REFERENCE: (convolution, geometries)}
+    others |= {peer: (f, min(peer_geometries, geometries)) for peer, f in peers.items()}
+    limit = LIMITS.get(name, LIMIT)
+    lines = [Line(name, other, which, limit) for other in others for which in PASSES]
+    for i in range(geometries):
+        problem = random_problem(name, rng)
+        shapes = problem.x_shape, problem.kernel_shape, problem.y_shape
+        arrays = [rng.standard_normal(s).astype(problem.dtype) for s in shapes]
+        values = _algorithm(name, arrays, problem)
+        at = iter(lines)
+        for f, count in others.values():
+            expected = f(*arrays, problem) if i < count else (None,) * len(PASSES)
+            for value, wanted in zip(values, expected, strict=True):
+                line = next(at)
+                if wanted is not None:
+                    line.add(relative_error(value, wanted), problem)
+        yield lines
+        if i % 100 == 99:  # every geometry is a program of its own
+            jax.clear_caches()
+
+
+def _algorithm(name: str, arrays: list[np.ndarray], problem: Problem) -> Three:
+    call = functools.partial(
+        ops.conv,
+        stride=problem.stride,
+        padding=problem.padding,
+        dilation=problem.dilation,
+        groups=problem.groups,
+        algorithm=name,
+    )
+
+    @jax.jit
+    def run(x: jax.Array, kernel: jax.Array, dy: jax.Array) -> tuple[jax.Array, ...]:
+        y, pull = jax.vjp(call, x, kernel)
+        return y, *pull(dy)
+
+    return jax.device_get(run(*map(jnp.asarray, arrays)))
+
+
+def torch_peer() -> Peer:
+    """PyTorch's convolution and its gradients, in float64.
+
+    Raises:
+        ImportError: PyTorch is not installed.
+    """
+    import torch
+
+    functional = torch.nn.functional
+
+    def run(x: np.ndarray, kernel: np.ndarray, dy: np.ndarray, problem: Problem) -> Three:
+        rank = problem.rank
+        first, last = (0, rank + 1, *range(1, rank + 1)), (0, *range(2, rank + 2), 1)
+        to = lambda a, order: torch.tensor(a, dtype=torch.float64).permute(order).contiguous()
+        tx = to(x, first).requires_grad_()
+        tk = to(kernel, (rank + 1, rank, *range(rank))).requires_grad_()
+        padded = functional.pad(tx, [p for pair in reversed(problem.padding) for p in pair])
+        conv = getattr(functional, f"conv{rank}d")
+        options = {"stride": problem.stride, "dilation": problem.dilation}
+        ty = conv(padded, tk, **options, groups=problem.groups)
+        dx, dk = torch.autograd.grad(ty, (tx, tk), to(dy, first))
+        back = lambda t, order: t.detach().permute(order).numpy()
+        return back(ty, last), back(dx, last), back(dk, (*range(2, rank + 2), 1, 0))
+
+    return run
+
+
+def markdown(lines: list[Line], about: str) -> str:
+    """A table with one row for each algorithm, pass and other."""
+    rows = [
+        f"| {line.algorithm} | {line.which} | {line.against} | {line.n} | {line.worst:.1e} "
+        f"| {line.limit:.0e}{'' if line.holds else ' **broken**'} | {line.geometry} |"
+        for line in lines
+    ]
+    heading = "| algorithm | pass | against | n | worst error | limit | where |"
+    return "\n".join([about, "", heading, "|---|---|---|---|---|---|---|", *rows, ""])

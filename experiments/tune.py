@@ -1,0 +1,62 @@
+"""Measure on this machine which algorithm is fastest, for `algorithm="auto"` to take."""
+
+from typing import TYPE_CHECKING
+
+from cnnlab.config import cli
+
+if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
+    from omegaconf import DictConfig
+
+    from cnnlab.ops.problem import Problem
+    from cnnlab.ops.table import Table
+
+
+@cli("tune", examples=("experiment=vgg_fashion", "grid=true", "backbone=vgg11 batch_size=64"))
+def main(cfg: "DictConfig") -> None:
+    """Time every algorithm on the convolutions of a training run's model; what is fastest in each
+    pass is kept in the user's cache folder, and taken from then on."""
+    import jax
+
+    from cnnlab.config import ConfigError
+    from cnnlab.ops import table
+
+    if not cfg.seconds > 0:
+        raise ConfigError(f"seconds: expected a number > 0, got {cfg.seconds}")
+    platform = jax.default_backend()
+    problems = _problems(cfg)
+    entries = _measure(problems, cfg.seconds, show=cfg.progress)
+    file = table.remember(entries, platform, None if cfg.table is None else cfg.table)
+    for line, passes in entries.items():
+        best = (min(times, key=times.__getitem__) for times in passes.values())
+        against = sum(times["lax"] for times in passes.values())
+        taken = sum(min(times.values()) for times in passes.values())
+        print(f"{line}: {', '.join(best)} ({against / taken:.1f}x as fast as lax)")
+    print(file)
+
+
+def _problems(cfg: "DictConfig") -> "list[Problem]":
+    from cnnlab.analysis.grid import GRID
+    from cnnlab.analysis.tuning import convolutions
+    from cnnlab.config import build
+
+    if cfg.grid:
+        return list(GRID.values())
+    experiment = build(cfg)
+    shape = experiment.data.input_shape
+    return convolutions(experiment.model, shape, cfg.batch_size, experiment.model_state)
+
+
+def _measure(problems: "list[Problem]", seconds: float, *, show: bool) -> "Table":
+    from rich.console import Console
+    from rich.progress import track
+
+    from cnnlab.analysis.tuning import measure
+    from cnnlab.ops.table import key
+
+    console = Console(stderr=True)
+    steps = track(problems, "tuning", console=console, disable=not show)
+    return {key(problem): measure(problem, seconds=seconds) for problem in steps}
+
+
+if __name__ == "__main__":
+    main()
