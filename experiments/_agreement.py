@@ -23,6 +23,11 @@ from cnnlab.ops.table import key
 LIMIT = 1e-5
 LIMITS = {"fft": 1e-4, "fft_overlap_add": 1e-4, "winograd": 1e-4}
 
+# Code generation is most of the time, and changes only how sums are vectorised.
+QUICK: dict[str, Any] = {"xla_backend_optimization_level": 0}
+if jax.__version_info__ < (0, 12):
+    QUICK["xla_cpu_use_fusion_emitters"] = False
+
 REFERENCE = "reference"
 Three: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 Peer: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, Problem], Three]
@@ -54,20 +59,32 @@ class Line:
         return {**dataclasses.asdict(self), "worst": finite, "holds": self.holds}
 
 
-def compare(
-    name: str, geometries: int, peers: dict[str, Peer], peer_geometries: int, seed: int
-) -> Iterator[list[Line]]:
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is compared: so many geometries with the reference, so many of them with each peer.
+
+    `options` are the compiler's.
+    """
+
+    geometries: int
+    peers: dict[str, Peer]
+    peer_geometries: int
+    seed: int
+    options: dict[str, Any]
+
+
+def compare(name: str, settings: Settings) -> Iterator[list[Line]]:
     """The lines of an algorithm so far, after every geometry."""
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    others = {REFERENCE: (convolution, geometries)}
-    others |= {peer: (f, min(peer_geometries, geometries)) for peer, f in peers.items()}
+    rng = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
+    others = {REFERENCE: (convolution, settings.geometries)}
+    others |= {peer: (f, settings.peer_geometries) for peer, f in settings.peers.items()}
     limit = LIMITS.get(name, LIMIT)
     lines = [Line(name, other, which, limit) for other in others for which in PASSES]
-    for i in range(geometries):
+    for i in range(settings.geometries):
         problem = random_problem(name, rng)
         shapes = problem.x_shape, problem.kernel_shape, problem.y_shape
         arrays = [rng.standard_normal(s).astype(problem.dtype) for s in shapes]
-        values = _algorithm(name, arrays, problem)
+        values = _algorithm(name, arrays, problem, settings.options)
         at = iter(lines)
         for f, count in others.values():
             expected = f(*arrays, problem) if i < count else (None,) * len(PASSES)
@@ -80,7 +97,9 @@ def compare(
             jax.clear_caches()
 
 
-def _algorithm(name: str, arrays: list[np.ndarray], problem: Problem) -> Three:
+def _algorithm(
+    name: str, arrays: list[np.ndarray], problem: Problem, options: dict[str, Any]
+) -> Three:
     call = functools.partial(
         ops.conv,
         stride=problem.stride,
@@ -90,7 +109,7 @@ def _algorithm(name: str, arrays: list[np.ndarray], problem: Problem) -> Three:
         algorithm=name,
     )
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=options)
     def run(x: jax.Array, kernel: jax.Array, dy: jax.Array) -> tuple[jax.Array, ...]:
         y, pull = jax.vjp(call, x, kernel)
         return y, *pull(dy)

@@ -114,6 +114,7 @@ def machine() -> dict[str, Any]:
         "device": f"{jax.device_count()} x {device.device_kind}",
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),  # PyTorch's
     }
 
 

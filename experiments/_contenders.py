@@ -107,6 +107,9 @@ def torch_missing() -> str | None:
     """Why PyTorch cannot be measured here, or None where it can."""
     if jax.default_backend() != "cpu":
         return f"it is measured on the CPU, and JAX runs on {jax.default_backend()}"
+    # PyTorch's threads spin while they wait for each other, which takes 30 times as long when the
+    # cores have other work (the next contender's threads, say). Read when the library loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         importlib.import_module("torch")
     except (ImportError, OSError) as problem:

@@ -1,13 +1,13 @@
 """Do all algorithms compute the same convolution? Random ones against float64, and PyTorch."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnlab.config import cli
 
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from omegaconf import DictConfig
 
-    from experiments._agreement import Line, Peer
+    from experiments._agreement import Line, Settings
 
 
 @cli("agreement", examples=("", "algorithms=[winograd,fft] geometries=100 peers=[] seed=1"))
@@ -22,10 +22,13 @@ def main(cfg: "DictConfig") -> None:
     from cnnlab.train.checkpoint import write_atomically
     from experiments._agreement import markdown
 
-    names, peers = _settings(cfg)
+    names, settings = _settings(cfg)
     folder = Path(cfg.output)
-    lines = _run(cfg, names, peers)
-    about = f"jax {jax.__version__} on {jax.devices()[0].device_kind}, float32, seed {cfg.seed}"
+    lines = _run(names, settings, show=cfg.progress)
+    about = (
+        f"jax {jax.__version__} on {jax.devices()[0].device_kind}, float32, seed {cfg.seed}, "
+        f"compiled {'as for use' if cfg.optimise else 'without optimising code'}"
+    )
     text = markdown(lines, about)
     result = {"about": about, "seed": cfg.seed, "lines": [line.json() for line in lines]}
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,43 +40,46 @@ def main(cfg: "DictConfig") -> None:
         raise CnnlabError(f"limits broken: {', '.join(dict.fromkeys(broken))}")
 
 
-def _settings(cfg: "DictConfig") -> "tuple[list[str], dict[str, Peer]]":
-    """The algorithms, and the peers that are installed."""
+def _settings(cfg: "DictConfig") -> "tuple[list[str], Settings]":
+    """The algorithms, and how to compare them; PyTorch is left out, in one line, if missing."""
     import os
     import sys
 
     from cnnlab.config import ConfigError, check_choice
     from cnnlab.ops.algorithms import REGISTRY
     from cnnlab.ops.choice import VARIABLE
-    from experiments._agreement import torch_peer
+    from experiments._agreement import QUICK, Settings, torch_peer
 
     if os.environ.get(VARIABLE):
-        raise ConfigError(f"{VARIABLE}: it forces one algorithm on all of cnnlab; unset it")
-    for name in ("geometries", "peer_geometries"):
-        if not (isinstance(cfg[name], int) and cfg[name] >= 1):
-            raise ConfigError(f"{name}: expected a whole number from 1, got {cfg[name]}")
-    if not (isinstance(cfg.seed, int) and cfg.seed >= 0):
-        raise ConfigError(f"seed: expected a whole number from 0, got {cfg.seed}")
-    chosen = cfg.algorithms
-    names = list(REGISTRY) if chosen in (None, "all") else _listed(chosen)
+        raise ConfigError(
+            f"{VARIABLE}: it forces one algorithm on all of cnnlab; unset it to compare"
+        )
+    for name, least in (("geometries", 1), ("peer_geometries", 1), ("seed", 0)):
+        if not (isinstance(cfg[name], int) and cfg[name] >= least):
+            raise ConfigError(f"{name}: expected a whole number from {least}, got {cfg[name]}")
+    everything = cfg.algorithms in (None, "all")
+    names = list(REGISTRY) if everything else _listed(cfg.algorithms)
     for name in names:
         check_choice("algorithms", name, list(REGISTRY))
-    for peer in _listed(cfg.peers):
-        check_choice("peers", peer, ["torch"])
-    if "torch" not in _listed(cfg.peers):
-        return names, {}
-    try:
-        return names, {"torch": torch_peer()}
-    except ImportError as error:
-        print(f"not compared with torch: {error}", file=sys.stderr)
-        return names, {}
+    if not names:
+        raise ConfigError(f"algorithms: expected some of {', '.join(REGISTRY)}, got none")
+    peers = {}
+    for name in _listed(cfg.peers):
+        check_choice("peers", name, ["torch"])
+        try:
+            peers[name] = torch_peer()
+        except (ImportError, OSError) as error:
+            print(f"not compared with torch: {error}", file=sys.stderr)
+    options = {} if cfg.optimise else QUICK
+    return names, Settings(cfg.geometries, peers, cfg.peer_geometries, cfg.seed, options)
 
 
-def _listed(value: object) -> list[str]:
-    return [value] if isinstance(value, str) else [str(v) for v in value or ()]
+def _listed(value: Any) -> list[str]:
+    values = [value] if isinstance(value, str) else [str(v) for v in value or ()]
+    return list(dict.fromkeys(values))
 
 
-def _run(cfg: "DictConfig", names: list[str], peers: "dict[str, Peer]") -> "list[Line]":
+def _run(names: list[str], settings: "Settings", *, show: bool) -> "list[Line]":
     """All comparisons, under a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -83,11 +89,11 @@ def _run(cfg: "DictConfig", names: list[str], peers: "dict[str, Peer]") -> "list
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining()
     done: list[Line] = []
-    with Progress(*columns, console=Console(stderr=True), disable=not cfg.progress) as bar:
-        task = bar.add_task("", total=len(names) * cfg.geometries)
+    with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
+        task = bar.add_task("", total=len(names) * settings.geometries)
         for name in names:
             lines: list[Line] = []
-            for lines in compare(name, cfg.geometries, peers, cfg.peer_geometries, cfg.seed):
+            for lines in compare(name, settings):
                 worst = max(line.worst / line.limit for line in lines)
                 bar.update(task, advance=1, description=f"{name}, {worst:.0%} of the limit")
             done += lines

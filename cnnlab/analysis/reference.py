@@ -7,15 +7,16 @@ the problem's numbers are used.
 import itertools
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from cnnlab.ops.problem import Problem
 
 
 def convolution(
-    x: np.ndarray, kernel: np.ndarray, dy: np.ndarray, problem: Problem
+    x: ArrayLike, kernel: ArrayLike, dy: ArrayLike, problem: Problem
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`y`, and the gradients of `sum(y * dy)` in `x` and in `kernel`, all in float64."""
-    x, kernel, dy = (np.asarray(v, np.float64) for v in (x, kernel, dy))
+    """`y`, and the gradients of `sum(y * dy)` in `x` and in `kernel`: float64, or complex128."""
+    x, kernel, dy = map(_wide, (x, kernel, dy))
     groups = problem.groups
     padded = np.pad(x, ((0, 0), *problem.padding, (0, 0)))
     padded = padded.reshape(*padded.shape[:-1], groups, -1)
@@ -36,6 +37,11 @@ def convolution(
     return y.reshape(problem.y_shape), dx, dweights.reshape(problem.kernel_shape)
 
 
+def _wide(a: ArrayLike) -> np.ndarray:
+    a = np.asarray(a)
+    return a.astype(np.complex128 if np.iscomplexobj(a) else np.float64)
+
+
 def _seen(position: tuple[int, ...], problem: Problem) -> list[slice]:
     """What one tap reads of the padded input: one entry for every output."""
     starts = [t * d for t, d in zip(position, problem.dilation, strict=True)]
@@ -47,9 +53,9 @@ def _rows(a: np.ndarray) -> np.ndarray:
     return a.reshape(-1, *a.shape[-2:])
 
 
-def relative_error(value: np.ndarray, expected: np.ndarray) -> float:
+def relative_error(value: ArrayLike, expected: np.ndarray) -> float:
     """Largest difference over the largest expected entry; NaN and infinite values are infinite."""
-    difference = float(np.max(np.abs(np.asarray(value, np.float64) - expected), initial=0))
+    difference = float(np.max(np.abs(_wide(value) - expected), initial=0))
     largest = float(np.max(np.abs(expected), initial=0))
     if not np.isfinite(difference):
         return float("inf")

@@ -31,7 +31,7 @@ def interleaved(
     Args:
         functions: called without arguments; a result is waited for (`jax.block_until_ready`).
         seconds: each function is called as often as fits into this time, judged by its first
-            timed call,
+            timed calls,
         least, most: but no less and no more often than this.
         warm: all have been called before, so that nothing needs to be compiled.
         clock: seconds since some moment.
@@ -53,15 +53,18 @@ def interleaved(
     for function in () if warm else functions.values():
         jax.block_until_ready(function())
     times = {name: [timed(function)] for name, function in functions.items()}
-    counts = {name: _count(first, seconds, least, most) for name, (first,) in times.items()}
-    rounds = max(counts.values(), default=1) - 1
-    order, generator = list(functions), random.Random(0)
+    # A first call may have been disturbed: where there is time, the fastest of a few decides.
+    quick = [name for name, (first,) in times.items() if least * first < seconds]
+    generator = random.Random(0)
+    for _ in range(least - 1):
+        for name in generator.sample(quick, len(quick)):
+            times[name].append(timed(functions[name]))
+    more = {name: _count(min(t), seconds, least, most) - len(t) for name, t in times.items()}
+    rounds = max(more.values(), default=0)
     for i in range(rounds):
-        generator.shuffle(order)
-        for name in order:
-            more = counts[name] - 1
+        for name in generator.sample(list(functions), len(functions)):
             # Calls in the rounds up to this one: one more than before where it takes part.
-            if (i + 1) * more // rounds > i * more // rounds:
+            if (i + 1) * more[name] // rounds > i * more[name] // rounds:
                 times[name].append(timed(functions[name]))
     return times
 

@@ -26,7 +26,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms import PASSES, Pass
+from cnnlab.ops.algorithms import PASSES, Algorithm, Pass
 from cnnlab.ops.choice import choose
 from cnnlab.ops.problem import Problem
 
@@ -78,27 +78,31 @@ def _abstract(which: Pass, a, b, *, problem: Problem, algorithm: str) -> ShapedA
 def _compute(
     which: Pass, platform: str, a: Array, b: Array, *, problem: Problem, algorithm: str
 ) -> Array:
-    """What a platform runs: the chosen algorithm, member after member on the CPU."""
+    """What a platform runs: the chosen algorithm; on the CPU one member after another."""
     members = a.shape[0]
     if problem.batch == 0:
         return jnp.zeros((members, *_result_shape(which, problem)), problem.dtype)
-    if members > 1 and platform != "cpu":
-        a, b, wide = _as_groups(a, b, problem)
-        y = choose(algorithm, wide, which, platform).compute(which, a, b, wide)
-        return jnp.moveaxis(y.reshape(*y.shape[:-1], members, -1), -2, 0)
-    compute = functools.partial(choose(algorithm, problem, which, platform).compute, which)
-    if members == 1:
-        return compute(a[0], b[0], problem)[None]
-    return jax.lax.map(lambda ab: compute(*ab, problem), (a, b))
+    chosen = choose(algorithm, problem, which, platform)
+    with jax.named_scope(f"{which}_{chosen.name}"):  # for profilers
+        if members == 1:
+            return chosen.compute(which, a[0], b[0], problem)[None]
+        if platform != "cpu" and chosen.refusal(_side_by_side(problem, members)) is None:
+            return _as_groups(chosen, which, a, b, problem)
+        return jax.lax.map(lambda ab: chosen.compute(which, *ab, problem), (a, b))
 
 
-def _as_groups(a: Array, b: Array, problem: Problem) -> tuple[Array, Array, Problem]:
+def _side_by_side(problem: Problem, members: int) -> Problem:
+    names = ("groups", "in_channels", "out_channels")
+    return replace(problem, **{name: members * getattr(problem, name) for name in names})
+
+
+def _as_groups(chosen: Algorithm, which: Pass, a: Array, b: Array, problem: Problem) -> Array:
     """Members as groups of one convolution: accelerators run them all at once."""
-    m = a.shape[0]
+    members = a.shape[0]
     a, b = (jnp.moveaxis(v, 0, -2) for v in (a, b))
     a, b = (v.reshape(*v.shape[:-2], -1) for v in (a, b))
-    channels = {"in_channels": m * problem.in_channels, "out_channels": m * problem.out_channels}
-    return a, b, replace(problem, groups=m * problem.groups, **channels)
+    y = chosen.compute(which, a, b, _side_by_side(problem, members))
+    return jnp.moveaxis(y.reshape(*y.shape[:-1], members, -1), -2, 0)
 
 
 @functools.partial(jax.jit, static_argnames=("which", "problem", "algorithm"))

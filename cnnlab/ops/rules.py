@@ -33,11 +33,13 @@ def _on_cpu(problem: Problem, which: Pass) -> list[str]:
     if problem.groups > 1:
         xla = which == "forward" or (which == "input_gradient" and max(problem.stride) == 1)
         return [] if xla else ["im2col"]
+    names = ["pointwise"]
     if _winograd_pays(problem):
-        return ["winograd"]
+        names.append("winograd")
     # XLA's gradient in the kernel takes up to five forward passes, and more where it is dilated.
-    patches = which == "kernel_gradient" or problem.rank == 3
-    return ["pointwise", "im2col"] if patches and problem.taps <= 64 else ["pointwise"]
+    if (which == "kernel_gradient" or problem.rank == 3) and problem.taps <= 64:
+        names.append("im2col")
+    return names
 
 
 def _depthwise(problem: Problem, which: Pass) -> list[str]:
@@ -55,6 +57,12 @@ def _fastest_fft(problem: Problem) -> tuple[str, float]:
 
 
 def _winograd_pays(problem: Problem) -> bool:
-    """Its matrix products are of `(rows, c_in)` with `(c_in, c_out)`: neither may be thin."""
+    """Its matrix products are of `(rows, c_in)` with `(c_in, c_out)`: neither may be thin. Maps
+    smaller than a tile waste what it saves."""
+    winograd = REGISTRY["winograd"]
+    if problem.rank != 2 or winograd.refusal(problem) is not None:
+        return False
     rows = problem.batch * math.prod(-(-n // 4) for n in problem.out)
-    return problem.rank == 2 and min(problem.in_channels, problem.out_channels) >= 32 and rows >= 64
+    channels = min(problem.in_channels, problem.out_channels)
+    saves = 2 * winograd.multiply_adds(problem) <= problem.multiply_adds
+    return saves and channels >= 32 and rows >= 64

@@ -41,6 +41,7 @@ def bench(monkeypatch, capsys, tmp_path):
     """The command with its overrides: its exit status, what it said and its JSON."""
 
     def run(*overrides):
+        monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # it sets this, and tests leave no trace
         monkeypatch.setattr(sys, "argv", ["bench", *TINY, f"output={tmp_path}", *overrides])
         status = 0
         try:

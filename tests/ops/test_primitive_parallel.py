@@ -12,6 +12,7 @@ from primitive_cases import Small, arrays, compiled, tolerance
 
 from cnnlab import ops
 from cnnlab.ops.algorithms import REGISTRY, im2col, taps, winograd
+from cnnlab.ops.problem import describe
 
 NAMES = [*REGISTRY, "depthwise taps", "auto"]
 
@@ -99,32 +100,43 @@ def test_pmap(name, small_tiles):
 
 @pytest.mark.parametrize("check", [True, False])
 def test_shard_map_of_second_derivatives_and_vmap(check):
-    """A Hessian-vector product and mapped kernels inside; the kernel's channels sharded outside."""
     call, value, (x, kernel, dy), _ = setting("im2col")
-    mesh = mesh_of(AxisType.Auto)
 
-    def products(x, kernel, dy):
+    def products(x, kernel, dy, summed):
         gradient = jax.grad(lambda x, k: value(x, k, dy), (0, 1))
         dx, dk = jax.jvp(gradient, (x, kernel), (x, kernel))[1]
-        return dx, dk if check else jax.lax.psum(dk, "batch")
+        return dx, jax.lax.psum(dk, "batch") if summed else dk
 
     kernels = jnp.stack([kernel, 2 * kernel])
-    each = jax.vmap(call, (None, 0))
-    wide = functools.partial(ops.conv, algorithm="im2col")
-    deep = arrays(Small("im2col", 1).at((6,)))[1][:, :, :2]
-    over = functools.partial(jax.shard_map, mesh=mesh, check_vma=check)
-    inside = (
-        over(products, in_specs=(P("batch"), P(), P("batch")), out_specs=(P("batch"), P())),
-        over(each, in_specs=(P("batch"), P()), out_specs=P(None, "batch")),
-        over(wide, in_specs=(P(), P(None, None, "batch")), out_specs=P(None, None, "batch")),
-    )
-    run = lambda fs: (fs[0](x, kernel, dy), fs[1](x, kernels), fs[2](x[..., :2], deep))
-    whole = (lambda *args: tuple(_whole(value, *args)), each, wide)
-    got, expected = compiled(lambda: (run(inside), run(whole)))()
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+    over = functools.partial(jax.shard_map, mesh=mesh_of(AxisType.Auto), check_vma=check)
+    parts = functools.partial(products, summed=not check)
+    specs = {"in_specs": (P("batch"), P(), P("batch")), "out_specs": (P("batch"), P())}
+
+    @compiled
+    def run():
+        each = jax.vmap(call, (None, 0))
+        split = over(each, in_specs=(P("batch"), P()), out_specs=P(None, "batch"))
+        whole = products(x, kernel, dy, summed=False), each(x, kernels)
+        return (over(parts, **specs)(x, kernel, dy), split(x, kernels)), whole
+
+    for a, b in zip(*map(jax.tree.leaves, run()), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=3e-5)
 
 
-def _whole(value, x, kernel, dy):
-    gradient = jax.grad(lambda x, k: value(x, k, dy), (0, 1))
-    return jax.jvp(gradient, (x, kernel), (x, kernel))[1]
+@pytest.mark.parametrize("check", [True, False])
+def test_shard_map_over_the_kernels_channels(check):
+    """The gradient in the replicated input is a sum over the devices."""
+    x, kernel, dy = arrays(describe((2, 6, 3), (3, 3, 4)))
+
+    def part(x, kernel, dy):
+        y, pull = jax.vjp(functools.partial(ops.conv, algorithm="im2col"), x, kernel)
+        dx, dk = pull(dy)
+        return y, dx if check else jax.lax.psum(dx, "batch"), dk
+
+    channels = P(None, None, "batch")
+    specs = {"in_specs": (P(), channels, channels), "out_specs": (channels, P(), channels)}
+    split = jax.shard_map(part, mesh=mesh_of(AxisType.Auto), check_vma=check, **specs)
+    one = jax.vjp(functools.partial(ops.conv, algorithm="im2col"), x, kernel)
+    expected = one[0], *one[1](dy)
+    for a, b in zip(compiled(split)(x, kernel, dy), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)

@@ -1,20 +1,15 @@
-"""The algorithms behind `ops.conv`, one file each."""
+"""The algorithms behind `ops.conv`, one file each; importing one here is what registers it."""
 
 from cnnlab.ops.algorithms.base import PASSES, Algorithm, Pass
-from cnnlab.ops.algorithms.fft import FFT
-from cnnlab.ops.algorithms.im2col import IM2COL
-from cnnlab.ops.algorithms.lax import LAX
-from cnnlab.ops.algorithms.overlap_add import FFT_OVERLAP_ADD
-from cnnlab.ops.algorithms.pointwise import POINTWISE
-from cnnlab.ops.algorithms.taps import TAPS
-from cnnlab.ops.algorithms.toeplitz import TOEPLITZ
-from cnnlab.ops.algorithms.winograd import WINOGRAD, WINOGRAD_F2
+from cnnlab.ops.algorithms.fft import FFT  # noqa: F401
+from cnnlab.ops.algorithms.im2col import IM2COL  # noqa: F401
+from cnnlab.ops.algorithms.lax import LAX  # noqa: F401
+from cnnlab.ops.algorithms.overlap_add import FFT_OVERLAP_ADD  # noqa: F401
+from cnnlab.ops.algorithms.pointwise import POINTWISE  # noqa: F401
+from cnnlab.ops.algorithms.taps import TAPS  # noqa: F401
+from cnnlab.ops.algorithms.toeplitz import TOEPLITZ  # noqa: F401
+from cnnlab.ops.algorithms.winograd import WINOGRAD, WINOGRAD_F2  # noqa: F401
 
-REGISTRY: dict[str, Algorithm] = {
-    a.name: a
-    for a in (
-        POINTWISE, LAX, IM2COL, TAPS, WINOGRAD, WINOGRAD_F2, FFT, FFT_OVERLAP_ADD, TOEPLITZ
-    )
-}  # fmt: skip
+REGISTRY = {a.name: a for a in list(globals().values()) if isinstance(a, Algorithm)}
 
 __all__ = ["PASSES", "REGISTRY", "Algorithm", "Pass"]

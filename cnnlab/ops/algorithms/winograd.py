@@ -86,12 +86,9 @@ def _inverse(y: Array, matrix: np.ndarray, shape: tuple[int, ...]) -> Array:
 
 
 def _kernel_transform(kernel: Array, matrix: np.ndarray, rank: int) -> Array:
-    """`G` along every axis: `(*3, i, o)` -> `(positions, i, o)`."""
-    for axis in range(rank):
-        # In the kernel's type before its sums: exact constants in float64 too.
-        g = jnp.asarray(matrix, kernel.dtype)
-        kernel = jnp.moveaxis(jnp.tensordot(g, kernel, (1, axis)), 0, axis)
-    return kernel.reshape(-1, *kernel.shape[rank:])
+    """`matrix` along every axis as one product: `(positions, i, o)` -> `(positions', i, o)`."""
+    nested = jnp.asarray(functools.reduce(np.kron, [matrix] * rank), kernel.dtype)
+    return (nested @ kernel.reshape(nested.shape[1], -1)).reshape(-1, *kernel.shape[-2:])
 
 
 def _counts(problem: Problem, m: int) -> tuple[int, ...]:
@@ -153,7 +150,6 @@ def _kernel_gradient(m: int) -> Map:
 
         tile = _tile(problem, m)
         total = sum_tiles(one, (x, dy), tile)
-        total = total.reshape(*(m + 2,) * problem.rank, *total.shape[1:])
         gradient = _kernel_transform(total, g.T, problem.rank)
         return gradient.reshape(problem.kernel_shape).astype(problem.dtype)
 

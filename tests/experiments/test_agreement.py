@@ -1,0 +1,113 @@
+"""The agreement tool as a command, and that it finds a wrong algorithm."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnlab.ops.algorithms import PASSES, REGISTRY
+from experiments import agreement
+
+ROOT = Path(__file__).parents[2]
+COARSE = {"fft", "fft_overlap_add", "winograd"}
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["agreement", "progress=false", *arguments])
+    agreement.main()
+
+
+def test_the_command_compares_every_algorithm_and_leaves_a_table(tmp_path):
+    arguments = ["geometries=2", "peers=[]", f"output={tmp_path / 'out'}"]
+    process = subprocess.run(
+        [sys.executable, "-m", "experiments.agreement", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr
+    lines = json.loads((tmp_path / "out" / "agreement.json").read_text())["lines"]
+    assert [(i["algorithm"], i["which"]) for i in lines] == [
+        (name, which) for name in REGISTRY for which in PASSES
+    ]
+    for line in lines:
+        assert line["n"] == 2 and line["holds"] and line["worst"] <= line["limit"]
+        assert line["limit"] == (1e-4 if line["algorithm"] in COARSE else 1e-5)
+        assert line["geometry"].endswith("float32")
+    table = (tmp_path / "out" / "agreement.md").read_text()
+    assert table == process.stdout and table.count("\n|") == 2 + len(lines)
+
+
+@pytest.mark.parametrize("which", PASSES)
+def test_a_wrong_algorithm_breaks_its_limit(monkeypatch, tmp_path, capsys, which):
+    """An error of 1 in 50,000 in one pass, of one algorithm, is found there and nowhere else."""
+    right = REGISTRY["im2col"]
+    wrong = lambda a, b, problem: right.compute(which, a, b, problem) * np.float32(1 + 2e-5)
+    changes = {pass_: getattr(right, pass_) for pass_ in PASSES} | {which: wrong}
+    monkeypatch.setitem(REGISTRY, "im2col", dataclasses.replace(right, **changes))
+    with pytest.raises(SystemExit) as stop:
+        run(
+            monkeypatch,
+            "geometries=3",
+            "peers=[]",
+            "algorithms=[pointwise,im2col]",
+            f"output={tmp_path}",
+        )
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == f"error: limits broken: im2col ({which})\n"
+    lines = json.loads((tmp_path / "agreement.json").read_text())["lines"]
+    broken = [(i["algorithm"], i["which"]) for i in lines if not i["holds"]]
+    assert broken == [("im2col", which)]
+    assert "1e-05 **broken**" in (tmp_path / "agreement.md").read_text()
+
+
+def test_a_result_that_is_not_a_number_breaks_the_limit(monkeypatch, tmp_path):
+    right = REGISTRY["toeplitz"]
+    wrong = lambda x, kernel, problem: right.forward(x, kernel, problem) * np.float32("nan")
+    monkeypatch.setitem(REGISTRY, "toeplitz", dataclasses.replace(right, forward=wrong))
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "geometries=1", "peers=[]", "algorithms=toeplitz", f"output={tmp_path}")
+    assert stop.value.code == 1
+    lines = json.loads((tmp_path / "agreement.json").read_text())["lines"]
+    assert lines[0]["worst"] is None and not lines[0]["holds"]
+
+
+def test_pytorch_agrees(monkeypatch, tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is a reference, not a dependency")
+    counts = ["geometries=4", "peer_geometries=3"]
+    run(monkeypatch, *counts, "algorithms=[lax,taps]", f"output={tmp_path}")
+    lines = json.loads((tmp_path / "agreement.json").read_text())["lines"]
+    assert [(i["against"], i["n"]) for i in lines[:6]] == [("reference", 4)] * 3 + [
+        ("torch", 3)
+    ] * 3
+    assert all(i["holds"] for i in lines)
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("algorithms=[fft,lex]", "algorithms: expected one of "),
+        ("peers=[tensorflow]", "peers: expected one of torch, got 'tensorflow'"),
+        ("geometries=0", "geometries: expected a whole number from 1, got 0"),
+        ("seed=-1", "seed: expected a whole number from 0, got -1"),
+    ],
+)
+def test_bad_settings_are_one_line(monkeypatch, capsys, argument, says):
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, argument)
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and err.count("\n") == 1 and err.startswith(f"error: {says}")
+
+
+def test_a_forced_algorithm_is_refused(monkeypatch, capsys):
+    monkeypatch.setenv("CNNLAB_CONV", "lax")
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "geometries=1")
+    assert stop.value.code == 2 and "CNNLAB_CONV: it forces" in capsys.readouterr().err
