@@ -1,6 +1,7 @@
 """Two CPU devices for every test, hypothesis without deadlines, and one source of random keys."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 # Many tests compile the same small programs, some in processes of their own: compiled once, kept.
@@ -8,6 +9,13 @@ _CACHE = Path(__file__).parents[1] / ".jax_cache" / os.environ.get("PYTEST_XDIST
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+# Each program is run once or twice, so what optimising it would save is less than what it costs.
+# `make train`, the benchmarks and tests/test_canaries.py compile as users do.
+_QUICK = "--xla_backend_optimization_level=0"
+if version("jax").startswith("0.10."):  # later ones do not know it
+    _QUICK += " --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", _QUICK)
 
 # Set before jax starts its backend: the parallel runtimes are tested on two CPU devices.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")

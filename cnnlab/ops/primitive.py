@@ -55,7 +55,7 @@ def bind(which: Pass, a: Array, b: Array, problem: Problem, algorithm: str) -> A
 
 def _vary_alike(a: Array, b: Array) -> tuple[Array, Array]:
     """Under `shard_map` both operands vary along the same axes of the mesh."""
-    varying = [frozenset(getattr(jax.typeof(v), "vma", ())) for v in (a, b)]
+    varying = [jax.typeof(v).manual_axis_type.varying for v in (a, b)]
     both = varying[0] | varying[1]
     to = lambda v, has: jax.lax.pcast(v, tuple(both - has), to="varying") if both - has else v
     return to(a, varying[0]), to(b, varying[1])
@@ -166,6 +166,19 @@ def _part(y: Array, place: int, groups: int, size: int) -> Array:
     return y.reshape(*y.shape[: at + 1], -1, *y.shape[at + 3 :])
 
 
+def _lowering(compute: Callable) -> Callable:
+    """A lowering in which arrays have no mesh: where they are is settled, and algorithms know
+    nothing of explicit or manual axes."""
+    lower = mlir.lower_fun(compute, False)
+
+    def rule(ctx, *args, **params):
+        plain = [ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_in]
+        with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+            return lower(ctx.replace(avals_in=plain), *args, **params)
+
+    return rule
+
+
 def _register(which: Pass) -> None:
     primitive = _PRIMITIVES[which]
     primitive.def_impl(functools.partial(_run, which=which))
@@ -173,7 +186,7 @@ def _register(which: Pass) -> None:
     batching.primitive_batchers[primitive] = functools.partial(_batch, which)
     for platform in (*PLATFORMS, None):
         compute = functools.partial(_compute, which, platform or "other")
-        mlir.register_lowering(primitive, mlir.lower_fun(compute, False), platform=platform)
+        mlir.register_lowering(primitive, _lowering(compute), platform=platform)
 
 
 for _which in PASSES:

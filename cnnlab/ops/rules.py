@@ -11,7 +11,7 @@ from cnnlab.ops.problem import Problem
 
 # Multiply-adds a nanosecond, by each algorithm's own formula.
 _DENSE = 20.0
-_TAPS = {"forward": 3.5, "input_gradient": 3.5, "kernel_gradient": 0.9}
+_TAPS = {"forward": 5.0, "input_gradient": 5.0, "kernel_gradient": 1.8}
 _FFT = 2.0
 # XLA's grouped convolutions: about as slow as a dense one in 32 channels or fewer a group.
 _SLOW_GROUP = 32

@@ -249,7 +249,7 @@ def test_crossover():
         ("passes=[backward]", "passes[0]: expected one of forward, gradients, got 'backward'"),
         ("passes=[]", "passes: expected some of forward, gradients, got none"),
         ("peers=[eqx,keras]", "peers[1]: expected one of eqx, torch, got 'keras'"),
-        ("algorithms=[fast]", "algorithms[0]: expected one of pointwise, lax, "),
+        ("algorithms=[fast]", "algorithms[0]: expected one of fft, "),
         ("seconds=0", "seconds: expected a number > 0, got 0"),
         ("seed=-1", "seed: expected a whole number from 0, got -1"),
         ("case=3x3", "case: no such key"),

@@ -61,6 +61,13 @@ def test_a_corrupt_cache_is_ignored_with_one_warning(text):
     assert str(file) in str(caught[0].message)
 
 
+def test_lax_is_kept_where_measurements_do_not_tell_them_apart():
+    for taps, expected in ((0.95, "lax"), (0.8, "taps")):
+        times = {"forward": {"lax": 1.0, "taps": taps}}
+        table.remember({table.key(PROBLEM): times}, "cpu")
+        assert automatic(PROBLEM, "forward", "cpu") == expected
+
+
 def test_the_key_says_all_that_a_time_depends_on():
     x, kernel = (2, 9, 8, 4), (3, 2, 2, 6)
     options = {"stride": (1, 2), "padding": ((0, 1), (2, 0)), "dilation": (2, 1), "groups": 2}
