@@ -49,7 +49,7 @@ PRINTS = {
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_installed_jax_is_a_sound_one(name):
-    """In a process of its own, as the failure may be a dead process, and with XLA's own settings."""
+    """In a process of its own, which may die, and with XLA's own settings."""
     env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     command = [sys.executable, "-c", PROGRAMS[name]]
     done = subprocess.run(
