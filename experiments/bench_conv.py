@@ -27,15 +27,19 @@ def main(cfg: "DictConfig") -> None:
 
     A case that the JSON file has is not measured again: an interrupted command goes on.
     """
+    import sys
     from pathlib import Path
 
     from cnnlab.analysis.grid import GRID
     from cnnlab.train.checkpoint import write_atomically
     from experiments import _bench_report as report
     from experiments._bench import Results
+    from experiments._contenders import torch_missing
 
     settings, folder = _settings(cfg), Path(cfg.output)
     work = _work(cfg, settings)
+    if "torch" in cfg.peers and "torch" not in settings.peers:
+        print(f"no columns of torch: {torch_missing()}", file=sys.stderr)
     results = Results(folder, force=cfg.force)
     _measure(work, results, show=cfg.progress)
     cases = results.current()
@@ -47,9 +51,8 @@ def main(cfg: "DictConfig") -> None:
 
 
 def _settings(cfg: "DictConfig") -> "Settings":
-    """The checked settings; PyTorch is dropped, in one line, where it cannot be measured."""
+    """The checked settings, without PyTorch where it cannot be measured."""
     import os
-    import sys
 
     from cnnlab.config import ConfigError
     from cnnlab.ops.algorithms import REGISTRY
@@ -71,9 +74,7 @@ def _settings(cfg: "DictConfig") -> "Settings":
         raise ConfigError(f"seconds: expected a number > 0, got {cfg.seconds}")
     if cfg.seed < 0:
         raise ConfigError(f"seed: expected a whole number from 0, got {cfg.seed}")
-    missing = routes.torch_missing() if "torch" in peers else None
-    if missing:
-        print(f"no columns of torch: {missing}", file=sys.stderr)
+    if routes.torch_missing():
         peers = tuple(p for p in peers if p != "torch")
     return Settings(passes, algorithms, peers, float(cfg.seconds), cfg.seed)
 
