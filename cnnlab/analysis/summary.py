@@ -9,7 +9,6 @@ import jax
 import jax.tree_util as jtu
 
 from cnnlab.models.trace import LayerCall, ReceptiveField, trace
-from cnnlab.ops.algorithms import PASSES
 from cnnlab.ops.choice import check, choose
 
 _HEADINGS = (
@@ -119,7 +118,7 @@ def _algorithm(call: LayerCall, batch_size: int) -> str:
     problem = call.layer.problem((batch_size, *call.in_shape))
     asked = check(call.layer.algorithm, problem)
     platform = jax.default_backend()
-    passes = [choose(asked, problem, which, platform).name for which in PASSES]
+    passes = [choose(asked, problem, which, platform).name for which in call.layer.passes]
     return passes[0] if len(set(passes)) == 1 else ", ".join(passes)
 
 

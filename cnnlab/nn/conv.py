@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from cnnlab import ops
 from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, window_geometry
 from cnnlab.nn.initializers import initializer
-from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.ops.algorithms import PASSES, REGISTRY, Pass
 from cnnlab.ops.geometry import Padding
 from cnnlab.ops.problem import Problem, describe
 
@@ -35,6 +36,8 @@ class Conv(eqx.Module):
     padding_mode: str = eqx.field(static=True)
     flip: bool = eqx.field(static=True)
     algorithm: str = eqx.field(static=True)
+    # Of `problem`: what the layer computes, then its gradients in input and kernel.
+    passes: ClassVar[tuple[Pass, ...]] = PASSES
 
     def __init__(
         self,

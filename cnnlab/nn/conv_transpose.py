@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from cnnlab import ops
 from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, window_geometry
 from cnnlab.nn.initializers import initializer
-from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.ops.algorithms import REGISTRY, Pass
 from cnnlab.ops.geometry import Padding
 from cnnlab.ops.problem import Problem, describe
 
@@ -35,6 +36,8 @@ class ConvTranspose(eqx.Module):
     dilation: tuple[int, ...] = eqx.field(static=True)
     groups: int = eqx.field(static=True)
     algorithm: str = eqx.field(static=True)
+    # Of `problem`: what the layer computes, then its gradients in input and kernel.
+    passes: ClassVar[tuple[Pass, ...]] = ("input_gradient", "forward", "kernel_gradient")
 
     def __init__(
         self,

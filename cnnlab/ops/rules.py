@@ -13,8 +13,6 @@ from cnnlab.ops.problem import Problem
 _DENSE = 20.0
 _TAPS = {"forward": 5.0, "input_gradient": 5.0, "kernel_gradient": 1.8}
 _FFT = 2.0
-# XLA's grouped convolutions: about as slow as a dense one in 32 channels or fewer a group.
-_SLOW_GROUP = 32
 
 
 def prefer(problem: Problem, which: Pass, platform: str) -> list[str]:

@@ -23,6 +23,7 @@ from cnnlab.models import (
     with_arrays,
 )
 from cnnlab.nn import factories
+from cnnlab.ops import rules
 
 
 def make(make_model):
@@ -35,6 +36,9 @@ def make(make_model):
         )
 
     return build
+
+
+ORDER = {"forward": "lax", "input_gradient": "taps", "kernel_gradient": "im2col"}
 
 
 def abstract(make_model):
@@ -236,5 +240,10 @@ def test_summary_shows_the_algorithm_of_every_convolution(getkey, monkeypatch):
     (row,) = summary(automatic, shape[1:], batch_size=32).rows
     taken = list(ops.algorithms(shape, kernel).auto.values())
     assert row.algorithm in (", ".join(taken), taken[0])
+    # A transposed layer runs the input gradient of its convolution, and says so first.
+    monkeypatch.setattr(rules, "prefer", lambda problem, which, platform: [ORDER[which]])
+    up = nn.ConvTranspose2d(2, 3, 3, key=getkey())
+    (row,) = summary(up, (5, 6, 2)).rows
+    assert row.algorithm == "taps, lax, im2col"
     pool = nn.MaxPool2d(2)
     assert [row.algorithm for row in summary(pool, (8, 8, 3)).rows] == [""]
