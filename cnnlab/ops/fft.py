@@ -47,10 +47,9 @@ def fft_conv(
 def spectral(x: Array, kernel: Array, problem: Problem) -> Array:
     """`fft_conv` of arguments already checked; `x` is `(batch, *spatial, c_in)`."""
     wide = accumulation_dtype(problem.dtype)
-    lengths, crops = plan(problem)
+    lengths = transform_lengths(problem)
     y = filtered(channels_first(x.astype(wide), problem), kernel.astype(wide), lengths, problem)
-    y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0),) * 3 + crops)
-    return channels_last(y[(..., *(slice(None, None, s) for s in problem.stride))], problem)
+    return channels_last(crop(y, problem), problem)
 
 
 def filtered(
@@ -87,27 +86,34 @@ def channels_last(y: Array, problem: Problem) -> Array:
     return jnp.moveaxis(y, 1, -1).astype(problem.dtype)
 
 
-def plan(problem: Problem) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
-    """Transform lengths, and the `lax.pad` amounts that cut the wanted range out of the result.
-
-    The full linear convolution has `n + e - 1` entries, of which `first` to `last` are wanted
-    (entries outside it are zero: all padding). A circular one of length L adds entry `j + L` to
-    entry j, so L need only be long enough to leave the wanted entries alone.
-    """
-    lengths, crops = [], []
+def wanted(problem: Problem) -> tuple[tuple[int, int], ...]:
+    """First and last entry, per axis, of the full linear convolution that the result takes."""
     extents = dilated_size(problem.kernel_size, problem.dilation)
-    zipped = zip(
-        problem.spatial, extents, problem.padding, problem.out, problem.stride, strict=True
-    )
-    for n, extent, (low, _), out, stride in zipped:
+    zipped = zip(extents, problem.padding, problem.out, problem.stride, strict=True)
+    return tuple((e - 1 - low, e - 1 - low + (out - 1) * s) for e, (low, _), out, s in zipped)
+
+
+def crop(y: Array, problem: Problem) -> Array:
+    """What the padding and the stride keep of `(batch, g, c_out / g, *full)`; zeros outside it."""
+    sizes = zip(wanted(problem), y.shape[3:], strict=True)
+    amounts = tuple((-first, last + 1 - n, 0) for (first, last), n in sizes)
+    y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0),) * 3 + amounts)
+    return y[(..., *(slice(None, None, s) for s in problem.stride))]
+
+
+def transform_lengths(problem: Problem) -> tuple[int, ...]:
+    """Period per axis of a circular convolution that holds the wanted entries of the linear one.
+
+    That has `n + e - 1` entries. A circular one of length L adds entry `j + L` to entry j, so L
+    need only be long enough to leave the wanted entries alone.
+    """
+    lengths = []
+    extents = dilated_size(problem.kernel_size, problem.dilation)
+    for n, extent, (first, last) in zip(problem.spatial, extents, wanted(problem), strict=True):
         full = n + extent - 1
-        first = extent - 1 - low
-        last = first + (out - 1) * stride
         unspoilt = full - min(max(first, 0), full - 1)
-        length = fast_length(max(n, extent, unspoilt, min(last, full - 1) + 1))
-        lengths.append(length)
-        crops.append((-first, last + 1 - length, 0))
-    return tuple(lengths), tuple(crops)
+        lengths.append(fast_length(max(n, extent, unspoilt, min(last, full - 1) + 1)))
+    return tuple(lengths)
 
 
 def fast_length(n: int) -> int:

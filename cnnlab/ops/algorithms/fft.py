@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 
 from cnnlab.ops.algorithms.base import Algorithm
-from cnnlab.ops.fft import plan, spectral
+from cnnlab.ops.fft import spectral, transform_lengths
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Problem
 
@@ -51,6 +51,6 @@ FFT = Algorithm(
     source="A 6.3",
     refusal=refusal,
     forward=spectral,
-    multiply_adds=lambda problem: cost(problem, plan(problem)[0], 1),
-    extra_memory=lambda problem: memory(problem, plan(problem)[0], 1),
+    multiply_adds=lambda problem: cost(problem, transform_lengths(problem), 1),
+    extra_memory=lambda problem: memory(problem, transform_lengths(problem), 1),
 )

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from cnnlab.ops.algorithms.base import Algorithm
 from cnnlab.ops.algorithms.fft import cost, memory, refusal
-from cnnlab.ops.fft import channels_first, channels_last, fast_length, filtered
+from cnnlab.ops.fft import channels_first, channels_last, crop, fast_length, filtered
 from cnnlab.ops.geometry import dilated_size
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Problem
@@ -50,7 +50,7 @@ def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
     y = y.reshape(*lead, problem.batch, *y.shape[1:])
     for axis, (count, size) in enumerate(blocks):
         y = _add(y, axis - problem.rank, count, size)
-    return channels_last(_crop(y, problem), problem)
+    return channels_last(crop(y, problem), problem)
 
 
 def _cut(x: Array, blocks: tuple[tuple[int, int], ...]) -> Array:
@@ -78,18 +78,6 @@ def _add(y: Array, axis: int, count: int, size: int) -> Array:
         pads[axis - 1] = (part, reach - 1 - part, 0)
         total = total + lax.pad(piece, zero, pads)
     return total.reshape(*total.shape[: axis - 1], -1, *total.shape[axis + 1 :])
-
-
-def _crop(y: Array, problem: Problem) -> Array:
-    """Of the full linear convolution the entries that the padding and the stride keep."""
-    extents = dilated_size(problem.kernel_size, problem.dilation)
-    crops = []
-    for axis, (extent, (low, _)) in enumerate(zip(extents, problem.padding, strict=True)):
-        first = extent - 1 - low
-        last = first + (problem.out[axis] - 1) * problem.stride[axis]
-        crops.append((-first, last + 1 - y.shape[3 + axis], 0))
-    y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0),) * 3 + tuple(crops))
-    return y[(..., *(slice(None, None, s) for s in problem.stride))]
 
 
 def _count(problem: Problem) -> int:
