@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOOR = {
     "errors": 0,
+    "files": 0,
     "ops": 1,
     "data": 1,
     "nn": 2,

@@ -8,8 +8,9 @@ from typing import Any
 
 from cnnlab.data.dataset import Dataset, Placement, assemble
 from cnnlab.data.fetch import DataError
-from cnnlab.data.paths import appearing, lift, locked, tfds_dir
+from cnnlab.data.paths import lift, tfds_dir
 from cnnlab.data.records import open_split, prepared_folder, quiet_tfds, readable
+from cnnlab.files import appearing, locked
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from cnnlab.data.dataset import ArraySplit, Dataset, Placement, assemble
-from cnnlab.data.paths import cache_dir, replace_file
+from cnnlab.files import cache_dir, replace_file
 
 
 def mnist1d(

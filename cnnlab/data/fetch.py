@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cnnlab.data.idx import has_idx_files
-from cnnlab.data.paths import appearing, cache_dir, locked
 from cnnlab.errors import CnnlabError
+from cnnlab.files import appearing, cache_dir, locked
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where the Debian package dataset-fashion-mnist keeps its files."""

@@ -8,8 +8,9 @@ from typing import Any
 from cnnlab.data import fetch
 from cnnlab.data.dataset import Dataset, Placement, assemble
 from cnnlab.data.idx import has_idx_files
-from cnnlab.data.paths import appearing, lift, locked, tfds_dir
+from cnnlab.data.paths import lift, tfds_dir
 from cnnlab.data.records import open_split, quiet_tfds
+from cnnlab.files import appearing, locked
 
 _log = logging.getLogger(__name__)
 

@@ -3,11 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jax.typing import DTypeLike
 
 from cnnlab.ops.geometry import MAX_RANK, Padding, Pairs, output_shape, resolve_padding, to_tuple
+
+Pass: TypeAlias = Literal["forward", "input_gradient", "kernel_gradient"]
+PASSES: tuple[Pass, ...] = ("forward", "input_gradient", "kernel_gradient")
 
 
 @dataclass(frozen=True)

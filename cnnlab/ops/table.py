@@ -3,7 +3,6 @@
 import functools
 import json
 import math
-import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import TypeAlias
 
 import jax
 
+from cnnlab.files import cache_dir, replace_file
 from cnnlab.ops.algorithms import PASSES, Pass
 from cnnlab.ops.problem import Problem
 
@@ -55,10 +55,9 @@ def shipped(platform: str) -> Table:
 
 def user_file(platform: str) -> Path:
     """Where this machine's own measurements are kept: one file a device kind and jax version."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     kind = jax.devices(platform)[0].device_kind
     name = re.sub(r"[^a-z0-9]+", "-", f"{platform} {kind}".lower()).strip("-")
-    return cache / "cnnlab" / "conv" / f"{name}-jax-{jax.__version__}.json"
+    return cache_dir() / "conv" / f"{name}-jax-{jax.__version__}.json"
 
 
 def remember(entries: Table, platform: str, file: str | Path | None = None) -> Path:
@@ -71,11 +70,9 @@ def remember(entries: Table, platform: str, file: str | Path | None = None) -> P
     """
     file = user_file(platform) if file is None else Path(file)
     known = {**_read(file), **entries}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(f".{os.getpid()}.part")
     lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(known[k])}" for k in sorted(known))
-    part.write_text(f'{{"entries": {{\n{lines}\n}}}}\n')
-    part.replace(file)
+    text = f'{{"entries": {{\n{lines}\n}}}}\n'
+    replace_file(file, lambda handle: handle.write(text.encode()))
     _parse.cache_clear()
     return file
 

@@ -123,11 +123,15 @@ class Loop:
         last = step == self.plan.steps
         if last or _due(step, self.plan.log_every):
             self._log(step)
+        evaluate = self.validate is not None and (last or _due(step, self.plan.evaluate_every))
+        save = last or stop or _due(step, self.plan.checkpoint_every)
+        if evaluate or save:
+            self._collect(step)  # waits for steps that still run: their time is no pause
         paused = time.perf_counter()
-        if self.validate is not None and (last or _due(step, self.plan.evaluate_every)):
+        if evaluate:
             self._evaluate(step)
             last = last or self.position.stopped_early
-        if last or stop or _due(step, self.plan.checkpoint_every):
+        if save or last:
             self._save(step)
         self._paused += time.perf_counter() - paused
         if stop and not last:
@@ -175,7 +179,6 @@ class Loop:
 
     def _evaluate(self, step: int) -> None:
         assert self.validate is not None
-        self._collect(step)
         state = self._state()
         evaluation = self.validate(*state.averaged())
         score = evaluation.accuracy
@@ -190,7 +193,6 @@ class Loop:
             p.stopped_early = self.plan.patience is not None and p.waited >= self.plan.patience
 
     def _save(self, step: int) -> None:
-        self._collect(step)
         self._clock()
         self.checkpoints.save(self._state(), dataclasses.asdict(self.position))
 

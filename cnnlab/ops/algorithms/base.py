@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import jax
 from jaxtyping import Array
 
 from cnnlab.ops.precision import accumulation_dtype
-from cnnlab.ops.problem import Problem
-
-Pass: TypeAlias = Literal["forward", "input_gradient", "kernel_gradient"]
-PASSES: tuple[Pass, ...] = ("forward", "input_gradient", "kernel_gradient")
+from cnnlab.ops.problem import Pass, Problem
 
 Map: TypeAlias = Callable[[Array, Array, Problem], Array]
 

@@ -1,0 +1,8 @@
+"""The native engine: oneDNN's convolutions behind XLA's foreign function interface (CPU).
+
+Optional: where it can't be built or loaded, or `CNNLAB_NATIVE=0`, convolutions run as JAX.
+"""
+
+from cnnlab.ops.native.engine import ENGINE, VARIABLE, Engine, geometry
+
+__all__ = ["ENGINE", "VARIABLE", "Engine", "geometry"]

@@ -1,0 +1,136 @@
+"""The native engine as Python sees it: loaded at its first use, or a reason why not."""
+
+import ctypes
+import functools
+import logging
+import os
+import platform
+import sys
+import threading
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cnnlab.ops.native.build import BuildError, build, find_onednn
+from cnnlab.ops.problem import PASSES, Pass, Problem
+
+VARIABLE = "CNNLAB_NATIVE"
+# FFI target -> symbol of the library.
+TARGETS = ("cnnlab_conv", "cnnlab_conv_bias")
+
+_log = logging.getLogger("cnnlab")
+
+
+class Engine:
+    """The library, its state and what it can do. One a process; safe from several threads."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._library: ctypes.CDLL | None = None
+        self._reason: str | None = None
+
+    def refusal(self) -> str | None:
+        """Why the engine is not in use, or None where it is; the first call builds and loads it."""
+        if self._library is None and self._reason is None:
+            with self._lock:
+                if self._library is None and self._reason is None:
+                    self._load()
+        return self._reason
+
+    def _load(self) -> None:
+        self._reason = _not_here()
+        if self._reason is not None:
+            return
+        try:
+            library = load(build())
+        except (BuildError, OSError) as error:
+            self._reason = str(error)
+            _log.warning("no native engine, convolutions run as JAX: %s", error)
+            return
+        for target in TARGETS:
+            capsule = jax.ffi.pycapsule(getattr(library, target))
+            jax.ffi.register_ffi_target(target, capsule, platform="cpu")
+            jax.ffi.register_ffi_target_as_batch_partitionable(target)
+        self._library = library
+
+    @property
+    def library(self) -> ctypes.CDLL:
+        """The loaded library.
+
+        Raises:
+            RuntimeError: the engine is not in use, and why.
+        """
+        if (reason := self.refusal()) is not None:
+            raise RuntimeError(f"native engine: {reason}")
+        return self._library
+
+    def isa(self) -> str:
+        """The instruction set that oneDNN uses, such as `avx2`."""
+        return self.library.cnnlab_isa().decode()
+
+    def threads(self) -> int:
+        """The most threads a call uses: `OMP_NUM_THREADS`, or the cores."""
+        return self.library.cnnlab_threads()
+
+    @functools.cache  # noqa: B019 - there is one engine
+    def implementation(self, problem: Problem, which: Pass) -> str:
+        """oneDNN's name of what would compute a pass, such as `jit:avx2`; empty: nothing would."""
+        numbers = [*problem.x_shape, *problem.kernel_shape, *problem.y_shape]
+        numbers += [*problem.stride, *problem.dilation]
+        numbers += [low for low, _ in problem.padding] + [high for _, high in problem.padding]
+        numbers.append(problem.groups)
+        name = ctypes.create_string_buffer(128)
+        self.library.cnnlab_implementation(
+            PASSES.index(which),
+            problem.dtype.itemsize == 2,
+            problem.rank,
+            (ctypes.c_int64 * len(numbers))(*numbers),
+            name,
+            len(name),
+        )
+        return name.value.decode()
+
+
+def _not_here() -> str | None:
+    if os.environ.get(VARIABLE, "1") == "0":
+        return f"turned off by {VARIABLE}=0"
+    if (backend := jax.default_backend()) != "cpu":
+        return f"made for the CPU, the default backend is {backend}"
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return f"made for Linux on x86-64, this is {platform.system()} on {platform.machine()}"
+    return None
+
+
+def load(file: Path) -> ctypes.CDLL:
+    """Load a compiled library beside the oneDNN that it was compiled for.
+
+    Raises:
+        OSError: it can't be loaded.
+    """
+    # By its own path first: the library then finds it loaded, wherever the environment lies.
+    ctypes.CDLL(str(find_onednn().library))
+    library = ctypes.CDLL(str(file))
+    integers = ctypes.POINTER(ctypes.c_int64)
+    library.cnnlab_isa.restype = ctypes.c_char_p
+    for name in ("threads", "plans_kept", "plans_limit"):
+        getattr(library, f"cnnlab_{name}").restype = ctypes.c_int64
+    library.cnnlab_implementation.restype = None
+    library.cnnlab_implementation.argtypes = [
+        *(ctypes.c_int64,) * 3, integers, ctypes.c_char_p, ctypes.c_int64
+    ]  # fmt: skip
+    return library
+
+
+def geometry(problem: Problem) -> dict[str, np.ndarray | np.int64]:
+    """The attributes of a call that describe where the windows lie."""
+    return {
+        "stride": np.array(problem.stride, np.int64),
+        "dilation": np.array(problem.dilation, np.int64),
+        "low": np.array([low for low, _ in problem.padding], np.int64),
+        "high": np.array([high for _, high in problem.padding], np.int64),
+        "groups": np.int64(problem.groups),
+    }
+
+
+ENGINE = Engine()

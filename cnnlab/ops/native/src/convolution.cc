@@ -1,0 +1,89 @@
+#include "convolution.h"
+
+#include <unordered_map>
+
+#include "cache.h"
+#include "plan.h"
+#include "scratch.h"
+#include "team.h"
+
+namespace cnnlab {
+namespace {
+
+// Neither is destroyed: a thread of XLA's may still call while the process ends.
+PlanCache& Cache() {
+  static auto* cache = new PlanCache;
+  return *cache;
+}
+
+ScratchPool& Pool() {
+  static auto* pool = new ScratchPool;
+  return *pool;
+}
+
+std::string Key(Pass pass, const Convolution& p, int threads) {
+  std::string key;
+  const auto add = [&key](int64_t n) {
+    key.append(reinterpret_cast<const char*>(&n), sizeof(n));
+  };
+  for (int64_t n : {static_cast<int64_t>(pass), p.groups, static_cast<int64_t>(p.dtype),
+                    static_cast<int64_t>(p.bias), static_cast<int64_t>(p.activation),
+                    static_cast<int64_t>(threads), static_cast<int64_t>(p.rank())}) {
+    add(n);
+  }
+  for (const auto* v : {&p.x, &p.kernel, &p.y, &p.stride, &p.dilation, &p.low, &p.high}) {
+    for (int64_t n : *v) add(n);
+  }
+  return key;
+}
+
+void* Mutable(const void* data) { return const_cast<void*>(data); }
+
+}  // namespace
+
+void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
+              const void* bias, void* out) {
+  const Team team;
+  const auto plan = Cache().Get(Key(pass, problem, team.size()),
+                                [&] { return MakePlan(pass, problem); });
+  const Scratch scratch(Pool(), plan->scratch_bytes);
+  dnnl::stream stream(Engine());
+
+  // The primitive's view of an argument: the caller's array, or a copy in the inner layout.
+  const auto inner = [&](const Slot& slot, void* data) {
+    return dnnl::memory(slot.inner, Engine(),
+                        slot.reorder ? scratch.data() + slot.offset : data);
+  };
+  const auto load = [&](const Slot& slot, const void* data) {
+    auto memory = inner(slot, Mutable(data));
+    if (slot.reorder) {
+      dnnl::memory from(slot.outer, Engine(), Mutable(data));
+      dnnl::reorder(*slot.reorder).execute(stream, from, memory);
+    }
+    return memory;
+  };
+
+  std::unordered_map<int, dnnl::memory> arguments{{plan->a.arg, load(plan->a, a)},
+                                                  {plan->b.arg, load(plan->b, b)},
+                                                  {plan->out.arg, inner(plan->out, out)}};
+  if (plan->bias) arguments[DNNL_ARG_BIAS] = {*plan->bias, Engine(), Mutable(bias)};
+  if (plan->scratchpad.get_size() > 0) {
+    arguments[DNNL_ARG_SCRATCHPAD] = {plan->scratchpad, Engine(),
+                                      scratch.data() + plan->scratchpad_offset};
+  }
+  plan->compute.execute(stream, arguments);
+  if (plan->out.reorder) {
+    dnnl::memory to(plan->out.outer, Engine(), out);
+    dnnl::reorder(*plan->out.reorder).execute(stream, arguments[plan->out.arg], to);
+  }
+  stream.wait();
+}
+
+std::string Implementation(Pass pass, const Convolution& problem) {
+  return MakePlan(pass, problem).implementation;
+}
+
+int64_t PlansKept() { return static_cast<int64_t>(Cache().Size()); }
+int64_t PlansLimit() { return static_cast<int64_t>(PlanCache::kLimit); }
+
+}  // namespace cnnlab

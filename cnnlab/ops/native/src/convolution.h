@@ -1,0 +1,40 @@
+// One convolution and its two transposes, computed by oneDNN. Knows nothing of XLA.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dnnl.hpp"
+
+namespace cnnlab {
+
+enum class Pass : int64_t { kForward = 0, kInputGradient = 1, kKernelGradient = 2 };
+enum class Activation : int64_t { kNone = 0, kRelu = 1, kGelu = 2 };
+
+// Shapes are channels last, as `ops.conv` has them: x (batch, *spatial, c_in),
+// kernel (*kernel_size, c_in / groups, c_out), y (batch, *out, c_out).
+struct Convolution {
+  std::vector<int64_t> x, kernel, y;
+  std::vector<int64_t> stride, dilation, low, high;  // one a spatial axis
+  int64_t groups = 1;
+  dnnl::memory::data_type dtype = dnnl::memory::data_type::f32;
+  bool bias = false;                           // forward only
+  Activation activation = Activation::kNone;  // forward only
+
+  int rank() const { return static_cast<int>(stride.size()); }
+};
+
+// forward: a = x, b = kernel, out = y (bias may be null); input gradient: a = dy, b = kernel,
+// out = dx; kernel gradient: a = x, b = dy, out = dkernel. Throws dnnl::error.
+void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
+              const void* bias, void* out);
+
+// oneDNN's name of the implementation that it would take, such as "jit:avx2".
+std::string Implementation(Pass pass, const Convolution& problem);
+
+// Primitives kept now, and the most that are kept.
+int64_t PlansKept();
+int64_t PlansLimit();
+
+}  // namespace cnnlab

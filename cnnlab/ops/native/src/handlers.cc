@@ -1,0 +1,113 @@
+// What XLA calls: a convolution's arrays and attributes, as `engine.py` gives them.
+#include <algorithm>
+#include <stdexcept>
+
+#include "convolution.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+
+namespace cnnlab {
+namespace {
+
+using Numbers = ffi::Span<const int64_t>;
+
+std::vector<int64_t> Copy(Numbers v) { return {v.begin(), v.end()}; }
+
+template <typename Buffer>
+std::vector<int64_t> Shape(const Buffer& buffer) {
+  const auto dims = buffer.dimensions();
+  return {dims.begin(), dims.end()};
+}
+
+dnnl::memory::data_type DataType(ffi::DataType dtype) {
+  switch (dtype) {
+    case ffi::DataType::F32: return dnnl::memory::data_type::f32;
+    case ffi::DataType::BF16: return dnnl::memory::data_type::bf16;
+    default: throw std::invalid_argument("expected float32 or bfloat16 arrays");
+  }
+}
+
+struct Geometry {
+  Numbers stride, dilation, low, high;
+  int64_t groups;
+
+  Convolution Problem(ffi::DataType dtype) const {
+    Convolution p;
+    p.stride = Copy(stride);
+    p.dilation = Copy(dilation);
+    p.low = Copy(low);
+    p.high = Copy(high);
+    p.groups = groups;
+    p.dtype = DataType(dtype);
+    return p;
+  }
+};
+
+// No exception may pass through XLA.
+template <typename Call>
+ffi::Error Guarded(Call call) {
+  try {
+    call();
+    return ffi::Error::Success();
+  } catch (const std::exception& error) {
+    return ffi::Error(ffi::ErrorCode::kInternal, std::string("oneDNN: ") + error.what());
+  }
+}
+
+ffi::Error Run(int64_t pass, Numbers stride, Numbers dilation, Numbers low, Numbers high,
+               int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b,
+               ffi::Result<ffi::AnyBuffer> out) {
+  return Guarded([&] {
+    Convolution p = Geometry{stride, dilation, low, high, groups}.Problem(a.element_type());
+    const auto which = static_cast<Pass>(pass);
+    p.x = which == Pass::kInputGradient ? Shape(*out) : Shape(a);
+    p.kernel = which == Pass::kKernelGradient ? Shape(*out) : Shape(b);
+    p.y = which == Pass::kForward ? Shape(*out) : Shape(which == Pass::kInputGradient ? a : b);
+    Convolve(which, p, a.untyped_data(), b.untyped_data(), nullptr, out->untyped_data());
+  });
+}
+
+ffi::Error RunBias(int64_t activation, Numbers stride, Numbers dilation, Numbers low, Numbers high,
+                   int64_t groups, ffi::AnyBuffer x, ffi::AnyBuffer kernel, ffi::AnyBuffer bias,
+                   ffi::Result<ffi::AnyBuffer> y) {
+  return Guarded([&] {
+    Convolution p = Geometry{stride, dilation, low, high, groups}.Problem(x.element_type());
+    p.x = Shape(x);
+    p.kernel = Shape(kernel);
+    p.y = Shape(*y);
+    p.bias = true;
+    p.activation = static_cast<Activation>(activation);
+    Convolve(Pass::kForward, p, x.untyped_data(), kernel.untyped_data(), bias.untyped_data(),
+             y->untyped_data());
+  });
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run,
+                              ffi::Ffi::Bind()
+                                  .Attr<int64_t>("pass")
+                                  .Attr<Numbers>("stride")
+                                  .Attr<Numbers>("dilation")
+                                  .Attr<Numbers>("low")
+                                  .Attr<Numbers>("high")
+                                  .Attr<int64_t>("groups")
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_bias, RunBias,
+                              ffi::Ffi::Bind()
+                                  .Attr<int64_t>("activation")
+                                  .Attr<Numbers>("stride")
+                                  .Attr<Numbers>("dilation")
+                                  .Attr<Numbers>("low")
+                                  .Attr<Numbers>("high")
+                                  .Attr<int64_t>("groups")
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>());
+
+}  // namespace cnnlab

@@ -1,0 +1,66 @@
+// What Python asks of the library, by ctypes.
+#include <cstring>
+#include <exception>
+
+#include "convolution.h"
+#include "team.h"
+
+namespace {
+
+void Put(const std::string& text, char* out, int64_t size) {
+  std::strncpy(out, text.c_str(), size - 1);
+  out[size - 1] = '\0';
+}
+
+const char* IsaName() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::sse41: return "sse41";
+    case dnnl::cpu_isa::avx: return "avx";
+    case dnnl::cpu_isa::avx2: return "avx2";
+    case dnnl::cpu_isa::avx2_vnni: return "avx2_vnni";
+    case dnnl::cpu_isa::avx2_vnni_2: return "avx2_vnni_2";
+    case dnnl::cpu_isa::avx512_core: return "avx512_core";
+    case dnnl::cpu_isa::avx512_core_vnni: return "avx512_core_vnni";
+    case dnnl::cpu_isa::avx512_core_bf16: return "avx512_core_bf16";
+    case dnnl::cpu_isa::avx512_core_fp16: return "avx512_core_fp16";
+    case dnnl::cpu_isa::avx512_core_amx: return "avx512_core_amx";
+    default: return "other";
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* cnnlab_isa() { return IsaName(); }
+int64_t cnnlab_threads() { return cnnlab::Team::Limit(); }
+int64_t cnnlab_plans_kept() { return cnnlab::PlansKept(); }
+int64_t cnnlab_plans_limit() { return cnnlab::PlansLimit(); }
+
+// The name of oneDNN's implementation, or "" where it has none. `numbers`: x (rank + 2), kernel
+// (rank + 2), y (rank + 2), then stride, dilation, low, high (rank each), groups.
+void cnnlab_implementation(int64_t pass, int64_t bfloat16, int64_t rank, const int64_t* numbers,
+                           char* out, int64_t size) {
+  cnnlab::Convolution p;
+  const auto take = [&numbers](int64_t count) {
+    std::vector<int64_t> v(numbers, numbers + count);
+    numbers += count;
+    return v;
+  };
+  p.x = take(rank + 2);
+  p.kernel = take(rank + 2);
+  p.y = take(rank + 2);
+  p.stride = take(rank);
+  p.dilation = take(rank);
+  p.low = take(rank);
+  p.high = take(rank);
+  p.groups = *numbers;
+  if (bfloat16) p.dtype = dnnl::memory::data_type::bf16;
+  try {
+    Put(cnnlab::Implementation(static_cast<cnnlab::Pass>(pass), p), out, size);
+  } catch (const std::exception&) {
+    Put("", out, size);
+  }
+}
+
+}  // extern "C"

@@ -1,0 +1,168 @@
+#include "plan.h"
+
+#include <algorithm>
+
+namespace cnnlab {
+namespace {
+
+using dnnl::algorithm;
+using dnnl::memory;
+using dnnl::prop_kind;
+using Dims = memory::dims;
+
+constexpr size_t kAlignment = 64;
+
+// Row-major strides of a shape.
+Dims Strides(const Dims& shape) {
+  Dims strides(shape.size(), 1);
+  for (size_t i = shape.size() - 1; i > 0; --i) strides[i - 1] = strides[i] * shape[i];
+  return strides;
+}
+
+// (batch, *spatial, c) in oneDNN's logical order (batch, c, *spatial).
+Dims ChannelsSecond(const Dims& v) {
+  Dims moved{v.front(), v.back()};
+  moved.insert(moved.end(), v.begin() + 1, v.end() - 1);
+  return moved;
+}
+
+// (*kernel_size, c_in / g, c_out) in the logical order ([g,] c_out / g, c_in / g, *kernel_size).
+Dims KernelShape(const Convolution& p) {
+  const auto& k = p.kernel;
+  Dims shape{k[k.size() - 1] / p.groups, k[k.size() - 2]};
+  if (p.groups > 1) shape.insert(shape.begin(), p.groups);
+  shape.insert(shape.end(), k.begin(), k.end() - 2);
+  return shape;
+}
+
+Dims KernelStrides(const Convolution& p) {
+  const Dims plain = Strides(p.kernel);
+  Dims strides{1, plain[plain.size() - 2]};
+  if (p.groups > 1) strides.insert(strides.begin(), p.kernel.back() / p.groups);
+  strides.insert(strides.end(), plain.begin(), plain.end() - 2);
+  return strides;
+}
+
+struct Layouts {
+  memory::desc x, kernel, y;
+};
+
+Layouts CallersLayouts(const Convolution& p) {
+  return {{ChannelsSecond(p.x), p.dtype, ChannelsSecond(Strides(p.x))},
+          {KernelShape(p), p.dtype, KernelStrides(p)},
+          {ChannelsSecond(p.y), p.dtype, ChannelsSecond(Strides(p.y))}};
+}
+
+memory::desc AnyLayout(const memory::desc& md) {
+  return {md.get_dims(), md.get_data_type(), memory::format_tag::any};
+}
+
+dnnl::primitive_attr Attributes(const Convolution& p) {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (p.activation != Activation::kNone) {
+    const bool relu = p.activation == Activation::kRelu;
+    dnnl::post_ops ops;
+    ops.append_eltwise(relu ? algorithm::eltwise_relu : algorithm::eltwise_gelu_tanh, 0.f, 0.f);
+    attr.set_post_ops(ops);
+  }
+  return attr;
+}
+
+Slot MakeSlot(int arg, const memory::desc& outer, const memory::desc& inner, bool output) {
+  Slot slot{arg, outer, inner, std::nullopt, 0};
+  if (outer == inner) return slot;
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const auto& from = output ? inner : outer;
+  const auto& to = output ? outer : inner;
+  slot.reorder = dnnl::reorder({Engine(), from, Engine(), to, attr});
+  return slot;
+}
+
+size_t Take(size_t& total, size_t bytes) {
+  const size_t offset = total;
+  total += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return offset;
+}
+
+template <typename Description>
+Plan Finish(const Description& pd, Slot a, Slot b, Slot out) {
+  Plan plan;
+  plan.compute = dnnl::primitive(pd);
+  plan.implementation = pd.impl_info_str();
+  plan.scratchpad = pd.scratchpad_desc();
+  for (Slot* slot : {&a, &b, &out}) {
+    if (slot->reorder) slot->offset = Take(plan.scratch_bytes, slot->inner.get_size());
+  }
+  plan.scratchpad_offset = Take(plan.scratch_bytes, plan.scratchpad.get_size());
+  plan.a = std::move(a);
+  plan.b = std::move(b);
+  plan.out = std::move(out);
+  return plan;
+}
+
+// `layouts` are what oneDNN is asked for, `callers` what the arrays have.
+Plan PlanFor(Pass pass, const Convolution& p, const Layouts& layouts, const Layouts& callers) {
+  const auto direct = algorithm::convolution_direct;
+  const auto attr = Attributes(p);
+  Dims dilates = p.dilation;  // oneDNN counts the gaps
+  for (auto& d : dilates) --d;
+
+  std::optional<memory::desc> bias;
+  if (p.bias) bias = memory::desc({p.kernel.back()}, p.dtype, Dims{1});
+  const auto kind = pass == Pass::kForward ? prop_kind::forward_inference
+                                           : prop_kind::forward_training;
+  const auto forward =
+      bias ? dnnl::convolution_forward::primitive_desc(Engine(), kind, direct, layouts.x,
+                                                       layouts.kernel, *bias, layouts.y, p.stride,
+                                                       dilates, p.low, p.high, attr)
+           : dnnl::convolution_forward::primitive_desc(Engine(), kind, direct, layouts.x,
+                                                       layouts.kernel, layouts.y, p.stride, dilates,
+                                                       p.low, p.high, attr);
+  if (pass == Pass::kForward) {
+    Plan plan = Finish(forward, MakeSlot(DNNL_ARG_SRC, callers.x, forward.src_desc(), false),
+                       MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, forward.weights_desc(), false),
+                       MakeSlot(DNNL_ARG_DST, callers.y, forward.dst_desc(), true));
+    plan.bias = bias;
+    return plan;
+  }
+  if (pass == Pass::kInputGradient) {
+    const dnnl::convolution_backward_data::primitive_desc pd(
+        Engine(), direct, layouts.x, layouts.kernel, layouts.y, p.stride, dilates, p.low, p.high,
+        forward, attr);
+    return Finish(pd, MakeSlot(DNNL_ARG_DIFF_DST, callers.y, pd.diff_dst_desc(), false),
+                  MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, pd.weights_desc(), false),
+                  MakeSlot(DNNL_ARG_DIFF_SRC, callers.x, pd.diff_src_desc(), true));
+  }
+  const dnnl::convolution_backward_weights::primitive_desc pd(
+      Engine(), direct, layouts.x, layouts.kernel, layouts.y, p.stride, dilates, p.low, p.high,
+      forward, attr);
+  return Finish(pd, MakeSlot(DNNL_ARG_SRC, callers.x, pd.src_desc(), false),
+                MakeSlot(DNNL_ARG_DIFF_DST, callers.y, pd.diff_dst_desc(), false),
+                MakeSlot(DNNL_ARG_DIFF_WEIGHTS, callers.kernel, pd.diff_weights_desc(), true));
+}
+
+bool Compiled(const Plan& plan) {
+  const auto& name = plan.implementation;
+  return name.rfind("jit", 0) == 0 || name.rfind("brg", 0) == 0;
+}
+
+}  // namespace
+
+const dnnl::engine& Engine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+Plan MakePlan(Pass pass, const Convolution& p) {
+  const Layouts callers = CallersLayouts(p);
+  // Activations as they are; only where oneDNN has no compiled code for that, in its own layout.
+  Plan plain = PlanFor(pass, p, {callers.x, AnyLayout(callers.kernel), callers.y}, callers);
+  if (Compiled(plain)) return plain;
+  const Layouts any{AnyLayout(callers.x), AnyLayout(callers.kernel), AnyLayout(callers.y)};
+  Plan blocked = PlanFor(pass, p, any, callers);
+  return Compiled(blocked) ? std::move(blocked) : std::move(plain);
+}
+
+}  // namespace cnnlab

@@ -1,0 +1,35 @@
+// A convolution made ready to run for one shape: oneDNN's primitive, and the reorders between the
+// caller's channels-last arrays and the layouts that the primitive wants.
+#pragma once
+
+#include <optional>
+
+#include "convolution.h"
+
+namespace cnnlab {
+
+// An argument of the primitive.
+struct Slot {
+  int arg = 0;
+  dnnl::memory::desc outer;               // the caller's layout
+  dnnl::memory::desc inner;               // the primitive's
+  std::optional<dnnl::reorder> reorder;  // where they differ: before it (inputs), after (output)
+  size_t offset = 0;                      // of the inner copy in the scratch memory
+};
+
+struct Plan {
+  dnnl::primitive compute;
+  std::string implementation;
+  Slot a, b, out;
+  std::optional<dnnl::memory::desc> bias;
+  dnnl::memory::desc scratchpad;
+  size_t scratchpad_offset = 0;
+  size_t scratch_bytes = 0;  // inner copies and oneDNN's own scratchpad
+};
+
+const dnnl::engine& Engine();
+
+// Throws dnnl::error where oneDNN has no implementation.
+Plan MakePlan(Pass pass, const Convolution& problem);
+
+}  // namespace cnnlab
