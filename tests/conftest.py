@@ -41,3 +41,11 @@ def getkey():
         return jr.fold_in(root, count)
 
     return _getkey
+
+
+def pytest_report_header():
+    """Which engine the convolutions run on; built here, before the workers want it."""
+    from cnnlab.ops.native import ENGINE
+
+    reason = ENGINE.refusal()
+    return f"native engine: {reason or f'oneDNN, {ENGINE.isa()}, {ENGINE.threads()} threads'}"

@@ -13,7 +13,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
 from cnnlab.nn._checks import choice, fraction, positive_int
+from cnnlab.nn.activations import Activation
 from cnnlab.nn.activations import activation as activation_layer
+from cnnlab.nn.conv import Conv
 from cnnlab.nn.dropout import Dropout
 from cnnlab.nn.pool import AvgPool, MaxPool
 
@@ -105,7 +107,19 @@ class ConvBlock(eqx.nn.StatefulLayer):
         self, x: Float[Array, "*dims c"], state: State, *, key: PRNGKeyArray | None = None
     ) -> tuple[Float[Array, "*out c_out"], State]:
         """`x` is `(*batch, *in_shape)`; `key` is needed where there is dropout."""
-        return eqx.nn.Sequential(self.layers)(x, state, key=key)
+        return eqx.nn.Sequential(_fused(self.layers))(x, state, key=key)
+
+
+def _fused(layers: Sequence[Callable]) -> list[Callable]:
+    """The layers, with each activation that the convolution before it can apply handed to that."""
+    fused: list[Callable] = []
+    for layer in layers:
+        name = getattr(layer, "name", None) if isinstance(layer, Activation) else None
+        if name in ops.FUSED_ACTIVATIONS and fused and isinstance(fused[-1], Conv):
+            fused[-1] = eqx.Partial(fused[-1], activation=name)
+        else:
+            fused.append(layer)
+    return fused
 
 
 def _make_conv(

@@ -85,9 +85,16 @@ class Conv(eqx.Module):
         self.bias = jnp.zeros(self.out_channels) if use_bias else None
 
     def __call__(
-        self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
+        self,
+        x: Float[Array, "*dims c_in"],
+        *,
+        activation: str | None = None,
+        key: PRNGKeyArray | None = None,
     ) -> Float[Array, "*out c_out"]:
-        """`x` is `(*batch, *spatial, in_channels)`; ValueError where a window does not fit."""
+        """`x` is `(*batch, *spatial, in_channels)`; ValueError where a window does not fit.
+
+        `activation`, None, `"relu"` or `"gelu"`, is applied to the result, as `ops.conv` does.
+        """
         del key
         check_channels(x, self.in_channels)
         padding = self.padding
@@ -97,7 +104,7 @@ class Conv(eqx.Module):
                 padding, spatial, self.kernel_size, self.stride, self.dilation
             )
             x, padding = ops.pad(x, pads, self.padding_mode), "VALID"
-        y = ops.conv(
+        return ops.conv(
             x,
             self.weight,
             stride=self.stride,
@@ -106,8 +113,9 @@ class Conv(eqx.Module):
             groups=self.groups,
             flip=self.flip,
             algorithm=self.algorithm,
+            bias=self.bias,
+            activation=activation,
         )
-        return y if self.bias is None else y + self.bias.astype(y.dtype)
 
     def problem(self, in_shape: Sequence[int]) -> Problem:
         """The convolution that `in_shape`, `(*batch, *spatial, c_in)`, asks for."""

@@ -7,6 +7,7 @@ for a convolution; the package of that name holds their files.
 
 from cnnlab.ops.convolution import algorithms, conv, conv_transpose
 from cnnlab.ops.fft import fft_conv
+from cnnlab.ops.fused import FUSED_ACTIVATIONS
 from cnnlab.ops.geometry import output_shape, resolve_padding, to_tuple, transpose_shape
 from cnnlab.ops.padding import PADDING_MODES, pad
 from cnnlab.ops.patches import fold, local_conv, unfold
@@ -15,6 +16,7 @@ from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.toeplitz import toeplitz_matrix
 
 __all__ = [
+    "FUSED_ACTIVATIONS",
     "PADDING_MODES",
     "accumulation_dtype",
     "algorithms",

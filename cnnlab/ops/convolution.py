@@ -9,6 +9,7 @@ from jaxtyping import Array, Inexact, Num
 
 from cnnlab.ops.candidates import Candidates
 from cnnlab.ops.choice import check
+from cnnlab.ops.fused import ACTIVATIONS, conv_bias
 from cnnlab.ops.geometry import Padding, output_shape, to_tuple, transpose_shape
 from cnnlab.ops.primitive import bind
 from cnnlab.ops.problem import describe, kernel_rank
@@ -24,6 +25,8 @@ def conv(
     groups: int = 1,
     flip: bool = False,
     algorithm: str = "auto",
+    bias: Num[Array, "_"] | None = None,
+    activation: str | None = None,
 ) -> Num[Array, "*out c_out"]:
     """Convolution of A 3.2 / B eq. 10.8, in one, two or three dimensions.
 
@@ -41,6 +44,9 @@ def conv(
             `groups = c_in` is a depthwise convolution.
         flip: reverse the kernel in space: the convolution of signal processing (A 3.5).
         algorithm: `"auto"`, or one of the names that `algorithms` lists.
+        bias: added to the result, one number a channel (A 3.2).
+        activation: applied at the end: None, `"relu"` or `"gelu"` (its tanh form, as
+            `jax.nn.gelu`). Some algorithms add the bias and apply it while they write the result.
 
     Returns:
         `(*batch, *out, c_out)` in the promoted type of `x` and `kernel`; bfloat16 and float16 are
@@ -54,11 +60,19 @@ def conv(
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     problem = describe(x.shape, kernel.shape, **geometry, dtype=dtype)
     algorithm = check(algorithm, problem)
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation: expected None, 'relu' or 'gelu', got {activation!r}")
+    if bias is not None and bias.shape != problem.kernel_shape[-1:]:
+        raise ValueError(f"bias: expected shape {problem.kernel_shape[-1:]}, got {bias.shape}")
     if flip:
         kernel = jnp.flip(kernel, range(problem.rank))
     batch = x.shape[: -problem.rank - 1]
-    merged = x.astype(dtype).reshape(1, *problem.x_shape)
-    y = bind("forward", merged, kernel.astype(dtype)[None], problem, algorithm)
+    x, kernel = x.astype(dtype).reshape(problem.x_shape), kernel.astype(dtype)
+    if bias is None:
+        y = bind("forward", x[None], kernel[None], problem, algorithm)
+        y = ACTIVATIONS[activation](y)
+    else:
+        y = conv_bias(x, kernel, bias.astype(dtype), problem, algorithm, activation)
     return y.reshape(*batch, *problem.y_shape[1:])
 
 

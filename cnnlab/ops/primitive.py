@@ -20,6 +20,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+from jax._src import dispatch
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -49,16 +50,16 @@ def _result_shape(which: Pass, problem: Problem) -> tuple[int, ...]:
 
 def bind(which: Pass, a: Array, b: Array, problem: Problem, algorithm: str) -> Array:
     """One of the three maps, for operands with an axis of members."""
-    a, b = _vary_alike(a, b)
+    a, b = vary_alike(a, b)
     return _PRIMITIVES[which].bind(a, b, problem=problem, algorithm=algorithm)
 
 
-def _vary_alike(a: Array, b: Array) -> tuple[Array, Array]:
-    """Under `shard_map` both operands vary along the same axes of the mesh."""
-    varying = [jax.typeof(v).manual_axis_type.varying for v in (a, b)]
-    both = varying[0] | varying[1]
-    to = lambda v, has: jax.lax.pcast(v, tuple(both - has), to="varying") if both - has else v
-    return to(a, varying[0]), to(b, varying[1])
+def vary_alike(*operands: Array) -> list[Array]:
+    """Under `shard_map` all operands vary along the same axes of the mesh."""
+    varying = [jax.typeof(v).manual_axis_type.varying for v in operands]
+    every = frozenset().union(*varying)
+    to = lambda v, has: jax.lax.pcast(v, tuple(every - has), to="varying") if every - has else v
+    return [to(v, has) for v, has in zip(operands, varying, strict=True)]
 
 
 def _abstract(which: Pass, a, b, *, problem: Problem, algorithm: str) -> ShapedArray:
@@ -68,11 +69,16 @@ def _abstract(which: Pass, a, b, *, problem: Problem, algorithm: str) -> ShapedA
         if value.shape != expected or value.dtype != problem.dtype:
             raise TypeError(f"{which}: {name} is {value.str_short()}, not of {problem}")
     shape = (a.shape[0], *_result_shape(which, problem))
-    # Members and examples stay where they are on an explicit mesh.
-    kept = a.sharding.spec[:1] if which == "kernel_gradient" else a.sharding.spec[:2]
-    spec = PartitionSpec(*kept, *(None,) * (len(shape) - len(kept)))
-    sharding = a.sharding.update(spec=spec)
-    return a.update(shape=shape, dtype=problem.dtype, weak_type=False, sharding=sharding)
+    return abstract_result(a, shape, kept=1 if which == "kernel_gradient" else 2)
+
+
+def abstract_result(operand: ShapedArray, shape: tuple[int, ...], kept: int) -> ShapedArray:
+    """An array of the operand's type; on an explicit mesh its first axes, members and examples,
+    stay where they are."""
+    spec = operand.sharding.spec[:kept]
+    spec = PartitionSpec(*spec, *(None,) * (len(shape) - len(spec)))
+    sharding = operand.sharding.update(spec=spec)
+    return operand.update(shape=shape, weak_type=False, sharding=sharding)
 
 
 def _compute(
@@ -166,7 +172,7 @@ def _part(y: Array, place: int, groups: int, size: int) -> Array:
     return y.reshape(*y.shape[: at + 1], -1, *y.shape[at + 3 :])
 
 
-def _lowering(compute: Callable) -> Callable:
+def lowering(compute: Callable) -> Callable:
     """A lowering in which arrays have no mesh: where they are is settled, and algorithms know
     nothing of explicit or manual axes."""
     lower = mlir.lower_fun(compute, False)
@@ -184,9 +190,12 @@ def _register(which: Pass) -> None:
     primitive.def_impl(functools.partial(_run, which=which))
     primitive.def_abstract_eval(functools.partial(_abstract, which))
     batching.primitive_batchers[primitive] = functools.partial(_batch, which)
+    # A foreign call among several devices is cut along the batch by `custom_partitioning`, which
+    # needs the devices; jax looks for its primitive before this one is lowered to it.
+    dispatch.prim_requires_devices_during_lowering.add(primitive)
     for platform in (*PLATFORMS, None):
         compute = functools.partial(_compute, which, platform or "other")
-        mlir.register_lowering(primitive, _lowering(compute), platform=platform)
+        mlir.register_lowering(primitive, lowering(compute), platform=platform)
 
 
 for _which in PASSES:

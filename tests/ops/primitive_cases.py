@@ -1,7 +1,7 @@
 """A small convolution for every algorithm and rank it serves; the loops that `vmap` replaces."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -72,13 +72,16 @@ class Small:
         return y, *pull(dy)
 
 
-def served(names=None):
+def serves(small, dtype):
+    """Whether the algorithm serves its convolution in a type."""
+    problem = replace(small.problem, dtype=np.dtype(dtype))
+    return REGISTRY[small.name].refusal(problem) is None
+
+
+def served(dtype=np.float32):
     """Every algorithm with every rank it serves."""
-    found = []
-    for name in names or REGISTRY:
-        small = [Small(name, rank) for rank in (1, 2, 3)]
-        found += [s for s in small if REGISTRY[name].refusal(s.problem) is None]
-    return found
+    small = [Small(name, rank) for name in REGISTRY for rank in (1, 2, 3)]
+    return [s for s in small if serves(s, dtype)]
 
 
 def arrays(problem, seed=0, dtype=None):

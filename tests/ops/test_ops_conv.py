@@ -73,7 +73,7 @@ def test_second_derivatives_in_float64(size):
             call = functools.partial(ops.conv, stride=2, algorithm=name)
             return jax.grad(lambda x, k: jnp.sum(jnp.sin(call(x, k))), (0, 1))
 
-        names = ops.algorithms((2, 3, 2), (size, 2, 2), stride=2)
+        names = ops.algorithms((2, 3, 2), (size, 2, 2), stride=2, dtype=float)
         run = jax.jit(lambda p, v: {n: jax.jvp(gradient(n), p, v) for n in names})
         step = 1e-6
         moved = [tuple(p + s * v for p, v in zip(point, along, strict=True)) for s in (step, -step)]

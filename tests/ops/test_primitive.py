@@ -16,6 +16,7 @@ from primitive_cases import (
     plain,
     primitives,
     served,
+    serves,
     tolerance,
 )
 
@@ -96,18 +97,19 @@ def test_derivatives_are_those_of_a_plain_convolution(small):
 
 @pytest.mark.parametrize("small", [s for s in SERVED if s.rank < 3 or s.name == "lax"], ids=str)
 def test_hessian(small):
-    """`jax.hessian`, which maps and differentiates at once, in float64."""
+    """`jax.hessian`, which maps and differentiates at once, in float64 where it is served."""
+    dtype, limit = (np.float64, 1e-10) if serves(small, float) else (np.float32, 2e-5)
     with jax.enable_x64(True):
         groups = small.options.get("groups", 1)
-        p = small.at((3, 2, 1)[: small.rank], 1, (groups, groups), np.float64)
+        p = small.at((3, 2, 1)[: small.rank], 1, (groups, groups), dtype)
         x, kernel, dy = arrays(p)
         loss = lambda f: lambda x, k: jnp.sum(jnp.sin(f(x, k)) * dy)
         hessians = lambda x, k: [jax.hessian(loss(f), (0, 1))(x, k) for f in (small.call, plain(p))]
         ours, theirs = jax.device_get(compiled(hessians)(x, kernel))
     assert max(abs(b).max() for b in jax.tree.leaves(theirs)) > 0.1
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        assert a.dtype == np.float64
-        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+        assert a.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=limit, atol=limit)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -31,6 +31,8 @@ class Algorithm:
         input_gradient: `(dy, kernel, problem) -> dx`, the transpose in `x`; by default JAX's
             transpose of `forward`.
         kernel_gradient: `(x, dy, problem) -> dkernel`, the transpose in `kernel`; the same.
+        fused: `(x, kernel, bias, problem, activation) -> y`, the forward pass with a bias and one
+            of `ops.fused.ACTIVATIONS`; None: they are left to XLA.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Algorithm:
     extra_memory: Callable[[Problem], int]
     input_gradient: Map | None = None
     kernel_gradient: Map | None = None
+    fused: Callable[[Array, Array, Array, Problem, str | None], Array] | None = None
 
     def compute(self, which: Pass, a: Array, b: Array, problem: Problem) -> Array:
         """One of the three maps; `a` and `b` in the order of its signature above."""

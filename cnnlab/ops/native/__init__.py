@@ -3,6 +3,7 @@
 Optional: where it can't be built or loaded, or `CNNLAB_NATIVE=0`, convolutions run as JAX.
 """
 
-from cnnlab.ops.native.engine import ENGINE, VARIABLE, Engine, geometry
+from cnnlab.ops.native.call import convolve, convolve_bias
+from cnnlab.ops.native.engine import ENGINE, VARIABLE, Engine
 
-__all__ = ["ENGINE", "VARIABLE", "Engine", "geometry"]
+__all__ = ["ENGINE", "VARIABLE", "Engine", "convolve", "convolve_bias"]

@@ -10,7 +10,6 @@ import threading
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from cnnlab.ops.native.build import BuildError, build, find_onednn
 from cnnlab.ops.problem import PASSES, Pass, Problem
@@ -51,7 +50,6 @@ class Engine:
         for target in TARGETS:
             capsule = jax.ffi.pycapsule(getattr(library, target))
             jax.ffi.register_ffi_target(target, capsule, platform="cpu")
-            jax.ffi.register_ffi_target_as_batch_partitionable(target)
         self._library = library
 
     @property
@@ -76,6 +74,8 @@ class Engine:
     @functools.cache  # noqa: B019 - there is one engine
     def implementation(self, problem: Problem, which: Pass) -> str:
         """oneDNN's name of what would compute a pass, such as `jit:avx2`; empty: nothing would."""
+        if problem.dtype.name not in ("float32", "bfloat16"):
+            return ""
         numbers = [*problem.x_shape, *problem.kernel_shape, *problem.y_shape]
         numbers += [*problem.stride, *problem.dilation]
         numbers += [low for low, _ in problem.padding] + [high for _, high in problem.padding]
@@ -83,7 +83,7 @@ class Engine:
         name = ctypes.create_string_buffer(128)
         self.library.cnnlab_implementation(
             PASSES.index(which),
-            problem.dtype.itemsize == 2,
+            problem.dtype.name == "bfloat16",
             problem.rank,
             (ctypes.c_int64 * len(numbers))(*numbers),
             name,
@@ -113,24 +113,12 @@ def load(file: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(file))
     integers = ctypes.POINTER(ctypes.c_int64)
     library.cnnlab_isa.restype = ctypes.c_char_p
-    for name in ("threads", "plans_kept", "plans_limit"):
-        getattr(library, f"cnnlab_{name}").restype = ctypes.c_int64
+    library.cnnlab_threads.restype = ctypes.c_int64
     library.cnnlab_implementation.restype = None
     library.cnnlab_implementation.argtypes = [
         *(ctypes.c_int64,) * 3, integers, ctypes.c_char_p, ctypes.c_int64
     ]  # fmt: skip
     return library
-
-
-def geometry(problem: Problem) -> dict[str, np.ndarray | np.int64]:
-    """The attributes of a call that describe where the windows lie."""
-    return {
-        "stride": np.array(problem.stride, np.int64),
-        "dilation": np.array(problem.dilation, np.int64),
-        "low": np.array([low for low, _ in problem.padding], np.int64),
-        "high": np.array([high for _, high in problem.padding], np.int64),
-        "groups": np.int64(problem.groups),
-    }
 
 
 ENGINE = Engine()

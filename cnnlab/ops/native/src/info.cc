@@ -34,8 +34,6 @@ extern "C" {
 
 const char* cnnlab_isa() { return IsaName(); }
 int64_t cnnlab_threads() { return cnnlab::Team::Limit(); }
-int64_t cnnlab_plans_kept() { return cnnlab::PlansKept(); }
-int64_t cnnlab_plans_limit() { return cnnlab::PlansLimit(); }
 
 // The name of oneDNN's implementation, or "" where it has none. `numbers`: x (rank + 2), kernel
 // (rank + 2), y (rank + 2), then stride, dilation, low, high (rank each), groups.

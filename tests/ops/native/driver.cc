@@ -1,0 +1,162 @@
+// The convolution core beside a plain loop, on arrays of exactly the right size: a write outside
+// them is seen by valgrind, and by the guards that lie around the result without it.
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "convolution.h"
+
+using cnnlab::Convolution;
+using cnnlab::Pass;
+
+namespace {
+
+int64_t Size(const std::vector<int64_t>& shape) {
+  int64_t n = 1;
+  for (int64_t d : shape) n *= d;
+  return n;
+}
+
+struct Lcg {
+  uint64_t state = 1;
+  float operator()() {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<float>(static_cast<int64_t>(state >> 33) % 1000 - 500) / 500.f;
+  }
+};
+
+// <conv(x, k), dy>'s derivative in what the pass gives, term by term, for two spatial axes.
+std::vector<double> Loop(Pass pass, const Convolution& p, const float* x, const float* k,
+                         const float* dy) {
+  const auto& shape = pass == Pass::kForward ? p.y : pass == Pass::kInputGradient ? p.x : p.kernel;
+  std::vector<double> out(Size(shape), 0.0);
+  const int64_t group_in = p.kernel[2], group_out = p.kernel[3] / p.groups;
+  for (int64_t n = 0; n < p.y[0]; ++n)
+    for (int64_t i = 0; i < p.y[1]; ++i)
+      for (int64_t j = 0; j < p.y[2]; ++j)
+        for (int64_t m = 0; m < p.y[3]; ++m)
+          for (int64_t a = 0; a < p.kernel[0]; ++a)
+            for (int64_t b = 0; b < p.kernel[1]; ++b)
+              for (int64_t c = 0; c < group_in; ++c) {
+                const int64_t u = i * p.stride[0] + a * p.dilation[0] - p.low[0];
+                const int64_t v = j * p.stride[1] + b * p.dilation[1] - p.low[1];
+                if (u < 0 || v < 0 || u >= p.x[1] || v >= p.x[2]) continue;
+                const int64_t channel = m / group_out * group_in + c;
+                const int64_t at_x = ((n * p.x[1] + u) * p.x[2] + v) * p.x[3] + channel;
+                const int64_t at_k = ((a * p.kernel[1] + b) * group_in + c) * p.kernel[3] + m;
+                const int64_t at_y = ((n * p.y[1] + i) * p.y[2] + j) * p.y[3] + m;
+                if (pass == Pass::kForward) out[at_y] += double(x[at_x]) * k[at_k];
+                if (pass == Pass::kInputGradient) out[at_x] += double(dy[at_y]) * k[at_k];
+                if (pass == Pass::kKernelGradient) out[at_k] += double(x[at_x]) * dy[at_y];
+              }
+  return out;
+}
+
+constexpr int64_t kGuard = 64;
+constexpr float kUntouched = 1234.5f;
+
+bool Right(Pass pass, const Convolution& p) {
+  Lcg next;
+  const auto draw = [&](const std::vector<int64_t>& shape) {
+    std::vector<float> v(Size(shape));
+    for (auto& n : v) n = next();
+    return v;
+  };
+  const auto x = draw(p.x), k = draw(p.kernel), dy = draw(p.y);
+  const auto expected = Loop(pass, p, x.data(), k.data(), dy.data());
+  const auto* a = pass == Pass::kInputGradient ? dy.data() : x.data();
+  const auto* b = pass == Pass::kKernelGradient ? dy.data() : k.data();
+
+  // Exactly as large as the result: for valgrind.
+  auto* exact = static_cast<float*>(std::aligned_alloc(64, (expected.size() * 4 + 63) / 64 * 64));
+  cnnlab::Convolve(pass, p, a, b, nullptr, exact);
+  std::vector<float> guarded(expected.size() + 2 * kGuard, kUntouched);
+  cnnlab::Convolve(pass, p, a, b, nullptr, guarded.data() + kGuard);
+
+  bool right = true;
+  double largest = 0, error = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    largest = std::fmax(largest, std::fabs(expected[i]));
+    error = std::fmax(error, std::fabs(expected[i] - exact[i]));
+    error = std::fmax(error, std::fabs(expected[i] - guarded[kGuard + i]));
+  }
+  for (int64_t i = 0; i < kGuard; ++i) {
+    right &= guarded[i] == kUntouched;
+    right &= guarded[guarded.size() - 1 - i] == kUntouched;
+  }
+  std::free(exact);
+  right &= error <= 1e-5 * largest;
+  if (!right) {
+    std::printf("wrong: %s pass %d, error %g of %g\n", cnnlab::Implementation(pass, p).c_str(),
+                static_cast<int>(pass), error, largest);
+  }
+  return right;
+}
+
+Convolution Make(int64_t n, int64_t h, int64_t w, int64_t c, int64_t kh, int64_t kw, int64_t m,
+                 int64_t groups, int64_t stride, int64_t dilation, int64_t low, int64_t high) {
+  Convolution p;
+  const auto out = [&](int64_t size, int64_t k) {
+    return (size + low + high - (k - 1) * dilation - 1) / stride + 1;
+  };
+  p.x = {n, h, w, c};
+  p.kernel = {kh, kw, c / groups, m};
+  p.y = {n, out(h, kh), out(w, kw), m};
+  p.stride = {stride, stride};
+  p.dilation = {dilation, dilation};
+  p.low = {low, low};
+  p.high = {high, high};
+  p.groups = groups;
+  return p;
+}
+
+// Bytes of the process that are in memory.
+int64_t Resident() {
+  long pages = 0, resident = 0;
+  FILE* file = std::fopen("/proc/self/statm", "r");
+  if (file == nullptr || std::fscanf(file, "%ld %ld", &pages, &resident) != 2) return -1;
+  std::fclose(file);
+  return int64_t{resident} * 4096;
+}
+
+// Thousands of different shapes: what is kept, and what the second thousand adds.
+int Bounded() {
+  int64_t before = 0;
+  for (int64_t n = 1; n <= 3000; ++n) {
+    const auto p = Make(1, n % 50 + 3, n / 50 + 3, 4, 3, 3, 8, 1, 1, 1, 1, 1);
+    const std::vector<float> x(Size(p.x), 1.f), k(Size(p.kernel), 1.f);
+    std::vector<float> y(Size(p.y));
+    cnnlab::Convolve(Pass::kForward, p, x.data(), k.data(), nullptr, y.data());
+    if (n == 2000) before = Resident();
+  }
+  const int64_t kept = cnnlab::PlansKept(), growth = (Resident() - before) >> 20;
+  std::printf("%ld of %ld plans kept, %ld MiB more\n", static_cast<long>(kept),
+              static_cast<long>(cnnlab::PlansLimit()), static_cast<long>(growth));
+  return kept != cnnlab::PlansLimit() || growth >= 16;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "bounded") == 0) return Bounded();
+  const std::vector<Convolution> problems = {
+      Make(2, 7, 6, 3, 3, 3, 8, 1, 1, 1, 1, 1),     // thin input
+      Make(1, 5, 9, 16, 3, 2, 24, 1, 1, 1, 1, 0),   // an even kernel
+      Make(2, 9, 8, 5, 3, 3, 7, 1, 2, 1, 1, 1),     // odd channels, stride
+      Make(1, 9, 9, 8, 3, 3, 8, 1, 1, 2, 2, 2),     // dilation
+      Make(2, 6, 6, 16, 1, 1, 11, 1, 1, 1, 0, 0),   // 1x1
+      Make(2, 6, 7, 13, 3, 3, 13, 13, 1, 1, 1, 1),  // depthwise
+      Make(1, 8, 8, 8, 7, 7, 8, 8, 2, 1, 3, 3),     // depthwise, stride
+      Make(2, 5, 5, 12, 3, 3, 18, 3, 1, 1, 2, 0),   // groups, uneven padding
+  };
+  int wrong = 0, run = 0;
+  for (const auto& problem : problems) {
+    for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {
+      wrong += !Right(pass, problem);
+      ++run;
+    }
+  }
+  std::printf("%d wrong of %d\n", wrong, run);
+  return wrong != 0;
+}

@@ -1,0 +1,92 @@
+"""Bias and activation in the convolution's call: values, derivatives and batching as if apart."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from primitive_cases import compiled, tolerance
+
+from cnnlab import ops
+
+# One that applies them itself, where it is to be had, and one that leaves them to XLA.
+NAMES = ["lax", "winograd", *(["native"] if "native" in ops.algorithms((4, 4), (3, 4, 8)) else [])]
+ACTIVATIONS = {None: lambda y: y, "relu": lambda y: jnp.maximum(y, 0), "gelu": jax.nn.gelu}
+
+
+def normal(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+X, KERNEL, BIAS, DY = normal(0, 3, 6, 5, 4), normal(1, 3, 3, 4, 8) / 6, normal(2, 8), normal(3, 8)
+
+
+def together(name, activation):
+    return lambda x, k, b: ops.conv(x, k, bias=b, activation=activation, algorithm=name)
+
+
+def apart(activation):
+    f = ACTIVATIONS[activation]
+    options = {"padding": "SAME", "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+    direct = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), **options)
+    return lambda x, k, b: f(direct(x, k) + b)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", NAMES)
+def test_values_and_derivatives(name, activation):
+    point = X, KERNEL, BIAS
+
+    def everything(call):
+        loss = lambda *v: jnp.sum(jnp.sin(call(*v)) * DY)
+        gradient = jax.grad(loss, (0, 1, 2))
+        return {
+            "value": call(*point),
+            "gradient": gradient(*point),
+            "of the bias alone": jax.grad(loss, 2)(*point),
+            "jvp": jax.jvp(call, point, point)[1],
+            "hessian times vector": jax.jvp(gradient, point, point)[1],
+            "of a checkpoint": jax.grad(jax.checkpoint(loss), 1)(*point),
+        }
+
+    calls = together(name, activation), apart(activation)
+    ours, theirs = compiled(lambda: [everything(call) for call in calls])()
+    for label, expected in theirs.items():
+        for a, b in zip(jax.tree.leaves(ours[label]), jax.tree.leaves(expected), strict=True):
+            scale = float(jnp.abs(b).max())
+            assert scale > 0.1
+            limit = tolerance(name)["rtol"]
+            np.testing.assert_allclose(a / scale, b / scale, atol=limit, rtol=0, err_msg=label)
+
+
+@pytest.mark.parametrize("axes", [(0, None, None), (None, None, 0), (1, 0, 0), (0, 3, None)])
+@pytest.mark.parametrize("name", NAMES)
+def test_vmap(name, axes):
+    values = [
+        v if axis is None else jnp.stack([v, v + 1], axis)
+        for v, axis in zip((X, KERNEL, BIAS), axes, strict=True)
+    ]
+    calls = together(name, "relu"), apart("relu")
+    got, expected = (compiled(jax.vmap(call, axes))(*values) for call in calls)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=3e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_types_and_empty_batches(name):
+    x, kernel, bias = (v.astype(jnp.bfloat16) for v in (X, KERNEL, BIAS))
+    y = together(name, "relu")(x, kernel, bias)
+    expected = apart("relu")(*(v.astype(jnp.float32) for v in (x, kernel, bias)))
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(jnp.float32), expected, rtol=0.02, atol=0.05)
+    assert together(name, "relu")(X[:0], KERNEL, BIAS).shape == (0, 6, 5, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"bias": BIAS[:3]}, r"bias: expected shape \(8,\), got \(3,\)"),
+        ({"activation": "tanh"}, "activation: expected None, 'relu' or 'gelu', got 'tanh'"),
+    ],
+)
+def test_bad_arguments(options, says):
+    with pytest.raises(ValueError, match=says):
+        ops.conv(X, KERNEL, **options)

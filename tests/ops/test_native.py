@@ -1,0 +1,240 @@
+"""The native engine: results, bounds, threads, and what happens where it can't be had.
+
+That it is the convolution, in every transformation, is tested with the other algorithms.
+"""
+
+import dataclasses
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from primitive_cases import arrays, compiled
+
+from cnnlab import ops
+from cnnlab.analysis.reference import convolution, relative_error
+from cnnlab.ops.algorithms import PASSES, REGISTRY
+from cnnlab.ops.native import ENGINE, build
+from cnnlab.ops.problem import describe
+
+REASON = ENGINE.refusal()
+needs_engine = pytest.mark.skipif(REASON is not None, reason=f"no native engine: {REASON}")
+DRIVER = Path(__file__).parent / "native" / "driver.cc"
+
+
+def python(program, **variables):
+    """Run a program in a new process: its exit status, output and complaints."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+CASES = {
+    "odd channels": ((3, 7, 6, 5), (3, 2, 5, 7), {"stride": (2, 1), "padding": ((2, 0), (0, 1))}),
+    "dilated": ((2, 9, 9, 16), (3, 3, 16, 24), {"dilation": 2}),
+    "thin groups": ((2, 6, 5, 12), (3, 3, 2, 18), {"groups": 6}),
+    "depthwise": ((2, 8, 8, 24), (5, 5, 1, 24), {"groups": 24, "stride": 2}),
+    "depthwise, two filters a channel": ((2, 8, 8, 6), (3, 3, 1, 12), {"groups": 6}),
+    "more padding than kernel": ((1, 4, 4, 8), (2, 2, 8, 8), {"padding": 5}),
+    "gaps": ((2, 11, 11, 8), (2, 2, 8, 16), {"stride": 4, "padding": "VALID"}),
+    "causal": ((2, 20, 8), (4, 8, 8), {"dilation": 3, "padding": "CAUSAL"}),
+    "1x1": ((2, 5, 5, 9), (1, 1, 9, 33), {}),
+    "volume": ((2, 4, 5, 3, 4), (3, 2, 1, 4, 8), {"groups": 1}),
+}
+
+
+@needs_engine
+@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16])
+@pytest.mark.parametrize("case", CASES)
+def test_all_passes_beside_the_float64_loop(case, dtype):
+    x, kernel, geometry = CASES[case]
+    problem = describe(x, kernel, **geometry, dtype=dtype)
+    x, kernel, dy = arrays(problem)
+    operands = (x, kernel), (dy, kernel), (x, dy)
+    compute = functools.partial(REGISTRY["native"].compute, problem=problem)
+    run = compiled(lambda pairs: [compute(w, *p) for w, p in zip(PASSES, pairs, strict=True)])
+    limit = 2e-6 if dtype == np.float32 else 4e-3
+    for got, expected in zip(run(operands), convolution(x, kernel, dy, problem), strict=True):
+        assert got.shape == expected.shape and got.dtype == dtype
+        assert relative_error(np.asarray(got, np.float64), expected) <= limit
+
+
+@needs_engine
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"dtype": np.dtype(float)}, "it computes in float32 and bfloat16, not float64"),
+        ({"padding": ((0, -1), (0, 0))}, "it can't crop: padding ((0, -1), (0, 0))"),
+        ({"spatial": (0, 4)}, "an array is empty"),
+        ({"spatial": (2**31, 1)}, "an axis is longer than oneDNN can count"),
+    ],
+)
+def test_refusals(changes, says):
+    problem = describe((2, 4, 4, 3), (2, 2, 3, 4))
+    assert REGISTRY["native"].refusal(problem) is None
+    assert REGISTRY["native"].refusal(dataclasses.replace(problem, **changes)) == says
+
+
+@needs_engine
+def test_calls_from_several_threads():
+    problem = describe((4, 9, 9, 8), (3, 3, 8, 16))
+    x, kernel, dy = arrays(problem)
+    expected = convolution(x, kernel, dy, problem)
+    value = lambda x, k: jnp.vdot(ops.conv(x, k, algorithm="native"), dy)
+    run = jax.jit(lambda x, k: (ops.conv(x, k, algorithm="native"), *jax.grad(value, (0, 1))(x, k)))
+    errors = []
+
+    def work():
+        for _ in range(20):
+            pairs = zip(run(x, kernel), expected, strict=True)
+            errors.append(max(relative_error(np.asarray(y), e) for y, e in pairs))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(errors) == 160 and max(errors) <= 2e-6
+
+
+@needs_engine
+def test_threads_follow_the_variable():
+    status, out, err = python(
+        "from cnnlab.ops.native import ENGINE; print(ENGINE.threads())", OMP_NUM_THREADS="1"
+    )
+    assert (status, out) == (0, "1\n"), err
+
+
+PROGRAM = """
+import jax.numpy as jnp
+from cnnlab import ops
+names = ops.algorithms((1, 4, 4, 2), (3, 3, 2, 2))
+print("native" in names, names.refused.get("native"))
+print(float(ops.conv(jnp.ones((4, 4, 2)), jnp.ones((3, 3, 2, 2))).sum()))
+"""
+
+
+def test_turned_off():
+    status, out, err = python(PROGRAM, CNNLAB_NATIVE="0")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == ["False turned off by CNNLAB_NATIVE=0", "400.0"]
+
+
+@pytest.fixture
+def compilers(tmp_path):
+    """A function that makes a compiler of a shell command, and gives its variables."""
+
+    def make(name, command):
+        file = tmp_path / name
+        file.write_text(
+            f'#!/bin/sh\nif [ "$1" = --version ]; then echo fake; exit; fi\n{command}\n'
+        )
+        file.chmod(0o755)
+        return {"CXX": str(file), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    return make
+
+
+@needs_engine
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("echo 'plan.cc:1: error: no such thing' >&2; exit 1", "failed: plan.cc:1: error: no such"),
+        ("exit 3", "failed: exit status 3"),
+        (None, "no C++ compiler: looked for"),
+    ],
+)
+def test_where_it_cannot_be_built_jax_serves(compilers, command, says):
+    variables = compilers("cxx", command or "")
+    if command is None:
+        variables["CXX"] = "no-such-compiler"
+    status, out, err = python(PROGRAM, **variables)
+    assert status == 0
+    first, second = out.splitlines()
+    assert first.startswith("False ") and says in first and second == "400.0"
+    complaints = [line for line in err.splitlines() if "convolutions run as JAX" in line]
+    assert len(complaints) == 1 and says in complaints[0]
+    assert not list(Path(variables["XDG_CACHE_HOME"]).rglob("*.so"))
+
+
+@needs_engine
+def test_two_processes_build_it_once(compilers, tmp_path):
+    """The second waits for the first; both get the same whole file."""
+    log = tmp_path / "log"
+    compile_ = f'echo run >> {log}; for last; do :; done; echo made > "$last"'
+    variables = compilers("cxx", compile_)
+    program = "from cnnlab.ops.native.build import build; print(build())"
+    command = [sys.executable, "-c", program]
+    both = [
+        subprocess.Popen(
+            command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    first, second = (process.communicate(timeout=300)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert first == second and Path(first.strip()).read_text() == "made\n"
+    assert log.read_text() == "run\n"
+
+
+@needs_engine
+def test_its_key_is_all_that_it_is_made_of(monkeypatch, tmp_path):
+    onednn = build.find_onednn()
+    key = build._key(onednn, "g++ 12")
+    assert key == build._key(onednn, "g++ 12") != build._key(onednn, "g++ 13")
+    assert key != build._key(dataclasses.replace(onednn, version="0"), "g++ 12")
+    changed = shutil.copytree(build.SOURCES, tmp_path / "src")
+    with (changed / "team.h").open("a") as file:
+        file.write("// more\n")
+    monkeypatch.setattr(build, "SOURCES", changed)
+    assert key != build._key(onednn, "g++ 12")
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    """The convolution core with a plain loop beside it, as a program of its own."""
+    onednn, (compiler, _) = build.find_onednn(), build.find_compiler()
+    program = tmp_path_factory.mktemp("driver") / "driver"
+    sources = [str(build.SOURCES / name) for name in ("convolution.cc", "plan.cc")]
+    includes = [f"-I{onednn.include}", f"-I{build.SOURCES}"]
+    flags = [
+        "-O0",
+        "-g",
+        "-std=c++17",
+        "-fopenmp",
+        *includes,
+        f"-Wl,-rpath,{onednn.library.parent}",
+    ]
+    command = [compiler, *flags, str(DRIVER), *sources, str(onednn.library), "-o", str(program)]
+    subprocess.run(command, check=True, timeout=300)
+    return program
+
+
+@needs_engine
+def test_what_is_kept_is_bounded(driver):
+    done = subprocess.run([str(driver), "bounded"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("512 of 512 plans kept, ")
+
+
+@needs_engine
+@pytest.mark.parametrize("checker", [None, "valgrind"])
+def test_nothing_is_written_outside_the_result(driver, checker):
+    if checker and shutil.which(checker) is None:
+        pytest.skip("valgrind is not installed")
+    command = ["valgrind", "-q", "--error-exitcode=9"] * bool(checker) + [str(driver)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=550)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "0 wrong of 24\n"
