@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 from cnnlab.analysis import grid
 from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.problem import Problem
+from experiments._contenders import PORTABLE
 
 Rows = Mapping[str, Mapping[str, Any]]  # of one case and pass, by contender
 Cases = Mapping[str, Mapping[str, Any]]
 
 HEADINGS = (
-    "case", "auto", "lax", "eqx", "torch", "best", "best algorithm", "auto/lax", "auto/torch"
+    "case", "auto", "no engine", "lax", "eqx", "torch", "best", "best algorithm", "auto/lax",
+    "auto/torch", "no engine/lax", "no engine/torch",
 )  # fmt: skip
 WORDS = {"forward": "forward", "gradients": "forward and both gradients"}
 _PEERS = {"eqx": "Equinox", "torch": "PyTorch", "torch channels-last": "PyTorch, channels last"}
@@ -50,15 +52,16 @@ def table(cases: Cases, names: Sequence[str], which: str) -> str:
 
 def _cells(name: str, rows: Rows) -> list[str]:
     seconds = {key: fastest(rows, names) for key, names in _columns().items()}
-    times = [_milliseconds(seconds[key]) for key in ("auto", "lax", "eqx", "torch", "best")]
+    times = [_milliseconds(seconds[key]) for key in _columns()]
     best = seconds["best"]
-    ratios = [_ratio(rows, "auto", other) for other in ("lax", "torch")]
+    ratios = [_ratio(rows, a, b) for a in ("auto", "no engine") for b in ("lax", "torch")]
     return [name, *times, best[0] if best else "-", *(f"{r:.3g}" if r else "-" for r in ratios)]
 
 
 def _columns() -> dict[str, Sequence[str]]:
     return {
         "auto": ["auto"],
+        "no engine": [PORTABLE],
         "lax": ["lax"],
         "eqx": ["eqx"],
         "torch": _TORCH,
@@ -85,11 +88,12 @@ def _ratio(rows: Rows, ours: str, theirs: str) -> float | None:
 def means(cases: Cases, names: Sequence[str], which: str) -> str:
     """One line: geometric means of the ratios over the cases that have both."""
     parts = []
-    for other in ("lax", "eqx", "torch", "best"):
-        found = [_ratio(cases[name]["passes"][which], "auto", other) for name in names]
+    pairs = [("auto", other) for other in ("no engine", "lax", "eqx", "torch", "best")]
+    for ours, theirs in (*pairs, ("no engine", "lax"), ("no engine", "torch")):
+        found = [_ratio(cases[name]["passes"][which], ours, theirs) for name in names]
         ratios = [r for r in found if r]
         if ratios:
-            parts.append(f"auto/{other} {geometric_mean(ratios):.3f} (n = {len(ratios)})")
+            parts.append(f"{ours}/{theirs} {geometric_mean(ratios):.3f} (n = {len(ratios)})")
     return f"geometric means, {WORDS[which]}: {', '.join(parts) or 'nothing was timed'}"
 
 
@@ -113,8 +117,8 @@ def markdown(machine: Mapping[str, Any], cases: Cases, names: Sequence[str]) -> 
     parts = [
         f"{machine['device']}, {machine['processor']}, {machine['cores']} cores; {versions}.",
         "Milliseconds, medians of interleaved calls, float32, batch 64 unless said; torch is the "
-        "faster of contiguous and channels-last, best the fastest algorithm. Ratios are of times: "
-        "below 1, auto is faster.",
+        "faster of contiguous and channels-last, best the fastest algorithm; no engine is auto "
+        "where there is no native engine. Ratios are of times: below 1, the first is faster.",
     ]
     for which in WORDS:
         some = [name for name in names if which in cases[name]["passes"]]
@@ -169,6 +173,7 @@ def _draw(axes: Axes, rows: Mapping[int, Rows], label: str, which: str) -> None:
     """A line a contender; the colours are the same in all panels."""
     tab = matplotlib.colormaps["tab10"].colors
     styles = {"auto": {"color": "black", "lw": 2.5, "ms": 4}}
+    styles[PORTABLE] = {"color": "black", "ls": ":"}
     styles |= {name: {"color": tab[i % len(tab)]} for i, name in enumerate(REGISTRY)}
     styles |= {
         name: {"color": str(0.2 + 0.2 * i), "ls": "--", "marker": "s^v"[i]}

@@ -1,10 +1,10 @@
 """The routes to one convolution that the benchmark compares, each ready to run on given arrays."""
 
+import dataclasses
 import functools
 import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,6 +16,7 @@ from jax import lax
 
 from cnnlab import ops
 from cnnlab.analysis.tuning import hopeless
+from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import Problem
 
 PASSES = ("forward", "gradients")
@@ -23,6 +24,9 @@ PEERS = ("eqx", "torch")
 # What is compared with: JAX's own convolution and gradients. cnnlab's algorithm of that name is the
 # same call with the same gradients, and is not measured a second time.
 REFERENCE = "lax"
+
+# What `auto` takes where there is no native engine.
+PORTABLE = "auto, no engine"
 
 # Larger than float32 rounding; transforms (Winograd, Fourier) round more than sums do.
 TOLERANCE, TRANSFORMED = 1e-4, 1e-3
@@ -38,7 +42,7 @@ class Arrays(NamedTuple):
     dy: Any
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Contender:
     """One route, with its arrays in the layout that it likes best.
 
@@ -94,6 +98,8 @@ def contenders(
     """The reference, `auto`, the algorithms and the peers, by the name that tables show."""
     found = {REFERENCE: _lax(problem, arrays)}
     found |= {name: _cnnlab(problem, arrays, name) for name in ("auto", *algorithms)}
+    if ENGINE.refusal() is None:
+        found[PORTABLE] = without_engine(_cnnlab(problem, arrays, "auto"))
     if "eqx" in peers:
         found["eqx"] = _equinox(problem, arrays)
     if "torch" in peers:
@@ -136,6 +142,17 @@ def _jax(
         "gradients": functools.partial(jax.jit(gradients), x, kernel, dy),
     }
     return Contender(run, lambda result: restore(tuple(map(np.asarray, result))), **options)
+
+
+def without_engine(contender: Contender) -> Contender:
+    """A contender that is compiled and called as if there were no native engine."""
+
+    def outside(run: Callable[[], Any]) -> Any:
+        with ENGINE.disabled():
+            return run()
+
+    run = {which: functools.partial(outside, run) for which, run in contender.run.items()}
+    return dataclasses.replace(contender, run=run)
 
 
 def _lax(problem: Problem, arrays: Arrays) -> Contender:

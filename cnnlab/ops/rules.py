@@ -7,6 +7,7 @@ what the choices cost. On accelerators XLA calls the vendor's library, which cho
 import math
 
 from cnnlab.ops.algorithms import REGISTRY, Pass
+from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import Problem
 
 # Multiply-adds a nanosecond, by each algorithm's own formula.
@@ -23,6 +24,25 @@ def prefer(problem: Problem, which: Pass, platform: str) -> list[str]:
 
 
 def _on_cpu(problem: Problem, which: Pass) -> list[str]:
+    names = _portable(problem, which)
+    if not _native_pays(problem, which):
+        return names
+    # What does less arithmetic stays ahead of compiled code that does all of it.
+    ahead = names[: names.index("taps")] if "taps" in names else names
+    return [*(n for n in ahead if n not in ("pointwise", "im2col")), "native", *names]
+
+
+def _native_pays(problem: Problem, which: Pass) -> bool:
+    """oneDNN has code made for this shape, and not its general fall-back."""
+    if REGISTRY["native"].refusal(problem) is not None:
+        return False
+    name = ENGINE.implementation(problem, which)
+    if problem.groups > 1 and problem.groups == problem.in_channels:
+        return "dw" in name
+    return name.startswith(("jit", "brg"))
+
+
+def _portable(problem: Problem, which: Pass) -> list[str]:
     if problem.groups > 1 and problem.groups == problem.in_channels:
         return _depthwise(problem, which)
     spectral, seconds = _fastest_fft(problem)

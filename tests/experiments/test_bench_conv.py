@@ -11,10 +11,13 @@ import pytest
 
 from cnnlab.analysis import grid
 from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import describe
 from experiments import _bench, _bench_report, _contenders, bench_conv
 
 ROOT = Path(__file__).parents[2]
+# With and without the native engine, where there is one.
+AUTO = {"auto"} | ({_contenders.PORTABLE} if ENGINE.refusal() is None else set())
 TINY = ["seconds=0.001", "progress=false"]
 
 
@@ -77,7 +80,7 @@ def test_one_case_of_the_grid_in_a_process_of_its_own(tmp_path):
     assert {p.name for p in folder.iterdir()} == {"bench_conv.json", "bench_conv.md"}
     [(name, case)] = json.loads((folder / "bench_conv.json").read_text())["cases"].items()
     assert name == "3x3 3->32, 64x64, batch 1"
-    assert set(case["passes"]["forward"]) == {"lax", "auto", "im2col", "eqx"}
+    assert set(case["passes"]["forward"]) == {"lax", *AUTO, "im2col", "eqx"}
     assert (folder / "bench_conv.md").read_text() in done.stdout
 
 
@@ -89,7 +92,7 @@ def test_tables_figures_and_numbers(small, bench, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == names
     assert found["machine"]["versions"]["torch"] == torch.__version__
     dense, long = (found["cases"][name] for name in small)
-    contenders = {"lax", "auto", "fft", "eqx", "torch"}
+    contenders = {"lax", *AUTO, "fft", "eqx", "torch"}
     for which in ("forward", "gradients"):
         assert set(dense["passes"][which]) == {*contenders, "torch channels-last"}
         assert set(long["passes"][which]) == contenders
@@ -183,7 +186,7 @@ def test_without_torch_its_columns_are_missing(small, bench, monkeypatch):
     options = ["algorithms=[im2col]", "passes=[forward]", "figures=false"]
     status, out, err, found = bench(*options)
     assert status == 0 and err.count("\n") == 1 and err.startswith("no columns of torch: ")
-    assert set(found["cases"][small[0]]["passes"]["forward"]) == {"lax", "auto", "im2col", "eqx"}
+    assert set(found["cases"][small[0]]["passes"]["forward"]) == {"lax", *AUTO, "im2col", "eqx"}
     assert "auto/torch 0" not in out and "auto/eqx" in out
 
 

@@ -12,6 +12,7 @@ from cnnlab import ops
 from cnnlab.ops import table
 from cnnlab.ops.algorithms import PASSES, REGISTRY
 from cnnlab.ops.choice import VARIABLE, automatic, check, choose, serving
+from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import describe
 from cnnlab.ops.rules import prefer
 
@@ -124,6 +125,9 @@ def test_other_platforms_are_left_to_their_library():
         assert automatic(PROBLEM, which, "tpu") == "lax"
 
 
+# Also builds the engine, if need be, before a test points the cache elsewhere.
+REASON = ENGINE.refusal()
+
 RULES = [
     # x, kernel, options -> what the rules take for the three passes
     ((64, 16, 16, 128), (1, 1, 128, 256), {}, ["pointwise"] * 3),
@@ -141,10 +145,29 @@ RULES = [
 @pytest.mark.parametrize(("x", "kernel", "options", "expected"), RULES)
 def test_rules_on_the_cpu(x, kernel, options, expected):
     problem = describe(x, kernel, **options)
+    with ENGINE.disabled():
+        assert [first(problem, which) for which in PASSES] == expected
+    assert all(prefer(problem, which, "cpu")[-1] == "lax" for which in PASSES)
+
+
+def first(problem, which):
     able = serving(problem)
-    first = [next(n for n in prefer(problem, p, "cpu") if n in able) for p in PASSES]
-    assert first == expected
-    assert all(prefer(problem, p, "cpu")[-1] == "lax" for p in PASSES)
+    return next(name for name in prefer(problem, which, "cpu") if name in able)
+
+
+@pytest.mark.skipif(REASON is not None, reason=f"no native engine: {REASON}")
+def test_rules_with_the_native_engine():
+    """It is taken where it has code for the shape and nothing does less arithmetic."""
+    thin = describe((64, 32, 32, 3), (3, 3, 3, 32))
+    depthwise = describe((64, 16, 16, 96), (3, 3, 1, 96), groups=96)
+    for problem in (thin, depthwise):
+        assert [first(problem, which) for which in PASSES] == ["native"] * 3
+    large = describe((16, 32, 32, 32), (31, 31, 1, 32), groups=32)
+    assert [first(large, which) for which in PASSES] == ["fft"] * 3
+    wide = describe((64, 16, 16, 128), (3, 3, 128, 128))
+    assert [first(wide, which) for which in PASSES] == ["winograd"] * 3
+    filters = describe((4, 100, 4), (60, 1, 8), groups=4)  # only oneDNN's general code
+    assert "native" not in {first(filters, which) for which in PASSES}
 
 
 def test_candidates_say_what_can_serve_and_why_the_others_cannot():

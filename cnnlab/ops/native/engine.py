@@ -7,6 +7,8 @@ import os
 import platform
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -51,6 +53,16 @@ class Engine:
             capsule = jax.ffi.pycapsule(getattr(library, target))
             jax.ffi.register_ffi_target(target, capsule, platform="cpu")
         self._library = library
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """As if there were no engine, for what is lowered inside: to compare with it."""
+        before = self.refusal()
+        self._reason = before or "turned off for a comparison"
+        try:
+            yield
+        finally:
+            self._reason = before
 
     @property
     def library(self) -> ctypes.CDLL:

@@ -1,0 +1,194 @@
+"""Training steps of one network, each as its library's users write it: cnnlab, Equinox, PyTorch.
+
+The network is a VGG plan of 3x3 convolutions with biases and ReLUs, global average and a linear
+layer; the step is the mean cross-entropy's gradient and SGD with momentum. All begin with the same
+weights and see one batch.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+
+from cnnlab import models
+from cnnlab.ops.native import ENGINE
+
+LEARNING_RATE, MOMENTUM, CLASSES = 0.01, 0.9, 10
+PEERS = ("eqx", "torch")
+PRECISIONS = ("float32", "bfloat16")
+
+Step = Callable[[], Any]  # makes a step and gives the loss before it
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network, one batch and one precision."""
+
+    plan: tuple[int | str, ...]
+    shape: tuple[int, ...]
+    batch_size: int
+    precision: str
+    seed: int
+
+    @functools.cached_property
+    def batch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images `(batch, h, w, c)` of normal numbers and labels `(batch,)`."""
+        generator = np.random.default_rng(self.seed)
+        images = generator.standard_normal((self.batch_size, *self.shape), np.float32)
+        return images, generator.integers(0, CLASSES, self.batch_size)
+
+    def classifier(self) -> tuple[models.Classifier, eqx.nn.State]:
+        """cnnlab's network, whose weights all others take."""
+        keys = jr.split(jr.key(self.seed))
+
+        def make() -> models.Classifier:
+            backbone = models.VGG(self.shape, self.plan, key=keys[0])
+            head = models.LinearHead(backbone.out_shape, CLASSES, key=keys[1])
+            return models.Classifier(backbone, head)
+
+        return eqx.nn.make_with_state(make)()
+
+    @property
+    def layers(self) -> list[tuple[np.ndarray, np.ndarray] | None]:
+        """Kernels `(k, k, c_in, c_out)` and biases in order, None for a pool; the head's last."""
+        model, _ = self.classifier()
+        found: list[tuple[np.ndarray, np.ndarray] | None] = []
+        convs = [v for stage in model.backbone.stages for v in stage.layers if hasattr(v, "weight")]
+        remaining = iter(convs)
+        for entry in self.plan:
+            layer = None if entry == "M" else next(remaining)
+            found.append(layer and (np.asarray(layer.weight), np.asarray(layer.bias)))
+        linear = model.head.linear
+        return [*found, (np.asarray(linear.weight), np.asarray(linear.bias))]
+
+
+def contenders(job: Job, peers: Sequence[str]) -> Mapping[str, Step]:
+    """The steps to compare, by the name that tables show."""
+    found: dict[str, Step] = {"cnnlab": _cnnlab(job)}
+    if ENGINE.refusal() is None:
+        found["cnnlab, no engine"] = without_engine(_cnnlab(job))
+    if "eqx" in peers:
+        found["equinox"] = _equinox(job)
+    if "torch" in peers:
+        found["torch"] = _torch(job)
+        found["torch channels-last"] = _torch(job, channels_last=True)
+        found["torch compiled"] = _torch(job, compiled=True)
+    return found
+
+
+def without_engine(run: Step) -> Step:
+    """`run`, compiled and called as if there were no native engine."""
+
+    def quietly() -> Any:
+        with ENGINE.disabled():
+            return run()
+
+    return quietly
+
+
+def _jax_step(job: Job, model: Any, predict: Callable[[Any, Any], Any]) -> Step:
+    """`predict(model, images)` gives logits; the parameters are the model's arrays."""
+    optimizer = optax.sgd(LEARNING_RATE, MOMENTUM)
+    parameters, static = eqx.partition(model, eqx.is_inexact_array)
+    images, labels = (jnp.asarray(v) for v in job.batch)
+    compute = jnp.dtype(job.precision)
+
+    def loss(parameters: Any) -> Any:
+        narrow = jax.tree.map(lambda v: v.astype(compute), parameters)
+        logits = predict(eqx.combine(narrow, static), images.astype(compute))
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(float), labels)
+        return losses.mean()
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(parameters: Any, state: Any) -> tuple[Any, Any, Any]:
+        value, gradient = jax.value_and_grad(loss)(parameters)
+        updates, state = optimizer.update(gradient, state, parameters)
+        return optax.apply_updates(parameters, updates), state, value
+
+    carry = [parameters, optimizer.init(parameters)]
+
+    def run() -> Any:
+        *carry[:], value = step(*carry)
+        return value
+
+    return run
+
+
+def _cnnlab(job: Job) -> Step:
+    model, state = job.classifier()
+    return _jax_step(job, model, lambda model, images: model(images, state)[0])
+
+
+def _equinox(job: Job) -> Step:
+    """`eqx.nn` layers, channels first, one example at a time under `vmap`."""
+    key = jr.key(0)
+    layers: list[Any] = []
+    *body, (weight, bias) = job.layers
+    for layer in body:
+        if layer is None:
+            layers.append(eqx.nn.MaxPool2d(2, 2))
+            continue
+        kernel = jnp.asarray(layer[0]).transpose(3, 2, 0, 1)
+        conv = eqx.nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1, key=key)
+        values = kernel, jnp.asarray(layer[1])[:, None, None]
+        layers += [eqx.tree_at(lambda c: (c.weight, c.bias), conv, values), jax.nn.relu]
+    linear = eqx.nn.Linear(*weight.shape, key=key)
+    values = jnp.asarray(weight).T, jnp.asarray(bias)
+    linear = eqx.tree_at(lambda v: (v.weight, v.bias), linear, values)
+
+    def one(layers: Sequence[Any], image: Any) -> Any:
+        x = jnp.moveaxis(image, -1, 0)
+        for layer in layers[:-1]:
+            x = layer(x)
+        return layers[-1](x.mean((1, 2)))
+
+    return _jax_step(job, [*layers, linear], jax.vmap(one, (None, 0)))
+
+
+def _torch(job: Job, *, channels_last: bool = False, compiled: bool = False) -> Step:
+    import torch
+    from torch.nn import functional as F
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    layers: list[Any] = []
+    *body, (weight, bias) = job.layers
+    for layer in body:
+        if layer is None:
+            layers.append(torch.nn.MaxPool2d(2))
+            continue
+        kernel, offset = (torch.from_numpy(v.copy()) for v in layer)
+        conv = torch.nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, padding=1)
+        conv.weight.data, conv.bias.data = kernel.permute(3, 2, 0, 1).contiguous(), offset
+        layers += [conv, torch.nn.ReLU()]
+    linear = torch.nn.Linear(*weight.shape)
+    linear.weight.data, linear.bias.data = torch.from_numpy(weight.T.copy()), torch.tensor(bias)
+    pooled = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    model = torch.nn.Sequential(*layers, *pooled, linear)
+    images, labels = (torch.from_numpy(v) for v in job.batch)
+    images = images.permute(0, 3, 1, 2).contiguous()
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM)
+    call = torch.compile(model) if compiled else model
+    narrow = job.precision == "bfloat16"
+
+    def run() -> float:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16) if narrow else contextlib.nullcontext():
+            logits = call(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return run
