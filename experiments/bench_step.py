@@ -59,7 +59,7 @@ def _jobs(cfg: "DictConfig") -> "list[Job]":
     shape = tuple(cfg.shape)
     if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ConfigError(f"shape: expected height, width and channels > 0, got {list(shape)}")
-    if min(shape[:2]) % 2 ** list(cfg.plan).count("M"):
+    if any(n % 2 ** list(cfg.plan).count("M") for n in shape[:2]):
         raise ConfigError(f"shape: {list(shape)[:2]} can't be halved evenly by every M of the plan")
     if cfg.batch_size < 1:
         raise ConfigError(f"batch_size: expected a whole number from 1, got {cfg.batch_size}")
