@@ -2,13 +2,14 @@
 
 import os
 import signal
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
 from cnnlab.errors import Interrupted
-from cnnlab.train import NonFiniteLoss
+from cnnlab.train import NonFiniteLoss, loop
 from cnnlab.train.checkpoint import read
 from cnnlab.train.metrics import read_lines
 
@@ -61,6 +62,29 @@ def _signal_at(experiment, step):
 
     experiment.train_loader.handles = interrupting
     return experiment.run
+
+
+def test_images_per_second_counts_the_steps_and_no_pause(tiny, monkeypatch):
+    """On a clock on which a step takes a second, once it is waited for, and an evaluation 100."""
+    now = [0.0]
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    get, evaluate = jax.device_get, loop.Loop._evaluate
+
+    def wait(pending):
+        now[0] += len(pending) if isinstance(pending, list) else 0
+        return get(pending)
+
+    def slow(self, step):
+        now[0] += 100
+        evaluate(self, step)
+
+    monkeypatch.setattr(jax, "device_get", wait)
+    monkeypatch.setattr(loop.Loop, "_evaluate", slow)
+    experiment = tiny()
+    experiment.run()
+    records = read_lines(experiment.directory.metrics)
+    rates = [r["images_per_second"] for r in records if r["kind"] == "train"]
+    assert rates == [experiment.train_loader.batch_size] * 6
 
 
 def test_complete_run_is_not_run_again(tiny):
