@@ -21,7 +21,7 @@ from cnnlab.ops.table import key
 # Largest relative error in float32. Sums that pass through Fourier transforms and F(4, 3) have
 # larger terms than the result.
 LIMIT = 1e-5
-LIMITS = {"fft": 1e-4, "fft_overlap_add": 1e-4, "winograd": 1e-4}
+LIMITS = dict.fromkeys(("fft", "fft_overlap_add", "winograd", "native_winograd"), 1e-4)
 
 # Code generation is most of the time, and changes only how sums are vectorised.
 QUICK: dict[str, Any] = {"xla_backend_optimization_level": 0}

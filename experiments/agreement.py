@@ -58,9 +58,12 @@ def _settings(cfg: "DictConfig") -> "tuple[list[str], Settings]":
         if not (isinstance(cfg[name], int) and cfg[name] >= least):
             raise ConfigError(f"{name}: expected a whole number from {least}, got {cfg[name]}")
     everything = cfg.algorithms in (None, "all")
-    names = list(REGISTRY) if everything else _listed(cfg.algorithms)
+    names = [n for n, a in REGISTRY.items() if a.unavailable() is None]
+    names = names if everything else _listed(cfg.algorithms)
     for name in names:
         check_choice("algorithms", name, list(REGISTRY))
+        if (reason := REGISTRY[name].unavailable()) is not None:
+            raise ConfigError(f"algorithms: {name}: {reason}")
     if not names:
         raise ConfigError(f"algorithms: expected some of {', '.join(REGISTRY)}, got none")
     peers = {}

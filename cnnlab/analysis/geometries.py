@@ -19,8 +19,11 @@ def random_problem(name: str, rng: np.random.Generator) -> Problem:
 
     Raises:
         KeyError: no such algorithm.
+        ValueError: it can't be had on this machine.
     """
     refusal = REGISTRY[name].refusal
+    if (reason := REGISTRY[name].unavailable()) is not None:
+        raise ValueError(f"{name}: {reason}")
     while True:
         problem = _draw(name, rng)
         if problem is not None and refusal(problem) is None:
@@ -39,10 +42,12 @@ def _draw(name: str, rng: np.random.Generator) -> Problem | None:
     geometry = {"stride": often_one(stride), "dilation": often_one(dilation)}
     if name == "pointwise":
         kernel_size = (1,) * rank
-    if name.startswith("winograd"):
+    if "winograd" in name:
         kernel_size, geometry = (3,) * rank, {"stride": 1, "dilation": 1}
-    dense = name in ("pointwise", "winograd", "winograd_f2")
+    dense = name == "pointwise" or "winograd" in name
     groups, group_in, group_out = (1, *_pair(rng, 6)) if dense else _channels(rng)
+    if name == "native_winograd":  # which takes 8 channels at a time
+        group_in, group_out = 8 * group_in, 8 * group_out
     try:
         return describe(
             (int(rng.integers(1, 6)), *spatial, groups * group_in),

@@ -12,7 +12,7 @@ from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.problem import Problem, describe
 
 # Sums of F(4, 3) and of Fourier transforms pass through larger numbers than the result.
-COARSE = {"winograd", "fft", "fft_overlap_add"}
+COARSE = {"winograd", "native_winograd", "fft", "fft_overlap_add"}
 
 
 # These tests compile much and compute little: code that is not optimised is made sooner.
@@ -41,11 +41,11 @@ class Small:
     def kernel_size(self):
         if self.name == "pointwise":
             return (1,) * self.rank
-        return (3,) * self.rank if self.name.startswith("winograd") else (3, 2, 2)[: self.rank]
+        return (3,) * self.rank if "winograd" in self.name else (3, 2, 2)[: self.rank]
 
     @property
     def options(self):
-        if self.name.startswith("winograd"):
+        if "winograd" in self.name:
             return {"padding": ((2, 1),) * self.rank}
         stride = (2, 1, 1)[: self.rank]
         if self.name == "pointwise":
@@ -56,7 +56,8 @@ class Small:
     def problem(self) -> Problem:
         return self.at((5, 4, 3)[: self.rank])
 
-    def at(self, spatial, batch=2, channels=(4, 6), dtype=np.float32):
+    def at(self, spatial, batch=2, channels=None, dtype=np.float32):
+        channels = channels or ((8, 16) if self.name == "native_winograd" else (4, 6))
         groups = self.options.get("groups", 1)
         kernel = (*self.kernel_size, channels[0] // groups, channels[1])
         shape = (batch, *spatial, channels[0])
@@ -82,6 +83,10 @@ def served(dtype=np.float32):
     """Every algorithm with every rank it serves."""
     small = [Small(name, rank) for name in REGISTRY for rank in (1, 2, 3)]
     return [s for s in small if serves(s, dtype)]
+
+
+# Of the algorithms that serve sequences.
+NAMES = [small.name for small in served() if small.rank == 1]
 
 
 def arrays(problem, seed=0, dtype=None):

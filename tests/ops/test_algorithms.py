@@ -16,7 +16,7 @@ from cnnlab.ops.algorithms.adjoint import phases, transpose_kernel
 from cnnlab.ops.problem import describe
 
 LIMIT = 2e-6
-COARSE = {"winograd": 2e-5}
+COARSE = {"winograd": 2e-5, "native_winograd": 2e-5}
 TILED = {"im2col", "taps", "winograd"}
 
 

@@ -9,7 +9,8 @@ from primitive_cases import compiled, tolerance
 from cnnlab import ops
 
 # One that applies them itself, where it is to be had, and one that leaves them to XLA.
-NAMES = ["lax", "winograd", *(["native"] if "native" in ops.algorithms((4, 4), (3, 4, 8)) else [])]
+NAMES = ["lax", "winograd", "native", "native_winograd"]
+NAMES = [name for name in NAMES if name in ops.algorithms((1, 6, 5, 8), (3, 3, 8, 8))]
 ACTIVATIONS = {None: lambda y: y, "relu": lambda y: jnp.maximum(y, 0), "gelu": jax.nn.gelu}
 
 
@@ -17,7 +18,7 @@ def normal(seed, *shape):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
-X, KERNEL, BIAS, DY = normal(0, 3, 6, 5, 4), normal(1, 3, 3, 4, 8) / 6, normal(2, 8), normal(3, 8)
+X, KERNEL, BIAS, DY = normal(0, 3, 6, 5, 8), normal(1, 3, 3, 8, 8) / 8, normal(2, 8), normal(3, 8)
 
 
 def together(name, activation):

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from primitive_cases import NAMES as SERVING
 from primitive_cases import Small, arrays, compiled, tolerance
 
 from cnnlab import ops
-from cnnlab.ops.algorithms import REGISTRY, im2col, taps, winograd
+from cnnlab.ops.algorithms import im2col, taps, winograd
 from cnnlab.ops.problem import describe
 
-NAMES = [*REGISTRY, "depthwise taps", "auto"]
+NAMES = [*SERVING, "depthwise taps", "auto"]
 
 
 def mesh_of(kind):

@@ -5,6 +5,7 @@ from cnnlab.ops.algorithms.fft import FFT  # noqa: F401
 from cnnlab.ops.algorithms.im2col import IM2COL  # noqa: F401
 from cnnlab.ops.algorithms.lax import LAX  # noqa: F401
 from cnnlab.ops.algorithms.native import NATIVE  # noqa: F401
+from cnnlab.ops.algorithms.native_winograd import NATIVE_WINOGRAD  # noqa: F401
 from cnnlab.ops.algorithms.overlap_add import FFT_OVERLAP_ADD  # noqa: F401
 from cnnlab.ops.algorithms.pointwise import POINTWISE  # noqa: F401
 from cnnlab.ops.algorithms.taps import TAPS  # noqa: F401

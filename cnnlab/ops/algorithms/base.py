@@ -33,6 +33,7 @@ class Algorithm:
         kernel_gradient: `(x, dy, problem) -> dkernel`, the transpose in `kernel`; the same.
         fused: `(x, kernel, bias, problem, activation) -> y`, the forward pass with a bias and one
             of `ops.fused.ACTIVATIONS`; None: they are left to XLA.
+        unavailable: why it can't be had on this machine, whatever the problem; None where it can.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Algorithm:
     input_gradient: Map | None = None
     kernel_gradient: Map | None = None
     fused: Callable[[Array, Array, Array, Problem, str | None], Array] | None = None
+    unavailable: Callable[[], str | None] = lambda: None
 
     def compute(self, which: Pass, a: Array, b: Array, problem: Problem) -> Array:
         """One of the three maps; `a` and `b` in the order of its signature above."""

@@ -36,6 +36,7 @@ NATIVE = Algorithm(
     input_gradient=functools.partial(convolve, "input_gradient"),
     kernel_gradient=functools.partial(convolve, "kernel_gradient"),
     fused=convolve_bias,
+    unavailable=ENGINE.refusal,
     multiply_adds=lambda problem: problem.multiply_adds,
     # At most one reordered copy of the kernel where the activations stay as they are.
     extra_memory=lambda problem: int(np.prod(problem.kernel_shape)) * problem.dtype.itemsize,

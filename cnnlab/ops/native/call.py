@@ -16,14 +16,16 @@ from cnnlab.ops.problem import PASSES, Pass, Problem
 _ACTIVATIONS = (None, "relu", "gelu")
 
 
-def convolve(which: Pass, a: Array, b: Array, problem: Problem) -> Array:
-    """One of the three maps; arrays as an `Algorithm` has them."""
+def convolve(which: Pass, a: Array, b: Array, problem: Problem, *, winograd: bool = False) -> Array:
+    """One of the three maps, by oneDNN's choice or by Winograd's; arrays as an `Algorithm` has
+    them."""
+    attributes = {"winograd": winograd, "pass": np.int64(PASSES.index(which))}
 
     def run(a: Array, b: Array) -> Array:
         part = replace(problem, batch=a.shape[0])
         shapes = (part.y_shape, part.x_shape, part.kernel_shape)
-        index = PASSES.index(which)
-        return _call("cnnlab_conv", which, part, shapes[index], a, b, **{"pass": np.int64(index)})
+        shape = shapes[PASSES.index(which)]
+        return _call("cnnlab_conv", which, part, shape, (a, b), attributes)
 
     rank = problem.rank + 2
     split = (0, 1) if which == "kernel_gradient" else (0,)
@@ -31,15 +33,22 @@ def convolve(which: Pass, a: Array, b: Array, problem: Problem) -> Array:
 
 
 def convolve_bias(
-    x: Array, kernel: Array, bias: Array, problem: Problem, activation: str | None
+    x: Array,
+    kernel: Array,
+    bias: Array,
+    problem: Problem,
+    activation: str | None,
+    *,
+    winograd: bool = False,
 ) -> Array:
-    """The forward pass with its bias, `(c_out,)`, and an activation: `None`, `relu` or `gelu`."""
+    """The forward pass with its bias, `(c_out,)`, and an activation: `None`, `relu` or (not by
+    Winograd's) `gelu`."""
+    attributes = {"winograd": winograd, "activation": np.int64(_ACTIVATIONS.index(activation))}
 
     def run(x: Array, kernel: Array, bias: Array) -> Array:
         part = replace(problem, batch=x.shape[0])
-        attributes = {"activation": np.int64(_ACTIVATIONS.index(activation))}
         operands = (x, kernel, bias)
-        return _call("cnnlab_conv_bias", "forward", part, part.y_shape, *operands, **attributes)
+        return _call("cnnlab_conv_bias", "forward", part, part.y_shape, operands, attributes)
 
     rank = problem.rank + 2
     return _over_batch(run, (rank, rank, 1), rank, split=(0,))(x, kernel, bias)
@@ -50,11 +59,12 @@ def _call(
     which: Pass,
     problem: Problem,
     shape: tuple[int, ...],
-    *operands: Array,
-    **attributes: np.int64,
+    operands: tuple[Array, ...],
+    attributes: dict[str, bool | np.int64],
 ) -> Array:
     # Where oneDNN has no code for the type on this processor, float32 around it.
-    dtype = problem.dtype if ENGINE.implementation(problem, which) else np.dtype(np.float32)
+    narrow = not attributes["winograd"] and ENGINE.implementation(problem, which)
+    dtype = problem.dtype if narrow else np.dtype(np.float32)
     call = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(shape, dtype))
     wide = (v.astype(dtype) for v in operands)
     return call(*wide, **attributes, **_geometry(problem)).astype(problem.dtype)

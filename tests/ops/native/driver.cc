@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "convolution.h"
+#include "winograd.h"
 
 using cnnlab::Convolution;
 using cnnlab::Pass;
@@ -56,7 +57,13 @@ std::vector<double> Loop(Pass pass, const Convolution& p, const float* x, const 
 constexpr int64_t kGuard = 64;
 constexpr float kUntouched = 1234.5f;
 
-bool Right(Pass pass, const Convolution& p) {
+void Compute(bool winograd, Pass pass, const Convolution& p, const float* a, const float* b,
+             float* out) {
+  winograd ? cnnlab::Winograd(pass, p, a, b, nullptr, out)
+           : cnnlab::Convolve(pass, p, a, b, nullptr, out);
+}
+
+bool Right(Pass pass, const Convolution& p, bool winograd) {
   Lcg next;
   const auto draw = [&](const std::vector<int64_t>& shape) {
     std::vector<float> v(Size(shape));
@@ -70,9 +77,9 @@ bool Right(Pass pass, const Convolution& p) {
 
   // Exactly as large as the result: for valgrind.
   auto* exact = static_cast<float*>(std::aligned_alloc(64, (expected.size() * 4 + 63) / 64 * 64));
-  cnnlab::Convolve(pass, p, a, b, nullptr, exact);
+  Compute(winograd, pass, p, a, b, exact);
   std::vector<float> guarded(expected.size() + 2 * kGuard, kUntouched);
-  cnnlab::Convolve(pass, p, a, b, nullptr, guarded.data() + kGuard);
+  Compute(winograd, pass, p, a, b, guarded.data() + kGuard);
 
   bool right = true;
   double largest = 0, error = 0;
@@ -153,7 +160,18 @@ int main(int argc, char** argv) {
   int wrong = 0, run = 0;
   for (const auto& problem : problems) {
     for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {
-      wrong += !Right(pass, problem);
+      wrong += !Right(pass, problem, false);
+      ++run;
+    }
+  }
+  const std::vector<Convolution> minimal = {
+      Make(2, 7, 6, 8, 3, 3, 16, 1, 1, 1, 1, 1),  // tiles that do not fit
+      Make(1, 3, 9, 16, 3, 3, 8, 1, 1, 1, 0, 0),  // no padding
+      Make(1, 5, 4, 8, 3, 3, 8, 1, 1, 1, 4, 3),   // more padding than kernel
+  };
+  for (const auto& problem : minimal) {
+    for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {
+      wrong += !Right(pass, problem, true);
       ++run;
     }
   }

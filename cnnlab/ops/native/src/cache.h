@@ -1,4 +1,4 @@
-// The plans used last, by problem and number of threads.
+// What oneDNN was made ready for, kept for the next call.
 #pragma once
 
 #include <functional>
@@ -7,20 +7,20 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
-
-#include "plan.h"
+#include <utility>
 
 namespace cnnlab {
 
-// Bounded: the plan unused for longest goes first. The lock is held for a look-up, never while a
-// plan is made or run; two threads that miss at once both make it, and one of the two is kept.
-class PlanCache {
+// Bounded: what is unused for longest goes first. The lock is held for a look-up, never while a
+// value is made or used; two threads that miss at once both make it, and one of the two is kept.
+template <typename Value>
+class LruCache {
  public:
   static constexpr size_t kLimit = 512;
 
-  std::shared_ptr<const Plan> Get(const std::string& key, const std::function<Plan()>& make) {
+  std::shared_ptr<const Value> Get(const std::string& key, const std::function<Value()>& make) {
     if (auto found = Find(key)) return found;
-    auto made = std::make_shared<const Plan>(make());
+    auto made = std::make_shared<const Value>(make());
     std::lock_guard lock(mutex_);
     if (auto at = places_.find(key); at != places_.end()) return at->second->second;
     entries_.emplace_front(key, made);
@@ -38,9 +38,9 @@ class PlanCache {
   }
 
  private:
-  using Entry = std::pair<std::string, std::shared_ptr<const Plan>>;
+  using Entry = std::pair<std::string, std::shared_ptr<const Value>>;
 
-  std::shared_ptr<const Plan> Find(const std::string& key) {
+  std::shared_ptr<const Value> Find(const std::string& key) {
     std::lock_guard lock(mutex_);
     auto at = places_.find(key);
     if (at == places_.end()) return nullptr;
@@ -50,7 +50,7 @@ class PlanCache {
 
   std::mutex mutex_;
   std::list<Entry> entries_;
-  std::unordered_map<std::string, std::list<Entry>::iterator> places_;
+  std::unordered_map<std::string, typename std::list<Entry>::iterator> places_;
 };
 
 }  // namespace cnnlab

@@ -10,15 +10,10 @@
 namespace cnnlab {
 namespace {
 
-// Neither is destroyed: a thread of XLA's may still call while the process ends.
-PlanCache& Cache() {
-  static auto* cache = new PlanCache;
+// Never destroyed: a thread of XLA's may still call while the process ends.
+LruCache<Plan>& Cache() {
+  static auto* cache = new LruCache<Plan>;
   return *cache;
-}
-
-ScratchPool& Pool() {
-  static auto* pool = new ScratchPool;
-  return *pool;
 }
 
 std::string Key(Pass pass, const Convolution& p, int threads) {
@@ -46,7 +41,7 @@ void Convolve(Pass pass, const Convolution& problem, const void* a, const void* 
   const Team team;
   const auto plan = Cache().Get(Key(pass, problem, team.size()),
                                 [&] { return MakePlan(pass, problem); });
-  const Scratch scratch(Pool(), plan->scratch_bytes);
+  const Scratch scratch(ScratchPool::Shared(), plan->scratch_bytes);
   dnnl::stream stream(Engine());
 
   // The primitive's view of an argument: the caller's array, or a copy in the inner layout.
@@ -84,6 +79,6 @@ std::string Implementation(Pass pass, const Convolution& problem) {
 }
 
 int64_t PlansKept() { return static_cast<int64_t>(Cache().Size()); }
-int64_t PlansLimit() { return static_cast<int64_t>(PlanCache::kLimit); }
+int64_t PlansLimit() { return static_cast<int64_t>(LruCache<Plan>::kLimit); }
 
 }  // namespace cnnlab

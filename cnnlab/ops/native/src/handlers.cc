@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "convolution.h"
+#include "winograd.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -55,7 +56,18 @@ ffi::Error Guarded(Call call) {
   }
 }
 
-ffi::Error Run(int64_t pass, Numbers stride, Numbers dilation, Numbers low, Numbers high,
+// By the algorithm that Python asked for.
+void Compute(bool winograd, Pass pass, const Convolution& p, const ffi::AnyBuffer& a,
+             const ffi::AnyBuffer& b, const void* bias, ffi::AnyBuffer& out) {
+  if (!winograd) {
+    return Convolve(pass, p, a.untyped_data(), b.untyped_data(), bias, out.untyped_data());
+  }
+  const auto floats = [](const void* data) { return static_cast<const float*>(data); };
+  Winograd(pass, p, floats(a.untyped_data()), floats(b.untyped_data()), floats(bias),
+           static_cast<float*>(out.untyped_data()));
+}
+
+ffi::Error Run(bool winograd, int64_t pass, Numbers stride, Numbers dilation, Numbers low, Numbers high,
                int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b,
                ffi::Result<ffi::AnyBuffer> out) {
   return Guarded([&] {
@@ -64,11 +76,11 @@ ffi::Error Run(int64_t pass, Numbers stride, Numbers dilation, Numbers low, Numb
     p.x = which == Pass::kInputGradient ? Shape(*out) : Shape(a);
     p.kernel = which == Pass::kKernelGradient ? Shape(*out) : Shape(b);
     p.y = which == Pass::kForward ? Shape(*out) : Shape(which == Pass::kInputGradient ? a : b);
-    Convolve(which, p, a.untyped_data(), b.untyped_data(), nullptr, out->untyped_data());
+    Compute(winograd, which, p, a, b, nullptr, *out);
   });
 }
 
-ffi::Error RunBias(int64_t activation, Numbers stride, Numbers dilation, Numbers low, Numbers high,
+ffi::Error RunBias(bool winograd, int64_t activation, Numbers stride, Numbers dilation, Numbers low, Numbers high,
                    int64_t groups, ffi::AnyBuffer x, ffi::AnyBuffer kernel, ffi::AnyBuffer bias,
                    ffi::Result<ffi::AnyBuffer> y) {
   return Guarded([&] {
@@ -78,8 +90,7 @@ ffi::Error RunBias(int64_t activation, Numbers stride, Numbers dilation, Numbers
     p.y = Shape(*y);
     p.bias = true;
     p.activation = static_cast<Activation>(activation);
-    Convolve(Pass::kForward, p, x.untyped_data(), kernel.untyped_data(), bias.untyped_data(),
-             y->untyped_data());
+    Compute(winograd, Pass::kForward, p, x, kernel, bias.untyped_data(), *y);
   });
 }
 
@@ -87,6 +98,7 @@ ffi::Error RunBias(int64_t activation, Numbers stride, Numbers dilation, Numbers
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run,
                               ffi::Ffi::Bind()
+                                  .Attr<bool>("winograd")
                                   .Attr<int64_t>("pass")
                                   .Attr<Numbers>("stride")
                                   .Attr<Numbers>("dilation")
@@ -99,6 +111,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run,
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_bias, RunBias,
                               ffi::Ffi::Bind()
+                                  .Attr<bool>("winograd")
                                   .Attr<int64_t>("activation")
                                   .Attr<Numbers>("stride")
                                   .Attr<Numbers>("dilation")

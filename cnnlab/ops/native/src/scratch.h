@@ -19,6 +19,12 @@ class ScratchPool {
     size_t bytes = 0;
   };
 
+  // Never destroyed: a thread of XLA's may still call while the process ends.
+  static ScratchPool& Shared() {
+    static auto* pool = new ScratchPool;
+    return *pool;
+  }
+
   Block Take(size_t bytes) {
     {
       std::lock_guard lock(mutex_);

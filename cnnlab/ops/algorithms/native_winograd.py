@@ -1,0 +1,45 @@
+"""Minimal filtering F(4, 3) in compiled code on the CPU (`cnnlab/ops/native/src/winograd.cc`)."""
+
+import functools
+import math
+
+import jax
+from jaxtyping import Array
+
+from cnnlab.ops.algorithms import native, winograd
+from cnnlab.ops.algorithms.base import Algorithm
+from cnnlab.ops.native import ENGINE, convolve, convolve_bias
+from cnnlab.ops.problem import Problem
+
+_LANES = 8  # channels that the transforms take at a time
+_THREADS_AND_BLOCK = 2**22  # bytes beside the transformed kernel: tiles under way, by all threads
+
+
+def refusal(problem: Problem) -> str | None:
+    if problem.rank != 2:
+        return f"it has {problem.rank} spatial axes, not 2"
+    if problem.in_channels % _LANES or problem.out_channels % _LANES:
+        channels = f"{problem.in_channels} and {problem.out_channels}"
+        return f"its channels are {channels}, not multiples of {_LANES}"
+    return winograd.WINOGRAD.refusal(problem) or native.refusal(problem)
+
+
+def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: str | None) -> Array:
+    inside = None if activation == "gelu" else activation
+    y = convolve_bias(x, kernel, bias, problem, inside, winograd=True)
+    return jax.nn.gelu(y) if activation == "gelu" else y
+
+
+NATIVE_WINOGRAD = Algorithm(
+    name="native_winograd",
+    source="arXiv 1509.09308; oneDNN's matrix products",
+    refusal=refusal,
+    forward=functools.partial(convolve, "forward", winograd=True),
+    input_gradient=functools.partial(convolve, "input_gradient", winograd=True),
+    kernel_gradient=functools.partial(convolve, "kernel_gradient", winograd=True),
+    fused=_fused,
+    unavailable=ENGINE.refusal,
+    multiply_adds=winograd.WINOGRAD.multiply_adds,
+    # The transformed kernel, and once more in the layout of the product.
+    extra_memory=lambda p: 2 * 36 * math.prod(p.kernel_shape[-2:]) * 4 + _THREADS_AND_BLOCK,
+)
