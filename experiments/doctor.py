@@ -62,7 +62,8 @@ def _engine() -> "Iterator[tuple[str, str]]":
 def _tables(platform: str) -> "Iterator[tuple[str, str]]":
     from cnnlab.ops import table
 
-    yield "shipped table", f"{len(table.shipped(platform))} convolutions measured for {platform}"
+    machine = table.machine(platform)
+    yield "shipped table", f"{len(table.shipped(machine))} convolutions measured for {machine}"
     file = table.user_file(platform)
     own = f"{file}" if file.is_file() else "none: python -m experiments.tune measures one"
     yield "your table", own

@@ -24,12 +24,19 @@ def prefer(problem: Problem, which: Pass, platform: str) -> list[str]:
 
 
 def _on_cpu(problem: Problem, which: Pass) -> list[str]:
-    names = _portable(problem, which)
-    if not _native_pays(problem, which):
-        return names
-    # What does less arithmetic stays ahead of compiled code that does all of it.
-    ahead = names[: names.index("taps")] if "taps" in names else names
-    return [*(n for n in ahead if n not in ("pointwise", "im2col")), "native", *names]
+    compiled = _native_pays(problem, which)
+    native = ["native"] if compiled else []
+    return [*_less_arithmetic(problem, which, compiled), *native, *_direct(problem, which)]
+
+
+def _less_arithmetic(problem: Problem, which: Pass, compiled: bool) -> list[str]:
+    """What saves enough multiply-adds to stay ahead of code, compiled or not, that does all."""
+    spectral, seconds = _fastest_fft(problem)
+    if seconds < problem.multiply_adds / (_TAPS[which] if _depthwise(problem) else _DENSE):
+        return [spectral]
+    # Winograd's transforms cost what few channels do not save; oneDNN is slowest in the kernel.
+    least = 64 if compiled and which != "kernel_gradient" else 32
+    return ["native_winograd", "winograd"] if _winograd_pays(problem, least) else []
 
 
 def _native_pays(problem: Problem, which: Pass) -> bool:
@@ -37,33 +44,22 @@ def _native_pays(problem: Problem, which: Pass) -> bool:
     if REGISTRY["native"].refusal(problem) is not None:
         return False
     name = ENGINE.implementation(problem, which)
-    if problem.groups > 1 and problem.groups == problem.in_channels:
-        return "dw" in name
-    return name.startswith(("jit", "brg"))
+    return "dw" in name if _depthwise(problem) else name.startswith(("jit", "brg"))
 
 
-def _portable(problem: Problem, which: Pass) -> list[str]:
-    if problem.groups > 1 and problem.groups == problem.in_channels:
-        return _depthwise(problem, which)
-    spectral, seconds = _fastest_fft(problem)
-    if seconds < problem.multiply_adds / _DENSE:
-        return ["pointwise", spectral]
+def _direct(problem: Problem, which: Pass) -> list[str]:
+    if _depthwise(problem):
+        return ["taps", _fastest_fft(problem)[0]]
     if problem.groups > 1:
         xla = which == "forward" or (which == "input_gradient" and max(problem.stride) == 1)
         return [] if xla else ["im2col"]
-    names = ["pointwise"]
-    if _winograd_pays(problem):
-        names.append("winograd")
     # XLA's gradient in the kernel takes up to five forward passes, and more where it is dilated.
-    if (which == "kernel_gradient" or problem.rank == 3) and problem.taps <= 64:
-        names.append("im2col")
-    return names
+    slow = (which == "kernel_gradient" or problem.rank == 3) and problem.taps <= 64
+    return ["pointwise", *(["im2col"] if slow else [])]
 
 
-def _depthwise(problem: Problem, which: Pass) -> list[str]:
-    spectral, seconds = _fastest_fft(problem)
-    taps = problem.multiply_adds / _TAPS[which]
-    return ["taps", spectral] if taps <= seconds else [spectral, "taps"]
+def _depthwise(problem: Problem) -> bool:
+    return problem.groups > 1 and problem.groups == problem.in_channels
 
 
 def _fastest_fft(problem: Problem) -> tuple[str, float]:
@@ -74,13 +70,13 @@ def _fastest_fft(problem: Problem) -> tuple[str, float]:
     return name, cost[name] / _FFT
 
 
-def _winograd_pays(problem: Problem) -> bool:
-    """Its matrix products are of `(rows, c_in)` with `(c_in, c_out)`: neither may be thin. Maps
-    smaller than a tile waste what it saves."""
+def _winograd_pays(problem: Problem, least: int) -> bool:
+    """Its matrix products are of `(rows, c_in)` with `(c_in, c_out)`: neither may be thin, and both
+    numbers of channels at least `least`. Maps smaller than a tile waste what it saves."""
     winograd = REGISTRY["winograd"]
     if problem.rank != 2 or winograd.refusal(problem) is not None:
         return False
     rows = problem.batch * math.prod(-(-n // 4) for n in problem.out)
     channels = min(problem.in_channels, problem.out_channels)
     saves = 2 * winograd.multiply_adds(problem) <= problem.multiply_adds
-    return saves and channels >= 32 and rows >= 64
+    return saves and channels >= least and rows >= 64

@@ -14,6 +14,7 @@ import jax
 
 from cnnlab.files import cache_dir, replace_file
 from cnnlab.ops.algorithms import PASSES, Pass
+from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import Problem
 
 # problem's key -> pass -> algorithm -> milliseconds
@@ -33,7 +34,7 @@ def key(problem: Problem) -> str:
 def measured(problem: Problem, which: Pass, platform: str) -> Mapping[str, float]:
     """Milliseconds by algorithm, from the user's table or else the package's; empty if neither."""
     line = key(problem)
-    for known in (_own(platform), shipped(platform)):
+    for known in (_own(platform), shipped(machine(platform))):
         if line in known:
             return known[line].get(which, {})
     return {}
@@ -46,10 +47,19 @@ def _own(platform: str) -> Table:
         return {}
 
 
+def machine(platform: str) -> str:
+    """The kind of machine whose table serves a platform here: `cpu-avx2`, or the name of wider
+    instructions, for which compiled code ranks otherwise than it does there."""
+    if platform != "cpu":
+        return platform
+    wide = ENGINE.refusal() is None and "avx512" in ENGINE.isa()
+    return f"cpu-{ENGINE.isa()}" if wide else "cpu-avx2"
+
+
 @functools.cache
-def shipped(platform: str) -> Table:
-    """What was measured for the package on a platform."""
-    file = resources.files("cnnlab.ops") / "tables" / f"{platform}.json"
+def shipped(machine: str) -> Table:
+    """What was measured for the package on a kind of machine."""
+    file = resources.files("cnnlab.ops") / "tables" / f"{machine}.json"
     return json.loads(file.read_text())["entries"] if file.is_file() else {}
 
 

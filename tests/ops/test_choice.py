@@ -83,8 +83,21 @@ def test_the_key_says_all_that_a_time_depends_on():
     assert len({table.key(p) for p in varied} | {expected}) == 7
 
 
+@pytest.mark.parametrize(
+    ("isa", "expected"),
+    [("avx2", "cpu-avx2"), ("avx2_vnni", "cpu-avx2"), ("avx512_core", "cpu-avx512_core")],
+)
+def test_a_table_serves_the_instructions_that_it_was_measured_with(isa, expected, monkeypatch):
+    monkeypatch.setattr(ENGINE, "isa", lambda: isa)
+    monkeypatch.setattr(ENGINE, "refusal", lambda: None)
+    assert table.machine("cpu") == expected
+    monkeypatch.setattr(ENGINE, "refusal", lambda: "no compiler")
+    assert table.machine("cpu") == "cpu-avx2"
+
+
 def test_the_packages_table_is_of_problems_and_passes_that_exist():
-    entries = table.shipped("cpu")
+    assert table.machine("cuda") == "cuda"
+    entries = table.shipped("cpu-avx2")
     assert entries
     for line, passes in entries.items():
         assert set(passes) == set(PASSES), line
@@ -165,7 +178,10 @@ def test_rules_with_the_native_engine():
     large = describe((16, 32, 32, 32), (31, 31, 1, 32), groups=32)
     assert [first(large, which) for which in PASSES] == ["fft"] * 3
     wide = describe((64, 16, 16, 128), (3, 3, 128, 128))
-    assert [first(wide, which) for which in PASSES] == ["winograd"] * 3
+    assert [first(wide, which) for which in PASSES] == ["native_winograd"] * 3
+    narrow = describe((64, 16, 16, 32), (3, 3, 32, 64))
+    assert first(narrow, "kernel_gradient") == "native_winograd"
+    assert first(narrow, "forward") != "native_winograd"
     filters = describe((4, 100, 4), (60, 1, 8), groups=4)  # only oneDNN's general code
     assert "native" not in {first(filters, which) for which in PASSES}
 
