@@ -39,6 +39,7 @@ EXPECTED = {
     "mlp": (512,),
     "prototype": (8, 64),
     "vgg": (8, 128),
+    "vgg_large": (4, 256),
     "vgg_medium": (8, 128),
     "vgg_sequence": (4, 64),
     "vgg_small": (8, 64),
