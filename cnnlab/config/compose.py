@@ -14,6 +14,7 @@ from cnnlab.config.overrides import (
     selects_group,
     structural_lines,
 )
+from cnnlab.config.scale import settle_scale
 from cnnlab.config.source import Source, default_directory, job_part
 from cnnlab.config.targets import check_targets
 from cnnlab.config.tree import MISSING, plain
@@ -56,9 +57,12 @@ def prepare(source: Source, overrides: Sequence[str], *, allow_missing: bool = F
             cfg[name] = {}  # no choice left, as in `augment=[]`
     OmegaConf.set_struct(cfg, True)
     values = [o for o in parsed if not is_structural(o, source)]
+    settle_scale(cfg, values)
     for override in values:
         apply(override, cfg, source)
-    check_known(cfg, job_part(base), source.groups())
+    known = job_part(base)
+    settle_scale(known, ())
+    check_known(cfg, known, source.groups())
     settle_durations(cfg, values)
     check_targets(cfg)
     if not allow_missing:

@@ -1,0 +1,162 @@
+"""A question of the lab book: what the chapter claims, how it is measured, how it is judged.
+
+A question is a module `experiments/<name>.py` with a config `configs/<name>.yaml`; its command
+measures (`measure`, the one part that takes time and needs jax), judges, draws, and writes
+`<output>/<name>/<config hash>/results.json`. The same command finds it there again.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnlab.config import cli, config_hash
+from experiments._cells import Cells
+from experiments._verdict import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from omegaconf import DictConfig
+
+# What does not change a result.
+UNHASHED = ("output", "force", "progress")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence or equation of the chapters: where it stands, and what would refute it."""
+
+    name: str
+    source: str
+    statement: str
+    refuted_by: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under a header, as text or numbers."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One experiment of the lab book.
+
+    - `name`: of its module and its config; `title`: the question as a reader would ask it.
+    - `measure(cfg, cells)`: the data, a JSON object. What takes long goes through `cells`.
+    - `judge(data)`: a verdict for each claim, by name: from the data alone.
+    - `tables(data)`, `draw(data)`: what a reader sees; figures by file name without its ending.
+    - `note`: what the chapter's text gets wrong or leaves open, and what is right instead.
+    """
+
+    name: str
+    title: str
+    claims: Sequence[Claim]
+    measure: "Callable[[DictConfig, Cells], dict[str, Any]]"
+    judge: Callable[[Mapping[str, Any]], Mapping[str, Verdict]]
+    tables: Callable[[Mapping[str, Any]], Sequence[Table]]
+    draw: "Callable[[Mapping[str, Any]], Mapping[str, Figure]]"
+    note: str = ""
+
+
+def entry(question: Question, examples: Sequence[str] = ("", "scale=full")) -> Callable[..., Any]:
+    """The command of a question, `python -m experiments.<name>`."""
+
+    def main(cfg: "DictConfig") -> None:
+        folder, result = answer(question, cfg)
+        for line in narrative(question, result):
+            print(line)
+        print(folder / "results.json")
+
+    main.__doc__ = f"{question.title}\n\n{question.note}"
+    return cli(question.name, examples=examples)(main)
+
+
+def answer(question: Question, cfg: "DictConfig") -> tuple[Path, dict[str, Any]]:
+    """Measure and judge, or find what the same config gave before; the folder and the result.
+
+    **Raises:** `ConfigError` from `measure`, for a setting that it refuses; `CnnlabError` when
+    another process is at the same config, or something can't be written.
+    """
+    from omegaconf import OmegaConf
+
+    from cnnlab.train.checkpoint import write_atomically
+    from cnnlab.train.rundir import RunDirectory
+
+    directory = RunDirectory(folder_of(question.name, cfg))
+    directory.result = directory.path / "results.json"
+    if directory.complete() and not cfg.force:
+        return directory.path, directory.read_result()
+    with directory.lock():
+        cells = directory.path / "cells.jsonl"
+        if cfg.force:
+            cells.unlink(missing_ok=True)
+        directory.begin(OmegaConf.to_yaml(cfg), force=cfg.force)
+        started = time.perf_counter()
+        data = question.measure(cfg, Cells(cells, show=cfg.progress))
+        seconds = round(time.perf_counter() - started, 1)
+        result = _result(question, OmegaConf.to_container(cfg), data, seconds)
+        shutil.rmtree(directory.figures, ignore_errors=True)
+        directory.figures.mkdir()
+        for name, figure in question.draw(data).items():
+            figure.savefig(directory.figures / f"{name}.png", dpi=110)
+        write_atomically(directory.path / "tables.md", markdown(question, result).encode())
+        directory.write_result(result)
+    return directory.path, result
+
+
+def folder_of(name: str, cfg: "DictConfig") -> Path:
+    """Where a question's config keeps its result."""
+    return Path(cfg.output) / name / config_hash(cfg, UNHASHED)
+
+
+def _result(question: Question, config: Any, data: dict[str, Any], seconds: float) -> dict:
+    import jax
+
+    from cnnlab.train.checkpoint import versions
+
+    verdicts = question.judge(data)
+    return {
+        "question": question.name,
+        "title": question.title,
+        "note": question.note,
+        "claims": [_judged(claim, verdicts[claim.name]) for claim in question.claims],
+        "seconds": seconds,
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "versions": versions(),
+        "config": config,
+        "tables": [asdict(table) for table in question.tables(data)],
+        "data": data,
+    }
+
+
+def _judged(claim: Claim, verdict: Verdict) -> dict[str, Any]:
+    estimates = [estimate.json() for estimate in verdict.estimates]
+    return {**asdict(claim), **asdict(verdict), "estimates": estimates}
+
+
+def narrative(question: Question, result: Mapping[str, Any]) -> list[str]:
+    """The claims with their verdicts, as lines for a terminal."""
+    lines = [question.title, ""]
+    for claim in result["claims"]:
+        lines += [f"{claim['verdict'].upper():<13} {claim['source']}: {claim['statement']}"]
+        lines += [f"{'':<13} {claim['evidence']}"]
+    return lines
+
+
+def markdown(question: Question, result: Mapping[str, Any]) -> str:
+    """The claims and the tables of a result, as Markdown."""
+    parts = [f"# {question.title}", *([question.note] if question.note else [])]
+    claims = Table("Claims", ["source", "statement", "verdict", "evidence"], [
+        [c["source"], c["statement"], c["verdict"], c["evidence"]] for c in result["claims"]
+    ])  # fmt: skip
+    for table in (asdict(claims), *result["tables"]):
+        rows = [table["header"], ["---"] * len(table["header"]), *table["rows"]]
+        lines = ("| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in rows)
+        parts.append(f"## {table['title']}\n\n" + "\n".join(lines))
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,139 @@
+"""From numbers to a verdict: estimates with confidence intervals, and the rules that judge them.
+
+A verdict is computed, never typed in: `holds` and `fails` where the whole interval lies on one side
+of what the claim says, `inconclusive` where it does not, or where there is nothing to judge by.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+CONFIDENCE = 0.95
+HOLDS, FAILS, INCONCLUSIVE = "holds", "fails", "inconclusive"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A quantity over `n` repetitions: its mean, their standard deviation, and the 95 % confidence
+    interval of the mean, `low` to `high` (infinite where `n` is too small to have one)."""
+
+    mean: float
+    deviation: float
+    n: int
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.low + self.high):
+            return f"{self.mean:.4g} (n = {self.n})"
+        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}] (n = {self.n})"
+
+    def json(self) -> dict[str, Any]:
+        """As a JSON object; an interval without an end has null there."""
+        return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the data say of one claim, and the numbers by which they say it."""
+
+    verdict: Literal["holds", "fails", "inconclusive"]
+    evidence: str
+    estimates: tuple[Estimate, ...] = ()
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Mean and deviation of repetitions, with Student's interval of the mean.
+
+    **Raises:** `ValueError`: no values.
+    """
+    from scipy.stats import t
+
+    n = len(values)
+    if n == 0:
+        raise ValueError("values: expected at least one, got none")
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Estimate(mean, 0.0, 1, -math.inf, math.inf)
+    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n)
+    return Estimate(mean, deviation, n, mean - half, mean + half)
+
+
+def paired(a: Sequence[float], b: Sequence[float]) -> Estimate:
+    """The difference `a - b` of pairs, such as two networks on the same seeds."""
+    return estimate([x - y for x, y in zip(a, b, strict=True)])
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    """A share of `n` independent trials, with Wilson's interval."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+    share = successes / n
+    deviation = math.sqrt(share * (1 - share))
+    return Estimate(share, deviation, n, float(interval.low), float(interval.high))
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> Estimate:
+    """The slope of the least-squares line through points, with its interval; of logarithms, it is
+    the exponent of a power law. `n` is the number of points."""
+    from scipy.stats import linregress, t
+
+    n = len(x)
+    if n < 3:
+        rise = (y[-1] - y[0]) / (x[-1] - x[0])
+        return Estimate(rise, 0.0, n, -math.inf, math.inf)
+    line = linregress(x, y)
+    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 2)) * float(line.stderr)
+    value = float(line.slope)
+    return Estimate(value, float(line.stderr) * math.sqrt(n), n, value - half, value + half)
+
+
+def exact(mismatches: int, compared: int, what: str) -> Verdict:
+    """A claim of equality: one counterexample among what was compared refutes it."""
+    if compared == 0:
+        return Verdict(INCONCLUSIVE, f"no {what} compared")
+    evidence = f"{mismatches:,} of {compared:,} {what} differ"
+    return Verdict(FAILS if mismatches else HOLDS, evidence)
+
+
+def at_most(value: float | Estimate, limit: float, what: str) -> Verdict:
+    """A claim that a quantity does not exceed a limit."""
+    return _judge(value, -math.inf, limit, f"{what}: {_show(value)}, limit {limit:.4g}")
+
+
+def at_least(value: float | Estimate, limit: float, what: str) -> Verdict:
+    """A claim that a quantity is no less than a limit."""
+    return _judge(value, limit, math.inf, f"{what}: {_show(value)}, at least {limit:.4g}")
+
+
+def between(value: float | Estimate, least: float, most: float, what: str) -> Verdict:
+    """A claim that a quantity lies in a range."""
+    evidence = f"{what}: {_show(value)}, expected {least:.4g} to {most:.4g}"
+    return _judge(value, least, most, evidence)
+
+
+def all_of(*verdicts: Verdict) -> Verdict:
+    """A claim of several parts: it fails with any of them, and holds with all."""
+    found = [v.verdict for v in verdicts]
+    worst = next((w for w in (FAILS, INCONCLUSIVE) if w in found), HOLDS if found else INCONCLUSIVE)
+    estimates = tuple(e for v in verdicts for e in v.estimates)
+    return Verdict(worst, "; ".join(v.evidence for v in verdicts), estimates)
+
+
+def _judge(value: float | Estimate, least: float, most: float, evidence: str) -> Verdict:
+    is_estimate = isinstance(value, Estimate)
+    low, high = (value.low, value.high) if is_estimate else (value, value)
+    estimates = (value,) if is_estimate else ()
+    if math.isnan(low) or math.isnan(high):
+        return Verdict(FAILS, f"{evidence} (not a number)", estimates)
+    if least <= low and high <= most:
+        return Verdict(HOLDS, evidence, estimates)
+    apart = high < least or low > most
+    return Verdict(FAILS if apart else INCONCLUSIVE, evidence, estimates)
+
+
+def _show(value: float | Estimate) -> str:
+    return str(value) if isinstance(value, Estimate) else f"{value:.4g}"

@@ -1,0 +1,33 @@
+"""The questions of the lab book at a tiny scale."""
+
+import importlib
+import json
+
+import pytest
+
+from cnnlab.config import compose
+from experiments._question import answer
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """`tiny(name, *overrides)`: answer a question; its result as `results.json` holds it.
+
+    Every claim must have a verdict with its numbers, and every figure must be there.
+    """
+
+    def run(name, *overrides):
+        question = importlib.import_module(f"experiments.{name}").QUESTION
+        cfg = compose([*overrides, f"output={tmp_path}", "progress=false"], name)
+        folder, result = answer(question, cfg)
+        assert question.name == name
+        assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(result))
+        assert [c["name"] for c in result["claims"]] == [c.name for c in question.claims]
+        for claim in result["claims"]:
+            assert claim["verdict"] in ("holds", "fails", "inconclusive")
+            assert any(letter.isdigit() for letter in claim["evidence"]), claim
+        figures = sorted(p.stem for p in (folder / "figures").iterdir())
+        assert figures == sorted(question.draw(result["data"]))
+        return result
+
+    return run

@@ -1,0 +1,36 @@
+"""The question `toeplitz`: at a tiny scale, and its judge on made-up data."""
+
+import copy
+
+import numpy as np
+
+from experiments.toeplitz import PRINTED, judge
+
+DATA = {
+    "four_pixels": {name: [[float(v) for v in row] for row in m] for name, m in PRINTED.items()},
+    "jacobians": [["a", 0.0], ["b", 1e-7]],
+}
+
+
+def verdicts(data):
+    return {name: verdict.verdict for name, verdict in judge(data).items()}
+
+
+def test_tiny(tiny):
+    result = tiny("toeplitz", "geometries=3")
+    assert {c["verdict"] for c in result["claims"]} == {"holds"}
+    assert result["data"]["four_pixels"] == DATA["four_pixels"]
+    assert np.asarray(result["data"]["picture"]).shape == (36, 36)
+
+
+def test_the_judge():
+    assert set(verdicts(DATA).values()) == {"holds"}
+    other = copy.deepcopy(DATA)
+    other["four_pixels"]["locally connected"][3][1] = 41.0
+    assert verdicts(other) == {"entries": "fails", "toeplitz": "holds", "linear": "holds"}
+    other = copy.deepcopy(DATA)
+    other["four_pixels"]["convolution"][2][2] = 5.0
+    assert verdicts(other)["toeplitz"] == "fails"
+    other = copy.deepcopy(DATA)
+    other["jacobians"].append(["c", 1e-3])
+    assert verdicts(other)["linear"] == "fails"
