@@ -1,0 +1,43 @@
+"""The lab book as one HTML page that needs nothing else: figures are part of it."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from experiments._verdict import FAILS, HOLDS, INCONCLUSIVE
+
+
+def page(
+    answers: Sequence[tuple[Path, Mapping[str, Any]]], failed: Mapping[str, str], *, scale: str
+) -> str:
+    """The page.
+
+    **Arguments:** `answers`, the folder and the result of each question; `failed`, the questions
+    without an answer, and why; `scale`, with which they were asked.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = resources.files("experiments") / "book.html.jinja"
+    questions = [{**result, "figures": _figures(folder)} for folder, result in answers]
+    verdicts = [claim["verdict"] for q in questions for claim in q["claims"]]
+    return environment.from_string(template.read_text()).render(
+        questions=questions,
+        failed=failed,
+        scale=scale,
+        counts={verdict: verdicts.count(verdict) for verdict in (HOLDS, FAILS, INCONCLUSIVE)},
+        minutes=sum(q["seconds"] for q in questions) / 60,
+    )
+
+
+def _figures(folder: Path) -> list[dict[str, str]]:
+    """Name and PNG, in base64, of each figure of an answer."""
+    files = sorted((folder / "figures").glob("*.png"))
+    return [
+        {"name": f.stem.replace("_", " "), "png": base64.b64encode(f.read_bytes()).decode()}
+        for f in files
+    ]

@@ -1,0 +1,124 @@
+"""The lab book: every question asked, and one page with claims, verdicts, figures and tables."""
+
+from typing import TYPE_CHECKING, Any
+
+from cnnlab.config import cli
+
+if TYPE_CHECKING:  # omegaconf and the questions load when a run begins, not for --help
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from omegaconf import DictConfig
+
+# In the order of the chapters: A, then B, then the published table.
+QUESTIONS = (
+    "parameter_counts",
+    "toeplitz",
+    "locality",
+    "equivariance",
+    "receptive_field",
+    "linear_collapse",
+    "filters",
+    "activation_maps",
+    "conv_variants",
+    "heads",
+    "from_scratch",
+    "fft_crossover",
+    "transfer",
+    "output_shapes",
+    "weight_tying",
+    "sample_efficiency",
+    "orthogonal_equivariance",
+    "packing",
+    "information_bound",
+    "mnist1d",
+)
+
+
+@cli("book", examples=("", "only=[toeplitz,locality]", "scale=full"))
+def main(cfg: "DictConfig") -> None:
+    """Answer the questions one after the other, each in a process of its own, and write the page.
+
+    What is answered is not asked again: a book that was interrupted goes on where it stopped."""
+    from pathlib import Path
+
+    from cnnlab.errors import CnnlabError
+    from cnnlab.train.checkpoint import write_atomically
+    from experiments._page import page
+
+    commands = _commands(cfg)
+    answers, failed = [], {}
+    for name, arguments in _bar(commands, show=cfg.progress):
+        answered = _ask(name, arguments, force=cfg.force)
+        if isinstance(answered, str):
+            failed[name] = answered
+        else:
+            answers.append(answered)
+    file = Path(cfg.output) / f"{cfg.scale}.html"
+    write_atomically(file, page(answers, failed, scale=cfg.scale).encode())
+    for _, result in answers:
+        verdicts = [claim["verdict"] for claim in result["claims"]]
+        print(f"{result['question'] + ':':<25} {', '.join(verdicts)}")
+    print(file)
+    if failed:
+        lines = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise CnnlabError(f"{len(failed)} of {len(commands)} questions have no answer: {lines}")
+
+
+def _commands(cfg: "DictConfig") -> dict[str, list[str]]:
+    """The overrides of each question, all of them checked before the first is asked."""
+    from cnnlab.config import ConfigError, check_choice, compose
+
+    names = list(QUESTIONS if cfg.only is None else cfg.only)
+    for name in (*names, *cfg.settings):
+        check_choice("only" if name in names else "settings", name, QUESTIONS)
+    if not names:
+        raise ConfigError("only: expected some of the questions, got none")
+    shared = [f"scale={cfg.scale}", f"output={cfg.output}", "progress=false"]
+    commands = {name: [*shared, *cfg.settings.get(name, ())] for name in dict.fromkeys(names)}
+    for name, arguments in commands.items():
+        compose(arguments, name)
+    return commands
+
+
+def _bar(commands: dict[str, list[str]], *, show: bool) -> "Iterator[tuple[str, list[str]]]":
+    """The commands, under a progress bar that names the one at work."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
+        task = bar.add_task("", total=len(commands))
+        for name, arguments in commands.items():
+            bar.update(task, description=name)
+            yield name, arguments
+            bar.advance(task)
+
+
+def _ask(name: str, arguments: list[str], *, force: bool) -> "str | tuple[Path, dict[str, Any]]":
+    """The folder and the result of a question, or in one line why there is none."""
+    import json
+    import subprocess
+    import sys
+
+    from cnnlab.config import compose
+    from experiments._question import folder_of
+
+    folder = folder_of(name, compose(arguments, name))
+    if force or not (folder / "results.json").is_file():
+        # In a process of its own: its memory is given back, and its failure is its own.
+        command = [sys.executable, "-m", f"experiments.{name}", *arguments, f"force={force}"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines()
+            return lines[-1] if lines else f"exit status {done.returncode}"
+    return folder, json.loads((folder / "results.json").read_text())
+
+
+if __name__ == "__main__":
+    main()

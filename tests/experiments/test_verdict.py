@@ -1,0 +1,113 @@
+"""Estimates against textbook values, and the rules on made-up numbers."""
+
+import math
+
+import numpy as np
+import pytest
+
+from experiments._verdict import (
+    Estimate,
+    Verdict,
+    all_of,
+    at_least,
+    at_most,
+    between,
+    estimate,
+    exact,
+    paired,
+    proportion,
+    slope,
+)
+
+
+def test_students_interval():
+    """Mean 5, deviation sqrt(10/4), t(0.975, 4) = 2.776 445."""
+    found = estimate([3, 4, 5, 6, 7])
+    assert (found.mean, found.n) == (5, 5)
+    assert found.deviation == pytest.approx(math.sqrt(2.5))
+    half = 2.776445105 * math.sqrt(2.5 / 5)
+    assert (found.low, found.high) == pytest.approx((5 - half, 5 + half))
+    assert estimate([2.0]) == Estimate(2.0, 0.0, 1, -math.inf, math.inf)
+    assert estimate([2.0]).json() == {
+        "mean": 2.0,
+        "deviation": 0.0,
+        "n": 1,
+        "low": None,
+        "high": None,
+    }
+    with pytest.raises(ValueError, match="values: expected at least one"):
+        estimate([])
+
+
+def test_an_interval_covers_the_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    intervals = [estimate(rng.normal(1.0, 2.0, 6).tolist()) for _ in range(2000)]
+    assert 0.935 < np.mean([e.low <= 1.0 <= e.high for e in intervals]) < 0.965
+
+
+def test_pairs_forget_what_they_share():
+    found = paired([10.1, 20.2, 30.1], [10.0, 20.0, 30.0])
+    assert found.mean == pytest.approx(0.4 / 3)
+    assert found.high - found.low < 0.5
+    with pytest.raises(ValueError):
+        paired([1, 2], [1])
+
+
+def test_wilsons_interval():
+    """8 of 10: 0.4902 to 0.9433."""
+    found = proportion(8, 10)
+    assert (found.low, found.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert proportion(0, 50).low == 0.0 < proportion(0, 50).high < 0.08
+
+
+def test_slope():
+    x = [0, 1, 2, 3, 4]
+    found = slope(x, [1 + 2 * v for v in x])
+    assert found.mean == pytest.approx(2) and found.high - found.low < 1e-9
+    noisy = slope(x, [0, 1, 0, 1, 0])
+    assert noisy.low < 0 < noisy.high
+    assert slope([0, 1], [0, 3]) == Estimate(3.0, 0.0, 2, -math.inf, math.inf)
+
+
+SURE, UNSURE = Estimate(1.0, 0.1, 9, 0.9, 1.1), Estimate(1.0, 1.0, 3, 0.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (at_most(SURE, 1.2, "x"), "holds"),
+        (at_most(SURE, 0.8, "x"), "fails"),
+        (at_most(UNSURE, 1.2, "x"), "inconclusive"),
+        (at_most(1.0, 1.0, "x"), "holds"),
+        (at_most(1.1, 1.0, "x"), "fails"),
+        (at_most(math.nan, 1.0, "x"), "fails"),
+        (at_least(SURE, 0.8, "x"), "holds"),
+        (at_least(SURE, 1.2, "x"), "fails"),
+        (at_least(UNSURE, 0.8, "x"), "inconclusive"),
+        (at_least(estimate([5.0]), 0.0, "x"), "inconclusive"),
+        (between(SURE, 0.5, 1.5, "x"), "holds"),
+        (between(SURE, 1.5, 2.5, "x"), "fails"),
+        (between(SURE, 1.0, 2.5, "x"), "inconclusive"),
+        (exact(0, 7, "numbers"), "holds"),
+        (exact(1, 7, "numbers"), "fails"),
+        (exact(0, 0, "numbers"), "inconclusive"),
+    ],
+)
+def test_the_rules(verdict, expected):
+    assert verdict.verdict == expected
+
+
+def test_evidence_has_the_numbers():
+    assert at_most(SURE, 1.2, "error").evidence == "error: 1 [0.9, 1.1] (n = 9), limit 1.2"
+    assert at_most(SURE, 1.2, "error").estimates == (SURE,)
+    assert exact(3, 1200, "shapes").evidence == "3 of 1,200 shapes differ"
+
+
+def test_a_claim_of_parts():
+    holds, fails, open_ = (Verdict(v, v) for v in ("holds", "fails", "inconclusive"))
+    assert all_of(holds, holds).verdict == "holds"
+    assert all_of(holds, open_).verdict == "inconclusive"
+    assert all_of(open_, fails, holds).verdict == "fails"
+    assert all_of().verdict == "inconclusive"
+    assert all_of(holds, fails).evidence == "holds; fails"
+    assert all_of(at_most(SURE, 2, "a"), at_least(UNSURE, 2, "b")).estimates == (SURE, UNSURE)
