@@ -34,7 +34,7 @@ def test_every_question_has_a_longer_version(name):
     assert {k for k in fast if fast[k] != full[k]} > {"scale"}
     assert "full" not in fast
     assert compose(["seed=7", "scale=full"], name).seed == 7
-    with pytest.raises(ConfigError, match="^scale: expected one of fast, full"):
+    with pytest.raises(ConfigError, match=r"^scale: expected one of"):
         compose(["scale=huge"], name)
 
 
