@@ -70,12 +70,12 @@ def _commands(cfg: "DictConfig") -> dict[str, list[str]]:
     from cnnlab.config import ConfigError, check_choice, compose
 
     names = list(QUESTIONS if cfg.only is None else cfg.only)
-    for name in (*names, *cfg.settings):
-        check_choice("only" if name in names else "settings", name, QUESTIONS)
+    for name in names:
+        check_choice("only", name, QUESTIONS)
     if not names:
         raise ConfigError("only: expected some of the questions, got none")
     shared = [f"scale={cfg.scale}", f"output={cfg.output}", "progress=false"]
-    commands = {name: [*shared, *cfg.settings.get(name, ())] for name in dict.fromkeys(names)}
+    commands = {name: [*shared, *cfg.settings[name]] for name in dict.fromkeys(names)}
     for name, arguments in commands.items():
         compose(arguments, name)
     return commands

@@ -53,7 +53,7 @@ def run(monkeypatch, *arguments):
 
 
 def test_the_command_asks_once_and_writes_the_page(tmp_path, monkeypatch, capsys):
-    settings = "settings={toeplitz:[geometries=2]}"
+    settings = "settings.toeplitz=['geometries=2']"
     arguments = ["only=[toeplitz]", settings, f"output={tmp_path}"]
     run(monkeypatch, *arguments)
     assert "toeplitz:                 holds, holds, holds" in capsys.readouterr().out
@@ -77,9 +77,9 @@ def test_the_command_asks_once_and_writes_the_page(tmp_path, monkeypatch, capsys
     [
         (["only=[toplitz]"], "only: expected one of parameter_counts"),
         (["only=[]"], "only: expected some of the questions"),
-        (["settings={toeplitz:[geometry=2]}"], "geometry: no such key"),
-        (["scale=tiny"], "scale: expected one of fast, full"),
-        (["settings={locallity:[]}"], "settings: expected one of parameter_counts"),
+        (["only=[toeplitz]", "settings.toeplitz=['geometry=2']"], "geometry: no such key"),
+        (["only=[toeplitz]", "scale=tiny"], "scale: expected one of fast, full"),
+        (["settings.locallity=[]"], "did you mean settings.locality?"),
     ],
 )
 def test_what_is_refused_before_the_first_question(
