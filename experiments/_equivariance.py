@@ -1,0 +1,246 @@
+"""Networks trained on data and on the rotated data (B 10.2): the same function, rotated?"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+from jaxtyping import Array
+from omegaconf import DictConfig
+
+from cnnlab.analysis.rotations import (
+    nearest_convolution,
+    random_orthogonal,
+    rotate,
+    rotated_dense,
+)
+from cnnlab.config import instantiate
+from cnnlab.data.augment import normalise
+from cnnlab.models import MLP, VGG, Classifier, LinearHead
+from cnnlab.nn import factories
+from cnnlab.train import optim
+
+# One algorithm from each family, at rates at which both networks learn. `schedule -> optimizer`.
+_plain = functools.partial(optim.sgd, momentum=0.0, nesterov=False, weight_decay=0.0)
+RULES: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "gradient descent": functools.partial(_plain, lr=0.1),
+    "SGD": functools.partial(_plain, lr=0.1),
+    "momentum": functools.partial(optim.sgd, lr=0.05, momentum=0.9, weight_decay=0.0),
+    "weight decay": functools.partial(_plain, lr=0.1, weight_decay=0.01),
+    "Muon": functools.partial(optim.muon, lr=0.02, weight_decay=0.01),
+    "Adam": functools.partial(optim.adam, lr=3e-3),
+}
+DENSE = "fully connected"
+Model = tuple[eqx.Module, eqx.nn.State]
+
+
+class Task(NamedTuple):
+    """Normalised inputs `(n, *spatial, c)` and one-hot targets `(n, k)`, float32."""
+
+    x: np.ndarray
+    y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Values of one input."""
+        return int(np.prod(self.x.shape[1:]))
+
+    def rotated(self, r: np.ndarray) -> "Task":
+        """With `R x` in place of every input, in float64."""
+        return self._replace(x=rotate(self.x, r), test_x=rotate(self.test_x, r))
+
+    def astype(self, dtype: Any) -> "Task":
+        return Task(*(v.astype(dtype) for v in self))
+
+
+def load(cfg: DictConfig) -> Task:
+    """The data set of a config, at most `train_size` and `test_size` examples of it."""
+    data = instantiate(cfg.data, key="data")
+    found = []
+    for split, limit in ((data.train, cfg.train_size), (data.test, cfg.test_size)):
+        image, label = split.take(np.arange(min(limit, len(split))))
+        found += [np.asarray(normalise(image, data.mean, data.std))]
+        found += [np.eye(data.num_classes, dtype=np.float32)[label]]
+    return Task(*found)
+
+
+def build(kind: str, cfg: DictConfig, task: Task, key: Array) -> Model:
+    """A network with Gaussian weights."""
+    sizes = tuple(cfg.widths) if kind == DENSE else (*cfg.plan, cfg.kernel_size)
+    return _maker(kind, sizes, task.x.shape[1:], task.y.shape[1])(key)
+
+
+@functools.cache
+def _maker(kind: str, sizes: tuple, shape: tuple[int, ...], classes: int) -> Callable[..., Model]:
+    """Compiled once for all starts. `sizes`: widths, or a plan and then the kernel size."""
+
+    def make(key: Array) -> Classifier:
+        backbone_key, head_key = jr.split(key)
+        if kind == DENSE:
+            backbone = MLP(shape, list(sizes), key=backbone_key)
+        else:
+            # im2col: of the algorithms, the fastest inside a compiled loop on the CPU.
+            conv = functools.partial(factories.dense, algorithm="im2col")
+            *plan, size = sizes
+            backbone = VGG(
+                shape, plan, conv=conv, kernel_size=size, pool="stride", key=backbone_key
+            )
+        return Classifier(backbone, LinearHead(backbone.out_shape, classes, key=head_key))
+
+    return eqx.filter_jit(eqx.nn.make_with_state(make))
+
+
+def first_layer(model: eqx.Module) -> Any:
+    """The layer that sees the input."""
+    return model.backbone.stages[0].layers[0]
+
+
+def first_weight(model: eqx.Module) -> Array:
+    """Its weight."""
+    return first_layer(model).weight
+
+
+def loss(params: Any, static: Any, state: eqx.nn.State, x: Array, y: Array) -> Array:
+    """Mean cross-entropy of a batch."""
+    logits, _ = eqx.combine(params, static)(x, state)
+    return optax.softmax_cross_entropy(logits, y).mean()
+
+
+@functools.cache
+def learner(rule: str) -> Callable[..., Any]:
+    """`(model, state, x, y, order) -> model`: a step for each row of `order`, indices `(b,)`."""
+    optimizer = RULES[rule](lambda step: 1.0)
+
+    @eqx.filter_jit
+    def learn(model: Any, state: eqx.nn.State, x: Array, y: Array, order: Array) -> Any:
+        params, static = eqx.partition(model, eqx.is_inexact_array)
+
+        def step(carry: Any, batch: Array) -> tuple[Any, None]:
+            params, memory = carry
+            gradient = jax.grad(loss)(params, static, state, x[batch], y[batch])
+            updates, memory = optimizer.update(gradient, memory, params)
+            return (optax.apply_updates(params, updates), memory), None
+
+        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), order)
+        return eqx.combine(params, static)
+
+    return learn
+
+
+@eqx.filter_jit
+def predict(model: Any, state: eqx.nn.State, x: Array) -> Array:
+    """Class scores."""
+    return model(x, state)[0]
+
+
+def batches(rule: str, cfg: DictConfig, n: int, seed: Sequence[int]) -> np.ndarray:
+    """Which examples each step sees: all of them, or some drawn with replacement."""
+    if rule == "gradient descent":
+        return np.tile(np.arange(n), (cfg.steps, 1))
+    return np.random.default_rng(seed).integers(0, n, (cfg.steps, cfg.batch_size))
+
+
+def relative(a: Array, b: Array) -> float:
+    """`||a - b|| / ||b||`, in float64."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def rotated_start(model: Any, r: np.ndarray, start: str, shape: Sequence[int]) -> tuple[Any, float]:
+    """The start for the rotated data: the `same`, or the one whose first layer does to `R x` what
+    it did to `x`, as nearly as its kind of layer can; and the share that it can't do."""
+    layer = first_layer(model)
+    if hasattr(layer, "stride"):
+        new, missing = nearest_convolution(layer.weight, r, shape, stride=layer.stride)
+    else:
+        new, missing = rotated_dense(layer.weight, r), 0.0
+    return (model if start == "same" else eqx.tree_at(first_weight, model, new)), missing
+
+
+def gap(kind: str, rule: str, start: str, cfg: DictConfig, task: Task, seed: int) -> dict[str, Any]:
+    """Train on the data and, from `start`, on the rotated data; for a rotation and a reflection,
+    how far `f_R(R x)` is from `f(x)` on the test inputs, in both precisions.
+
+    Returns the relative difference of the scores by precision, and the share of equal decisions.
+    """
+    found: dict[str, Any] = {"float64": [], "float32": [], "equal": [], "missing": []}
+    with jax.enable_x64(True):
+        model, state = build(kind, cfg, task, jr.key(seed))
+        order = jnp.asarray(batches(rule, cfg, len(task.x), [seed, 1]))
+        for determinant in (1, -1):
+            rng = np.random.default_rng([seed, 2, determinant + 1])
+            r = random_orthogonal(rng, 1, task.size, determinant=determinant)[0]
+            moved, missing = rotated_start(model, r, start, task.x.shape[1:])
+            turned = task.rotated(r)
+            found["missing"] += [missing]
+            for dtype in ("float64", "float32"):
+                before = _scores(model, state, rule, task.astype(dtype), order)
+                after = _scores(moved, state, rule, turned.astype(dtype), order)
+                found[dtype] += [relative(after, before)]
+            found["equal"] += [float((after.argmax(1) == before.argmax(1)).mean())]
+    return found
+
+
+def _scores(model: Any, state: eqx.nn.State, rule: str, task: Task, order: Array) -> np.ndarray:
+    """Of the test inputs after training, computed in the task's precision."""
+    dtype = task.x.dtype
+    model = jax.tree.map(lambda v: v.astype(dtype) if eqx.is_inexact_array(v) else v, model)
+    learned = learner(rule)(model, state, jnp.asarray(task.x), jnp.asarray(task.y), order)
+    return np.asarray(predict(learned, state, jnp.asarray(task.test_x)))
+
+
+def gradient_error(cfg: DictConfig, task: Task, seed: int) -> dict[str, float]:
+    """The gradient of a dense network at the rotated start on rotated data: its first layer's
+    against the rotated gradient, and all others against the same ones; relative, in float64."""
+    with jax.enable_x64(True):
+        model, state = build(DENSE, cfg, task, jr.key(seed))
+        rng = np.random.default_rng([seed, 3])
+        r = random_orthogonal(rng, 1, task.size)[0]
+        moved, _ = rotated_start(model, r, "rotated", task.x.shape[1:])
+        one, other = (
+            _gradient(m, state, t.astype("float64"))
+            for m, t in ((model, task), (moved, task.rotated(r)))
+        )
+        expected = eqx.tree_at(first_weight, one, rotated_dense(first_weight(one), r))
+        pairs = zip(jax.tree.leaves(other), jax.tree.leaves(expected), strict=True)
+        first = relative(first_weight(other), first_weight(expected))
+        return {"first layer": first, "largest": max(relative(a, b) for a, b in pairs)}
+
+
+@eqx.filter_jit
+def _slope(model: Any, state: eqx.nn.State, x: Array, y: Array) -> Any:
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+    return jax.grad(loss)(params, static, state, x, y)
+
+
+def _gradient(model: Any, state: eqx.nn.State, task: Task) -> Any:
+    return _slope(model, state, jnp.asarray(task.x), jnp.asarray(task.y))
+
+
+def learned(
+    kind: str, rule: str, cfg: DictConfig, task: Task, starts: int, stream: int
+) -> dict[str, list[Any]]:
+    """`starts` networks trained on a task from random starts, with batches drawn at random: their
+    test accuracy and loss, and their margins (score of the true class less the best other) at the
+    first test inputs. Another `stream` draws other starts and batches."""
+    x, y, test_x = (jnp.asarray(v, jnp.float32) for v in (task.x, task.y, task.test_x))
+    found: dict[str, list[Any]] = {"accuracy": [], "loss": [], "margins": []}
+    root = jr.fold_in(jr.key(cfg.seed), stream)
+    for i in range(starts):
+        model, state = build(kind, cfg, task, jr.fold_in(root, i))
+        order = jnp.asarray(batches(rule, cfg, len(x), [cfg.seed, 4, stream, i]))
+        scores = np.asarray(predict(learner(rule)(model, state, x, y, order), state, test_x))
+        true = scores[task.test_y > 0]
+        other = np.where(task.test_y > 0, -np.inf, scores).max(1)
+        found["accuracy"] += [float((true > other).mean())]
+        log_sum = np.log(np.exp(scores - scores.max(1, keepdims=True)).sum(1)) + scores.max(1)
+        found["loss"] += [float((log_sum - true).mean())]
+        found["margins"] += [(true - other)[: cfg.inputs].astype(float).tolist()]
+    return found
