@@ -200,3 +200,16 @@ def test_global_pool_in_half_precision_and_by_default_over_two_axes():
     x = jnp.ones((40, 40, 2), jnp.bfloat16)
     np.testing.assert_array_equal(ops.global_pool(x, "sum").astype(np.float32), 1600)
     np.testing.assert_array_equal(ops.global_pool(x, "avg").astype(np.float32), 1)
+
+
+@pytest.mark.parametrize("padding", ["VALID", ((1, 0), (1, 0))])
+def test_windows_that_leave_a_rest_of_a_reshaped_array(padding):
+    """jaxlib 0.10.1 computes another sum where it fuses the reshape with `lax.reduce_window`."""
+    flat = np.random.default_rng(0).standard_normal((300, 121)).astype(np.float32)
+    size = 11 if padding == "VALID" else 10
+    x = flat.reshape(-1)[: 300 * size * size].reshape(300, size, size, 1)
+    pool = jax.jit(lambda v: ops.avg_pool(v.reshape(x.shape), (2, 2), None, padding))
+    low = 0 if padding == "VALID" else 1
+    padded = np.pad(x, ((0, 0), (low, 0), (low, 0), (0, 0)), constant_values=np.nan)[:, :10, :10]
+    expected = np.nanmean(padded.reshape(300, 5, 2, 5, 2, 1), axis=(2, 4))
+    np.testing.assert_allclose(pool(x.reshape(300, -1)), expected, rtol=1e-5, atol=1e-6)
