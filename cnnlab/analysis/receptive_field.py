@@ -1,0 +1,155 @@
+"""Receptive fields (A 4.1): in closed form, from gradients, and how strongly each input counts.
+
+A network here is `apply(model, xs)`: a batch `(n, *spatial, c)` to a batch `(n, *out, c_out)`,
+in inference mode, so that examples do not see each other.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from cnnlab import ops
+from cnnlab.models.trace import trace
+
+
+class Field(NamedTuple):
+    """What the output positions of one layer depend on, away from the borders, per spatial axis.
+
+    Output position `i` depends on input positions `start + i * stride` to
+    `start + i * stride + size - 1`; where the layers have dilation, maybe not on all of them.
+    """
+
+    path: str
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    start: tuple[int, ...]
+
+    @property
+    def centre(self) -> tuple[float, ...]:
+        """Of output position 0, in input positions: half-integers for an even size."""
+        return tuple(start + (n - 1) / 2 for start, n in zip(self.start, self.size, strict=True))
+
+    def interval(self, position: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """First and last input position, per axis, of an output position; borders do not clip."""
+        zipped = zip(self.start, self.stride, self.size, position, strict=True)
+        return tuple((start + i * s, start + i * s + n - 1) for start, s, n, i in zipped)
+
+
+def fields(model: Any, in_shape: Sequence[int], state: eqx.nn.State | None = None) -> list[Field]:
+    """The field of every layer of a chain, in closed form, up to where the spatial axes end.
+
+    A window of size `k`, stride `s`, dilation `d` with `p` rows of padding before the first, on
+    inputs `j` apart, makes `size += (k - 1) d j`, `start -= p j`, `j *= s`. Padding with anything
+    but zeros, and the statistics of a normalisation, reach further; that is left out.
+
+    **Arguments:** as `cnnlab.models.trace.trace` takes them.
+    """
+    start = (0,) * (len(in_shape) - 1)
+    step, found = (1,) * len(start), []
+    for call in trace(model, tuple(in_shape), state):
+        if not isinstance(call.receptive_field, tuple):
+            break
+        layer = call.layer
+        if hasattr(layer, "kernel_size"):
+            geometry = layer.kernel_size, layer.stride, layer.dilation
+            pads = ops.resolve_padding(layer.padding, call.in_shape[:-1], *geometry)
+            zipped = zip(start, pads, step, strict=True)
+            start = tuple(first - low * apart for first, (low, _), apart in zipped)
+        step = call.step
+        found.append(Field(call.path, call.receptive_field, step, start))
+    return found
+
+
+def spikes(shape: Sequence[int], height: float = 1e3) -> Float[Array, "n ..."]:
+    """One example `(*spatial, c)` for every position: 1 everywhere, `height` there.
+
+    In a network with positive weights, a spike wins every maximum that depends on it: so these
+    inputs together find all that an output depends on, through max-pooling too.
+    """
+    *spatial, channels = shape
+    n = int(np.prod(spatial))
+    xs = np.ones((n, n, channels), np.float32)
+    xs[np.arange(n), np.arange(n)] = height
+    return jnp.asarray(xs.reshape(n, *shape))
+
+
+def depends_on(
+    apply: Callable[[Any, Array], Array],
+    model: Any,
+    xs: Float[Array, "n ..."],
+    position: Sequence[int],
+) -> Bool[np.ndarray, "..."]:
+    """`(*spatial)`: whether an output position has a gradient in an input position, in any channel,
+    at any of the inputs `xs` (A 4.1, measured).
+
+    Exact zeros count as no dependence, so the network must compute by sums of products: `lax`.
+    """
+    gradient = _gradient(apply, model, xs, tuple(position), None)
+    return np.asarray((gradient != 0).any((0, -1)))
+
+
+def effective_field(
+    apply: Callable[[Any, Array], Array],
+    model: Any,
+    xs: Float[Array, "n ..."],
+    position: Sequence[int],
+    key: PRNGKeyArray,
+) -> Float[np.ndarray, "..."]:
+    """`(*spatial)`: squared gradient of an output position in each input position, mean over
+    the inputs `xs` and sum over channels, normalised to sum 1 (Luo et al., 2016).
+
+    The output's channels are added with random signs, new ones for every input, which makes the
+    expectation the sum of all channels' squared gradients.
+    """
+    gradient = _gradient(apply, model, xs, tuple(position), key)
+    energy = np.asarray(jnp.sum(jnp.square(gradient), (0, -1)), np.float64)
+    return energy / energy.sum()
+
+
+@eqx.filter_jit
+def _gradient(apply, model, xs, position: tuple[int, ...], key):
+    def value(xs: Array) -> Array:
+        y = apply(model, xs)[(slice(None), *position)]
+        signs = 1.0 if key is None else jr.rademacher(key, y.shape, y.dtype)
+        return jnp.sum(y * signs)
+
+    return jax.grad(value)(xs)
+
+
+def box(support: Bool[np.ndarray, "..."]) -> tuple[tuple[int, int], ...]:
+    """First and last position of what is true, per axis.
+
+    **Raises:** `ValueError`: nothing is.
+    """
+    if not support.any():
+        raise ValueError("support: expected something that is true, got nothing")
+    places = np.nonzero(support)
+    return tuple((int(p.min()), int(p.max())) for p in places)
+
+
+def width(field: Float[np.ndarray, "..."]) -> float:
+    """Standard deviation of a distribution over positions, in positions: the root of the mean over
+    the axes of the variance along them."""
+    field = field / field.sum()
+    variances = []
+    for axis in range(field.ndim):
+        along = field.sum(tuple(a for a in range(field.ndim) if a != axis))
+        place = np.arange(len(along))
+        mean = along @ place
+        variances.append(along @ (place - mean) ** 2)
+    return float(np.sqrt(np.mean(variances)))
+
+
+def expected_width(kernel_size: int, depth: int) -> float:
+    """`width` for `depth` convolutions of stride 1 with independent weights of mean 0.
+
+    The expected squared gradient is then that of a uniform kernel convolved with itself `depth`
+    times, whose variance is `depth (s^2 - 1) / 12` (Luo et al., 2016, section 2).
+    """
+    return float(np.sqrt(depth * (kernel_size**2 - 1) / 12))
