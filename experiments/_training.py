@@ -1,5 +1,7 @@
 """Networks of one config trained from several seeds, in memory, compiled once for all of them."""
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -7,13 +9,19 @@ import equinox as eqx
 import jax
 import jax.random as jr
 import numpy as np
+from omegaconf import OmegaConf
 
-from cnnlab.config import build, build_model, compose
-from cnnlab.data import loader
+from cnnlab.config import build_model, compose, instantiate
+from cnnlab.config.objects import assemble, prologue
+from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.dataset import ArraySplit
+from cnnlab.models import freeze, load_backbone, named_arrays
 from cnnlab.train.evaluate import Evaluation, Evaluator
-from cnnlab.train.state import init_state
+from cnnlab.train.parallel import Runtime
+from cnnlab.train.state import TrainState, init_state
 from cnnlab.train.step import make_train_step
+
+Network = tuple[eqx.Module, eqx.nn.State]
 
 
 class Trained(NamedTuple):
@@ -28,16 +36,33 @@ class Trained(NamedTuple):
 class Study:
     """One config of `experiments.train`, for several seeds.
 
-    The same numbers as `python -m experiments.train` with that seed; no run directory.
+    The same numbers as `python -m experiments.train` with that seed; no run directory. What takes
+    the seed from the config itself (`augment=alternating_flip`) keeps that of the config.
     """
 
-    def __init__(self, overrides: Sequence[str]) -> None:
-        """**Arguments:** `overrides`, as on the command line of `experiments.train`."""
+    def __init__(
+        self, overrides: Sequence[str], *, data: Dataset | None = None, frozen: bool = False
+    ) -> None:
+        """**Arguments:**
+
+        - `overrides`: as on the command line of `experiments.train`.
+        - `data`: taken instead of the config's, as `classes_of` makes one; the limits apply.
+        - `frozen`: only the head is trained; the backbone's running statistics stay, too.
+        """
         self.cfg = compose([*overrides, "progress=false"])
-        self.experiment = build(self.cfg)
-        self.data = self.experiment.data
+        known = _read(OmegaConf.to_yaml(self.cfg.data, resolve=True)) if data is None else data
+        runtime, self.data = prologue(self.cfg, known)
         shape, classes = self.data.input_shape, self.data.num_classes
         self._initial = eqx.filter_jit(lambda key: build_model(self.cfg, shape, classes, key=key))
+        self._frozen = frozen
+        model, state = self.initial(self.cfg.seed)
+        trainable = None
+        if frozen:
+            trainable = eqx.filter(freeze(model), jax.tree.map(eqx.is_inexact_array, model))
+        self.experiment = assemble(
+            self.cfg, runtime, self.data, model, state,
+            key=jr.split(jr.key(self.cfg.seed))[1], trainable=trainable,
+        )  # fmt: skip
         self._compiled: Callable[..., Any] | None = None
         self._evaluators: dict[str, Evaluator] = {}
 
@@ -47,40 +72,58 @@ class Study:
         leaves = jax.tree.leaves(eqx.filter(self.experiment.model, eqx.is_inexact_array))
         return sum(leaf.size for leaf in leaves)
 
-    def initial(self, seed: int) -> tuple[eqx.Module, eqx.nn.State]:
+    def initial(self, seed: int) -> Network:
         """The network before training."""
-        return self._initial(jr.split(jr.key(seed))[0])
+        return self._with_mode(*self._initial(jr.split(jr.key(seed))[0]))
 
-    def train(self, seed: int, start: tuple[eqx.Module, eqx.nn.State] | None = None) -> Trained:
+    def on_backbone(self, seed: int, trained: Any) -> Network:
+        """The seed's network before training, with the backbone of another (its first two fields:
+        model, state), whose head may be for other classes (A 4.8).
+
+        **Raises:** `ValueError` where the backbones differ.
+        """
+        *network, report = load_backbone(
+            *self.initial(seed), named_arrays(trained[0].backbone, trained[1])
+        )
+        if not report.complete:
+            raise ValueError(f"trained: {report}")
+        return self._with_mode(*network)
+
+    def train(
+        self, seed: int, start: Network | None = None, *, examples: Split | None = None
+    ) -> Trained:
         """Train to the end of the config's plan; a moving average is what is returned, if any.
 
-        **Arguments:** `start`, a network to go on from instead of the seed's random one.
+        **Arguments:** `start`, a network to go on from instead of the seed's random one;
+        `examples`, to train on instead of the data set's: as many, or it is compiled again.
 
         **Raises:** `FloatingPointError` when the loss is not finite.
         """
-        e = self.experiment
-        average = self.cfg.average
-        model, model_state = self.initial(seed) if start is None else start
-        state = init_state(
-            model, model_state, e.optimizer, average=average is not None,
-            key=jr.split(jr.key(seed))[1],
-        )  # fmt: skip
-        batches = loader(self.data.train, self.cfg.batch_size, seed=seed)
+        run = self._run(seed, start, examples)
+        history = [run() for _ in range(self.experiment.plan.steps)]
+        last = np.asarray(jax.device_get(history[-max(1, len(history) // 10) :]))
+        loss, accuracy = last.mean(0)
+        if not np.isfinite(last).all():
+            raise FloatingPointError(f"the loss is {loss}; overrides: a smaller optimizer.lr")
+        return Trained(*run.state().averaged(), float(loss), float(accuracy))
+
+    def stepper(self, seed: int) -> Callable[[], Any]:
+        """A function that makes a training step, the next one at each call, to be timed."""
+        return self._run(seed, None, None)
+
+    def _run(self, seed: int, start: Network | None, examples: Split | None) -> "_Run":
+        e, average = self.experiment, self.cfg.average
+        network = self.initial(seed) if start is None else self._with_mode(*start)
+        key = jr.split(jr.key(seed))[1]
+        state = init_state(*network, e.optimizer, average=average is not None, key=key)
+        split = self.data.train if examples is None else examples
+        batches = loader(split, self.cfg.batch_size, seed=seed)
         if self._compiled is None:
             step = make_train_step(
                 e.optimizer, compute_dtype=e.compute_dtype, average_decay=average
             )
             self._compiled = e.runtime.compile(step, e.prepare, batches.fetch, state)
-            self._resident = e.runtime.replicate(batches.resident)
-        arrays, history = e.runtime.place(state), []
-        for _, handle in zip(range(e.plan.steps), batches.handles(), strict=False):
-            arrays, metrics = self._compiled(arrays, self._resident, handle)
-            history.append((metrics["loss"], metrics["accuracy"]))
-        last = np.asarray(jax.device_get(history[-max(1, len(history) // 10) :]))
-        loss, accuracy = last.mean(0)
-        if not np.isfinite(last).all():
-            raise FloatingPointError(f"the loss is {loss}; overrides: a smaller optimizer.lr")
-        return Trained(*e.runtime.fetch(arrays, state).averaged(), float(loss), float(accuracy))
+        return _Run(e.runtime, self._compiled, state, batches)
 
     def evaluate(
         self, trained: Any, images: Callable[[np.ndarray], np.ndarray] | None = None, name: str = ""
@@ -88,17 +131,77 @@ class Study:
         """What a network (its first two fields: model, state) says of the test split.
 
         **Arguments:** `images`, a change of the raw test images, `(n, *spatial, c)` to the same
-        with any spatial size, such as a shift; `name` stands for it: compiled once a name.
+        with any spatial size, such as a shift; `name` stands for it. Compiled once a size.
         """
-        if name not in self._evaluators:
-            split = self.data.test
-            if images is not None:
-                memory = split.in_memory()
-                split = ArraySplit(images(np.asarray(memory.image)), np.asarray(memory.label))
-            self._evaluators[name] = self.experiment.evaluator(split)
-        return self._evaluators[name](trained[0], trained[1])
+        known = self._evaluators
+        if "" not in known:
+            known[""] = self.experiment.evaluator(self.data.test)
+        if images is None:
+            return known[""](trained[0], trained[1])
+        if name not in known:
+            memory = self.data.test.in_memory()
+            changed = images(np.asarray(memory.image))
+            known[name] = known[""].on(ArraySplit(changed, np.asarray(memory.label)))
+        return known[name](trained[0], trained[1])
 
     def seeds(self, first: int, n: int) -> Iterator[tuple[int, Trained]]:
         """`n` trained networks, one after the other, with their seeds."""
         for seed in range(first, first + n):
             yield seed, self.train(seed)
+
+    def _with_mode(self, model: Any, state: eqx.nn.State) -> Network:
+        if not self._frozen:
+            return model, state
+        backbone = eqx.nn.inference_mode(model.backbone)
+        return eqx.tree_at(lambda m: m.backbone, model, backbone), state
+
+
+class _Run:
+    """Training steps from a state on: one a call, which gives its loss and accuracy."""
+
+    def __init__(self, runtime: Runtime, compiled: Any, state: TrainState, batches: Any) -> None:
+        self._runtime, self._compiled, self._like = runtime, compiled, state
+        self._arrays, self._resident = runtime.place(state), runtime.replicate(batches.resident)
+        self._handles = batches.handles()
+
+    def __call__(self) -> tuple[jax.Array, jax.Array]:
+        handle = next(self._handles)
+        self._arrays, metrics = self._compiled(self._arrays, self._resident, handle)
+        return metrics["loss"], metrics["accuracy"]
+
+    def state(self) -> TrainState:
+        """After the last step."""
+        return self._runtime.fetch(self._arrays, self._like)
+
+
+def read_data(overrides: Sequence[str]) -> Dataset:
+    """The data set of a config, with its limits."""
+    cfg = compose(overrides)
+    return prologue(cfg, _read(OmegaConf.to_yaml(cfg.data, resolve=True)))[1]
+
+
+def classes_of(data: Dataset, classes: Sequence[int]) -> Dataset:
+    """The examples of some classes, which are numbered anew in the order given."""
+    number = np.full(data.num_classes, -1)
+    number[list(classes)] = np.arange(len(classes))
+
+    def part(split: Split) -> ArraySplit:
+        memory = split.in_memory()
+        label = number[np.asarray(memory.label)]
+        kept = label >= 0
+        return ArraySplit(np.asarray(memory.image)[kept], label[kept])
+
+    return dataclasses.replace(
+        data,
+        train=part(data.train),
+        val=part(data.val),
+        test=part(data.test),
+        num_classes=len(classes),
+        class_names=tuple(data.class_names[c] for c in classes),
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _read(node: str) -> Dataset:
+    """The data set of a config node, as YAML: read once for all studies of a process."""
+    return instantiate(OmegaConf.create(node), key="data")

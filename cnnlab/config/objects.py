@@ -156,9 +156,12 @@ def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:
         raise ConfigError(f"{key}: expected one of {', '.join(allowed)}, got {value!r}")
 
 
-def prologue(cfg: DictConfig) -> tuple[Runtime, Dataset]:
+def prologue(cfg: DictConfig, data: Dataset | None = None) -> tuple[Runtime, Dataset]:
     """Check what can be checked without data, start the runtime, load the data: the first part
-    of `build`."""
+    of `build`.
+
+    **Arguments:** `data`, taken instead of what the config describes; its limits still apply.
+    """
     for name, allowed in CHOICES.items():
         check_choice(name, cfg[name], allowed)
     for name, low, high in RANGES:
@@ -171,7 +174,8 @@ def prologue(cfg: DictConfig) -> tuple[Runtime, Dataset]:
     runtime = instantiate(cfg.runtime, key="runtime")
     with refusing():
         runtime.check_batch_size(cfg.batch_size)
-    return runtime, _limited(instantiate(cfg.data, key="data"), cfg)
+    data = instantiate(cfg.data, key="data") if data is None else data
+    return runtime, _limited(data, cfg)
 
 
 def _limited(data: Dataset, cfg: DictConfig) -> Dataset:

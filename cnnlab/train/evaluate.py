@@ -1,5 +1,6 @@
 """Evaluation: class probabilities over a split, and the numbers drawn from them."""
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Float, Int
 
-from cnnlab.data.batches import Batch
+from cnnlab.data.batches import Batch, loader
+from cnnlab.data.dataset import Split
 from cnnlab.nn.replicas import AXIS
 from cnnlab.train.parallel import Runtime
 
@@ -48,23 +50,31 @@ class Evaluator:
 
     **Arguments:**
 
-    - `loader`: one padded pass over the split (`data.loader(..., shuffle=False)`).
+    - `batches`: one padded pass over the split (`data.loader(..., shuffle=False)`).
     - `judge`: `(model, model_state, raw batch) -> probabilities` (`train.step.make_judge`).
     - `runtime`: whose devices share each batch.
     """
 
-    def __init__(self, loader: Any, judge: Callable[..., Any], runtime: Runtime) -> None:
-        self._loader, self._runtime = loader, runtime
-        self._resident = runtime.replicate(loader.resident)
+    def __init__(self, batches: Any, judge: Callable[..., Any], runtime: Runtime) -> None:
+        self._loader, self._runtime = batches, runtime
+        self._resident = runtime.replicate(batches.resident)
         split = NamedSharding(runtime.mesh(), P(AXIS))
 
         @eqx.filter_jit
         def run(model: Any, state: Any, resident: Any, handle: Any) -> tuple[Any, Any, Any]:
-            batch: Batch = loader.fetch(resident, handle)
+            batch: Batch = batches.fetch(resident, handle)
             batch = jax.lax.with_sharding_constraint(batch, split)
             return judge(model, state, batch), batch.label, batch.index
 
         self._run = run
+
+    def on(self, split: Split) -> "Evaluator":
+        """The same for another split, placed as the first one is: not compiled again unless the
+        shape of its images, or their number, is new."""
+        other = copy.copy(self)
+        other._loader = loader(split, self._loader.batch_size, seed=0, shuffle=False)
+        other._resident = self._runtime.replicate(other._loader.resident)
+        return other
 
     def __call__(self, model: eqx.Module, model_state: eqx.nn.State) -> Evaluation:
         """Every example of the split, in its order."""

@@ -1,0 +1,137 @@
+"""`Study` against the command's own runs, and what it does beyond them."""
+
+import jax
+import numpy as np
+import pytest
+
+from cnnlab.config import build, compose
+from cnnlab.data.dataset import ArraySplit
+from cnnlab.models import named_arrays
+from cnnlab.train.checkpoint import read
+from experiments import _training
+from experiments._training import Study, classes_of
+
+TINY = (
+    "data=fake",
+    "data.shape=[6,6,1]",
+    "data.num_classes=4",
+    "data.train_size=96",
+    "data.test_size=40",
+    "backbone.plan=[4,M,8]",
+    "augment=[crop,flip]",
+    "augment.crop.padding=1",
+    "optimizer=adam",
+    "batch_size=16",
+    "eval_batch_size=16",
+    "limit_train=64",
+    "epochs=2",
+)
+
+
+@pytest.fixture(scope="module")
+def study():
+    return Study(TINY)
+
+
+def arrays(trained):
+    return {k: np.asarray(v) for k, v in named_arrays(trained.model, trained.state).items()}
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("average", ["null", "0.9"])
+def test_a_seed_is_what_the_command_trains(tmp_path, average, study):
+    overrides = [*TINY, f"average={average}"]
+    run = build(compose([*overrides, f"output={tmp_path}", "progress=false", "seed=3"]))
+    result = run.run()
+    model, state, steps = run.trained()
+    ours = study if average == "null" else Study(overrides)
+    trained = ours.train(3)
+    assert_same(arrays(trained), named_arrays(model, state))
+    assert ours.evaluate(trained).accuracy == result["test_accuracy"]
+    assert ours.parameters == result["parameters"] and steps == 8
+    checkpoint, _ = read(max(run.directory.checkpoints.glob("step-*")))
+    assert checkpoint["step"] == 8
+
+
+def test_compiled_once_for_all_seeds(monkeypatch):
+    traced = []
+    make = _training.make_train_step
+
+    def counting(*args, **options):
+        step = make(*args, **options)
+
+        def counted(*operands):
+            traced.append(1)
+            return step(*operands)
+
+        return counted
+
+    monkeypatch.setattr(_training, "make_train_step", counting)
+    study = Study([*TINY, "epochs=1"])
+    trained = dict(study.seeds(0, 2))
+    study.stepper(2)()
+    study.train(0, start=study.on_backbone(1, trained[0]))
+    assert len(traced) == 1
+    first, second = (arrays(trained[seed]) for seed in (0, 1))
+    assert any((first[name] != second[name]).any() for name in first)
+
+
+def test_the_same_seed_again_is_the_same(study):
+    assert_same(arrays(study.train(1)), arrays(study.train(1)))
+
+
+def test_a_loss_that_is_not_finite():
+    with pytest.raises(FloatingPointError, match="the loss is"):
+        Study([*TINY, "optimizer.lr=1e30", "norm=none"]).train(0)
+
+
+def test_changed_test_images(study):
+    trained = study.train(0)
+    plain = study.evaluate(trained)
+    same = study.evaluate(trained, lambda images: images, "same")
+    np.testing.assert_array_equal(same.probabilities, plain.probabilities)
+    wider = study.evaluate(trained, lambda images: np.tile(images, (1, 2, 1, 1)), "twice as high")
+    assert wider.probabilities.shape == plain.probabilities.shape
+    assert (wider.probabilities != plain.probabilities).any()
+
+
+def test_some_classes(study):
+    data = classes_of(study.data, [2, 0])
+    assert (data.num_classes, data.class_names) == (2, ("class 2", "class 0"))
+    for part, whole in ((data.train, study.data.train), (data.test, study.data.test)):
+        image, label = part.in_memory().image, part.in_memory().label
+        whole = whole.in_memory()
+        for new, old in enumerate((2, 0)):
+            np.testing.assert_array_equal(image[label == new], whole.image[whole.label == old])
+        assert set(label) == {0, 1}
+
+
+def test_a_frozen_backbone_stays_as_it_came(study):
+    source = study.train(0)
+    data = classes_of(study.data, [1, 3])
+    transfer = Study([*TINY, "batch_size=8", "limit_train=null"], data=data, frozen=True)
+    start = transfer.on_backbone(5, source)
+    trained = transfer.train(5, start)
+    before, after = arrays(source), arrays(trained)
+    for name, value in after.items():
+        if name.startswith("backbone."):
+            np.testing.assert_array_equal(value, before[name], err_msg=name)
+    head = named_arrays(transfer.initial(5)[0])
+    assert (after["head.linear.weight"] != head["head.linear.weight"]).any()
+    assert transfer.evaluate(trained).probabilities.shape[1] == 2
+    with pytest.raises(ValueError, match="mismatched"):
+        Study([*TINY, "backbone.plan=[4,M,6]"]).on_backbone(0, source)
+
+
+def test_other_examples_to_train_on(study):
+    memory = study.data.train.in_memory()
+    few = np.resize(np.arange(4), len(memory))
+    examples = ArraySplit(memory.image[few], memory.label[few])
+    trained = study.train(0, examples=examples)
+    assert (arrays(trained)["head.linear.bias"] != arrays(study.train(0))["head.linear.bias"]).any()
+    assert jax.tree.structure(trained.model) == jax.tree.structure(study.initial(0)[0])
