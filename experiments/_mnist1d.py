@@ -1,0 +1,206 @@
+"""The four networks of the MNIST-1D paper and their training, all steps in one compiled program.
+
+Networks, start and training are those of the published code (`notebooks/models.py` and
+`notebooks/train.py` of greydanus/mnist1d): PyTorch's uniform start, Adam at rate 1e-2, batches of
+100 taken in the data's own order, no weight decay.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from cnnlab import nn
+from cnnlab.data import Dataset
+
+RATE, BATCH = 1e-2, 100
+
+
+class Linear(eqx.Module):
+    """Softmax regression: 410 parameters for 40 numbers and 10 classes."""
+
+    linear: nn.Linear
+
+    def __init__(self, length: int, classes: int, *, key: PRNGKeyArray):
+        self.linear = nn.Linear(length, classes, key=key)
+
+    def __call__(self, x: Float[Array, "b n"]) -> Float[Array, "b k"]:
+        return self.linear(x)
+
+
+class MLP(eqx.Module):
+    """Two hidden layers of 100, the second around a skip connection: 15,210 parameters."""
+
+    layers: list[nn.Linear]
+
+    def __init__(self, length: int, classes: int, *, key: PRNGKeyArray):
+        keys = jr.split(key, 3)
+        sizes = ((length, 100), (100, 100), (100, classes))
+        self.layers = [nn.Linear(*size, key=k) for size, k in zip(sizes, keys, strict=True)]
+
+    def __call__(self, x: Float[Array, "b n"]) -> Float[Array, "b k"]:
+        first, second, last = self.layers
+        h = jax.nn.relu(first(x))
+        h = h + jax.nn.relu(second(h))
+        return last(h)
+
+
+class CNN(eqx.Module):
+    """Three convolutions of 25 channels, widths 5, 3, 3, stride 2, then flattened: 5,210."""
+
+    layers: list[nn.Conv1d]
+    linear: nn.Linear
+
+    def __init__(self, length: int, classes: int, *, key: PRNGKeyArray):
+        *keys, last = jr.split(key, 4)
+        shapes = ((1, 25, 5), (25, 25, 3), (25, 25, 3))
+        self.layers = [
+            nn.Conv1d(*shape, stride=2, padding=[(1, 1)], algorithm="taps", key=k)
+            for shape, k in zip(shapes, keys, strict=True)
+        ]
+        for width in (5, 3, 3):
+            length = (length + 2 - width) // 2 + 1  # B eq. 10.7
+        self.linear = nn.Linear(25 * length, classes, key=last)
+
+    def __call__(self, x: Float[Array, "b n"]) -> Float[Array, "b k"]:
+        h = x[..., None]
+        for layer in self.layers:
+            h = layer(h, activation="relu")
+        # Channel by channel, as PyTorch flattens.
+        return self.linear(jnp.swapaxes(h, -1, -2).reshape(len(x), -1))
+
+
+class GRU(eqx.Module):
+    """A GRU of 6 units in either direction, its outputs at all times flattened: 5,110.
+
+    24 fewer than PyTorch's, which has two biases where only their sum matters.
+    """
+
+    cells: eqx.nn.GRUCell
+    linear: nn.Linear
+
+    def __init__(self, length: int, classes: int, *, key: PRNGKeyArray, units: int = 6):
+        cells, last = jr.split(key)
+        make = eqx.filter_vmap(lambda k: eqx.nn.GRUCell(1, units, key=k))
+        self.cells = make(jr.split(cells))
+        self.linear = nn.Linear(2 * units * length, classes, key=last)
+
+    def __call__(self, x: Float[Array, "b n"]) -> Float[Array, "b k"]:
+        both = jnp.moveaxis(jnp.stack([x, x[:, ::-1]]), -1, 0)  # time, direction, example
+        one = lambda cell, h, now: cell(now[None], h)
+        # Examples last: the products are of matrices, and not of many vectors.
+        examples = eqx.filter_vmap(one, in_axes=(None, -1, 0), out_axes=-1)
+
+        def step(h: Array, now: Array) -> tuple[Array, Array]:
+            h = eqx.filter_vmap(examples)(self.cells, h, now)
+            return h, h
+
+        start = jnp.zeros((2, self.cells.hidden_size, len(x)))
+        _, h = jax.lax.scan(step, start, both)  # time, direction, unit, example
+        features = jnp.concatenate([h[:, 0], h[::-1, 1]], axis=1)
+        return self.linear(features.reshape(-1, len(x)).T)
+
+
+NETS: dict[str, Callable[..., Any]] = {"linear": Linear, "mlp": MLP, "cnn": CNN, "gru": GRU}
+
+
+def parameters(net: str, length: int, classes: int) -> int:
+    """How many numbers train."""
+    return len(_flat(net, length, classes)[1])
+
+
+def start(net: str, length: int, classes: int, key: PRNGKeyArray) -> Any:
+    """A network that starts as PyTorch's do: weights and biases uniform in `+-1 / sqrt(fan_in)`,
+    of a recurrent layer in `+-1 / sqrt(units)`."""
+    unflatten, limits = _flat(net, length, classes)
+    return unflatten(limits * _uniform(key, len(limits)))
+
+
+def _uniform(key: PRNGKeyArray, n: int) -> Float[Array, " n"]:
+    return jr.uniform(key, (n,), minval=-1.0, maxval=1.0)
+
+
+@functools.cache
+def _flat(net: str, length: int, classes: int) -> tuple[Callable[[Array], Any], np.ndarray]:
+    """How to make a network of a vector of all its parameters, and how large each may start."""
+    template = eqx.filter_eval_shape(NETS[net], length, classes, key=jr.key(0))
+    is_layer = lambda v: isinstance(v, nn.Linear | nn.Conv1d | eqx.nn.GRUCell)
+    limits = []
+    for layer in jax.tree.leaves(template, is_leaf=is_layer):
+        gru = isinstance(layer, eqx.nn.GRUCell)
+        fan_in = layer.hidden_size if gru else math.prod(layer.weight.shape[:-1])
+        size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(layer))
+        limits.append(np.full(size, 1 / math.sqrt(fan_in), np.float32))
+    leaves, structure = jax.tree.flatten(template)
+    ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])[:-1]
+
+    def unflatten(vector: Array) -> Any:
+        parts = zip(jnp.split(vector, ends), leaves, strict=True)
+        return jax.tree.unflatten(structure, [part.reshape(leaf.shape) for part, leaf in parts])
+
+    return unflatten, np.concatenate(limits)
+
+
+def accuracies(
+    net: str, data: Sequence[Dataset], seeds: range, *, steps: int, every: int
+) -> list[list[list[float]]]:
+    """Train a network once a seed on each of several data sets of one shape: compiled once, side
+    by side in threads, as one alone keeps one core busy.
+
+    **Returns:** the share of the test examples that is right after each `every` steps,
+    `(data sets, seeds, steps // every)`.
+    """
+    arrays = [_arrays(one) for one in data]
+    length, classes = arrays[0][0].shape[-1], data[0].num_classes
+    limits = _flat(net, length, classes)[1]
+    starts = jnp.stack([limits * _uniform(jr.key(seed), len(limits)) for seed in seeds])
+    run = _train.lower(net, classes, steps // every, every, starts, *arrays[0]).compile()
+    with ThreadPoolExecutor(len(data)) as pool:
+        curves = pool.map(lambda of: np.asarray(run(starts, *of)), arrays)
+        return [found.astype(float).tolist() for found in curves]
+
+
+def _arrays(data: Dataset) -> tuple[Array, Array, Array, Array]:
+    """Batches `(n, 100, length)` and their labels, test examples and theirs."""
+    train, test = data.train.in_memory(), data.test.in_memory()
+    x, x_test = (jnp.asarray(v.image)[..., 0] for v in (train, test))
+    y, y_test = (jnp.asarray(v.label) for v in (train, test))
+    n = len(x) // BATCH
+    x, y = x[: n * BATCH].reshape(n, BATCH, -1), y[: n * BATCH].reshape(n, BATCH)
+    return x, y, x_test, y_test
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _train(net: str, classes: int, rounds: int, every: int, starts, x, y, x_test, y_test):
+    # Accuracies `(seeds, rounds)`. All parameters are one vector: on the CPU, an update of each
+    # array on its own would take longer than the network.
+    unflatten, _ = _flat(net, x.shape[-1], classes)
+    rule = optax.adam(RATE)
+
+    def loss(vector: Array, inputs: Array, labels: Array) -> Array:
+        logits = unflatten(vector)(inputs)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    def step(carry: Any, i: Array) -> tuple[Any, None]:
+        vector, state = carry
+        gradient = jax.grad(loss)(vector, x[i % len(x)], y[i % len(x)])
+        updates, state = rule.update(gradient, state)
+        return (vector + updates, state), None
+
+    def round_(carry: Any, r: Array) -> tuple[Any, Array]:
+        carry, _ = jax.lax.scan(step, carry, r * every + jnp.arange(every))
+        right = unflatten(carry[0])(x_test).argmax(-1) == y_test
+        return carry, right.mean()
+
+    one_seed = lambda v: jax.lax.scan(round_, (v, rule.init(v)), jnp.arange(rounds))[1]
+    # The small products of a GRU's steps cost the same for many seeds as for one.
+    return jax.vmap(one_seed)(starts) if net == "gru" else jax.lax.map(one_seed, starts)

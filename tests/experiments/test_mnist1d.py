@@ -1,0 +1,119 @@
+"""The question `mnist1d`: its networks, a tiny scale, and its judge on made-up data."""
+
+import copy
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from cnnlab.config import ConfigError, compose
+from experiments import _mnist1d
+from experiments._cells import Cells
+from experiments.mnist1d import LOG, NETS, ORDERS, TABLE, draw, judge, measure, tables
+
+
+def made_up(accuracy, n=5):
+    """Data whose runs have the means `accuracy[order][net]` in %, and a deviation of 0.1."""
+    spread = 0.001 * np.linspace(-1, 1, n)
+    return {
+        "steps": [250, 500],
+        "parameters": dict.fromkeys(accuracy["plain"], 1),
+        "runs": {
+            f"{net} {order}": {
+                "accuracy": list(accuracy[order][net] / 100 + spread),
+                "curves": [[0.1, accuracy[order][net] / 100]] * n,
+            }
+            for order in ORDERS
+            for net in accuracy["plain"]
+        },
+    }
+
+
+def verdicts(data):
+    return {name: verdict.verdict for name, verdict in judge(data).items()}
+
+
+def test_tiny(tiny):
+    result = tiny("mnist1d", "seeds=2", "steps=4", "every=2")
+    data = result["data"]
+    assert data["parameters"] == {"linear": 410, "mlp": 15210, "cnn": 5210, "gru": 5110}
+    for run in data["runs"].values():
+        assert np.shape(run["curves"]) == (2, 2)
+        assert [c[-1] for c in run["curves"]] == run["accuracy"]
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_starts_as_pytorch_does(net, getkey):
+    model = _mnist1d.start(net, 40, 10, getkey())
+    assert model(jnp.zeros((3, 40))).shape == (3, 10)
+    layers = [model.linear] if net != "mlp" else model.layers
+    layers = [*layers, *(model.layers if net == "cnn" else [])]
+    for layer in layers:
+        limit = 1 / np.sqrt(np.prod(layer.weight.shape[:-1]))
+        for values in (layer.weight, layer.bias):
+            assert np.abs(values).max() <= limit
+        assert np.std(layer.weight) == pytest.approx(limit / np.sqrt(3), rel=0.1)
+
+
+def test_the_gru_is_a_loop_over_time_in_both_directions(getkey):
+    model = _mnist1d.GRU(7, 3, key=getkey())
+    x = jr.normal(getkey(), (2, 7))
+
+    def features(cell, value, times):
+        h, found = jnp.zeros(6), {}
+        for t in times:
+            h = found[t] = cell(value[t : t + 1], h)
+        return [found[t] for t in range(7)]
+
+    for value, logits in zip(x, model(x), strict=True):
+        cells = [_cell(model.cells, i) for i in range(2)]
+        forward = features(cells[0], value, range(7))
+        backward = features(cells[1], value, range(6, -1, -1))
+        flat = jnp.concatenate([v for pair in zip(forward, backward, strict=True) for v in pair])
+        np.testing.assert_allclose(logits, model.linear(flat), rtol=1e-4, atol=1e-5)
+
+
+def _cell(cells, i):
+    arrays, static = eqx.partition(cells, eqx.is_array)
+    return eqx.combine(eqx.tree_at(_leaves, arrays, [v[i] for v in _leaves(arrays)]), static)
+
+
+def _leaves(cells):
+    return [cells.weight_ih, cells.weight_hh, cells.bias, cells.bias_n]
+
+
+def test_the_judge():
+    assert verdicts(made_up(TABLE)) == {
+        "plain": "holds", "shuffled": "holds", "log": "fails", "locality": "holds",
+        "no_locality": "holds", "blind": "holds",
+    }  # fmt: skip
+    assert verdicts(made_up(LOG)) == {
+        "plain": "fails", "shuffled": "fails", "log": "holds", "locality": "holds",
+        "no_locality": "holds", "blind": "holds",
+    }  # fmt: skip
+    other = copy.deepcopy(TABLE)
+    other["plain"]["cnn"], other["shuffled"]["cnn"], other["shuffled"]["mlp"] = 60, 70, 60
+    found = verdicts(made_up(other))
+    assert (found["locality"], found["no_locality"], found["blind"]) == ("fails",) * 3
+
+
+def test_too_little_to_judge_by():
+    one = made_up(TABLE, n=1)
+    assert set(verdicts(one).values()) == {"inconclusive"}
+    linear = made_up({order: {"linear": 32} for order in ORDERS})
+    assert verdicts(linear) == {
+        "plain": "inconclusive", "shuffled": "inconclusive", "log": "inconclusive",
+        "locality": "inconclusive", "no_locality": "inconclusive", "blind": "holds",
+    }  # fmt: skip
+    assert tables(linear)[0].rows and len(draw(one)) == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("nets=[mlp,lstm]", "nets"), ("seeds=0", "seeds"), ("every=7", "every")],
+)
+def test_bad_settings_are_refused(override, message):
+    with pytest.raises(ConfigError, match=f"^{message}: expected"):
+        measure(compose([override], "mnist1d"), Cells())
