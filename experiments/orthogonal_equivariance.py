@@ -122,7 +122,7 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     import numpy as np
 
     from cnnlab.analysis.rotations import random_orthogonal
-    from experiments import _equivariance as lab
+    from experiments import _orthogonal_equivariance as lab
 
     task = lab.load(cfg)
     n = cfg.descent_size
