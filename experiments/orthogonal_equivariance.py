@@ -257,7 +257,7 @@ def _percent(values: list[float]) -> str:
 
 def draw(data: Mapping[str, Any]) -> "dict[str, Figure]":
     """The gaps in both precisions; the distributions of test accuracy."""
-    from experiments import _equivariance_figures as figures
+    from experiments import _orthogonal_equivariance_figures as figures
 
     return {
         "gaps": figures.gaps(data["trainings"], ROUNDING),
