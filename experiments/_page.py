@@ -23,15 +23,23 @@ def page(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = resources.files("experiments") / "book.html.jinja"
-    questions = [{**result, "figures": _figures(folder)} for folder, result in answers]
-    verdicts = [claim["verdict"] for q in questions for claim in q["claims"]]
+    questions = [
+        {**result, "figures": _figures(folder), "counts": _counts([result])}
+        for folder, result in answers
+    ]
     return environment.from_string(template.read_text()).render(
         questions=questions,
         failed=failed,
         scale=scale,
-        counts={verdict: verdicts.count(verdict) for verdict in (HOLDS, FAILS, INCONCLUSIVE)},
+        counts=_counts([result for _, result in answers]),
         minutes=sum(q["seconds"] for q in questions) / 60,
     )
+
+
+def _counts(results: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many claims have which verdict."""
+    verdicts = [claim["verdict"] for result in results for claim in result["claims"]]
+    return {verdict: verdicts.count(verdict) for verdict in (HOLDS, FAILS, INCONCLUSIVE)}
 
 
 def _figures(folder: Path) -> list[dict[str, str]]:
