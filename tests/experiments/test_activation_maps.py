@@ -1,0 +1,88 @@
+"""The question `activation_maps`: on a network of its own, on runs, and its judge."""
+
+import copy
+import json
+
+import pytest
+
+from cnnlab.config import ConfigError, build, compose
+from experiments.activation_maps import CLAIMS, judge
+
+STAGE = {"name": "stages[0]", "shape": [4, 4, 3], "stride": 2, "field": 4, "zeros": 0.5}
+DATA = {
+    "about": "made up",
+    "first": {"errors": [1e-7, 2e-7], "filters": [], "maps": []},
+    "filters_compared": [0, 2],
+    "layout": [[1e-7], [0.0]],
+    "stages": [STAGE],
+}
+SMALL = ("images=2", "filters=3", "channels=2", "steps_moved=[1]")
+
+
+def verdicts(data):
+    return {name: verdict.verdict for name, verdict in judge(data).items()}
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A run directory of a training in a few steps."""
+
+    def run(*overrides):
+        base = ["data=fake", "optimizer=sgd", "steps=2", "batch_size=8", "progress=false"]
+        cfg = compose([*base, f"output={tmp_path}/runs", *overrides])
+        experiment = build(cfg)
+        experiment.run()
+        return experiment.directory.path
+
+    return run
+
+
+def test_tiny(tiny):
+    result = tiny(
+        "activation_maps", *SMALL, "dataset=digits", "plan=[4,M,6]", "steps=2", "batch_size=8"
+    )
+    assert {c["verdict"] for c in result["claims"]} == {"holds"}
+    shapes = [stage["shape"] for stage in result["data"]["stages"]]
+    assert shapes == [[4, 4, 4], [4, 4, 6]]
+    assert json.dumps(result).count("NaN") == 0
+
+
+def test_a_run_of_sequences(tiny, trained):
+    path = trained("data.shape=[16,2]", "backbone.plan=[4,M,6]", "backbone.pool=stride")
+    result = tiny("activation_maps", *SMALL, f"run={path}")
+    assert {c["verdict"] for c in result["claims"]} == {"holds"}
+    assert "step 2" in result["data"]["about"]
+
+
+def test_a_run_without_shared_weights(tiny, trained):
+    path = trained("backbone.plan=[4,M]", "conv=locally_connected")
+    result = tiny("activation_maps", *SMALL, f"run={path}")
+    assert {c["verdict"] for c in result["claims"]} == {"inconclusive"}
+
+
+def test_refusals(tiny, trained, tmp_path):
+    path = trained("backbone=mlp")
+    with pytest.raises(ConfigError, match=r"^run: expected a network with convolutions, got MLP"):
+        tiny("activation_maps", f"run={path}")
+    with pytest.raises(ConfigError, match=r"^run: expected a run directory"):
+        tiny("activation_maps", f"run={tmp_path}")
+    with pytest.raises(ConfigError, match=r"^images: expected a number from 1"):
+        tiny("activation_maps", "images=0")
+
+
+def test_the_judge():
+    assert list(verdicts(DATA)) == [c.name for c in CLAIMS]
+    assert set(verdicts(DATA).values()) == {"holds"}
+
+
+@pytest.mark.parametrize(
+    "changed, key, value",
+    [
+        ("correlation", "first", {"errors": [1e-7, 0.1]}),
+        ("response", "filters_compared", [1, 2]),
+        ("layout", "layout", [[1e-7], [0.1]]),
+    ],
+)
+def test_the_judge_refutes(changed, key, value):
+    data = {**copy.deepcopy(DATA), key: value}
+    assert verdicts(data)[changed] == "fails"
