@@ -107,6 +107,7 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     limits = ("batch_size", "steps", "limit_train", "limit_eval")
     overrides = [f"{key}={'null' if cfg[key] is None else cfg[key]}" for key in limits]
     overrides += [f"backbone.plan={list(cfg.plan)}", "head=mlp", f"head.hidden={list(cfg.hidden)}"]
+    overrides += ["optimizer=adam", f"optimizer.lr={cfg.lr}"]
     bench = Bench(overrides, data, cfg.shifts, cfg.sizes)
     seeds = range(cfg.seed, cfg.seed + cfg.seeds)
     runs = cells.all(
@@ -187,9 +188,11 @@ def judge(data: Mapping[str, Any]) -> dict[str, Verdict]:
 
 
 def _losses(runs: Sequence[Mapping[str, Any]], kind: str, over: Any = None) -> list[float]:
-    """Points of accuracy that changed images cost each network, the mean over the changes."""
+    """Points of accuracy that the changed images it takes cost each network, in the mean."""
     over = over or (lambda losses: sum(losses) / len(losses))
-    return [over([100 * (run["accuracy"] - a) for a in run[kind].values()]) for run in runs]
+    taken = [[a for a in run[kind].values() if a is not None] for run in runs]
+    pairs = zip(runs, taken, strict=True)
+    return [over([100 * (run["accuracy"] - a) for a in values]) for run, values in pairs]
 
 
 def _count(data: Mapping[str, Any]) -> Verdict:
@@ -265,14 +268,13 @@ def draw(data: Mapping[str, Any]) -> "dict[str, Figure]":
         xlabel="side of the test images, pixels", title=f"resized images, trained at {size}"
     )
     moved.legend(title="pooling")
-    resized.legend(title="pooling")
+    resized.legend(title="pooling", loc="lower left", fontsize="small")
     return {"robustness": figure}
 
 
 def _line(axes: Any, at: Mapping[int, Sequence[float]], **style: Any) -> None:
     found = [estimate([100 * share for share in shares]) for shares in at.values()]
-    bars = [_half(e) for e in found]
-    axes.errorbar(list(at), [e.mean for e in found], bars, **style)
+    axes.errorbar(list(at), [e.mean for e in found], [_half(e) for e in found], **style)
 
 
 def _half(found: Estimate) -> float:
