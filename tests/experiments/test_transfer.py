@@ -1,0 +1,102 @@
+"""The question `transfer`: a tiny scale, the draw of examples, and its judge on made-up data."""
+
+import numpy as np
+import pytest
+
+from cnnlab.config import ConfigError, compose
+from cnnlab.data.dataset import ArraySplit
+from experiments._cells import Cells
+from experiments._transfer import few
+from experiments.transfer import MODES, judge, measure
+
+HOLDING = {
+    "frozen": (70, 80, 85),
+    "tuned": (72, 85, 93),
+    "scratch": (50, 75, 90),
+    "random": (40, 60, 70),
+}
+
+
+def made_up(percent=HOLDING, n=3):
+    """Data with these mean accuracies at 1, 10 and 100 examples a class."""
+    spread = np.linspace(-0.001, 0.001, n)
+    counts = (1, 10, 100)
+    return {
+        "examples": list(counts),
+        "few": 10,
+        "source": ["a", "b"],
+        "target": ["c", "d"],
+        "source_accuracy": [0.9] * n,
+        "accuracy": {
+            mode: {
+                str(count): list(mean / 100 + (i + 1) * spread)
+                for count, mean in zip(counts, percent[mode], strict=True)
+            }
+            for i, mode in enumerate(MODES)
+        },
+    }
+
+
+def verdicts(data):
+    return {name: verdict.verdict for name, verdict in judge(data).items()}
+
+
+def test_tiny(tiny):
+    result = tiny(
+        "transfer", "data=fake", "data.num_classes=4", "data.train_size=96", "data.test_size=32",
+        "source=[3,0]", "target=[1,2]", "examples=[1,4]", "plan=[4,M,6]", "seeds=2",
+        "limit_train=null", "source_steps=3", "steps=2", "batch_size=8",
+    )  # fmt: skip
+    data = result["data"]
+    assert data["source"] == ["class 3", "class 0"] and data["target"] == ["class 1", "class 2"]
+    assert {len(v) for of in data["accuracy"].values() for v in of.values()} == {2}
+
+
+def test_the_judge():
+    assert set(verdicts(made_up()).values()) == {"holds"}
+    assert set(verdicts(made_up(n=1)).values()) == {"inconclusive"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "mode", "percent"),
+    [
+        ("few", "scratch", (50, 82, 90)),
+        ("encoder", "random", (40, 60, 88)),
+        ("finetune", "tuned", (72, 70, 93)),
+        ("shrinks", "scratch", (68, 75, 60)),
+        ("many", "tuned", (72, 85, 80)),
+    ],
+)
+def test_the_judge_where_one_fails(claim, mode, percent):
+    assert verdicts(made_up({**HOLDING, mode: percent}))[claim] == "fails"
+
+
+def test_few_examples_are_repeated_and_nested():
+    label = np.tile(np.arange(3), 10)
+    train = ArraySplit(np.arange(30, dtype=np.float32).reshape(30, 1, 1, 1), label)
+    small, large = (few(train, n, 6, 3, seed=4) for n in (2, 5))
+    for split, n in ((small, 2), (large, 5)):
+        assert len(split) == 18
+        for c in range(3):
+            images = split.image[split.label == c].ravel()
+            assert len(images) == 6 and len(set(images)) == n
+            assert all(label[int(i)] == c for i in images)
+    assert set(small.image.ravel()) < set(large.image.ravel())
+    assert set(few(train, 2, 6, 3, seed=5).image.ravel()) != set(small.image.ravel())
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("examples=[10,1]", "examples"),
+        ("examples=[50,100]", "examples"),
+        ("examples=[1,1000]", "examples"),
+        ("steps=0", "steps"),
+        ("target=[0,1]", "source"),
+        ("target=[1,10]", "target"),
+    ],
+)
+def test_bad_settings_are_refused(override, key):
+    overrides = ["data=fake", "data.num_classes=10", override]
+    with pytest.raises(ConfigError, match=f"^{key}: expected"):
+        measure(compose(overrides, "transfer"), Cells())
