@@ -112,12 +112,17 @@ def effective_field(
     return energy / energy.sum()
 
 
+def _gradient(apply, model, xs, position: tuple[int, ...], key) -> Array:
+    # The weight of the output is an argument: of a constant, XLA would fold the whole gradient.
+    return _weighted_gradient(apply, model, xs, position, key, jnp.ones(()))
+
+
 @eqx.filter_jit
-def _gradient(apply, model, xs, position: tuple[int, ...], key):
+def _weighted_gradient(apply, model, xs, position, key, weight):
     def value(xs: Array) -> Array:
         y = apply(model, xs)[(slice(None), *position)]
         signs = 1.0 if key is None else jr.rademacher(key, y.shape, y.dtype)
-        return jnp.sum(y * signs)
+        return weight * jnp.sum(y * signs)
 
     return jax.grad(value)(xs)
 
