@@ -19,15 +19,15 @@ from cnnlab.data.embedded import quadratic, quadratic_label
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# Where the search over sizes begins, which decides only how long it takes; it ends at 8 times
-# that size.
+# Where the search over sizes begins, which decides only how long it takes; it goes up to REACH
+# times that size, and down to LEAST examples.
 START: dict[str, Callable[[int], int]] = {
     "conv": lambda d: 64,
     "local": lambda d: 16 * d,
     "fc_sgd": lambda d: 2 * d * d,
     "fc_adam": lambda d: 2 * d * d,
 }
-REACH = 8
+LEAST, REACH = 4, 8
 
 
 class OnSquares(eqx.Module):
@@ -151,13 +151,14 @@ def sizes_needed(net: str, d: int, cfg: "DictConfig") -> list[dict[str, Any]]:
     """For each seed the smallest training set that reaches each target, and all that was tried:
     `[n, test accuracy, training accuracy]`.
 
-    An accuracy is a mean over `cfg.repeats[net]` training sets and initial weights: among small
-    sets there are lucky ones.
+    An accuracy is a mean over `cfg.repeats[net]` training sets and initial weights, as among small
+    sets there are lucky ones; they share the `cfg.test_size` test examples out.
     """
     repeats, start = cfg.repeats[net], START[net](d)
     seeds = range(cfg.seed, cfg.seed + cfg.seeds)
     streams = [seed * repeats + i for seed in seeds for i in range(repeats)]
-    options = {"train_size": REACH * start, "test_size": cfg.test_size, "val_fraction": 0}
+    tests = math.ceil(cfg.test_size / repeats)
+    options = {"train_size": REACH * start, "test_size": tests, "val_fraction": 0}
     sets = [quadratic(dimension=d, seed=stream, **options) for stream in streams]
     data = (
         *_stacked([(s.train.image, s.train.label) for s in sets]),
@@ -166,7 +167,8 @@ def sizes_needed(net: str, d: int, cfg: "DictConfig") -> list[dict[str, Any]]:
     make = lambda key: build(net, (d, 1), cfg, hidden=2 * d, key=key)
     train = trainer(make, cfg, adam=net == "fc_adam")
     measure = _Measure(train, streams, data, cfg, repeats)
-    search = SizeSearch(measure, len(seeds), most=REACH * start, per_octave=cfg.per_octave)
+    limits = {"least": LEAST, "most": REACH * start}
+    search = SizeSearch(measure, len(seeds), **limits, per_octave=cfg.per_octave)
     found = {target: search.smallest(target, start) for target in sorted(cfg.targets)}
     return [
         {

@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 
 from experiments._verdict import Estimate
 
-COLOURS = {"conv": "tab:blue", "local": "tab:green", "fc_sgd": "tab:red", "fc_adam": "tab:orange"}
+COLOURS = {"conv": "tab:blue", "local": "tab:green", "fc_sgd": "tab:red", "fc_adam": "black"}
+# The two fully connected nets lie on each other.
+STYLES = {"conv": "-", "local": "-", "fc_sgd": "-", "fc_adam": "--"}
 
 
 def samples_needed(
@@ -33,7 +35,8 @@ def samples_needed(
             level = sum(math.log(n) - power * math.log(d) for d, n in points) / len(points)
             line = [math.exp(level) * d**power for d in dimensions]
             axes.plot(*zip(*points, strict=True), ".", color=COLOURS[net], alpha=0.5)
-            axes.plot(dimensions, line, color=COLOURS[net], label=f"{name}: $d^{{{power:.2f}}}$")
+            look = {"color": COLOURS[net], "linestyle": STYLES[net]}
+            axes.plot(dimensions, line, **look, label=f"{name}: $d^{{{power:.2f}}}$")
         axes.set(xscale="log", yscale="log", title=f"{float(target):.0%} of test accuracy")
         axes.set(xlabel="dimension d of the input")
         axes.set_xticks(dimensions, [str(d) for d in dimensions])
@@ -53,7 +56,7 @@ def learning_curves(data: Mapping[str, Any], names: Mapping[str, str]) -> Figure
         runs = [run for run in data["runs"] if (run["net"], run["d"]) == (net, largest)]
         test = _means([(n, test) for run in runs for n, test, _ in run["tried"]])
         train = _means([(n, train) for run in runs for n, _, train in run["tried"]])
-        axes.plot(*test, ".-", color=COLOURS[net], label=name)
+        axes.plot(*test, marker=".", linestyle=STYLES[net], color=COLOURS[net], label=name)
         axes.plot(*train, ":", color=COLOURS[net])
     axes.axhline(0.95, color="grey", linewidth=0.8)
     axes.plot([], [], ":", color="grey", label="on the training examples")

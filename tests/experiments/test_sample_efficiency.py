@@ -42,7 +42,7 @@ def test_tiny(tiny):
         for target, n in run["sizes"].items():
             if n is not None:
                 assert tried[n] >= float(target) - 1e-6
-        assert all(n >= 8 and 0 <= test <= 1 and 0 <= fit <= 1 for n, test, fit in run["tried"])
+        assert all(n >= 4 and 0 <= test <= 1 and 0 <= fit <= 1 for n, test, fit in run["tried"])
     # Three weights suffice the convolutional net, even here.
     assert all(run["sizes"]["0.9"] for run in runs if run["net"] == "conv")
     assert [len(run["tried"]) for run in result["data"]["images"]] == [2] * 4
