@@ -78,8 +78,8 @@ def move(
 
 
 def frobenius(
-    a: Float[np.ndarray, "*n d e"], b: Float[np.ndarray, "*n d e"]
-) -> Float[np.ndarray, "*n"]:
+    a: Float[np.ndarray, "*#n d e"], b: Float[np.ndarray, "*#n d e"]
+) -> Float[np.ndarray, "..."]:
     """`||A - B||_F` of each pair."""
     return np.sqrt(np.square(a - b).sum((-2, -1)))
 
