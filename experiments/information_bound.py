@@ -69,7 +69,7 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
 
     other = compose([*cfg.efficiency, f"scale={cfg.scale}"], "sample_efficiency")
     other.seed, other.output, other.progress = cfg.seed, cfg.output, cfg.progress
-    _, efficiency = answer(sample_efficiency.QUESTION, other)
+    folder, efficiency = answer(sample_efficiency.QUESTION, other)
     runs = [
         {key: run[key] for key in ("net", "d", "seed", "sizes")}
         for run in efficiency["data"]["runs"]
@@ -78,6 +78,8 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     measured = {run["d"] for run in runs}
     ranks = {f"rank, d = {d}": lambda d=d: _ranks(cfg, d) for d in cfg.ranks}
     return {
+        # The result that n is from: its own config's hash, which this question's does not hold.
+        "efficiency": folder.name,
         "targets": targets,
         "runs": runs,
         "bounds": [_bound(d, t) for d in sorted({*measured, *cfg.growth}) for t in targets],
