@@ -69,6 +69,11 @@ def packings(data: Data) -> Figure:
             x = [points[0][0], points[-1][0]]
             y = [points[0][1] * (v / x[0]) ** place["dimension"] for v in x]
             axes.loglog(x, y, color=f"C{i}", lw=0.8)
+        low, high = axes.get_xlim()
+        ticks = [t for t in (0.3, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= t <= high]
+        axes.set_xticks(ticks, labels=[f"{t:g}" for t in ticks])
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(low, high)
         axes.set(title=space, xlabel=f"1 / delta; {metric[space]} >= delta")
         axes.legend(fontsize=8)
     panels[0].set(ylabel="points of a full packing, M")
