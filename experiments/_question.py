@@ -105,7 +105,7 @@ def answer(question: Question, cfg: "DictConfig") -> tuple[Path, dict[str, Any]]
         directory.figures.mkdir()
         for name, figure in question.draw(data).items():
             figure.savefig(directory.figures / f"{name}.png", dpi=110)
-        write_atomically(directory.path / "tables.md", markdown(question, result).encode())
+        write_atomically(directory.path / "tables.md", markdown(result).encode())
         directory.write_result(result)
     return directory.path, result
 
@@ -149,14 +149,18 @@ def narrative(question: Question, result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def markdown(question: Question, result: Mapping[str, Any]) -> str:
-    """The claims and the tables of a result, as Markdown."""
-    parts = [f"# {question.title}", *([question.note] if question.note else [])]
+def markdown(result: Mapping[str, Any], *, brief: bool = False) -> str:
+    """The claims of a result, and unless `brief` its tables, as Markdown."""
     claims = Table("Claims", ["source", "statement", "verdict", "evidence"], [
         [c["source"], c["statement"], c["verdict"], c["evidence"]] for c in result["claims"]
     ])  # fmt: skip
-    for table in (asdict(claims), *result["tables"]):
-        rows = [table["header"], ["---"] * len(table["header"]), *table["rows"]]
-        lines = ("| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in rows)
-        parts.append(f"## {table['title']}\n\n" + "\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+    parts = [f"# {result['title']}", result["note"], _grid(asdict(claims))]
+    if not brief:
+        parts += [f"## {table['title']}\n\n{_grid(table)}" for table in result["tables"]]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _grid(table: Mapping[str, Any]) -> str:
+    rows = [table["header"], ["---"] * len(table["header"]), *table["rows"]]
+    lines = ("| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in rows)
+    return "\n".join(lines)

@@ -45,6 +45,7 @@ def main(cfg: "DictConfig") -> None:
     from cnnlab.errors import CnnlabError
     from cnnlab.train.checkpoint import write_atomically
     from experiments._page import page
+    from experiments._question import markdown
 
     commands = _commands(cfg)
     answers, failed = [], {}
@@ -56,6 +57,8 @@ def main(cfg: "DictConfig") -> None:
             answers.append(answered)
     file = Path(cfg.output) / f"{cfg.scale}.html"
     write_atomically(file, page(answers, failed, scale=cfg.scale).encode())
+    brief = "\n".join(markdown(result, brief=True) for _, result in answers)
+    write_atomically(file.with_suffix(".md"), brief.encode())
     for _, result in answers:
         verdicts = [claim["verdict"] for claim in result["claims"]]
         print(f"{result['question'] + ':':<25} {', '.join(verdicts)}")

@@ -62,6 +62,8 @@ def test_the_command_asks_once_and_writes_the_page(tmp_path, monkeypatch, capsys
     assert result["config"]["geometries"] == 2 and result["seconds"] > 0
     assert {"python", "jax"} <= set(result["versions"])
     first = (tmp_path / "fast.html").read_text()
+    brief = (tmp_path / "fast.md").read_text()
+    assert brief.count("| holds |") == 3 and "0 of 72 entries differ" in brief
     # A second call finds the answer, and what is there is what is shown.
     result["claims"][0] |= {"verdict": "fails", "evidence": "changed by hand"}
     file.write_text(json.dumps(result))
