@@ -34,7 +34,7 @@ LOG = {
     "shuffled": {"linear": 31.5, "mlp": 66.0, "cnn": 58.7, "gru": 53.3},
 }
 WITHIN = 2.0  # points: a run of another seed, or another permutation, differs by about as much
-PAPER = "Greydanus & Kobak 2024"
+PAPER = "arXiv:2011.14439"
 
 CLAIMS = (
     Claim(

@@ -53,14 +53,14 @@ CLAIMS = (
     ),
     Claim(
         "adam",
-        "Li, Zhang and Arora 2021 on B 10.2",
+        "B 10.2; Li, Zhang and Arora, arXiv:2010.08515",
         "Adam, which is equivariant only to permutations and sign changes of the coordinates, does "
         "not save the fully connected net: n grows at least like d.",
         "an exponent of n(d) below 1",
     ),
     Claim(
         "images",
-        "Li, Zhang and Arora 2021, figure 1",
+        "arXiv:2010.08515, figure 1",
         "On Gaussian images labelled by which of two channels has the larger norm, a convolutional "
         "net is more accurate than a fully connected one at every number of samples.",
         "a number of samples at which the difference, over seeds, is not positive",
