@@ -24,7 +24,7 @@ train: $(READY)  ## train on Fashion-MNIST: the main job
 	@$(BIN)/python -m experiments.train experiment=fashion $(ARGS)
 
 test: $(READY)  ## run the tests
-	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 lint: $(READY)  ## check style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 # Many tests compile the same small programs, some in processes of their own: compiled once, kept.
-# A worker inherits its parent's variable, and JAX does not write these files at once: one folder each.
+# One folder for each worker, whatever it inherits: JAX does not write these files in one piece.
 _CACHE = Path(__file__).parents[1] / ".jax_cache" / os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_CACHE)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

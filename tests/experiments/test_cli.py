@@ -1,5 +1,6 @@
 """The commands as a user gives them: train, evaluate, predict, finetune; sweeps, kills, typos."""
 
+import importlib
 import json
 import os
 import signal
@@ -49,6 +50,24 @@ def run(module, *arguments, status=0, **kwargs):
     return out, err
 
 
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """As `run`, in this process: `(out, err)` of a command; an exit by itself has this status."""
+
+    def call(module, *arguments, status=0):
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        capsys.readouterr()
+        try:
+            importlib.import_module(f"experiments.{module}").main()
+        except SystemExit as stop:
+            assert stop.code == status
+        else:
+            assert status == 0
+        return capsys.readouterr()
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A finished run from another working directory, its output and its run directory."""
@@ -68,28 +87,29 @@ def test_train_leaves_what_the_readme_says(trained):
     assert json.loads((directory / "result.json").read_text())["test_examples"] == 40
 
 
-def test_the_same_command_says_that_it_is_complete(trained):
+def test_the_same_command_says_that_it_is_complete(trained, call, monkeypatch):
     folder, out, _ = trained
-    again, _ = run("train", *TINY, cwd=folder)
+    monkeypatch.chdir(folder)
+    again, _ = call("train", *TINY)
     assert again.splitlines() == [
         "this config is complete; force=true runs it again",
         *out.splitlines(),
     ]
 
 
-def test_evaluate(trained):
+def test_evaluate(trained, call):
     folder, out, directory = trained
     said, _ = run("evaluate", f"run={directory}", "tta=flip", cwd=folder)
     assert said.splitlines()[0].split()[:2] == ["class", "examples"]
     assert len(said.splitlines()) == 1 + 10 + 2
     picture = directory / "figures" / "confusion-test-flip.png"
     assert picture.stat().st_size > 5000
-    plain, _ = run("evaluate", f"run={directory}", cwd=folder)
+    plain, _ = call("evaluate", f"run={directory}")
     accuracy = json.loads((directory / "result.json").read_text())["test_accuracy"]
     assert f"test accuracy {accuracy:.4f}" in plain and f"test accuracy {accuracy:.4f}" in out
 
 
-def test_predict(trained, tmp_path):
+def test_predict(trained, tmp_path, call):
     _, _, directory = trained
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8))
     picture.save(tmp_path / "picture.png")
@@ -98,11 +118,11 @@ def test_predict(trained, tmp_path):
     assert len(percent) == 10 and percent == sorted(percent, reverse=True)
     assert abs(sum(percent) - 100) < 1
     (tmp_path / "notes.png").write_text("not a picture")
-    _, err = run("predict", f"run={directory}", f"image={tmp_path / 'notes.png'}", status=1)
+    _, err = call("predict", f"run={directory}", f"image={tmp_path / 'notes.png'}", status=1)
     assert err.count("\n") == 1 and "is not a picture that can be read" in err
 
 
-def test_finetune_freezes_the_backbone_to_the_bit(trained, tmp_path):
+def test_finetune_freezes_the_backbone_to_the_bit(trained, tmp_path, call):
     folder, _, directory = trained
     new = ["data=fake", "data.shape=[8,8,1]", "data.num_classes=3", "data.seed=1", "steps=4"]
     more = ["batch_size=16", "progress=false", f"output={tmp_path}", f"run={directory}"]
@@ -115,7 +135,7 @@ def test_finetune_freezes_the_backbone_to_the_bit(trained, tmp_path):
     assert len(backbone) == 10
     for name in backbone:
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
-    said, _ = run("evaluate", f"run={path.parents[1]}", cwd=folder)
+    said, _ = call("evaluate", f"run={path.parents[1]}")
     assert "test accuracy" in said
     assert after["model.head.linear.weight"].shape == (6, 3)
 
@@ -130,9 +150,9 @@ def test_two_devices_from_the_command_line(trained, tmp_path, runtime):
     assert abs(two["test_loss"] - one["test_loss"]) < 1e-3
 
 
-def test_a_bad_choice_of_evaluate_is_one_line(trained):
+def test_a_bad_choice_of_evaluate_is_one_line(trained, call):
     _, _, directory = trained
-    _, err = run("evaluate", f"run={directory}", "split=tset", status=2)
+    _, err = call("evaluate", f"run={directory}", "split=tset", status=2)
     assert err == "error: split: expected one of test, val, train, got 'tset'\n"
 
 
@@ -247,9 +267,9 @@ def test_wrong_override_is_one_line_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_run_is_one_line():
-    for module in ("evaluate", "predict", "finetune"):
-        more = ["image=x.png"] if module == "predict" else []
-        out, err = run(module, "run=nowhere", *more, status=2)
-        assert out == "" and err.count("\n") == 1
-        assert "run: expected a run directory with a config.yaml, got 'nowhere'" in err
+@pytest.mark.parametrize("module", ["evaluate", "predict", "finetune"])
+def test_a_missing_run_is_one_line(module, call):
+    more = ["image=x.png"] if module == "predict" else []
+    out, err = call(module, "run=nowhere", *more, status=2)
+    assert out == "" and err.count("\n") == 1
+    assert "run: expected a run directory with a config.yaml, got 'nowhere'" in err

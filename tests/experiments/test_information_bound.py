@@ -1,33 +1,28 @@
 """The question `information_bound`: at a tiny scale, and its judge on made-up data."""
 
 import copy
+from pathlib import Path
 
 import pytest
 
 from cnnlab.config import ConfigError, compose
+from experiments import _question, sample_efficiency
 from experiments.information_bound import COUNTS, QUESTION, judge
 
-# As in test_sample_efficiency: what was compiled for it serves here.
-EFFICIENCY = (
-    "dimensions=[4,8]",
-    "seeds=2",
-    "repeats={conv:2,local:1,fc_sgd:1,fc_adam:1}",
-    "channels=4",
-    "test_size=500",
-    "per_octave=1",
-    "least_steps=40",
-    "epochs=1",
-    "image=[4,4]",
-    "image_sizes=[32,64]",
-    "image_hidden=8",
-    "image_test_size=100",
-    "image_seeds=2",
-)
 
+def test_tiny(tiny, monkeypatch):
+    """The searches, which test_sample_efficiency makes, are asked for as configured."""
 
-def test_tiny(tiny):
-    overrides = ",".join(f"'{value}'" for value in EFFICIENCY)
-    result = tiny("information_bound", f"efficiency=[{overrides}]", "ranks=[4,6]", "rotations=2")
+    def answered(question, cfg):
+        assert question is sample_efficiency.QUESTION
+        assert cfg.dimensions == [4, 8] and cfg.scale == "fast" and cfg.progress is False
+        runs = [row | {"tried": []} for d in (4, 8) for net in NETS for row in run(net, d, d * d)]
+        return Path("0123abcd-s0"), {"data": {"targets": DATA["targets"], "runs": runs}}
+
+    monkeypatch.setattr(_question, "answer", answered)
+    asked = "efficiency=['dimensions=[4,8]']"
+    result = tiny("information_bound", asked, "ranks=[4,6]", "rotations=2")
+    assert result["data"]["efficiency"] == "0123abcd-s0"
     verdicts = {claim["name"]: claim["verdict"] for claim in result["claims"]}
     assert verdicts["parameters_printed"] == "fails"
     assert verdicts["parameters"] == verdicts["growth"] == "holds"
