@@ -63,8 +63,11 @@ def test_tiny(tiny):
     assert found["shared"] == "inconclusive"  # needs equal parameters
 
 
-@pytest.mark.parametrize("budget", BUDGETS)
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("variant", "budget"),
+    [(v, "multiply_adds") for v in VARIANTS]
+    + [(v, "parameters") for v in ("locally_connected", "grouped", "depthwise")],
+)
 def test_fitted_networks_cost_what_the_dense_one_costs(variant, budget):
     task = Task([8, "M", 16], 3, 4, ["data=digits", "steps=1"])
     dense = task.count("dense", task.widths)
