@@ -1,5 +1,6 @@
 """XLA's own convolution: the direct sum of B eq. 10.8, left to the compiler with both gradients."""
 
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
@@ -11,12 +12,22 @@ _SPATIAL = {1: "H", 2: "HW", 3: "DHW"}
 
 
 def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
+    """Padding beyond the kernel's reach, and cropping, come before the convolution.
+
+    Else its transpose in `x` would have a negative padding before and a positive one after, where
+    jaxlib 0.10.1 reads what is not the input's.
+    """
     spatial = _SPATIAL[problem.rank]
+    pairs = zip(problem.padding, problem.kernel_size, problem.dilation, strict=True)
+    kept = [tuple(max(0, min(p, (k - 1) * d)) for p in sides) for sides, k, d in pairs]
+    rest = [(lo - a, hi - b, 0) for (lo, hi), (a, b) in zip(problem.padding, kept, strict=True)]
+    if any(low or high for low, high, _ in rest):
+        x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *rest, (0, 0, 0)))
     y = lax.conv_general_dilated(
         x,
         kernel,
         window_strides=problem.stride,
-        padding=problem.padding,
+        padding=kept,
         rhs_dilation=problem.dilation,
         dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
         feature_group_count=problem.groups,
