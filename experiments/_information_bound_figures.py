@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments._sample_efficiency_data import COUNTS, NETS
-from experiments._sample_efficiency_figures import COLOURS
+from experiments._sample_efficiency_figures import COLOURS, against_dimension
 
 STYLES = {"printed": ":", "orbit": "--"}
 
@@ -27,12 +27,7 @@ def bound(
         for count, style in STYLES.items():
             bits = [least(count, d, target) for d in dimensions]
             axes.plot(dimensions, bits, style, color="black", label=f"log2 M: {COUNTS[count]}")
-        axes.set(xscale="log", yscale="log", title=f"{float(target):.0%} of test accuracy")
-        axes.set(xlabel="dimension d of the input")
-        axes.set_xticks(dimensions, [str(d) for d in dimensions])
-        axes.minorticks_off()
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        against_dimension(axes, dimensions, target)
     panels[0].set_ylabel("training examples n, or bits")
     return figure
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments._verdict import Estimate
@@ -37,14 +38,19 @@ def samples_needed(
             axes.plot(*zip(*points, strict=True), ".", color=COLOURS[net], alpha=0.5)
             look = {"color": COLOURS[net], "linestyle": STYLES[net]}
             axes.plot(dimensions, line, **look, label=f"{name}: $d^{{{power:.2f}}}$")
-        axes.set(xscale="log", yscale="log", title=f"{float(target):.0%} of test accuracy")
-        axes.set(xlabel="dimension d of the input")
-        axes.set_xticks(dimensions, [str(d) for d in dimensions])
-        axes.minorticks_off()
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        against_dimension(axes, dimensions, target)
     panels[0].set_ylabel("training examples n")
     return figure
+
+
+def against_dimension(axes: Axes, dimensions: Sequence[int], target: str) -> None:
+    """Both axes logarithmic, ticks at the dimensions, the accuracy aimed at as the title."""
+    axes.set(xscale="log", yscale="log", title=f"{float(target):.0%} of test accuracy")
+    axes.set(xlabel="dimension d of the input")
+    axes.set_xticks(dimensions, [str(d) for d in dimensions])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
 
 
 def learning_curves(data: Mapping[str, Any], names: Mapping[str, str]) -> Figure:

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from made_up import changed
 
 from cnnlab.config import ConfigError
 from experiments.equivariance import CIRCULAR, CLAIMS, EXACT, FLAT, ZEROS, judge, losses
@@ -78,7 +79,7 @@ def test_the_judge():
 
 
 @pytest.mark.parametrize(
-    "changed, path, value",
+    "claim, path, value",
     [
         ("as_printed", ("layers", "convolution, zeros", "errors"), [[[0.0, 0.0], [0.0, None]]]),
         ("inside", ("layers", "convolution, circular", "errors", 1, 0, 0), 0.1),
@@ -95,15 +96,9 @@ def test_the_judge():
         ("accuracy", ("networks", FLAT), network(4, [0.5, 0.9], [0.88, 0.87, 0.87])),
     ],
 )
-def test_the_judge_the_other_way(changed, path, value):
-    data = copy.deepcopy(DATA)
-    *way, last = path
-    node = data
-    for step in way:
-        node = node[step]
-    node[last] = value
+def test_the_judge_the_other_way(claim, path, value):
     other = {"holds": "fails", "fails": "holds"}
-    assert verdicts(data)[changed] == other[RIGHT[changed]]
+    assert verdicts(changed(DATA, path, value))[claim] == other[RIGHT[claim]]
 
 
 def test_a_difference_that_straddles_zero_is_inconclusive():

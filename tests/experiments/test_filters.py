@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from made_up import changed
 
 from cnnlab.config import ConfigError
 from experiments.filters import judge
@@ -67,12 +68,7 @@ def test_a_photograph_that_is_not_there(tiny):
     ],
 )
 def test_one_number_changes_one_verdict(path, value, claim, verdict):
-    data = copy.deepcopy(DATA)
-    place = data
-    for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] = value
-    assert verdicts(data) == EXPECTED | {claim: verdict}
+    assert verdicts(changed(DATA, path, value)) == EXPECTED | {claim: verdict}
 
 
 def test_the_judge():

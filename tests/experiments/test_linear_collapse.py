@@ -1,8 +1,7 @@
 """The question `linear_collapse`: at a tiny scale, and its judge on made-up data."""
 
-import copy
-
 import pytest
+from made_up import changed
 
 from cnnlab.config import ConfigError
 from experiments.linear_collapse import judge
@@ -32,13 +31,8 @@ def verdicts(data):
     return {name: verdict.verdict for name, verdict in judge(data).items()}
 
 
-def changed(*path, to):
-    data = copy.deepcopy(DATA)
-    place = data
-    for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] = to
-    return verdicts(data)
+def judged(*path, to):
+    return verdicts(changed(DATA, path, to))
 
 
 def test_tiny(tiny):
@@ -62,15 +56,15 @@ def test_a_seed_alone_is_refused(tiny):
 def test_the_judge():
     expected = dict.fromkeys(verdicts(DATA), "holds") | {"as_printed": "fails"}
     assert verdicts(DATA) == expected
-    assert changed("uneven", to=[0, 0]) == expected | {"as_printed": "holds"}
+    assert judged("uneven", to=[0, 0]) == expected | {"as_printed": "holds"}
     for kind in ("valid", "circular"):
-        assert changed("stacks", 0, kind, "differ", to=1) == expected | {"equivalent": "fails"}
-    broken = changed("stacks", 1, "same", "differ_inside", to=2)
+        assert judged("stacks", 0, kind, "differ", to=1) == expected | {"equivalent": "fails"}
+    broken = judged("stacks", 1, "same", "differ_inside", to=2)
     assert broken == expected | {"equivalent": "fails"}
-    assert changed("stacks", 0, "nonlinear", to=0) == expected | {"nonlinear": "fails"}
-    broken = changed("networks", "identity", 2, "change", to=0.01)
+    assert judged("stacks", 0, "nonlinear", to=0) == expected | {"nonlinear": "fails"}
+    broken = judged("networks", "identity", 2, "change", to=0.01)
     assert broken == expected | {"trained": "fails"}
     worse = [{"accuracy": a} for a in (0.70, 0.71, 0.72)]
-    assert changed("networks", "relu", to=worse) == expected | {"power": "fails"}
+    assert judged("networks", "relu", to=worse) == expected | {"power": "fails"}
     mixed = [{"accuracy": a} for a in (0.9, 0.7, 0.85)]
-    assert changed("networks", "relu", to=mixed) == expected | {"power": "inconclusive"}
+    assert judged("networks", "relu", to=mixed) == expected | {"power": "inconclusive"}

@@ -1,8 +1,7 @@
 """The question `locality`: at a tiny scale, and its judge on made-up data."""
 
-import copy
-
 import pytest
+from made_up import changed
 
 from cnnlab.config import ConfigError
 from experiments.locality import CLAIMS, FFT, SAMPLED, judge
@@ -66,7 +65,7 @@ def test_the_judge():
 
 
 @pytest.mark.parametrize(
-    "changed, path, value",
+    "claim, path, value",
     [
         ("patch", ("layers", "convolution 3x3", 0, "unlike_patch"), 1),
         ("patch", ("layers", FFT, 0, "unlike_patch"), 1),
@@ -80,12 +79,6 @@ def test_the_judge():
         ("fourier", ("layers", FFT, 0, "outside"), 1e-3),
     ],
 )
-def test_the_judge_the_other_way(changed, path, value):
-    data = copy.deepcopy(DATA)
-    *way, last = path
-    node = data
-    for step in way:
-        node = node[step]
-    node[last] = value
+def test_the_judge_the_other_way(claim, path, value):
     other = {"holds": "fails", "fails": "holds"}
-    assert verdicts(data)[changed] == other[RIGHT[changed]]
+    assert verdicts(changed(DATA, path, value))[claim] == other[RIGHT[claim]]

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from made_up import changed
 
 from cnnlab.errors import ConfigError
 from experiments.orthogonal_equivariance import ARMS, EQUIVARIANT, TRAININGS, judge
@@ -45,14 +46,9 @@ def verdicts(data):
     return {name: verdict.verdict for name, verdict in judge(data).items()}
 
 
-def changed(data, *path_and_value):
-    *path, last, value = path_and_value
-    other = copy.deepcopy(data)
-    node = other
-    for key in path:
-        node = node[key]
-    node[last] = value
-    return verdicts(other)
+def judged(data, *path_and_value):
+    *path, value = path_and_value
+    return verdicts(changed(data, path, value))
 
 
 def test_tiny(tiny):
@@ -79,20 +75,20 @@ def test_the_judge_where_the_theorem_holds(data):
 
 
 def test_the_judge_where_it_does_not(data):
-    assert changed(data, "gradient", 0, "largest", 1e-3)["gradient"] == "fails"
+    assert judged(data, "gradient", 0, "largest", 1e-3)["gradient"] == "fails"
     # A true difference; and one that is small, but as large in the lower precision.
     for fine, coarse in ((0.3, 0.3), (1e-11, 1e-11)):
         one = {"float64": [fine, 0.0], "float32": [coarse] * 2, "equal": [1.0], "missing": []}
-        assert changed(data, "trainings", "momentum", 0, one)["equivariant"] == "fails"
-        assert changed(data, "trainings", "Muon", 0, one)["muon"] == "fails"
+        assert judged(data, "trainings", "momentum", 0, one)["equivariant"] == "fails"
+        assert judged(data, "trainings", "Muon", 0, one)["muon"] == "fails"
     same = data["trainings"]["SGD"]
-    other = changed(data, "trainings", "Adam", same)
+    other = judged(data, "trainings", "Adam", same)
     assert other["adam"] == "fails" and other["every_algorithm"] == "holds"
-    assert changed(data, "trainings", "convolution, nearest start", same)["convolution"] == "fails"
+    assert judged(data, "trainings", "convolution, nearest start", same)["convolution"] == "fails"
     almost = copy.deepcopy(data["trainings"]["convolution, nearest start"])
     for training in almost:
         training["missing"] = [0.001, 0.0011]
-    assert changed(data, "trainings", "convolution, nearest start", almost)["convolution"] == (
+    assert judged(data, "trainings", "convolution, nearest start", almost)["convolution"] == (
         "fails"
     )
 
@@ -100,13 +96,13 @@ def test_the_judge_where_it_does_not(data):
 def test_the_judge_of_distributions(data):
     rng = np.random.default_rng(1)
     dense, conv = "fully connected, SGD", "convolutional, momentum"
-    assert changed(data, "arms", dense, "rotation 1", sample(rng, 0.7))["distribution"] == "fails"
+    assert judged(data, "arms", dense, "rotation 1", sample(rng, 0.7))["distribution"] == "fails"
     # The same accuracy, but other functions.
     shifted = sample(rng, 0.8)
     shifted["margins"] = [[a, b + 3] for a, b in shifted["margins"]]
-    assert changed(data, "arms", dense, "rotation 0", shifted)["distribution"] == "fails"
-    assert changed(data, "arms", conv, "rotation 0", sample(rng, 0.8))["worse"] == "fails"
+    assert judged(data, "arms", dense, "rotation 0", shifted)["distribution"] == "fails"
+    assert judged(data, "arms", conv, "rotation 0", sample(rng, 0.8))["worse"] == "fails"
     few = {"original": sample(rng, 0.8, 2), "rotation 0": sample(rng, 0.75, 2)}
     wide = copy.deepcopy(few)
     wide["rotation 0"]["accuracy"] = [0.5, 0.9]
-    assert changed(data, "arms", conv, wide)["worse"] == "inconclusive"
+    assert judged(data, "arms", conv, wide)["worse"] == "inconclusive"

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from made_up import changed
 
 from cnnlab.config import ConfigError
 from experiments.receptive_field import CLAIMS, exponent, judge, widening
@@ -72,7 +73,7 @@ def test_the_judge():
 
 
 @pytest.mark.parametrize(
-    "changed, path, value",
+    "claim, path, value",
     [
         ("patches", ("stacks", "3", 1, 2), 1),
         ("linear", ("stacks", "5", 1, 1), 8),
@@ -85,15 +86,9 @@ def test_the_judge():
         ("training", ("trained",), {"1": [trained(1.0, 0.9), trained(1.0, 0.89)]}),
     ],
 )
-def test_the_judge_the_other_way(changed, path, value):
-    data = copy.deepcopy(DATA)
-    *way, last = path
-    node = data
-    for step in way:
-        node = node[step]
-    node[last] = value
+def test_the_judge_the_other_way(claim, path, value):
     other = {"holds": "fails", "fails": "holds"}
-    assert verdicts(data)[changed] == other[RIGHT[changed]]
+    assert verdicts(changed(DATA, path, value))[claim] == other[RIGHT[claim]]
 
 
 def test_one_seed_shows_nothing():

@@ -1,8 +1,7 @@
 """The question `weight_tying`: at a tiny scale, and its judge on made-up data."""
 
-import copy
-
 import pytest
+from made_up import changed
 
 from cnnlab.config import ConfigError
 from experiments.weight_tying import judge
@@ -39,12 +38,7 @@ def test_no_step_is_refused(tiny):
     ],
 )
 def test_one_number_changes_one_verdict(path, value, claim, verdict):
-    data = copy.deepcopy(DATA)
-    place = data
-    for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] = value
-    assert verdicts(data) == EXPECTED | {claim: verdict}
+    assert verdicts(changed(DATA, path, value)) == EXPECTED | {claim: verdict}
 
 
 def test_the_judge():
