@@ -6,13 +6,13 @@ what the choices cost. On accelerators XLA calls the vendor's library, which cho
 
 import math
 
-from cnnlab.ops.algorithms import REGISTRY, Pass
-from cnnlab.ops.native import ENGINE
+from cnnlab.ops.algorithms import REGISTRY, Pass, native
 from cnnlab.ops.problem import Problem
 
 # Multiply-adds a nanosecond, by each algorithm's own formula.
 _DENSE = 20.0
 _TAPS = {"forward": 5.0, "input_gradient": 5.0, "kernel_gradient": 1.8}
+_COMPILED_TAPS = {"forward": 25.0, "input_gradient": 22.0, "kernel_gradient": 7.0}
 _FFT = 2.0
 
 
@@ -31,8 +31,9 @@ def _on_cpu(problem: Problem, which: Pass) -> list[str]:
 
 def _less_arithmetic(problem: Problem, which: Pass, compiled: bool) -> list[str]:
     """What saves enough multiply-adds to stay ahead of code, compiled or not, that does all."""
-    spectral, seconds = _fastest_fft(problem)
-    if seconds < problem.multiply_adds / (_TAPS[which] if _depthwise(problem) else _DENSE):
+    spectral, nanoseconds = _fastest_fft(problem)
+    taps = (_COMPILED_TAPS if compiled else _TAPS)[which]
+    if nanoseconds < problem.multiply_adds / (taps if _depthwise(problem) else _DENSE):
         return [spectral]
     # Winograd's transforms cost what few channels do not save; oneDNN is slowest in the kernel.
     least = 64 if compiled and which != "kernel_gradient" else 32
@@ -43,8 +44,8 @@ def _native_pays(problem: Problem, which: Pass) -> bool:
     """oneDNN has code made for this shape, and not its general fall-back."""
     if REGISTRY["native"].refusal(problem) is not None:
         return False
-    name = ENGINE.implementation(problem, which)
-    return "dw" in name if _depthwise(problem) else name.startswith(("jit", "brg"))
+    name = native.implementation(problem, which)
+    return "dw" in name if _depthwise(problem) else native.compiled(name)
 
 
 def _direct(problem: Problem, which: Pass) -> list[str]:

@@ -1,13 +1,15 @@
 """oneDNN's compiled convolutions on the CPU (`cnnlab/ops/native`), all three passes."""
 
 import functools
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from cnnlab.ops.algorithms.base import Algorithm
 from cnnlab.ops.native import ENGINE, convolve, convolve_bias
-from cnnlab.ops.problem import Problem
+from cnnlab.ops.problem import Pass, Problem
 
 # float16 is converted to float32 and back.
 _DTYPES = [np.dtype(d) for d in (np.float32, jnp.bfloat16, np.float16)]
@@ -28,16 +30,66 @@ def refusal(problem: Problem) -> str | None:
     return ENGINE.refusal()
 
 
+def implementation(problem: Problem, which: Pass) -> str:
+    """oneDNN's name of what would compute a pass, such as `jit:avx2`; empty: nothing would."""
+    if which == "forward":
+        problem = replace(problem, groups=problem.groups // _together(problem))
+    return ENGINE.implementation(problem, which)
+
+
+def compiled(name: str) -> bool:
+    """Whether an implementation is code made for the shape, and not a general fall-back."""
+    return name.startswith(("jit", "brg", "brdgmm"))
+
+
+def _together(problem: Problem) -> int:
+    """How many groups the forward pass computes as one: as few as oneDNN has compiled code for.
+
+    It has none for most groups of less than 8 channels, and with 8 the zeros between them cost
+    less than that.
+    """
+    if problem.groups == 1 or ENGINE.refusal() is not None:
+        return 1
+    for n in (1, 2, 4, 8):
+        merged = replace(problem, groups=problem.groups // n, dtype=np.dtype(np.float32))
+        if problem.groups % n == 0 and compiled(ENGINE.implementation(merged, "forward")):
+            return n
+    return 1
+
+
+def _merged(kernel: Array, problem: Problem) -> tuple[Array, Problem]:
+    """The kernel, `(*kernel_size, c_in / groups, c_out)`, of fewer groups: zero between those that
+    were."""
+    n = _together(problem)
+    *size, rows, c_out = kernel.shape
+    columns = kernel.reshape(*size, 1, rows, problem.groups // n, n, c_out // problem.groups)
+    own = jnp.eye(n, dtype=bool)[:, None, None, :, None]
+    wide = jnp.where(own, columns, 0).reshape(*size, n * rows, c_out)
+    return wide, replace(problem, groups=problem.groups // n)
+
+
+def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
+    kernel, problem = _merged(kernel, problem)
+    return convolve("forward", x, kernel, problem)
+
+
+def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: str | None) -> Array:
+    kernel, problem = _merged(kernel, problem)
+    return convolve_bias(x, kernel, bias, problem, activation)
+
+
 NATIVE = Algorithm(
     name="native",
     source="oneDNN, through XLA's foreign function interface",
     refusal=refusal,
-    forward=functools.partial(convolve, "forward"),
+    forward=_forward,
     input_gradient=functools.partial(convolve, "input_gradient"),
     kernel_gradient=functools.partial(convolve, "kernel_gradient"),
-    fused=convolve_bias,
+    fused=_fused,
     unavailable=ENGINE.refusal,
     multiply_adds=lambda problem: problem.multiply_adds,
-    # At most one reordered copy of the kernel where the activations stay as they are.
-    extra_memory=lambda problem: int(np.prod(problem.kernel_shape)) * problem.dtype.itemsize,
+    # The kernel of fewer groups, reordered; the activations stay as they are.
+    extra_memory=lambda problem: (
+        int(np.prod(problem.kernel_shape)) * _together(problem) * problem.dtype.itemsize
+    ),
 )

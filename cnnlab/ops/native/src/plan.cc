@@ -1,6 +1,7 @@
 #include "plan.h"
 
-#include <algorithm>
+#include <functional>
+#include <numeric>
 
 namespace cnnlab {
 namespace {
@@ -144,8 +145,47 @@ Plan PlanFor(Pass pass, const Convolution& p, const Layouts& layouts, const Layo
 }
 
 bool Compiled(const Plan& plan) {
-  const auto& name = plan.implementation;
-  return name.rfind("jit", 0) == 0 || name.rfind("brg", 0) == 0;
+  const auto begins = [&plan](const char* with) { return plan.implementation.rfind(with, 0) == 0; };
+  return begins("jit") || begins("brg") || begins("brdgmm");
+}
+
+// Strides of channels-last arrays cost these more than two copies, once the arrays outgrow a cache:
+// the kernel's gradient, and the input's where each group has its own few channels.
+bool BetterBlocked(Pass pass, const Convolution& p, const Plan& plain) {
+  constexpr int64_t kLarge = 1 << 20;  // numbers; measured on AVX2
+  const auto size =
+      std::accumulate(p.x.begin(), p.x.end(), int64_t{1}, std::multiplies<int64_t>());
+  if (size < kLarge) return false;
+  const bool depthwise = p.x.back() == p.groups;
+  const auto& name = plain.implementation;
+  if (pass == Pass::kKernelGradient) return name == "jit:avx2" && !depthwise;
+  return pass == Pass::kInputGradient && name == "brg_fwd:avx2+brgconv:avx2" && p.groups > 2;
+}
+
+// Activations as they are; in oneDNN's own layout where there is no compiled code for that, or
+// where it pays.
+Plan PlanInItsLayout(Pass pass, const Convolution& p) {
+  const Layouts callers = CallersLayouts(p);
+  Plan plain = PlanFor(pass, p, {callers.x, AnyLayout(callers.kernel), callers.y}, callers);
+  if (Compiled(plain) && !BetterBlocked(pass, p, plain)) return plain;
+  const Layouts any{AnyLayout(callers.x), AnyLayout(callers.kernel), AnyLayout(callers.y)};
+  Plan blocked = PlanFor(pass, p, any, callers);
+  return Compiled(blocked) ? std::move(blocked) : std::move(plain);
+}
+
+enum class Side { kBefore, kBehind };
+
+// A sequence as an image: with another spatial axis of length 1 before its own or behind it.
+Convolution WithUnitAxis(Convolution p, Side side) {
+  const int64_t at = side == Side::kBehind;
+  const auto insert = [at](std::vector<int64_t>& v, int64_t first, int64_t value) {
+    v.insert(v.begin() + first + at, value);
+  };
+  for (auto* shape : {&p.x, &p.y}) insert(*shape, 1, 1);
+  insert(p.kernel, 0, 1);
+  for (auto* v : {&p.stride, &p.dilation}) insert(*v, 0, 1);
+  for (auto* v : {&p.low, &p.high}) insert(*v, 0, 0);
+  return p;
 }
 
 }  // namespace
@@ -156,13 +196,12 @@ const dnnl::engine& Engine() {
 }
 
 Plan MakePlan(Pass pass, const Convolution& p) {
-  const Layouts callers = CallersLayouts(p);
-  // Activations as they are; only where oneDNN has no compiled code for that, in its own layout.
-  Plan plain = PlanFor(pass, p, {callers.x, AnyLayout(callers.kernel), callers.y}, callers);
-  if (Compiled(plain)) return plain;
-  const Layouts any{AnyLayout(callers.x), AnyLayout(callers.kernel), AnyLayout(callers.y)};
-  Plan blocked = PlanFor(pass, p, any, callers);
-  return Compiled(blocked) ? std::move(blocked) : std::move(plain);
+  if (p.rank() > 1) return PlanInItsLayout(pass, p);
+  // oneDNN has more code for images: a sequence is one of a single row, or else a single column.
+  Plan row = PlanInItsLayout(pass, WithUnitAxis(p, Side::kBefore));
+  if (Compiled(row)) return row;
+  Plan column = PlanInItsLayout(pass, WithUnitAxis(p, Side::kBehind));
+  return Compiled(column) ? std::move(column) : std::move(row);
 }
 
 }  // namespace cnnlab
