@@ -1,21 +1,18 @@
 """Pooling: a window's maximum or mean (A 4.5, B eq. 10.9), and the whole map's (A 4.4)."""
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Inexact, Real
 
 from cnnlab.ops.geometry import Padding, Pairs, output_shape, resolve_padding, to_tuple
+from cnnlab.ops.largest import MAX_ENTRIES, largest, lowest
 from cnnlab.ops.patches import check_window
 from cnnlab.ops.precision import accumulation_dtype
-
-# Above this a maximum over slices makes a longer program than it saves time.
-MAX_SLICES = 16
+from cnnlab.ops.windows import Windows
 
 
 def max_pool(
@@ -27,8 +24,7 @@ def max_pool(
     """Maximum over windows, per channel (A 4.5, B eq. 10.9).
 
     The gradient of a window goes to one of its entries, the first of the largest in row-major
-    order. Padding never wins. Windows that do not overlap take a path that is several times
-    faster to differentiate on the CPU than `lax.reduce_window`.
+    order. Padding never wins.
 
     Args:
         x: `(*batch, *spatial, c)`.
@@ -43,42 +39,12 @@ def max_pool(
         ValueError: a bad argument, or a window that does not fit.
     """
     window, stride, pads, out = _resolve(x, window, stride, padding)
-    lowest = _lowest(x.dtype)
+    if math.prod(window) > MAX_ENTRIES:
+        return _reduce(x, lowest(x.dtype), lax.max, window, stride, pads)
     first = x.ndim - len(window) - 1
-    if stride != window or max(window) > MAX_SLICES:
-        return _reduce(x, lowest, lax.max, window, stride, pads)
-    # Pad, and cut off what no window reaches: then every axis is a whole number of windows.
-    edges = [
-        (low, o * w - n - low, 0)
-        for n, w, o, (low, _) in zip(x.shape[first:-1], window, out, pads, strict=True)
-    ]
-    x = lax.pad(x, lowest, ((0, 0, 0),) * first + (*edges, (0, 0, 0)))
-    # The last axis first, so that ties go to the first entry in row-major order.
-    for axis in reversed(range(first, x.ndim - 1)):
-        if window[axis - first] > 1:
-            x = _max_blocks(x, axis, window[axis - first])
-    return x
-
-
-def _slices(x: Array, axis: int, size: int) -> list[Array]:
-    return [lax.slice_in_dim(x, i, None, size, axis=axis) for i in range(size)]
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _max_blocks(x: Array, axis: int, size: int) -> Array:
-    """Maximum of every `size` neighbours along `axis`, whose length is a multiple of `size`."""
-    return functools.reduce(jnp.maximum, _slices(x, axis, size))
-
-
-@_max_blocks.defjvp
-def _max_blocks_jvp(axis, size, primals, tangents):
-    (x,), (dx,) = primals, tangents
-    y, *rest = _slices(x, axis, size)
-    dy, *drest = _slices(dx, axis, size)
-    for s, ds in zip(rest, drest, strict=True):
-        later = s > y
-        y, dy = jnp.maximum(y, s), jnp.where(later, ds, dy)
-    return y, dy
+    flat = x.reshape(math.prod(x.shape[:first]), *x.shape[first:])
+    windows = Windows(flat.shape[0], x.shape[first:-1], x.shape[-1], window, stride, pads)
+    return largest(flat, windows).reshape(*x.shape[:first], *out, x.shape[-1])
 
 
 def avg_pool(
@@ -168,10 +134,3 @@ def _reduce(
     return lax.reduce_window(
         x, initial, operation, (*ones, *window, 1), (*ones, *stride, 1), (*zeros, *kept, (0, 0))
     )
-
-
-def _lowest(dtype: np.dtype) -> np.ndarray:
-    # NumPy, because lax.reduce_window is differentiable only where it knows its initial value.
-    if jnp.issubdtype(dtype, jnp.floating):
-        return np.array(-np.inf, dtype)
-    return np.array(jnp.iinfo(dtype).min, dtype)

@@ -172,10 +172,10 @@ def _part(y: Array, place: int, groups: int, size: int) -> Array:
     return y.reshape(*y.shape[: at + 1], -1, *y.shape[at + 3 :])
 
 
-def lowering(compute: Callable) -> Callable:
-    """A lowering in which arrays have no mesh: where they are is settled, and algorithms know
-    nothing of explicit or manual axes."""
-    lower = mlir.lower_fun(compute, False)
+def lowering(compute: Callable, *, several: bool = False) -> Callable:
+    """A lowering, of one result or several, in which arrays have no mesh: where they are is
+    settled, and algorithms know nothing of explicit or manual axes."""
+    lower = mlir.lower_fun(compute, several)
 
     def rule(ctx, *args, **params):
         plain = [ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_in]

@@ -91,16 +91,6 @@ def test_equation_of_the_chapter():
     np.testing.assert_array_equal(ops.avg_pool(x, (2, 2))[..., 0], [[3.25, 4.25], [2.25, -2.5]])
 
 
-@pytest.mark.parametrize("padding", ["VALID", "SAME"])
-@pytest.mark.parametrize("spatial", [(4, 6), (5, 7), (7,), (3, 5, 4)])
-def test_windows_side_by_side_avoid_reduce_window(spatial, padding):
-    x, window = jnp.zeros((2, *spatial, 3)), (2,) * len(spatial)
-    jaxpr = str(jax.make_jaxpr(lambda x: ops.max_pool(x, window, padding=padding))(x))
-    assert "reduce_window" not in jaxpr
-    overlapping = str(jax.make_jaxpr(lambda x: ops.max_pool(x, window, 1, padding))(x))
-    assert "reduce_window" in overlapping
-
-
 def test_max_pool_batches_and_is_the_same_when_used_again():
     x = normal(2, 3, 5, 4, 2)
     loss = lambda x: jnp.sum(ops.max_pool(x, (2, 2), padding="SAME") ** 2)

@@ -1,9 +1,20 @@
-"""The native engine: oneDNN's convolutions behind XLA's foreign function interface (CPU).
+"""The native engine: oneDNN's convolutions, Winograd's and max-pooling behind XLA's foreign
+function interface (CPU).
 
-Optional: where it can't be built or loaded, or `CNNLAB_NATIVE=0`, convolutions run as JAX.
+Optional: where it can't be built or loaded, or `CNNLAB_NATIVE=0`, all of them run as JAX.
 """
 
 from cnnlab.ops.native.call import convolve, convolve_bias
 from cnnlab.ops.native.engine import ENGINE, VARIABLE, Engine
+from cnnlab.ops.native.pool import max_pool, max_pool_gradient, pools
 
-__all__ = ["ENGINE", "VARIABLE", "Engine", "convolve", "convolve_bias"]
+__all__ = [
+    "ENGINE",
+    "VARIABLE",
+    "Engine",
+    "convolve",
+    "convolve_bias",
+    "max_pool",
+    "max_pool_gradient",
+    "pools",
+]

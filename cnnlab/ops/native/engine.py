@@ -18,7 +18,7 @@ from cnnlab.ops.problem import PASSES, Pass, Problem
 
 VARIABLE = "CNNLAB_NATIVE"
 # FFI target -> symbol of the library.
-TARGETS = ("cnnlab_conv", "cnnlab_conv_bias")
+TARGETS = ("cnnlab_conv", "cnnlab_conv_bias", "cnnlab_max_pool", "cnnlab_max_pool_gradient")
 
 _log = logging.getLogger("cnnlab")
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "convolution.h"
+#include "max_pool.h"
 #include "winograd.h"
 
 using cnnlab::Convolution;
@@ -118,6 +119,38 @@ Convolution Make(int64_t n, int64_t h, int64_t w, int64_t c, int64_t kh, int64_t
   return p;
 }
 
+// Max-pooling of one map by 3x3 windows, padded by 1, and its transpose: value by value, in arrays
+// of exactly the right size.
+bool PoolsRight(int64_t batch, int64_t h, int64_t w, int64_t channels, int64_t stride) {
+  const int64_t rows = (h - 1) / stride + 1, columns = (w - 1) / stride + 1;
+  const cnnlab::Pooling p{batch,     channels,  {1, h, w}, {1, rows, columns},
+                          {1, 3, 3}, {1, stride, stride}, {0, 1, 1}};
+  Lcg next;
+  std::vector<float> x(batch * h * w * channels), y(batch * rows * columns * channels), dy(y.size());
+  for (auto& v : x) v = next();
+  for (auto& v : dy) v = next();
+  std::vector<uint8_t> index(y.size());
+  std::vector<float> dx(x.size(), kUntouched), expected(x.size(), 0.f);
+  cnnlab::MaxPool(p, x.data(), y.data(), index.data());
+  cnnlab::MaxPoolGradient(p, dy.data(), index.data(), dx.data());
+  bool right = true;
+  for (size_t to = 0; to < y.size(); ++to) {
+    const int64_t c = to % channels, pixel = to / channels;
+    const int64_t j = pixel % columns, i = pixel / columns % rows, n = pixel / columns / rows;
+    int64_t best = -1, number = -1;
+    for (int64_t k = 0; k < 9; ++k) {
+      const int64_t u = i * stride + k / 3 - 1, v = j * stride + k % 3 - 1;
+      if (u < 0 || v < 0 || u >= h || v >= w) continue;
+      const int64_t at = ((n * h + u) * w + v) * channels + c;
+      if (best < 0 || x[at] > x[best]) best = at, number = k;
+    }
+    right &= y[to] == x[best] && index[to] == number;
+    expected[best] += dy[to];
+  }
+  for (size_t i = 0; i < x.size(); ++i) right &= std::fabs(dx[i] - expected[i]) <= 1e-5f;
+  return right;
+}
+
 // Bytes of the process that are in memory.
 int64_t Resident() {
   long pages = 0, resident = 0;
@@ -174,6 +207,10 @@ int main(int argc, char** argv) {
       wrong += !Right(pass, problem, true);
       ++run;
     }
+  }
+  for (int64_t stride : {1, 2, 3}) {
+    wrong += !PoolsRight(2, 7, 6, 70, stride);
+    ++run;
   }
   std::printf("%d wrong of %d\n", wrong, run);
   return wrong != 0;

@@ -1,8 +1,10 @@
-// What XLA calls: a convolution's arrays and attributes, as `engine.py` gives them.
+// What XLA calls: arrays and attributes as `call.py` gives them.
 #include <algorithm>
+#include <array>
 #include <stdexcept>
 
 #include "convolution.h"
+#include "max_pool.h"
 #include "winograd.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -67,8 +69,8 @@ void Compute(bool winograd, Pass pass, const Convolution& p, const ffi::AnyBuffe
            static_cast<float*>(out.untyped_data()));
 }
 
-ffi::Error Run(bool winograd, int64_t pass, Numbers stride, Numbers dilation, Numbers low, Numbers high,
-               int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b,
+ffi::Error Run(bool winograd, int64_t pass, Numbers stride, Numbers dilation, Numbers low,
+               Numbers high, int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b,
                ffi::Result<ffi::AnyBuffer> out) {
   return Guarded([&] {
     Convolution p = Geometry{stride, dilation, low, high, groups}.Problem(a.element_type());
@@ -80,9 +82,9 @@ ffi::Error Run(bool winograd, int64_t pass, Numbers stride, Numbers dilation, Nu
   });
 }
 
-ffi::Error RunBias(bool winograd, int64_t activation, Numbers stride, Numbers dilation, Numbers low, Numbers high,
-                   int64_t groups, ffi::AnyBuffer x, ffi::AnyBuffer kernel, ffi::AnyBuffer bias,
-                   ffi::Result<ffi::AnyBuffer> y) {
+ffi::Error RunBias(bool winograd, int64_t activation, Numbers stride, Numbers dilation, Numbers low,
+                   Numbers high, int64_t groups, ffi::AnyBuffer x, ffi::AnyBuffer kernel,
+                   ffi::AnyBuffer bias, ffi::Result<ffi::AnyBuffer> y) {
   return Guarded([&] {
     Convolution p = Geometry{stride, dilation, low, high, groups}.Problem(x.element_type());
     p.x = Shape(x);
@@ -91,6 +93,42 @@ ffi::Error RunBias(bool winograd, int64_t activation, Numbers stride, Numbers di
     p.bias = true;
     p.activation = static_cast<Activation>(activation);
     Compute(winograd, Pass::kForward, p, x, kernel, bias.untyped_data(), *y);
+  });
+}
+
+using Floats = ffi::Buffer<ffi::F32>;
+using Bytes = ffi::Buffer<ffi::U8>;
+
+// Three spatial axes, the missing ones first.
+template <typename Values>
+std::array<int64_t, 3> Three(const Values& v, int64_t missing) {
+  std::array<int64_t, 3> three{missing, missing, missing};
+  std::copy(v.begin(), v.end(), three.end() - v.size());
+  return three;
+}
+
+Pooling Windows(const std::vector<int64_t>& x, const std::vector<int64_t>& y, Numbers window,
+                Numbers stride, Numbers low) {
+  const auto spatial = [](const std::vector<int64_t>& shape) {
+    return Three(std::vector<int64_t>(shape.begin() + 1, shape.end() - 1), 1);
+  };
+  return {x.front(),        x.back(),         spatial(x),   spatial(y),
+          Three(window, 1), Three(stride, 1), Three(low, 0)};
+}
+
+ffi::Error RunMaxPool(Numbers window, Numbers stride, Numbers low, Floats x,
+                      ffi::Result<Floats> y, ffi::Result<Bytes> index) {
+  return Guarded([&] {
+    MaxPool(Windows(Shape(x), Shape(*y), window, stride, low), x.typed_data(), y->typed_data(),
+            index->typed_data());
+  });
+}
+
+ffi::Error RunMaxPoolGradient(Numbers window, Numbers stride, Numbers low, Floats dy, Bytes index,
+                              ffi::Result<Floats> dx) {
+  return Guarded([&] {
+    MaxPoolGradient(Windows(Shape(*dx), Shape(dy), window, stride, low), dy.typed_data(),
+                    index.typed_data(), dx->typed_data());
   });
 }
 
@@ -122,5 +160,23 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_bias, RunBias,
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool, RunMaxPool,
+                              ffi::Ffi::Bind()
+                                  .Attr<Numbers>("window")
+                                  .Attr<Numbers>("stride")
+                                  .Attr<Numbers>("low")
+                                  .Arg<Floats>()
+                                  .Ret<Floats>()
+                                  .Ret<Bytes>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool_gradient, RunMaxPoolGradient,
+                              ffi::Ffi::Bind()
+                                  .Attr<Numbers>("window")
+                                  .Attr<Numbers>("stride")
+                                  .Attr<Numbers>("low")
+                                  .Arg<Floats>()
+                                  .Arg<Bytes>()
+                                  .Ret<Floats>());
 
 }  // namespace cnnlab

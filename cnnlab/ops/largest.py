@@ -1,0 +1,169 @@
+"""The largest entry of each window, as JAX primitives that remember which one it was.
+
+    largest  x            -> y, index    y = x at the first of the largest entries of each window
+    gather   (dx, index)  -> dy          the entry of that number of each window: largest's tangent
+    scatter  (dy, index)  -> dx          its transpose
+
+`index` is the entry's number in its window, in row-major order. `gather` and `scatter` are linear
+in their first argument and each other's transpose, so derivatives of any order are made of them.
+`lax.reduce_window`'s own gradient, `select_and_scatter`, is up to twenty times slower on the CPU.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax._src import dispatch
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Float, Real, UInt8
+
+from cnnlab.ops import native
+from cnnlab.ops.primitive import PLATFORMS, abstract_result, lowering, vary_alike
+from cnnlab.ops.windows import Windows
+
+# Above this the program, which names every entry, takes longer to compile than it saves.
+MAX_ENTRIES = 64
+
+_largest, _gather, _scatter = (Primitive(f"max_pool{name}") for name in ("", "_gather", "_scatter"))
+_largest.multiple_results = True
+
+
+def largest(x: Real[Array, "n *spatial c"], windows: Windows) -> Real[Array, "n *out c"]:
+    """Maximum over windows of at most `MAX_ENTRIES` entries."""
+    return _largest.bind(x, windows=windows)[0]
+
+
+def _jvp_of_largest(primals, tangents, *, windows: Windows):
+    y, index = _largest.bind(*primals, windows=windows)
+    zeros = [ad.Zero(jax.typeof(v).to_tangent_aval()) for v in (y, index)]
+    dx = tangents[0]
+    if isinstance(dx, ad.Zero):
+        return [y, index], zeros
+    return [y, index], [gather(dx, index, windows), zeros[1]]
+
+
+def gather(
+    dx: Float[Array, "n *spatial c"], index: UInt8[Array, "n *out c"], windows: Windows
+) -> Float[Array, "n *out c"]:
+    """The entry of a number of each window."""
+    return _gather.bind(*vary_alike(dx, index), windows=windows)
+
+
+def scatter(
+    dy: Float[Array, "n *out c"], index: UInt8[Array, "n *out c"], windows: Windows
+) -> Float[Array, "n *spatial c"]:
+    """`gather`'s transpose: adds to the entry of a number of each window."""
+    return _scatter.bind(*vary_alike(dy, index), windows=windows)
+
+
+def _entries(x: Array, windows: Windows, fill: np.ndarray) -> Iterator[Array]:
+    """The first entry of all windows, their second, ...: `(n, *out, c)` each."""
+    zipped = zip(windows.spatial, windows.window, windows.stride, windows.out, strict=True)
+    ends = [(o - 1) * s + w - n for n, w, s, o in zipped]
+    pads = [(low, end - low, 0) for end, (low, _) in zip(ends, windows.padding, strict=True)]
+    x = lax.pad(x, fill, ((0, 0, 0), *pads, (0, 0, 0)))
+    for at in np.ndindex(windows.window):
+        zipped = zip(at, windows.out, windows.stride, strict=True)
+        stop = [first + (o - 1) * s + 1 for first, o, s in zipped]
+        stride = (1, *windows.stride, 1)
+        yield lax.slice(x, (0, *at, 0), (x.shape[0], *stop, x.shape[-1]), stride)
+
+
+def _compute_largest(platform: str, x: Array, *, windows: Windows) -> list[Array]:
+    if _served(platform, x):
+        return list(native.max_pool(x, windows))
+    y, *rest = _entries(x, windows, lowest(x.dtype))
+    index = jnp.zeros(y.shape, np.uint8)
+    for number, entry in enumerate(rest, 1):
+        index = jnp.where(entry > y, np.uint8(number), index)
+        y = jnp.maximum(y, entry)
+    # Not computed anew for each of the entries that ask for it.
+    return [y, lax.optimization_barrier(index)]
+
+
+def _compute_gather(platform: str, dx: Array, index: Array, *, windows: Windows) -> Array:
+    del platform
+    entries = enumerate(_entries(dx, windows, np.zeros((), dx.dtype)))
+    own = (jnp.where(index == number, entry, 0) for number, entry in entries)
+    return functools.reduce(jnp.add, own)
+
+
+def _compute_scatter(platform: str, dy: Array, index: Array, *, windows: Windows) -> Array:
+    if _served(platform, dy):
+        return native.max_pool_gradient(dy, index, windows)
+    like = jax.ShapeDtypeStruct((dy.shape[0], *windows.x_shape[1:]), dy.dtype)
+    run = lambda dx: _compute_gather(platform, dx, index, windows=windows)
+    return jax.linear_transpose(run, like)(dy)[0]
+
+
+def _served(platform: str, x: Array) -> bool:
+    return platform == "cpu" and x.size > 0 and native.pools(x.dtype)
+
+
+def lowest(dtype: np.dtype) -> np.ndarray:
+    """What no entry is smaller than."""
+    # NumPy, because lax.reduce_window is differentiable only where it knows its initial value.
+    if jnp.issubdtype(dtype, jnp.floating):
+        return np.array(-np.inf, dtype)
+    return np.array(jnp.iinfo(dtype).min, dtype)
+
+
+def _abstract_largest(x, *, windows: Windows) -> list[ShapedArray]:
+    y = abstract_result(x, windows.y_shape, kept=1)
+    return [y, y.update(dtype=np.dtype(np.uint8))]
+
+
+def _abstract_gather(dx, index, *, windows: Windows) -> ShapedArray:
+    del index
+    return abstract_result(dx, windows.y_shape, kept=1)
+
+
+def _abstract_scatter(dy, index, *, windows: Windows) -> ShapedArray:
+    del index
+    return abstract_result(dy, windows.x_shape, kept=1)
+
+
+def _batch(primitive: Primitive, args: tuple, axes: tuple, *, windows: Windows):
+    """More examples are a larger batch."""
+    size = next(v.shape[a] for v, a in zip(args, axes, strict=True) if a is not None)
+    moved = [
+        jnp.broadcast_to(v, (size, *v.shape)) if a is None else jnp.moveaxis(v, a, 0)
+        for v, a in zip(args, axes, strict=True)
+    ]
+    merged = replace(windows, batch=size * windows.batch)
+    flat = (v.reshape(merged.batch, *v.shape[2:]) for v in moved)
+    out = primitive.bind(*flat, windows=merged)
+    apart = lambda v: v.reshape(size, windows.batch, *v.shape[1:])
+    if primitive.multiple_results:
+        return [apart(v) for v in out], [0] * len(out)
+    return apart(out), 0
+
+
+def _register(primitive: Primitive, abstract: Callable, compute: Callable) -> None:
+    run = lambda *args, windows: primitive.bind(*args, windows=windows)
+    primitive.def_impl(jax.jit(run, static_argnames="windows"))
+    primitive.def_abstract_eval(abstract)
+    batching.primitive_batchers[primitive] = functools.partial(_batch, primitive)
+    dispatch.prim_requires_devices_during_lowering.add(primitive)  # as in primitive.py
+    for platform in (*PLATFORMS, None):
+        of_platform = functools.partial(compute, platform or "other")
+        lower = lowering(of_platform, several=primitive.multiple_results)
+        mlir.register_lowering(primitive, lower, platform=platform)
+
+
+_register(_largest, _abstract_largest, _compute_largest)
+_register(_gather, _abstract_gather, _compute_gather)
+_register(_scatter, _abstract_scatter, _compute_scatter)
+
+ad.primitive_jvps[_largest] = _jvp_of_largest
+# Linear in the first argument; the index, the second, has no derivative.
+ad.defjvp(_gather, lambda dx, _, index, windows: gather(dx, index, windows), None)
+ad.defjvp(_scatter, lambda dy, _, index, windows: scatter(dy, index, windows), None)
+ad.primitive_transposes[_gather] = lambda dy, _, i, windows: [scatter(dy, i, windows), None]
+ad.primitive_transposes[_scatter] = lambda dx, _, i, windows: [gather(dx, i, windows), None]

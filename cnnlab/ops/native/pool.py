@@ -1,0 +1,48 @@
+"""The native engine's max-pooling inside a JAX program."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float32, UInt8
+
+from cnnlab.ops.native.engine import ENGINE
+from cnnlab.ops.native.partition import over_batch
+from cnnlab.ops.windows import Windows
+
+
+def pools(dtype: np.dtype) -> bool:
+    """Whether the engine is in use and pools numbers of a type."""
+    return dtype == np.float32 and ENGINE.refusal() is None
+
+
+def max_pool(
+    x: Float32[Array, "n *spatial c"], windows: Windows
+) -> tuple[Float32[Array, "n *out c"], UInt8[Array, "n *out c"]]:
+    """The largest entry of each window, and its number there."""
+
+    def run(x: Array) -> tuple[Array, Array]:
+        shape = replace(windows, batch=x.shape[0]).y_shape
+        results = [jax.ShapeDtypeStruct(shape, d) for d in (np.float32, np.uint8)]
+        return tuple(jax.ffi.ffi_call("cnnlab_max_pool", results)(x, **_attributes(windows)))
+
+    return over_batch(run, (x.ndim,), (x.ndim, x.ndim), split=(0,))(x)
+
+
+def max_pool_gradient(
+    dy: Float32[Array, "n *out c"], index: UInt8[Array, "n *out c"], windows: Windows
+) -> Float32[Array, "n *spatial c"]:
+    """Every entry of `dy` to where its window's largest entry was."""
+
+    def run(dy: Array, index: Array) -> Array:
+        shape = replace(windows, batch=dy.shape[0]).x_shape
+        call = jax.ffi.ffi_call("cnnlab_max_pool_gradient", jax.ShapeDtypeStruct(shape, np.float32))
+        return call(dy, index, **_attributes(windows))
+
+    return over_batch(run, (dy.ndim, dy.ndim), dy.ndim, split=(0, 1))(dy, index)
+
+
+def _attributes(windows: Windows) -> dict[str, np.ndarray]:
+    low = [low for low, _ in windows.padding]
+    values = {"window": windows.window, "stride": windows.stride, "low": low}
+    return {name: np.array(v, np.int64) for name, v in values.items()}

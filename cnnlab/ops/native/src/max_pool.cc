@@ -1,0 +1,127 @@
+#include "max_pool.h"
+
+#include <algorithm>
+
+#include "team.h"
+
+namespace cnnlab {
+namespace {
+
+constexpr int64_t kLanes = 64;  // channels at a time: what is best so far stays in the first cache
+
+using Place = std::array<int64_t, 3>;
+
+// Number of a pixel (n, i, j, k) of a map.
+int64_t Pixel(int64_t n, const Place& at, const Place& shape) {
+  return ((n * shape[0] + at[0]) * shape[1] + at[1]) * shape[2] + at[2];
+}
+
+// `work(n, i, j)` for the rows of all maps of a shape, by all threads of a team.
+template <typename Work>
+void ForRows(int64_t batch, const Place& shape, Work work) {
+  const Team team;
+#pragma omp parallel for collapse(3) schedule(static)
+  for (int64_t n = 0; n < batch; ++n)
+    for (int64_t i = 0; i < shape[0]; ++i)
+      for (int64_t j = 0; j < shape[1]; ++j) work(n, i, j);
+}
+
+// `work(entry, k)` for the entries of a window that lie in the map: where, and their number.
+template <typename Work>
+void ForEntries(const Pooling& p, const Place& at, Work work) {
+  Place first, begin, end;
+  for (int axis = 0; axis < 3; ++axis) {
+    first[axis] = at[axis] * p.stride[axis] - p.low[axis];
+    begin[axis] = std::max<int64_t>(0, -first[axis]);
+    end[axis] = std::min(p.window[axis], p.x[axis] - first[axis]);
+  }
+  for (int64_t a = begin[0]; a < end[0]; ++a)
+    for (int64_t b = begin[1]; b < end[1]; ++b)
+      for (int64_t c = begin[2]; c < end[2]; ++c)
+        work(Place{first[0] + a, first[1] + b, first[2] + c},
+             (a * p.window[1] + b) * p.window[2] + c);
+}
+
+// `work(window, k)` for the windows that a pixel is an entry of, and its number there.
+template <typename Work>
+void ForWindows(const Pooling& p, const Place& at, Work work) {
+  const auto of = [&](int axis, int64_t entry, int64_t& window) {
+    const int64_t start = at[axis] + p.low[axis] - entry;
+    window = start / p.stride[axis];
+    return start >= 0 && start % p.stride[axis] == 0 && window < p.y[axis];
+  };
+  Place window;
+  for (int64_t a = 0; a < p.window[0]; ++a) {
+    if (!of(0, a, window[0])) continue;
+    for (int64_t b = 0; b < p.window[1]; ++b) {
+      if (!of(1, b, window[1])) continue;
+      for (int64_t c = 0; c < p.window[2]; ++c) {
+        if (of(2, c, window[2])) work(window, (a * p.window[1] + b) * p.window[2] + c);
+      }
+    }
+  }
+}
+
+// The loops over channels know that their arrays do not overlap: compilers use vectors then.
+void Compare(const float* __restrict x, int32_t entry, int64_t lanes, float* __restrict best,
+             int32_t* __restrict where) {
+#pragma omp simd
+  for (int64_t c = 0; c < lanes; ++c) {
+    const bool nan = (x[c] != x[c]) & (best[c] == best[c]);
+    const bool take = (x[c] > best[c]) | nan;
+    best[c] = take ? x[c] : best[c];
+    where[c] = take ? entry : where[c];
+  }
+}
+
+void Narrow(const int32_t* __restrict where, int64_t lanes, uint8_t* __restrict index) {
+#pragma omp simd
+  for (int64_t c = 0; c < lanes; ++c) index[c] = static_cast<uint8_t>(where[c]);
+}
+
+void AddWhere(const uint8_t* __restrict index, uint8_t entry, const float* __restrict dy,
+              int64_t channels, float* __restrict dx) {
+#pragma omp simd
+  for (int64_t c = 0; c < channels; ++c) dx[c] += index[c] == entry ? dy[c] : 0.f;
+}
+
+}  // namespace
+
+void MaxPool(const Pooling& p, const float* x, float* y, uint8_t* index) {
+  ForRows(p.batch, p.y, [&](int64_t n, int64_t i, int64_t j) {
+    int32_t where[kLanes];
+    for (int64_t k = 0; k < p.y[2]; ++k) {
+      const int64_t to = Pixel(n, {i, j, k}, p.y) * p.channels;
+      for (int64_t lane = 0; lane < p.channels; lane += kLanes) {
+        const int64_t lanes = std::min(kLanes, p.channels - lane);
+        bool first = true;
+        ForEntries(p, {i, j, k}, [&](const Place& at, int64_t number) {
+          const float* from = x + Pixel(n, at, p.x) * p.channels + lane;
+          if (first) {
+            std::copy_n(from, lanes, y + to + lane);
+            std::fill_n(where, lanes, static_cast<int32_t>(number));
+          } else {
+            Compare(from, static_cast<int32_t>(number), lanes, y + to + lane, where);
+          }
+          first = false;
+        });
+        Narrow(where, lanes, index + to + lane);
+      }
+    }
+  });
+}
+
+void MaxPoolGradient(const Pooling& p, const float* dy, const uint8_t* index, float* dx) {
+  ForRows(p.batch, p.x, [&](int64_t n, int64_t i, int64_t j) {
+    for (int64_t k = 0; k < p.x[2]; ++k) {
+      float* to = dx + Pixel(n, {i, j, k}, p.x) * p.channels;
+      std::fill_n(to, p.channels, 0.f);
+      ForWindows(p, {i, j, k}, [&](const Place& window, int64_t number) {
+        const int64_t from = Pixel(n, window, p.y) * p.channels;
+        AddWhere(index + from, static_cast<uint8_t>(number), dy + from, p.channels, to);
+      });
+    }
+  });
+}
+
+}  // namespace cnnlab

@@ -1,0 +1,22 @@
+// The largest entry of each window, where it is, and the transpose. Knows nothing of XLA.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace cnnlab {
+
+// Channels last, three spatial axes: fewer have axes of length 1 before them.
+struct Pooling {
+  int64_t batch, channels;
+  std::array<int64_t, 3> x, y, window, stride, low;
+};
+
+// `index` is where in its window the largest is, in row-major order, the first of several; a NaN is
+// larger than any number. Padding is not looked at. Windows have at most 256 entries.
+void MaxPool(const Pooling& p, const float* x, float* y, uint8_t* index);
+
+// Every entry of `dy` to the place that its window's maximum came from.
+void MaxPoolGradient(const Pooling& p, const float* dy, const uint8_t* index, float* dx);
+
+}  // namespace cnnlab
