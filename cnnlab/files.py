@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,17 @@ def cache_dir() -> Path:
     """cnnlab's folder in the user's cache: `$XDG_CACHE_HOME/cnnlab` or `~/.cache/cnnlab`."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "cnnlab"
+
+
+def processor() -> str:
+    """What code compiled for this processor depends on: its instruction sets, where they are known.
+
+    A cache folder may be shared by different machines.
+    """
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()} {platform.processor()} {flags}"
 
 
 @contextlib.contextmanager

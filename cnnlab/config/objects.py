@@ -25,6 +25,7 @@ from cnnlab.train.experiment import Experiment
 from cnnlab.train.loop import Plan
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.profile import Profile
+from cnnlab.train.programs import keep_programs
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.step import make_prepare
 
@@ -171,6 +172,7 @@ def prologue(cfg: DictConfig, data: Dataset | None = None) -> tuple[Runtime, Dat
             raise ConfigError(f"{name}: expected {what} from {low} to {high}, got {value}")
     with refusing():
         Profile(Path(), cfg.profile)
+    keep_programs()
     runtime = instantiate(cfg.runtime, key="runtime")
     with refusing():
         runtime.check_batch_size(cfg.batch_size)

@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.metrics import read_lines
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def _save(figure: Figure, path: Path) -> None:
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure  # takes half a second: not before the first step
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: "Figure", path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
@@ -18,7 +27,7 @@ def _save(figure: Figure, path: Path) -> None:
 def curves(metrics: Path, path: Path) -> None:
     """Loss and accuracy against the step, training and validation, from a `metrics.jsonl`."""
     records = read_lines(metrics)
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = _figure(9.0, 3.6)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for kind, style in (("train", "-"), ("val", "o-")):
             points = [(r["step"], r[name]) for r in records if r["kind"] == kind]
@@ -39,7 +48,7 @@ def confusion(evaluation: Evaluation, class_names: Sequence[str], path: Path) ->
     percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     k = len(counts)
     size = max(4.0, 0.55 * k) if k <= 20 else 9.0
-    figure = Figure(figsize=(size + 1.2, size), layout="constrained")
+    figure = _figure(size + 1.2, size)
     axes = figure.subplots()
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, label="% of the true class")

@@ -51,7 +51,7 @@ def init_state(
     return TrainState(
         model=model,
         model_state=model_state,
-        opt_state=optimizer.init(params),
+        opt_state=jax.jit(optimizer.init)(params),  # one program, not one a parameter
         average=_copies((params, model_state)) if average else None,
         step=jnp.asarray(0, jnp.int32),
         key=key,

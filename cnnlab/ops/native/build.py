@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import jaxlib
 
-from cnnlab.files import cache_dir, locked
+from cnnlab.files import cache_dir, locked, processor
 
 SOURCES = Path(__file__).parent / "src"
 FLAGS = ("-O2", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp")
@@ -101,14 +101,8 @@ def build() -> Path:
 
 def _key(onednn: OneDNN, compiler_version: str) -> str:
     sources = [part for file in sorted(SOURCES.iterdir()) for part in (file.name, file.read_text())]
-    parts = [*sources, *FLAGS, compiler_version, jaxlib.__version__, onednn.version, _processor()]
+    parts = [*sources, *FLAGS, compiler_version, jaxlib.__version__, onednn.version, processor()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def _processor() -> str:
-    """What `-march=native` looks at: a cache folder may be shared by different machines."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line for line in lines if line.startswith("flags")), "")
 
 
 def _compile(compiler: str, onednn: OneDNN, target: Path) -> None:
