@@ -1,4 +1,5 @@
-"""Files that appear whole or not at all, and where this package keeps what it made."""
+"""Files that appear whole or not at all, where this package keeps what it made, and for what
+processor."""
 
 import contextlib
 import os

@@ -159,7 +159,7 @@ def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:
 
 def prologue(cfg: DictConfig, data: Dataset | None = None) -> tuple[Runtime, Dataset]:
     """Check what can be checked without data, start the runtime, load the data: the first part
-    of `build`.
+    of `build`. From here on compiled programs are kept (`keep_programs`).
 
     **Arguments:** `data`, taken instead of what the config describes; its limits still apply.
     """
@@ -172,8 +172,9 @@ def prologue(cfg: DictConfig, data: Dataset | None = None) -> tuple[Runtime, Dat
             raise ConfigError(f"{name}: expected {what} from {low} to {high}, got {value}")
     with refusing():
         Profile(Path(), cfg.profile)
-    keep_programs()
     runtime = instantiate(cfg.runtime, key="runtime")
+    if len(runtime.devices) == 1:  # JAX knows a partitioned foreign call by an address only
+        keep_programs()
     with refusing():
         runtime.check_batch_size(cfg.batch_size)
     data = instantiate(cfg.data, key="data") if data is None else data

@@ -10,6 +10,7 @@ in their first argument and each other's transpose, so derivatives of any order 
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -27,15 +28,23 @@ from cnnlab.ops import native
 from cnnlab.ops.primitive import PLATFORMS, abstract_result, lowering, vary_alike
 from cnnlab.ops.windows import Windows
 
-# Above this the program, which names every entry, takes longer to compile than it saves.
-MAX_ENTRIES = 64
+# The engine's index is a byte, and it has three spatial axes at most.
+_MOST_ENTRIES, _MOST_AXES = 256, 3
+# Without it the program names every entry: with more it takes longer to compile than it saves.
+_MOST_NAMED = 64
 
 _largest, _gather, _scatter = (Primitive(f"max_pool{name}") for name in ("", "_gather", "_scatter"))
 _largest.multiple_results = True
 
 
+def serves(window: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether a window is small enough for `largest`."""
+    engine = native.pools(dtype) and len(window) <= _MOST_AXES
+    return math.prod(window) <= (_MOST_ENTRIES if engine else _MOST_NAMED)
+
+
 def largest(x: Real[Array, "n *spatial c"], windows: Windows) -> Real[Array, "n *out c"]:
-    """Maximum over windows of at most `MAX_ENTRIES` entries."""
+    """Maximum over windows that `serves` agrees to; a NaN is larger than any number."""
     return _largest.bind(x, windows=windows)[0]
 
 
@@ -76,12 +85,13 @@ def _entries(x: Array, windows: Windows, fill: np.ndarray) -> Iterator[Array]:
 
 
 def _compute_largest(platform: str, x: Array, *, windows: Windows) -> list[Array]:
-    if _served(platform, x):
+    if _served(platform, x, windows):
         return list(native.max_pool(x, windows))
+    # Padding is the lowest number here: where all of a window is that, its index may be padding's.
     y, *rest = _entries(x, windows, lowest(x.dtype))
     index = jnp.zeros(y.shape, np.uint8)
     for number, entry in enumerate(rest, 1):
-        index = jnp.where(entry > y, np.uint8(number), index)
+        index = jnp.where(~(entry <= y) & (y == y), np.uint8(number), index)  # larger, or a NaN
         y = jnp.maximum(y, entry)
     # Not computed anew for each of the entries that ask for it.
     return [y, lax.optimization_barrier(index)]
@@ -95,15 +105,16 @@ def _compute_gather(platform: str, dx: Array, index: Array, *, windows: Windows)
 
 
 def _compute_scatter(platform: str, dy: Array, index: Array, *, windows: Windows) -> Array:
-    if _served(platform, dy):
+    if _served(platform, dy, windows):
         return native.max_pool_gradient(dy, index, windows)
     like = jax.ShapeDtypeStruct((dy.shape[0], *windows.x_shape[1:]), dy.dtype)
     run = lambda dx: _compute_gather(platform, dx, index, windows=windows)
     return jax.linear_transpose(run, like)(dy)[0]
 
 
-def _served(platform: str, x: Array) -> bool:
-    return platform == "cpu" and x.size > 0 and native.pools(x.dtype)
+def _served(platform: str, x: Array, windows: Windows) -> bool:
+    axes = len(windows.window) <= _MOST_AXES
+    return platform == "cpu" and x.size > 0 and axes and native.pools(x.dtype)
 
 
 def lowest(dtype: np.dtype) -> np.ndarray:
@@ -165,5 +176,13 @@ ad.primitive_jvps[_largest] = _jvp_of_largest
 # Linear in the first argument; the index, the second, has no derivative.
 ad.defjvp(_gather, lambda dx, _, index, windows: gather(dx, index, windows), None)
 ad.defjvp(_scatter, lambda dy, _, index, windows: scatter(dy, index, windows), None)
-ad.primitive_transposes[_gather] = lambda dy, _, i, windows: [scatter(dy, i, windows), None]
-ad.primitive_transposes[_scatter] = lambda dx, _, i, windows: [gather(dx, i, windows), None]
+
+
+def _transpose(to: Callable, ct, argument, index, *, windows: Windows) -> list:
+    if isinstance(ct, ad.Zero):
+        return [ad.Zero(argument.aval), None]
+    return [to(ct, index, windows), None]
+
+
+ad.primitive_transposes[_gather] = functools.partial(_transpose, scatter)
+ad.primitive_transposes[_scatter] = functools.partial(_transpose, gather)

@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Inexact, Real
 
 from cnnlab.ops.geometry import Padding, Pairs, output_shape, resolve_padding, to_tuple
-from cnnlab.ops.largest import MAX_ENTRIES, largest, lowest
+from cnnlab.ops.largest import largest, lowest, serves
 from cnnlab.ops.patches import check_window
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.windows import Windows
@@ -39,7 +39,7 @@ def max_pool(
         ValueError: a bad argument, or a window that does not fit.
     """
     window, stride, pads, out = _resolve(x, window, stride, padding)
-    if math.prod(window) > MAX_ENTRIES:
+    if not serves(window, x.dtype):
         return _reduce(x, lowest(x.dtype), lax.max, window, stride, pads)
     first = x.ndim - len(window) - 1
     flat = x.reshape(math.prod(x.shape[:first]), *x.shape[first:])

@@ -25,8 +25,8 @@ def prefer(problem: Problem, which: Pass, platform: str) -> list[str]:
 
 def _on_cpu(problem: Problem, which: Pass) -> list[str]:
     compiled = _native_pays(problem, which)
-    native = ["native"] if compiled else []
-    return [*_less_arithmetic(problem, which, compiled), *native, *_direct(problem, which)]
+    engine = ["native"] if compiled else []
+    return [*_less_arithmetic(problem, which, compiled), *engine, *_direct(problem, which)]
 
 
 def _less_arithmetic(problem: Problem, which: Pass, compiled: bool) -> list[str]:

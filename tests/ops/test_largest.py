@@ -12,7 +12,6 @@ from jax.sharding import PartitionSpec as P
 from ops_reference import normal
 
 from cnnlab import ops
-from cnnlab.ops.largest import MAX_ENTRIES
 from cnnlab.ops.native import ENGINE
 
 REASON = ENGINE.refusal()
@@ -31,7 +30,9 @@ CASES = [
     ((6, 9, 130), (2, 2), None, "VALID"),
     ((11, 4), (3,), 4, "VALID"),
     ((5, 4, 6, 2), (2, 3, 2), (2, 1, 3), "SAME"),
-    ((17, 9, 2), (9, 8), 1, "VALID"),
+    ((17, 18, 2), (9, 16), 1, "VALID"),
+    ((18, 19, 2), (13, 2), None, [(0, 0), (1, 0)]),
+    ((4, 3, 5, 2, 3), (2, 2, 3, 2), 1, "VALID"),
 ]
 
 
@@ -66,23 +67,53 @@ def test_value_and_gradient_are_xla_s(engine, case):
     np.testing.assert_allclose(dx, expected_dx, rtol=1e-5, atol=1e-6)
 
 
+INF, NAN = np.inf, np.nan
+
+
 @pytest.mark.parametrize("engine", BOTH)
-def test_ties_and_what_is_not_a_number(engine):
-    x = jnp.array([1.0, 2, 2, jnp.nan, 5, jnp.nan, -jnp.inf, -jnp.inf])[:, None]
-    run = jax.jit(lambda x: jax.vjp(lambda x: ops.max_pool(x, (4,), 2), x)[1](jnp.ones((3, 1))))
+@pytest.mark.parametrize(
+    ("x", "padding", "largest", "first"),
+    [
+        ([1, 1, 1, 1], 0, [1, 1], [1, 1, 0, 0]),
+        ([1, 2, 2, 0], 0, [2, 2], [0, 2, 0, 0]),
+        ([-INF, -INF, -INF], 0, [-INF], [1, 0, 0]),
+        ([-3, -1, -2], 1, [-1, -1, -1], [0, 3, 0]),  # padding is not an entry
+        ([1, NAN, 5, NAN], 0, [NAN, NAN], [0, 2, 0, 0]),
+        ([NAN, 1, 2], 1, [NAN, NAN, 2], [2, 0, 1]),
+    ],
+)
+def test_ties_and_what_is_not_a_number(engine, x, padding, largest, first):
+    x = jnp.array(x, jnp.float32)[:, None]
+    run = jax.jit(lambda x: jax.vjp(lambda x: ops.max_pool(x, (3,), 1, padding), x))
+    ahead = lambda x: jax.jvp(
+        lambda x: ops.max_pool(x, (3,), 1, padding), (x,), (jnp.ones_like(x),)
+    )
     with engine():
-        (dx,) = run(x)
-        y = jax.jit(lambda x: ops.max_pool(x, (4,), 2))(x)
-        first = jax.jit(jax.grad(lambda x: ops.max_pool(x, (3,), 1).sum()))(jnp.ones((5, 1)))
-    assert np.isnan(y).all()
-    assert dx.sum() == 3 and np.isfinite(dx).all()
-    np.testing.assert_array_equal(first[:, 0], [1, 1, 1, 0, 0])
+        y, vjp = run(x)
+        (dx,) = jax.jit(vjp)(jnp.ones_like(y))
+        same, dy = jax.jit(ahead)(x)
+    np.testing.assert_array_equal(y[:, 0], np.float32(largest))
+    np.testing.assert_array_equal(same, y)
+    np.testing.assert_array_equal(dx[:, 0], first)
+    np.testing.assert_array_equal(dy, 1)
 
 
-def test_a_window_of_many_entries_is_xla_s():
-    assert MAX_ENTRIES == 64
+def test_many_entries_are_the_engine_s_or_xla_s():
     text = lambda *window: str(jax.make_jaxpr(lambda x: ops.max_pool(x, window))(normal(18, 18, 1)))
-    assert "reduce_window" in text(13, 5) and "reduce_window" not in text(8, 8)
+    with ENGINE.disabled():
+        assert "reduce_window" in text(13, 5) and "reduce_window" not in text(8, 8)
+    assert "reduce_window" in text(17, 16)
+    assert ("reduce_window" in text(16, 16)) == (REASON is not None)
+
+
+def test_a_cotangent_that_is_zero_by_its_rule():
+    @jax.custom_vjp
+    def stop(x):
+        return x
+
+    stop.defvjp(lambda x: (x, None), lambda _, ct: (None,))
+    loss = lambda x: stop(ops.max_pool(x, (2,))).sum() + x.sum()
+    np.testing.assert_array_equal(jax.grad(loss)(jnp.arange(4.0)[:, None]), 1)
 
 
 @pytest.mark.parametrize("engine", BOTH)

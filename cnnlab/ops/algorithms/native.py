@@ -46,7 +46,7 @@ def _together(problem: Problem) -> int:
     """How many groups the forward pass computes as one: as few as oneDNN has compiled code for.
 
     It has none for most groups of less than 8 channels, and with 8 the zeros between them cost
-    less than that.
+    less than that. (Times infinity they are NaN, in groups that the infinity is not of.)
     """
     if problem.groups == 1 or ENGINE.refusal() is not None:
         return 1
@@ -78,6 +78,13 @@ def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: s
     return convolve_bias(x, kernel, bias, problem, activation)
 
 
+def _extra_memory(problem: Problem) -> int:
+    """A reordered copy of the kernel; the activations stay as they are."""
+    together = _together(problem)
+    copies = 1 if together == 1 else 2 * together  # of fewer groups, then reordered
+    return copies * int(np.prod(problem.kernel_shape)) * problem.dtype.itemsize
+
+
 NATIVE = Algorithm(
     name="native",
     source="oneDNN, through XLA's foreign function interface",
@@ -88,8 +95,5 @@ NATIVE = Algorithm(
     fused=_fused,
     unavailable=ENGINE.refusal,
     multiply_adds=lambda problem: problem.multiply_adds,
-    # The kernel of fewer groups, reordered; the activations stay as they are.
-    extra_memory=lambda problem: (
-        int(np.prod(problem.kernel_shape)) * _together(problem) * problem.dtype.itemsize
-    ),
+    extra_memory=_extra_memory,
 )

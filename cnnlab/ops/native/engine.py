@@ -47,7 +47,7 @@ class Engine:
             library = load(build())
         except (BuildError, OSError) as error:
             self._reason = str(error)
-            _log.warning("no native engine, convolutions run as JAX: %s", error)
+            _log.warning("no native engine, everything runs as JAX: %s", error)
             return
         for target in TARGETS:
             capsule = jax.ffi.pycapsule(getattr(library, target))

@@ -1,4 +1,4 @@
-// What XLA calls: arrays and attributes as `call.py` gives them.
+// What XLA calls: arrays and attributes as `call.py` and `pool.py` give them.
 #include <algorithm>
 #include <array>
 #include <stdexcept>
@@ -54,7 +54,7 @@ ffi::Error Guarded(Call call) {
     call();
     return ffi::Error::Success();
   } catch (const std::exception& error) {
-    return ffi::Error(ffi::ErrorCode::kInternal, std::string("oneDNN: ") + error.what());
+    return ffi::Error(ffi::ErrorCode::kInternal, std::string("native engine: ") + error.what());
   }
 }
 
@@ -99,11 +99,12 @@ ffi::Error RunBias(bool winograd, int64_t activation, Numbers stride, Numbers di
 using Floats = ffi::Buffer<ffi::F32>;
 using Bytes = ffi::Buffer<ffi::U8>;
 
-// Three spatial axes, the missing ones first.
+// Three spatial axes, the missing ones last: rows, which threads share, are of the first two.
 template <typename Values>
 std::array<int64_t, 3> Three(const Values& v, int64_t missing) {
+  if (v.size() > 3) throw std::invalid_argument("max-pooling over more than three axes");
   std::array<int64_t, 3> three{missing, missing, missing};
-  std::copy(v.begin(), v.end(), three.end() - v.size());
+  std::copy(v.begin(), v.end(), three.begin());
   return three;
 }
 
