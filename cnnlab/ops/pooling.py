@@ -72,6 +72,8 @@ def global_pool(
 ) -> Inexact[Array, "*batch c"]:
     """Mean, maximum or sum over the whole map, per channel (A 4.4, A 4.8).
 
+    The gradient of a maximum goes to the first of the largest entries, as `max_pool`'s does.
+
     Args:
         x: `(*batch, *spatial, c)`.
         kind: `"avg"`, `"max"` or `"sum"`.
@@ -83,7 +85,7 @@ def global_pool(
     Raises:
         ValueError: another kind, or fewer axes than asked for.
     """
-    reductions = {"avg": jnp.mean, "max": jnp.max, "sum": jnp.sum}
+    reductions = {"avg": jnp.mean, "max": _maximum, "sum": jnp.sum}
     if kind not in reductions:
         raise ValueError(f"kind: expected one of {', '.join(reductions)}, got {kind!r}")
     if not 1 <= num_spatial_dims < x.ndim:
@@ -94,6 +96,18 @@ def global_pool(
     axes = tuple(range(-num_spatial_dims - 1, -1))
     # mean and sum of 16-bit floats are accumulated in float32 by jnp itself.
     return reductions[kind](x, axis=axes)
+
+
+def _maximum(x: Array, axis: tuple[int, ...]) -> Array:
+    """The maximum over the axes before the channels, found by its number there.
+
+    `jnp.max` finds it again for the gradient, by comparing: where XLA computes `x` twice, rounded
+    otherwise, nothing is equal and the gradient is 0 / 0.
+    """
+    flat = x.reshape(*x.shape[: axis[0]], -1, x.shape[-1])
+    index = jnp.argmax(flat, axis=-2, keepdims=True)
+    own = lax.broadcasted_iota(index.dtype, flat.shape, flat.ndim - 2) == index
+    return jnp.sum(jnp.where(own, flat, 0), axis=-2)
 
 
 def _resolve(

@@ -192,6 +192,15 @@ def test_global_pool_in_half_precision_and_by_default_over_two_axes():
     np.testing.assert_array_equal(ops.global_pool(x, "avg").astype(np.float32), 1)
 
 
+def test_gradient_of_the_global_maximum_goes_to_the_first_of_the_largest():
+    x = jnp.array([[1.0, 5.0, 5.0], [jnp.inf, -jnp.inf, 2.0], [-jnp.inf] * 3])[..., None]
+    y, gradient = jax.value_and_grad(lambda x: ops.global_pool(x, "max", 1).sum())(x)
+    assert np.isnan(y)  # inf - inf
+    np.testing.assert_array_equal(gradient[..., 0], [[0, 1, 0], [1, 0, 0], [1, 0, 0]])
+    nan = ops.global_pool(x.at[0, 0].set(jnp.nan), "max", 1)
+    np.testing.assert_array_equal(nan[:, 0], [np.nan, np.inf, -np.inf])
+
+
 @pytest.mark.parametrize("padding", ["VALID", ((1, 0), (1, 0))])
 def test_windows_that_leave_a_rest_of_a_reshaped_array(padding):
     """jaxlib 0.10.1 computes another sum where it fuses the reshape with `lax.reduce_window`."""
