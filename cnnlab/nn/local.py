@@ -81,7 +81,7 @@ class LocallyConnected(eqx.Module):
             padding=self.padding,
             dilation=self.dilation,
         )
-        return y if self.bias is None else y + self.bias.astype(y.dtype)
+        return y if self.bias is None else y + spread(self.bias, y)
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """Multiply-adds for one example, the number of weights; `in_shape` is the layer's own."""

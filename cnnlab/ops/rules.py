@@ -7,6 +7,7 @@ what the choices cost. On accelerators XLA calls the vendor's library, which cho
 import math
 
 from cnnlab.ops.algorithms import REGISTRY, Pass, native
+from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import Problem
 
 # Multiply-adds a nanosecond, by each algorithm's own formula.
@@ -35,8 +36,11 @@ def _less_arithmetic(problem: Problem, which: Pass, compiled: bool) -> list[str]
     taps = (_COMPILED_TAPS if compiled else _TAPS)[which]
     if nanoseconds < problem.multiply_adds / (taps if _depthwise(problem) else _DENSE):
         return [spectral]
+    if compiled and problem.dtype.itemsize < 4:
+        return []  # it computes in float32; the processor multiplies 16-bit floats twice as fast
     # Winograd's transforms cost what few channels do not save; oneDNN is slowest in the kernel.
-    least = 64 if compiled and which != "kernel_gradient" else 32
+    narrow = compiled and not ENGINE.wide() and which != "kernel_gradient"
+    least = 64 if narrow else 32
     return ["native_winograd", "winograd"] if _winograd_pays(problem, least) else []
 
 

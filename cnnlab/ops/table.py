@@ -48,12 +48,11 @@ def _own(platform: str) -> Table:
 
 
 def machine(platform: str) -> str:
-    """The kind of machine whose table serves a platform here: `cpu-avx2`, or the name of wider
-    instructions, for which compiled code ranks otherwise than it does there."""
+    """The kind of machine whose table serves a platform here: of the CPU `cpu-avx2` or
+    `cpu-avx512`, for compiled code for wider vectors ranks otherwise."""
     if platform != "cpu":
         return platform
-    wide = ENGINE.refusal() is None and "avx512" in ENGINE.isa()
-    return f"cpu-{ENGINE.isa()}" if wide else "cpu-avx2"
+    return "cpu-avx512" if ENGINE.refusal() is None and ENGINE.wide() else "cpu-avx2"
 
 
 @functools.cache

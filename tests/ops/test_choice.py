@@ -85,7 +85,7 @@ def test_the_key_says_all_that_a_time_depends_on():
 
 @pytest.mark.parametrize(
     ("isa", "expected"),
-    [("avx2", "cpu-avx2"), ("avx2_vnni", "cpu-avx2"), ("avx512_core", "cpu-avx512_core")],
+    [("avx2", "cpu-avx2"), ("avx2_vnni", "cpu-avx2"), ("avx512_core_bf16", "cpu-avx512")],
 )
 def test_a_table_serves_the_instructions_that_it_was_measured_with(isa, expected, monkeypatch):
     monkeypatch.setattr(ENGINE, "isa", lambda: isa)
@@ -95,9 +95,10 @@ def test_a_table_serves_the_instructions_that_it_was_measured_with(isa, expected
     assert table.machine("cpu") == "cpu-avx2"
 
 
-def test_the_packages_table_is_of_problems_and_passes_that_exist():
+@pytest.mark.parametrize("machine", ["cpu-avx2", "cpu-avx512"])
+def test_the_packages_table_is_of_problems_and_passes_that_exist(machine):
     assert table.machine("cuda") == "cuda"
-    entries = table.shipped("cpu-avx2")
+    entries = table.shipped(machine)
     assert entries
     for line, passes in entries.items():
         assert set(passes) == set(PASSES), line
@@ -179,11 +180,29 @@ def test_rules_with_the_native_engine():
     assert [first(large, which) for which in PASSES] == ["fft"] * 3
     wide = describe((64, 16, 16, 128), (3, 3, 128, 128))
     assert [first(wide, which) for which in PASSES] == ["native_winograd"] * 3
-    narrow = describe((64, 16, 16, 32), (3, 3, 32, 64))
-    assert first(narrow, "kernel_gradient") == "native_winograd"
-    assert first(narrow, "forward") != "native_winograd"
     filters = describe((4, 100, 4), (60, 1, 8), groups=4)  # only oneDNN's general code
     assert "native" not in {first(filters, which) for which in PASSES}
+
+
+@pytest.mark.skipif(REASON is not None, reason=f"no native engine: {REASON}")
+@pytest.mark.parametrize("wide", [True, False])
+def test_few_channels_pay_for_transforms_of_wide_vectors(wide, monkeypatch):
+    monkeypatch.setattr(ENGINE, "wide", lambda: wide)
+    narrow = describe((64, 16, 16, 32), (3, 3, 32, 64))
+    assert first(narrow, "kernel_gradient") == "native_winograd"
+    assert (first(narrow, "forward") == "native_winograd") == wide
+
+
+@pytest.mark.skipif(REASON is not None, reason=f"no native engine: {REASON}")
+@pytest.mark.parametrize(
+    ("implementation", "expected"),
+    [("brgconv:avx512_core_bf16", "native"), ("", "native_winograd")],
+)
+def test_minimal_filtering_gives_way_to_products_of_16_bits(implementation, expected, monkeypatch):
+    """It computes in float32."""
+    monkeypatch.setattr(ENGINE, "implementation", lambda *_: implementation)
+    problem = describe((64, 16, 16, 128), (3, 3, 128, 128), dtype=jnp.bfloat16)
+    assert [first(problem, which) for which in PASSES] == [expected] * 3
 
 
 def test_candidates_say_what_can_serve_and_why_the_others_cannot():

@@ -51,6 +51,24 @@ def by_lax(case):
 
 
 @pytest.mark.parametrize("engine", BOTH)
+@pytest.mark.parametrize("case", CASES[:4], ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}")
+def test_sixteen_bits_are_float32_s_rounded(engine, case):
+    """Whole numbers up to 8 and their sums are exact in both types."""
+    x = jnp.round(3 * normal(2, *case[0])).clip(-8, 8)
+
+    def run(x):
+        y, vjp = jax.vjp(pool(case), x)
+        return y, *vjp(y)
+
+    with engine():
+        got = jax.jit(run)(x.astype(jnp.bfloat16))
+        expected = jax.jit(run)(x)
+    for value, exact in zip(got, expected, strict=True):
+        assert value.dtype == jnp.bfloat16
+        np.testing.assert_array_equal(value.astype(jnp.float32), exact)
+
+
+@pytest.mark.parametrize("engine", BOTH)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}")
 def test_value_and_gradient_are_xla_s(engine, case):
     x = normal(3, *case[0])
@@ -70,6 +88,7 @@ def test_value_and_gradient_are_xla_s(engine, case):
 INF, NAN = np.inf, np.nan
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("engine", BOTH)
 @pytest.mark.parametrize(
     ("x", "padding", "largest", "first"),
@@ -82,8 +101,8 @@ INF, NAN = np.inf, np.nan
         ([NAN, 1, 2], 1, [NAN, NAN, 2], [2, 0, 1]),
     ],
 )
-def test_ties_and_what_is_not_a_number(engine, x, padding, largest, first):
-    x = jnp.array(x, jnp.float32)[:, None]
+def test_ties_and_what_is_not_a_number(engine, x, padding, largest, first, dtype):
+    x = jnp.array(x, dtype)[:, None]
     run = jax.jit(lambda x: jax.vjp(lambda x: ops.max_pool(x, (3,), 1, padding), x))
     ahead = lambda x: jax.jvp(
         lambda x: ops.max_pool(x, (3,), 1, padding), (x,), (jnp.ones_like(x),)
@@ -92,6 +111,7 @@ def test_ties_and_what_is_not_a_number(engine, x, padding, largest, first):
         y, vjp = run(x)
         (dx,) = jax.jit(vjp)(jnp.ones_like(y))
         same, dy = jax.jit(ahead)(x)
+    y, dx, same, dy = (v.astype(jnp.float32) for v in (y, dx, same, dy))
     np.testing.assert_array_equal(y[:, 0], np.float32(largest))
     np.testing.assert_array_equal(same, y)
     np.testing.assert_array_equal(dx[:, 0], first)

@@ -61,7 +61,7 @@ def _call(
     operands: tuple[Array, ...],
     attributes: dict[str, bool | np.int64],
 ) -> Array:
-    # Where oneDNN has no code for the type on this processor, float32 around it.
+    # Where oneDNN has no good code for the type on this processor, float32 around it.
     narrow = not attributes["winograd"] and ENGINE.implementation(problem, which)
     dtype = problem.dtype if narrow else np.dtype(np.float32)
     call = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(shape, dtype))

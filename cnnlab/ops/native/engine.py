@@ -79,6 +79,10 @@ class Engine:
         """The instruction set that oneDNN uses, such as `avx2`."""
         return self.library.cnnlab_isa().decode()
 
+    def wide(self) -> bool:
+        """Whether it uses vectors of 16 floats (AVX-512), and not of 8."""
+        return self.isa().startswith("avx512")
+
     def threads(self) -> int:
         """The most threads a call uses: `OMP_NUM_THREADS`, or the cores."""
         return self.library.cnnlab_threads()

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from cnnlab.ops.native.engine import ENGINE
 from cnnlab.ops.native.partition import over_batch
@@ -13,30 +14,30 @@ from cnnlab.ops.windows import Windows
 
 def pools(dtype: np.dtype) -> bool:
     """Whether the engine is in use and pools numbers of a type."""
-    return dtype == np.float32 and ENGINE.refusal() is None
+    return dtype in (np.float32, jnp.bfloat16) and ENGINE.refusal() is None
 
 
 def max_pool(
-    x: Float32[Array, "n *spatial c"], windows: Windows
-) -> tuple[Float32[Array, "n *out c"], UInt8[Array, "n *out c"]]:
+    x: Float[Array, "n *spatial c"], windows: Windows
+) -> tuple[Float[Array, "n *out c"], UInt8[Array, "n *out c"]]:
     """The largest entry of each window, and its number there."""
 
     def run(x: Array) -> tuple[Array, Array]:
         shape = replace(windows, batch=x.shape[0]).y_shape
-        results = [jax.ShapeDtypeStruct(shape, d) for d in (np.float32, np.uint8)]
+        results = [jax.ShapeDtypeStruct(shape, d) for d in (x.dtype, np.uint8)]
         return tuple(jax.ffi.ffi_call("cnnlab_max_pool", results)(x, **_attributes(windows)))
 
     return over_batch(run, (x.ndim,), (x.ndim, x.ndim), split=(0,))(x)
 
 
 def max_pool_gradient(
-    dy: Float32[Array, "n *out c"], index: UInt8[Array, "n *out c"], windows: Windows
-) -> Float32[Array, "n *spatial c"]:
+    dy: Float[Array, "n *out c"], index: UInt8[Array, "n *out c"], windows: Windows
+) -> Float[Array, "n *spatial c"]:
     """Every entry of `dy` to where its window's largest entry was."""
 
     def run(dy: Array, index: Array) -> Array:
         shape = replace(windows, batch=dy.shape[0]).x_shape
-        call = jax.ffi.ffi_call("cnnlab_max_pool_gradient", jax.ShapeDtypeStruct(shape, np.float32))
+        call = jax.ffi.ffi_call("cnnlab_max_pool_gradient", jax.ShapeDtypeStruct(shape, dy.dtype))
         return call(dy, index, **_attributes(windows))
 
     return over_batch(run, (dy.ndim, dy.ndim), dy.ndim, split=(0, 1))(dy, index)

@@ -11,14 +11,10 @@
 
 using cnnlab::Convolution;
 using cnnlab::Pass;
+using cnnlab::Size;
+using cnnlab::Widen;
 
 namespace {
-
-int64_t Size(const std::vector<int64_t>& shape) {
-  int64_t n = 1;
-  for (int64_t d : shape) n *= d;
-  return n;
-}
 
 struct Lcg {
   uint64_t state = 1;
@@ -120,17 +116,20 @@ Convolution Make(int64_t n, int64_t h, int64_t w, int64_t c, int64_t kh, int64_t
 }
 
 // Max-pooling of one map by 3x3 windows, padded by 1, and its transpose: value by value, in arrays
-// of exactly the right size.
+// of exactly the right size. T is float or Bfloat16, of which small whole numbers are exact.
+template <typename T>
 bool PoolsRight(int64_t batch, int64_t h, int64_t w, int64_t channels, int64_t stride) {
   const int64_t rows = (h - 1) / stride + 1, columns = (w - 1) / stride + 1;
   const cnnlab::Pooling p{batch,     channels,  {1, h, w}, {1, rows, columns},
                           {1, 3, 3}, {1, stride, stride}, {0, 1, 1}};
   Lcg next;
-  std::vector<float> x(batch * h * w * channels), y(batch * rows * columns * channels), dy(y.size());
-  for (auto& v : x) v = next();
-  for (auto& v : dy) v = next();
+  std::vector<T> x(batch * h * w * channels), y(batch * rows * columns * channels), dy(y.size());
+  for (auto* values : {&x, &dy}) {
+    for (auto& v : *values) cnnlab::Narrow(std::round(9 * next()), v);
+  }
   std::vector<uint8_t> index(y.size());
-  std::vector<float> dx(x.size(), kUntouched), expected(x.size(), 0.f);
+  std::vector<T> dx(x.size());
+  std::vector<float> expected(x.size(), 0.f);
   cnnlab::MaxPool(p, x.data(), y.data(), index.data());
   cnnlab::MaxPoolGradient(p, dy.data(), index.data(), dx.data());
   bool right = true;
@@ -142,12 +141,12 @@ bool PoolsRight(int64_t batch, int64_t h, int64_t w, int64_t channels, int64_t s
       const int64_t u = i * stride + k / 3 - 1, v = j * stride + k % 3 - 1;
       if (u < 0 || v < 0 || u >= h || v >= w) continue;
       const int64_t at = ((n * h + u) * w + v) * channels + c;
-      if (best < 0 || x[at] > x[best]) best = at, number = k;
+      if (best < 0 || Widen(x[at]) > Widen(x[best])) best = at, number = k;
     }
-    right &= y[to] == x[best] && index[to] == number;
-    expected[best] += dy[to];
+    right &= Widen(y[to]) == Widen(x[best]) && index[to] == number;
+    expected[best] += Widen(dy[to]);
   }
-  for (size_t i = 0; i < x.size(); ++i) right &= std::fabs(dx[i] - expected[i]) <= 1e-5f;
+  for (size_t i = 0; i < x.size(); ++i) right &= Widen(dx[i]) == expected[i];
   return right;
 }
 
@@ -209,8 +208,9 @@ int main(int argc, char** argv) {
     }
   }
   for (int64_t stride : {1, 2, 3}) {
-    wrong += !PoolsRight(2, 7, 6, 70, stride);
-    ++run;
+    wrong += !PoolsRight<float>(2, 7, 6, 70, stride);
+    wrong += !PoolsRight<cnnlab::Bfloat16>(2, 7, 6, 70, stride);
+    run += 2;
   }
   std::printf("%d wrong of %d\n", wrong, run);
   return wrong != 0;

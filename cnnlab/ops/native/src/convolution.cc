@@ -5,7 +5,6 @@
 #include "cache.h"
 #include "plan.h"
 #include "scratch.h"
-#include "team.h"
 
 namespace cnnlab {
 namespace {
@@ -36,9 +35,15 @@ void* Mutable(const void* data) { return const_cast<void*>(data); }
 
 }  // namespace
 
+Team::Helpers HelpersFor(const Convolution& p) {
+  constexpr int64_t kLittle = 1 << 20;  // multiply-adds: a few microseconds, as waking threads is
+  const int64_t work = Size(p.y) / p.y.back() * Size(p.kernel);
+  return work < kLittle ? Team::Helpers::kNone : Team::Helpers::kAll;
+}
+
 void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
               const void* bias, void* out) {
-  const Team team;
+  const Team team(HelpersFor(problem));
   const auto plan = Cache().Get(Key(pass, problem, team.size()),
                                 [&] { return MakePlan(pass, problem); });
   const Scratch scratch(ScratchPool::Shared(), plan->scratch_bytes);

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "dnnl.hpp"
+#include "team.h"
 
 namespace cnnlab {
 
@@ -24,6 +27,14 @@ struct Convolution {
 
   int rank() const { return static_cast<int>(stride.size()); }
 };
+
+inline int64_t Size(const std::vector<int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<int64_t>());
+}
+
+// A function of the problem alone, as the order of sums is of the number of threads: what is
+// computed again is the same again, whatever runs beside it.
+Team::Helpers HelpersFor(const Convolution& problem);
 
 // forward: a = x, b = kernel, out = y (bias may be null); input gradient: a = dy, b = kernel,
 // out = dx; kernel gradient: a = x, b = dy, out = dkernel. Throws dnnl::error.

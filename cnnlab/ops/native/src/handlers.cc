@@ -96,7 +96,6 @@ ffi::Error RunBias(bool winograd, int64_t activation, Numbers stride, Numbers di
   });
 }
 
-using Floats = ffi::Buffer<ffi::F32>;
 using Bytes = ffi::Buffer<ffi::U8>;
 
 // Three spatial axes, the missing ones last: rows, which threads share, are of the first two.
@@ -117,19 +116,33 @@ Pooling Windows(const std::vector<int64_t>& x, const std::vector<int64_t>& y, Nu
           Three(window, 1), Three(stride, 1), Three(low, 0)};
 }
 
-ffi::Error RunMaxPool(Numbers window, Numbers stride, Numbers low, Floats x,
-                      ffi::Result<Floats> y, ffi::Result<Bytes> index) {
+// `run(T{})` for the type of number that arrays hold.
+template <typename Call>
+void OfType(ffi::DataType dtype, Call run) {
+  DataType(dtype) == dnnl::memory::data_type::f32 ? run(float{}) : run(Bfloat16{});
+}
+
+ffi::Error RunMaxPool(Numbers window, Numbers stride, Numbers low, ffi::AnyBuffer x,
+                      ffi::Result<ffi::AnyBuffer> y, ffi::Result<Bytes> index) {
   return Guarded([&] {
-    MaxPool(Windows(Shape(x), Shape(*y), window, stride, low), x.typed_data(), y->typed_data(),
-            index->typed_data());
+    OfType(x.element_type(), [&](auto number) {
+      using T = decltype(number);
+      MaxPool(Windows(Shape(x), Shape(*y), window, stride, low),
+              static_cast<const T*>(x.untyped_data()), static_cast<T*>(y->untyped_data()),
+              index->typed_data());
+    });
   });
 }
 
-ffi::Error RunMaxPoolGradient(Numbers window, Numbers stride, Numbers low, Floats dy, Bytes index,
-                              ffi::Result<Floats> dx) {
+ffi::Error RunMaxPoolGradient(Numbers window, Numbers stride, Numbers low, ffi::AnyBuffer dy,
+                              Bytes index, ffi::Result<ffi::AnyBuffer> dx) {
   return Guarded([&] {
-    MaxPoolGradient(Windows(Shape(*dx), Shape(dy), window, stride, low), dy.typed_data(),
-                    index.typed_data(), dx->typed_data());
+    OfType(dy.element_type(), [&](auto number) {
+      using T = decltype(number);
+      MaxPoolGradient(Windows(Shape(*dx), Shape(dy), window, stride, low),
+                      static_cast<const T*>(dy.untyped_data()), index.typed_data(),
+                      static_cast<T*>(dx->untyped_data()));
+    });
   });
 }
 
@@ -167,8 +180,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool, RunMaxPool,
                                   .Attr<Numbers>("window")
                                   .Attr<Numbers>("stride")
                                   .Attr<Numbers>("low")
-                                  .Arg<Floats>()
-                                  .Ret<Floats>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>()
                                   .Ret<Bytes>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool_gradient, RunMaxPoolGradient,
@@ -176,8 +189,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool_gradient, RunMaxPoolGradient,
                                   .Attr<Numbers>("window")
                                   .Attr<Numbers>("stride")
                                   .Attr<Numbers>("low")
-                                  .Arg<Floats>()
+                                  .Arg<ffi::AnyBuffer>()
                                   .Arg<Bytes>()
-                                  .Ret<Floats>());
+                                  .Ret<ffi::AnyBuffer>());
 
 }  // namespace cnnlab

@@ -19,7 +19,7 @@ int64_t Pixel(int64_t n, const Place& at, const Place& shape) {
 // `work(n, i, j)` for the rows of all maps of a shape, by all threads of a team.
 template <typename Work>
 void ForRows(int64_t batch, const Place& shape, Work work) {
-  const Team team;
+  const Team team(Team::Helpers::kFree);
 #pragma omp parallel for collapse(3) schedule(static)
   for (int64_t n = 0; n < batch; ++n)
     for (int64_t i = 0; i < shape[0]; ++i)
@@ -63,32 +63,54 @@ void ForWindows(const Pooling& p, const Place& at, Work work) {
 }
 
 // The loops over channels know that their arrays do not overlap: compilers use vectors then.
-void Compare(const float* __restrict x, int32_t entry, int64_t lanes, float* __restrict best,
+template <typename T>
+void Begin(const T* __restrict x, int32_t entry, int64_t lanes, float* __restrict best,
+           int32_t* __restrict where) {
+#pragma omp simd
+  for (int64_t c = 0; c < lanes; ++c) best[c] = Widen(x[c]), where[c] = entry;
+}
+
+template <typename T>
+void Compare(const T* __restrict x, int32_t entry, int64_t lanes, float* __restrict best,
              int32_t* __restrict where) {
 #pragma omp simd
   for (int64_t c = 0; c < lanes; ++c) {
-    const bool nan = (x[c] != x[c]) & (best[c] == best[c]);
-    const bool take = (x[c] > best[c]) | nan;
-    best[c] = take ? x[c] : best[c];
+    const float value = Widen(x[c]);
+    const bool nan = (value != value) & (best[c] == best[c]);
+    const bool take = (value > best[c]) | nan;
+    best[c] = take ? value : best[c];
     where[c] = take ? entry : where[c];
   }
 }
 
-void Narrow(const int32_t* __restrict where, int64_t lanes, uint8_t* __restrict index) {
+template <typename T>
+void End(const float* __restrict best, const int32_t* __restrict where, int64_t lanes,
+         T* __restrict y, uint8_t* __restrict index) {
+#pragma omp simd
+  for (int64_t c = 0; c < lanes; ++c) Narrow(best[c], y[c]);
 #pragma omp simd
   for (int64_t c = 0; c < lanes; ++c) index[c] = static_cast<uint8_t>(where[c]);
 }
 
-void AddWhere(const uint8_t* __restrict index, uint8_t entry, const float* __restrict dy,
-              int64_t channels, float* __restrict dx) {
+template <typename T>
+void AddWhere(const uint8_t* __restrict index, uint8_t entry, const T* __restrict dy, int64_t lanes,
+              float* __restrict sum) {
 #pragma omp simd
-  for (int64_t c = 0; c < channels; ++c) dx[c] += index[c] == entry ? dy[c] : 0.f;
+  for (int64_t c = 0; c < lanes; ++c) sum[c] += index[c] == entry ? Widen(dy[c]) : 0.f;
+}
+
+template <typename T>
+void Store(const float* __restrict sum, int64_t lanes, T* __restrict dx) {
+#pragma omp simd
+  for (int64_t c = 0; c < lanes; ++c) Narrow(sum[c], dx[c]);
 }
 
 }  // namespace
 
-void MaxPool(const Pooling& p, const float* x, float* y, uint8_t* index) {
+template <typename T>
+void MaxPool(const Pooling& p, const T* x, T* y, uint8_t* index) {
   ForRows(p.batch, p.y, [&](int64_t n, int64_t i, int64_t j) {
+    float best[kLanes];
     int32_t where[kLanes];
     for (int64_t k = 0; k < p.y[2]; ++k) {
       const int64_t to = Pixel(n, {i, j, k}, p.y) * p.channels;
@@ -96,32 +118,39 @@ void MaxPool(const Pooling& p, const float* x, float* y, uint8_t* index) {
         const int64_t lanes = std::min(kLanes, p.channels - lane);
         bool first = true;
         ForEntries(p, {i, j, k}, [&](const Place& at, int64_t number) {
-          const float* from = x + Pixel(n, at, p.x) * p.channels + lane;
-          if (first) {
-            std::copy_n(from, lanes, y + to + lane);
-            std::fill_n(where, lanes, static_cast<int32_t>(number));
-          } else {
-            Compare(from, static_cast<int32_t>(number), lanes, y + to + lane, where);
-          }
+          const T* from = x + Pixel(n, at, p.x) * p.channels + lane;
+          const auto entry = static_cast<int32_t>(number);
+          first ? Begin(from, entry, lanes, best, where) : Compare(from, entry, lanes, best, where);
           first = false;
         });
-        Narrow(where, lanes, index + to + lane);
+        End(best, where, lanes, y + to + lane, index + to + lane);
       }
     }
   });
 }
 
-void MaxPoolGradient(const Pooling& p, const float* dy, const uint8_t* index, float* dx) {
+template <typename T>
+void MaxPoolGradient(const Pooling& p, const T* dy, const uint8_t* index, T* dx) {
   ForRows(p.batch, p.x, [&](int64_t n, int64_t i, int64_t j) {
+    float sum[kLanes];
     for (int64_t k = 0; k < p.x[2]; ++k) {
-      float* to = dx + Pixel(n, {i, j, k}, p.x) * p.channels;
-      std::fill_n(to, p.channels, 0.f);
-      ForWindows(p, {i, j, k}, [&](const Place& window, int64_t number) {
-        const int64_t from = Pixel(n, window, p.y) * p.channels;
-        AddWhere(index + from, static_cast<uint8_t>(number), dy + from, p.channels, to);
-      });
+      const int64_t to = Pixel(n, {i, j, k}, p.x) * p.channels;
+      for (int64_t lane = 0; lane < p.channels; lane += kLanes) {
+        const int64_t lanes = std::min(kLanes, p.channels - lane);
+        std::fill_n(sum, lanes, 0.f);
+        ForWindows(p, {i, j, k}, [&](const Place& window, int64_t number) {
+          const int64_t from = Pixel(n, window, p.y) * p.channels + lane;
+          AddWhere(index + from, static_cast<uint8_t>(number), dy + from, lanes, sum);
+        });
+        Store(sum, lanes, dx + to + lane);
+      }
     }
   });
 }
+
+template void MaxPool(const Pooling&, const float*, float*, uint8_t*);
+template void MaxPool(const Pooling&, const Bfloat16*, Bfloat16*, uint8_t*);
+template void MaxPoolGradient(const Pooling&, const float*, const uint8_t*, float*);
+template void MaxPoolGradient(const Pooling&, const Bfloat16*, const uint8_t*, Bfloat16*);
 
 }  // namespace cnnlab

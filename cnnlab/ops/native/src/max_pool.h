@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 
+#include "bfloat16.h"
+
 namespace cnnlab {
 
 // Channels last, three spatial axes: fewer have axes of length 1 behind them.
@@ -14,9 +16,12 @@ struct Pooling {
 
 // `index` is where in its window the largest is, in row-major order, the first of several; a NaN is
 // larger than any number. Padding is not looked at. Windows have at most 256 entries.
-void MaxPool(const Pooling& p, const float* x, float* y, uint8_t* index);
+// T is float or Bfloat16.
+template <typename T>
+void MaxPool(const Pooling& p, const T* x, T* y, uint8_t* index);
 
-// Every entry of `dy` to the place that its window's maximum came from.
-void MaxPoolGradient(const Pooling& p, const float* dy, const uint8_t* index, float* dx);
+// Every entry of `dy` to the place that its window's maximum came from. Sums are of floats.
+template <typename T>
+void MaxPoolGradient(const Pooling& p, const T* dy, const uint8_t* index, T* dx);
 
 }  // namespace cnnlab

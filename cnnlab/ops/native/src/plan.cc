@@ -1,8 +1,5 @@
 #include "plan.h"
 
-#include <functional>
-#include <numeric>
-
 namespace cnnlab {
 namespace {
 
@@ -153,9 +150,7 @@ bool Compiled(const Plan& plan) {
 // the kernel's gradient, and the input's where each group has its own few channels.
 bool BetterBlocked(Pass pass, const Convolution& p, const Plan& plain) {
   constexpr int64_t kLarge = 1 << 20;  // numbers; measured on AVX2
-  const auto size =
-      std::accumulate(p.x.begin(), p.x.end(), int64_t{1}, std::multiplies<int64_t>());
-  if (size < kLarge) return false;
+  if (Size(p.x) < kLarge) return false;
   const bool depthwise = p.x.back() == p.groups;
   const auto& name = plain.implementation;
   if (pass == Pass::kKernelGradient) return name == "jit:avx2" && !depthwise;

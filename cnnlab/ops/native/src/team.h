@@ -3,26 +3,42 @@
 
 #include <omp.h>
 
-#include <algorithm>
-#include <atomic>
+#include <condition_variable>
+#include <mutex>
 
 namespace cnnlab {
 
 // XLA calls from threads of its own pool, sometimes from several at once. A call works with its
-// own thread and with those helpers that no other call has: with OMP_NUM_THREADS (or cores) n
-// there are n - 1 of them in the process, however many calls run.
+// own thread and with helpers: with OMP_NUM_THREADS (or cores) n there are n - 1 of them in the
+// process, however many calls run.
 class Team {
  public:
-  Team() : before_(omp_get_max_threads()) {
-    int free = Helpers().load();
-    do {
-      helpers_ = std::max(free, 0);
-    } while (!Helpers().compare_exchange_weak(free, free - helpers_));
+  enum class Helpers {
+    kNone,
+    kFree,  // those that no other call has: for results that do not depend on their number
+    kAll,   // waits until it has all of them: sums over threads are then the same in every run
+  };
+
+  explicit Team(Helpers wanted) : before_(omp_get_max_threads()) {
+    if (wanted != Helpers::kNone) {
+      auto& pool = Shared();
+      std::unique_lock lock(pool.mutex);
+      const auto all = [&pool] { return pool.free == Limit() - 1; };
+      if (wanted == Helpers::kAll) pool.returned.wait(lock, all);
+      helpers_ = pool.free;
+      pool.free = 0;
+    }
     omp_set_num_threads(size());
   }
   ~Team() {
     omp_set_num_threads(before_);
-    Helpers().fetch_add(helpers_);
+    if (helpers_ == 0) return;
+    auto& pool = Shared();
+    {
+      std::lock_guard lock(pool.mutex);
+      pool.free += helpers_;
+    }
+    pool.returned.notify_all();
   }
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
@@ -34,9 +50,16 @@ class Team {
   }
 
  private:
-  static std::atomic<int>& Helpers() {
-    static std::atomic<int> helpers{Limit() - 1};
-    return helpers;
+  struct Pool {
+    std::mutex mutex;
+    std::condition_variable returned;
+    int free = Limit() - 1;
+  };
+
+  // Never destroyed: a thread of XLA's may still call while the process ends.
+  static Pool& Shared() {
+    static auto* pool = new Pool;
+    return *pool;
   }
 
   int before_;

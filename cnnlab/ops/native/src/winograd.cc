@@ -46,9 +46,10 @@ std::array<T*, kSide * kSide> Pixels(const Images<T>& x, const Tiles& tiles, int
 
 // Tiles `first` to `first + count` of the images into `out` (36, count, c): B^T d B for windows,
 // A d A^T for the cotangents of results. Tiles beyond the last are zero.
-template <int kSide>
+template <int kSide, int kLanes>
 void Gather(const Images<const float>& x, const Tiles& tiles, int64_t first, int64_t count,
             const float* zeros, float* out) {
+  using F = Transform<kLanes>;
   const int64_t step = count * x.c;
   for (int64_t t = 0; t < count; ++t) {
     std::array<const float*, kSide * kSide> pixels;
@@ -58,95 +59,103 @@ void Gather(const Images<const float>& x, const Tiles& tiles, int64_t first, int
       pixels.fill(zeros);
     }
     for (int64_t c = 0; c < x.c; c += kLanes) {
-      Vec d[kSide * kSide], half[kWindow * kSide], v[kPositions];
-      for (int i = 0; i < kSide * kSide; ++i) d[i] = Load(pixels[i] + c);
+      typename F::Vec d[kSide * kSide], half[kWindow * kSide], v[kPositions];
+      for (int i = 0; i < kSide * kSide; ++i) d[i] = F::Load(pixels[i] + c);
       for (int j = 0; j < kSide; ++j) {
         if constexpr (kSide == kWindow) {
-          TransformInput(d + j, half + j, kSide);
+          F::Input(d + j, half + j, kSide);
         } else {
-          TransformCotangent(d + j, half + j, kSide, kSide);
+          F::Cotangent(d + j, half + j, kSide, kSide);
         }
       }
       for (int i = 0; i < kWindow; ++i) {
         if constexpr (kSide == kWindow) {
-          TransformInput(half + i * kSide, v + i * kWindow, 1);
+          F::Input(half + i * kSide, v + i * kWindow, 1);
         } else {
-          TransformCotangent(half + i * kSide, v + i * kWindow, 1, 1);
+          F::Cotangent(half + i * kSide, v + i * kWindow, 1, 1);
         }
       }
       float* at = out + t * x.c + c;
-      for (int i = 0; i < kPositions; ++i) Store(at + i * step, v[i]);
+      for (int i = 0; i < kPositions; ++i) F::Store(at + i * step, v[i]);
     }
   }
 }
 
 // A^T m A of `m` (36, count, c) into tiles `first` to `first + count` of the results.
+template <int kLanes>
 void Scatter(const float* m, const Images<float>& y, const Tiles& tiles, int64_t first,
              int64_t count, const float* bias, bool relu) {
+  using F = Transform<kLanes>;
   const int64_t step = count * y.c;
   const int64_t last = std::min(first + count, tiles.count);
   for (int64_t tile = first; tile < last; ++tile) {
     const auto pixels = Pixels<kTile, float>(y, tiles, tile, nullptr);
     for (int64_t c = 0; c < y.c; c += kLanes) {
-      Vec v[kPositions], half[kTile * kWindow], r[kTile * kTile];
+      typename F::Vec v[kPositions], half[kTile * kWindow], r[kTile * kTile];
       const float* at = m + (tile - first) * y.c + c;
-      for (int i = 0; i < kPositions; ++i) v[i] = Load(at + i * step);
-      for (int j = 0; j < kWindow; ++j) TransformResult(v + j, half + j, kWindow, kWindow);
-      for (int i = 0; i < kTile; ++i) TransformResult(half + i * kWindow, r + i * kTile, 1, 1);
+      for (int i = 0; i < kPositions; ++i) v[i] = F::Load(at + i * step);
+      for (int j = 0; j < kWindow; ++j) F::Result(v + j, half + j, kWindow, kWindow);
+      for (int i = 0; i < kTile; ++i) F::Result(half + i * kWindow, r + i * kTile, 1, 1);
       for (int i = 0; i < kTile * kTile; ++i) {
         if (pixels[i] == nullptr) continue;
-        Vec value = bias != nullptr ? r[i] + Load(bias + c) : r[i];
-        if (relu) value = value > 0.f ? value : Vec{};
-        Store(pixels[i] + c, value);
+        typename F::Vec value = bias != nullptr ? r[i] + F::Load(bias + c) : r[i];
+        if (relu) value = value > 0.f ? value : typename F::Vec{};
+        F::Store(pixels[i] + c, value);
       }
     }
   }
 }
 
 // G k G^T of a kernel (3, 3, c_in, c_out) into `u` (36, c_in, c_out).
+template <int kLanes>
 void KernelForward(const float* kernel, int64_t in, int64_t out, float* u) {
+  using F = Transform<kLanes>;
 #pragma omp parallel for
   for (int64_t at = 0; at < in * out; at += kLanes) {
-    Vec k[9], half[kWindow * 3], v[kPositions];
-    for (int i = 0; i < 9; ++i) k[i] = Load(kernel + i * in * out + at);
-    for (int j = 0; j < 3; ++j) TransformKernel(k + j, half + j, 3, 3);
-    for (int i = 0; i < kWindow; ++i) TransformKernel(half + i * 3, v + i * kWindow, 1, 1);
-    for (int i = 0; i < kPositions; ++i) Store(u + i * in * out + at, v[i]);
+    typename F::Vec k[9], half[kWindow * 3], v[kPositions];
+    for (int i = 0; i < 9; ++i) k[i] = F::Load(kernel + i * in * out + at);
+    for (int j = 0; j < 3; ++j) F::Kernel(k + j, half + j, 3, 3);
+    for (int i = 0; i < kWindow; ++i) F::Kernel(half + i * 3, v + i * kWindow, 1, 1);
+    for (int i = 0; i < kPositions; ++i) F::Store(u + i * in * out + at, v[i]);
   }
 }
 
 // The same of the kernel turned by half a circle, (36, c_out, c_in): the transpose in the input.
+template <int kLanes>
 void KernelTurned(const float* kernel, int64_t in, int64_t out, float* u) {
+  using F = Transform<kLanes>;
 #pragma omp parallel for
   for (int64_t c = 0; c < in; c += kLanes) {
     for (int64_t m = 0; m < out; ++m) {
-      Vec k[9], half[kWindow * 3], v[kPositions];
+      typename F::Vec k[9], half[kWindow * 3], v[kPositions];
       for (int i = 0; i < 9; ++i) {
         for (int lane = 0; lane < kLanes; ++lane) {
           k[8 - i][lane] = kernel[(i * in + c + lane) * out + m];
         }
       }
-      for (int j = 0; j < 3; ++j) TransformKernel(k + j, half + j, 3, 3);
-      for (int i = 0; i < kWindow; ++i) TransformKernel(half + i * 3, v + i * kWindow, 1, 1);
-      for (int i = 0; i < kPositions; ++i) Store(u + (i * out + m) * in + c, v[i]);
+      for (int j = 0; j < 3; ++j) F::Kernel(k + j, half + j, 3, 3);
+      for (int i = 0; i < kWindow; ++i) F::Kernel(half + i * 3, v + i * kWindow, 1, 1);
+      for (int i = 0; i < kPositions; ++i) F::Store(u + (i * out + m) * in + c, v[i]);
     }
   }
 }
 
 // G^T (the sum of `parts` arrays `u` (36, c_in, c_out), one after the other) G into a kernel.
+template <int kLanes>
 void KernelBack(const float* u, int64_t parts, int64_t in, int64_t out, float* kernel) {
+  using F = Transform<kLanes>;
 #pragma omp parallel for
   for (int64_t at = 0; at < in * out; at += kLanes) {
-    Vec v[kPositions], half[3 * kWindow], k[9];
+    typename F::Vec v[kPositions], half[3 * kWindow], k[9];
     for (int i = 0; i < kPositions; ++i) {
-      v[i] = Load(u + i * in * out + at);
+      v[i] = F::Load(u + i * in * out + at);
       for (int64_t part = 1; part < parts; ++part) {
-        v[i] += Load(u + (part * kPositions + i) * in * out + at);
+        v[i] += F::Load(u + (part * kPositions + i) * in * out + at);
       }
     }
-    for (int j = 0; j < kWindow; ++j) TransformKernelBack(v + j, half + j, kWindow, kWindow);
-    for (int i = 0; i < 3; ++i) TransformKernelBack(half + i * kWindow, k + i * 3, 1, 1);
-    for (int i = 0; i < 9; ++i) Store(kernel + i * in * out + at, k[i]);
+    for (int j = 0; j < kWindow; ++j) F::KernelBack(v + j, half + j, kWindow, kWindow);
+    for (int i = 0; i < 3; ++i) F::KernelBack(half + i * kWindow, k + i * 3, 1, 1);
+    for (int i = 0; i < 9; ++i) F::Store(kernel + i * in * out + at, k[i]);
   }
 }
 
@@ -182,6 +191,7 @@ class Layout {
 };
 
 // y = conv(x, k): the forward pass, and with the turned kernel the transpose in the input.
+template <int kLanes>
 void Filter(const Images<const float>& x, const float* kernel, bool turned, const float* bias,
             bool relu, const Images<float>& y, int threads) {
   const Tiles tiles(y.n, y.h, y.w);
@@ -199,7 +209,8 @@ void Filter(const Images<const float>& x, const float* kernel, bool turned, cons
   const auto at = [&](size_t offset) { return reinterpret_cast<float*>(scratch.data() + offset); };
 
   std::fill_n(at(zeros), x.c, 0.f);
-  turned ? KernelTurned(kernel, y.c, x.c, at(u)) : KernelForward(kernel, x.c, y.c, at(u));
+  turned ? KernelTurned<kLanes>(kernel, y.c, x.c, at(u))
+         : KernelForward<kLanes>(kernel, x.c, y.c, at(u));
   const float* right = product->Pack(at(u), at(packed));
 #pragma omp parallel num_threads(threads)
   {
@@ -208,14 +219,15 @@ void Filter(const Images<const float>& x, const float* kernel, bool turned, cons
     for (int64_t block = 0; block < blocks.count; ++block) {
       const int64_t first = block * blocks.size;
       if (first >= tiles.count) continue;
-      Gather<kWindow>(x, tiles, first, blocks.size, at(zeros), at(v + mine));
+      Gather<kWindow, kLanes>(x, tiles, first, blocks.size, at(zeros), at(v + mine));
       product->Run(at(v + mine), right, at(m + mine), at(work + mine));
-      Scatter(at(m + mine), y, tiles, first, blocks.size, bias, relu);
+      Scatter<kLanes>(at(m + mine), y, tiles, first, blocks.size, bias, relu);
     }
   }
 }
 
 // dk of <conv(x, k), dy>: each thread sums the products of its blocks.
+template <int kLanes>
 void KernelGradient(const Images<const float>& x, const Images<const float>& dy, float* kernel,
                     int threads) {
   const Tiles tiles(dy.n, dy.h, dy.w);
@@ -243,19 +255,18 @@ void KernelGradient(const Images<const float>& x, const Images<const float>& dy,
     for (int64_t block = 0; block < blocks.count; ++block) {
       const int64_t first = block * blocks.size;
       if (first >= tiles.count) continue;
-      Gather<kWindow>(x, tiles, first, blocks.size, at(zeros), at(v + mine));
-      Gather<kTile>(dy, tiles, first, blocks.size, at(zeros), at(m + mine));
+      Gather<kWindow, kLanes>(x, tiles, first, blocks.size, at(zeros), at(v + mine));
+      Gather<kTile, kLanes>(dy, tiles, first, blocks.size, at(zeros), at(m + mine));
       product->Run(at(v + mine), at(m + mine), sum, at(work + mine));
     }
   }
-  KernelBack(at(u), threads, x.c, dy.c, kernel);
+  KernelBack<kLanes>(at(u), threads, x.c, dy.c, kernel);
 }
 
-}  // namespace
-
-void Winograd(Pass pass, const Convolution& p, const float* a, const float* b, const float* bias,
+template <int kLanes>
+void Run(Pass pass, const Convolution& p, const float* a, const float* b, const float* bias,
               float* out) {
-  const Team team;
+  const Team team(HelpersFor(p));
   const auto images = [&](const auto* data, const std::vector<int64_t>& s, int64_t top,
                           int64_t left) {
     return Images<const float>{data, s[0], s[1], s[2], s[3], top, left};
@@ -266,15 +277,23 @@ void Winograd(Pass pass, const Convolution& p, const float* a, const float* b, c
   const bool relu = p.activation == Activation::kRelu;
   switch (pass) {
     case Pass::kForward:
-      return Filter(images(a, p.x, p.low[0], p.low[1]), b, false, bias, relu, results(p.y),
+      return Filter<kLanes>(images(a, p.x, p.low[0], p.low[1]), b, false, bias, relu, results(p.y),
                     team.size());
     case Pass::kInputGradient:
-      return Filter(images(a, p.y, 2 - p.low[0], 2 - p.low[1]), b, true, nullptr, false,
+      return Filter<kLanes>(images(a, p.y, 2 - p.low[0], 2 - p.low[1]), b, true, nullptr, false,
                     results(p.x), team.size());
     case Pass::kKernelGradient:
-      return KernelGradient(images(a, p.x, p.low[0], p.low[1]), images(b, p.y, 0, 0), out,
+      return KernelGradient<kLanes>(images(a, p.x, p.low[0], p.low[1]), images(b, p.y, 0, 0), out,
                             team.size());
   }
+}
+
+}  // namespace
+
+void Winograd(Pass pass, const Convolution& p, const float* a, const float* b, const float* bias,
+              float* out) {
+  const bool widest = p.x.back() % kWidest == 0 && p.y.back() % kWidest == 0;
+  (widest ? Run<kWidest> : Run<8>)(pass, p, a, b, bias, out);
 }
 
 }  // namespace cnnlab
