@@ -10,6 +10,7 @@ from cnnlab.train import Experiment
 def narrate() -> None:
     """Let cnnlab's own log messages (where the data comes from) reach the terminal."""
     logger = logging.getLogger("cnnlab")
+    logger.propagate = False  # some library gives the root logger a handler: once is enough
     if not logger.handlers:
         logger.addHandler(logging.StreamHandler(sys.stderr))
     logger.setLevel(logging.INFO)

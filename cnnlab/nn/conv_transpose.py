@@ -14,7 +14,7 @@ from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, win
 from cnnlab.nn.initializers import initializer
 from cnnlab.ops.algorithms import REGISTRY, Pass
 from cnnlab.ops.geometry import Padding
-from cnnlab.ops.precision import spread
+from cnnlab.ops.precision import add_bias
 from cnnlab.ops.problem import Problem, describe
 
 
@@ -104,7 +104,7 @@ class ConvTranspose(eqx.Module):
             shape=self._out_spatial(x.shape[-self.num_spatial_dims - 1 : -1]),
             algorithm=self.algorithm,
         )
-        return y if self.bias is None else y + spread(self.bias, y)
+        return y if self.bias is None else add_bias(y, self.bias)
 
     def problem(self, in_shape: Sequence[int]) -> Problem:
         """The convolution whose transpose this is, for `in_shape = (*batch, *spatial, c_in)`."""

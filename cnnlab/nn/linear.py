@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab.nn._checks import check_channels, positive_int
 from cnnlab.nn.initializers import initializer
-from cnnlab.ops.precision import accumulation_dtype, spread
+from cnnlab.ops.precision import accumulation_dtype, add_bias
 
 
 class Linear(eqx.Module):
@@ -51,7 +51,7 @@ class Linear(eqx.Module):
             self.weight.astype(dtype),
             preferred_element_type=accumulation_dtype(dtype),
         ).astype(dtype)
-        return y if self.bias is None else y + spread(self.bias, y)
+        return y if self.bias is None else add_bias(y, self.bias)
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """Multiply-adds for one example `in_shape = (..., in_features)`."""

@@ -14,6 +14,7 @@ from cnnlab import ops
 from cnnlab.nn._checks import positive_int, window_geometry
 from cnnlab.nn.initializers import initializer
 from cnnlab.ops.geometry import Padding
+from cnnlab.ops.precision import add_bias
 
 
 class LocallyConnected(eqx.Module):
@@ -81,7 +82,7 @@ class LocallyConnected(eqx.Module):
             padding=self.padding,
             dilation=self.dilation,
         )
-        return y if self.bias is None else y + spread(self.bias, y)
+        return y if self.bias is None else add_bias(y, self.bias)
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """Multiply-adds for one example, the number of weights; `in_shape` is the layer's own."""

@@ -18,7 +18,7 @@ from jax.interpreters import batching, mlir
 from jaxtyping import Array
 
 from cnnlab.ops.choice import choose
-from cnnlab.ops.precision import spread
+from cnnlab.ops.precision import add_bias
 from cnnlab.ops.primitive import PLATFORMS, abstract_result, bind, lowering, vary_alike
 from cnnlab.ops.problem import Problem
 
@@ -54,12 +54,12 @@ def _jvp(problem: Problem, algorithm: str, activation: str | None, primals, tang
     conv = functools.partial(_conv, problem=problem, algorithm=algorithm)
     tx, tk, tb = (None if isinstance(t, SymbolicZero) else t for t in tangents)
     tangent = jnp.zeros(problem.y_shape, problem.dtype)
-    if tb is not None:
-        tangent = spread(tb, tangent)
     if tx is not None:
-        tangent = conv(tx, kernel) + tangent
+        tangent = conv(tx, kernel)
     if tk is not None:
         tangent = conv(x, tk) + tangent
+    if tb is not None:
+        tangent = add_bias(tangent, tb)
     if activation == "gelu":  # its slope is not known from its value
         return jax.jvp(jax.nn.gelu, (run(*primals, activation=None),), (tangent,))
     y = run(*primals, activation=activation)

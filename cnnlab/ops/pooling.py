@@ -99,15 +99,13 @@ def global_pool(
 
 
 def _maximum(x: Array, axis: tuple[int, ...]) -> Array:
-    """The maximum over the axes before the channels, found by its number there.
+    """The maximum over axes before the channels, as one window, which knows where it was.
 
     `jnp.max` finds it again for the gradient, by comparing: where XLA computes `x` twice, rounded
-    otherwise, nothing is equal and the gradient is 0 / 0.
+    otherwise, nothing is equal to it and the gradient is 0 / 0.
     """
-    flat = x.reshape(*x.shape[: axis[0]], -1, x.shape[-1])
-    index = jnp.argmax(flat, axis=-2, keepdims=True)
-    own = lax.broadcasted_iota(index.dtype, flat.shape, flat.ndim - 2) == index
-    return jnp.sum(jnp.where(own, flat, 0), axis=-2)
+    y = max_pool(x, [x.shape[i] for i in axis])
+    return y.reshape(*y.shape[: axis[0]], y.shape[-1])
 
 
 def _resolve(

@@ -14,13 +14,13 @@ def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
     return dtype
 
 
-def spread(v: Array, like: Array) -> Array:
-    """`v` in the shape and type of `like`; its transpose, a sum, is in `accumulation_dtype`.
+def add_bias(y: Array, bias: Array) -> Array:
+    """`y + bias` in the type of `y`; the transpose in the bias sums in `accumulation_dtype`.
 
     XLA's sums of 16-bit floats on the CPU are ten times as slow as those of float32.
     """
-    wide = v.astype(accumulation_dtype(like.dtype))
-    return jnp.broadcast_to(wide, like.shape).astype(like.dtype)
+    wide = accumulation_dtype(y.dtype)
+    return (y.astype(wide) + bias.astype(wide)).astype(y.dtype)
 
 
 def product(spec: str, a: Array, b: Array) -> Array:

@@ -34,8 +34,9 @@ def assert_holds(data, made):
 
 @pytest.mark.parametrize("load", [fashion_mnist, mnist])
 @pytest.mark.usefixtures("small")
-def test_from_a_folder(load, idx_folder, tmp_path, caplog):
+def test_from_a_folder(load, idx_folder, tmp_path, caplog, monkeypatch):
     folder, made = idx_folder
+    monkeypatch.setattr(logging.getLogger("cnnlab"), "propagate", True)  # to caplog's handler
     caplog.set_level(logging.INFO, logger="cnnlab")
     data = load(source=str(folder), val_fraction=0.2)
     assert_holds(data, made)
@@ -63,6 +64,7 @@ def test_a_folder_without_the_files_is_refused(tmp_path):
 def test_order_of_sources(idx_folder, monkeypatch, tmp_path, caplog):
     """Prepared, then the package's folder, then the fetched package, then TFDS's download."""
     folder, made = idx_folder
+    monkeypatch.setattr(logging.getLogger("cnnlab"), "propagate", True)  # to caplog's handler
     caplog.set_level(logging.INFO, logger="cnnlab")
     asked = []
 

@@ -193,12 +193,11 @@ def test_global_pool_in_half_precision_and_by_default_over_two_axes():
 
 
 def test_gradient_of_the_global_maximum_goes_to_the_first_of_the_largest():
-    x = jnp.array([[1.0, 5.0, 5.0], [jnp.inf, -jnp.inf, 2.0], [-jnp.inf] * 3])[..., None]
-    y, gradient = jax.value_and_grad(lambda x: ops.global_pool(x, "max", 1).sum())(x)
-    assert np.isnan(y)  # inf - inf
+    x = jnp.array([[1.0, 5.0, 5.0], [3.0, -jnp.inf, 2.0], [-jnp.inf] * 3])[..., None]
+    gradient = jax.grad(lambda x: ops.global_pool(x, "max", 1).sum())(x)
     np.testing.assert_array_equal(gradient[..., 0], [[0, 1, 0], [1, 0, 0], [1, 0, 0]])
     nan = ops.global_pool(x.at[0, 0].set(jnp.nan), "max", 1)
-    np.testing.assert_array_equal(nan[:, 0], [np.nan, np.inf, -np.inf])
+    np.testing.assert_array_equal(nan[:, 0], [np.nan, 3, -np.inf])
 
 
 @pytest.mark.parametrize("padding", ["VALID", ((1, 0), (1, 0))])

@@ -129,6 +129,7 @@ bool PoolsRight(int64_t batch, int64_t h, int64_t w, int64_t channels, int64_t s
   }
   std::vector<uint8_t> index(y.size());
   std::vector<T> dx(x.size());
+  for (auto& v : dx) cnnlab::Narrow(kUntouched, v);
   std::vector<float> expected(x.size(), 0.f);
   cnnlab::MaxPool(p, x.data(), y.data(), index.data());
   cnnlab::MaxPoolGradient(p, dy.data(), index.data(), dx.data());
@@ -188,6 +189,7 @@ int main(int argc, char** argv) {
       Make(2, 6, 7, 13, 3, 3, 13, 13, 1, 1, 1, 1),  // depthwise
       Make(1, 8, 8, 8, 7, 7, 8, 8, 2, 1, 3, 3),     // depthwise, stride
       Make(2, 5, 5, 12, 3, 3, 18, 3, 1, 1, 2, 0),   // groups, uneven padding
+      Make(4, 8, 8, 16, 3, 3, 16, 1, 1, 1, 1, 1),   // by several threads
   };
   int wrong = 0, run = 0;
   for (const auto& problem : problems) {
@@ -200,6 +202,7 @@ int main(int argc, char** argv) {
       Make(2, 7, 6, 8, 3, 3, 16, 1, 1, 1, 1, 1),  // tiles that do not fit
       Make(1, 3, 9, 16, 3, 3, 8, 1, 1, 1, 0, 0),  // no padding
       Make(1, 5, 4, 8, 3, 3, 8, 1, 1, 1, 4, 3),   // more padding than kernel
+      Make(4, 8, 8, 16, 3, 3, 16, 1, 1, 1, 1, 1),  // by several threads, in the widest vectors
   };
   for (const auto& problem : minimal) {
     for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {

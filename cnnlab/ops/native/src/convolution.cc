@@ -36,7 +36,7 @@ void* Mutable(const void* data) { return const_cast<void*>(data); }
 }  // namespace
 
 Team::Helpers HelpersFor(const Convolution& p) {
-  constexpr int64_t kLittle = 1 << 20;  // multiply-adds: a few microseconds, as waking threads is
+  constexpr int64_t kLittle = 1 << 18;  // multiply-adds: about as long as waking threads takes
   const int64_t work = Size(p.y) / p.y.back() * Size(p.kernel);
   return work < kLittle ? Team::Helpers::kNone : Team::Helpers::kAll;
 }

@@ -3,6 +3,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 
@@ -45,7 +46,7 @@ class Team {
 
   int size() const { return 1 + helpers_; }
   static int Limit() {
-    static const int limit = omp_get_max_threads();
+    static const int limit = std::min(omp_get_max_threads(), omp_get_thread_limit());
     return limit;
   }
 
