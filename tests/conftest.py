@@ -13,7 +13,10 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 # Each program is run once or twice, so what optimising it would save is less than what it costs.
 # `make train`, the benchmarks and tests/test_canaries.py compile as users do.
-_QUICK = "--xla_backend_optimization_level=0"
+_QUICK = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_parallel_codegen_split_count=1"
+)
 if version("jax").startswith("0.10."):  # later ones do not know it
     _QUICK += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", _QUICK)
