@@ -7,13 +7,13 @@ what the choices cost. On accelerators XLA calls the vendor's library, which cho
 import math
 
 from cnnlab.ops.algorithms import REGISTRY, Pass, native
-from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import Problem
 
 # Multiply-adds a nanosecond, by each algorithm's own formula.
 _DENSE = 20.0
 _TAPS = {"forward": 5.0, "input_gradient": 5.0, "kernel_gradient": 1.8}
 _COMPILED_TAPS = {"forward": 25.0, "input_gradient": 22.0, "kernel_gradient": 7.0}
+_OWN_LOOPS = 50.0  # depthwise.cc
 _FFT = 2.0
 
 
@@ -34,14 +34,13 @@ def _less_arithmetic(problem: Problem, which: Pass, compiled: bool) -> list[str]
     """What saves enough multiply-adds to stay ahead of code, compiled or not, that does all."""
     spectral, nanoseconds = _fastest_fft(problem)
     taps = (_COMPILED_TAPS if compiled else _TAPS)[which]
+    if compiled and native.implementation(problem, which) == native.OWN_LOOPS:
+        taps = _OWN_LOOPS
     if nanoseconds < problem.multiply_adds / (taps if _depthwise(problem) else _DENSE):
         return [spectral]
     if compiled and problem.dtype.itemsize < 4:
         return []  # it computes in float32; the processor multiplies 16-bit floats twice as fast
-    # Winograd's transforms cost what few channels do not save; oneDNN is slowest in the kernel.
-    narrow = compiled and not ENGINE.wide() and which != "kernel_gradient"
-    least = 64 if narrow else 32
-    return ["native_winograd", "winograd"] if _winograd_pays(problem, least) else []
+    return ["native_winograd", "winograd"] if _winograd_pays(problem) else []
 
 
 def _native_pays(problem: Problem, which: Pass) -> bool:
@@ -75,13 +74,13 @@ def _fastest_fft(problem: Problem) -> tuple[str, float]:
     return name, cost[name] / _FFT
 
 
-def _winograd_pays(problem: Problem, least: int) -> bool:
-    """Its matrix products are of `(rows, c_in)` with `(c_in, c_out)`: neither may be thin, and both
-    numbers of channels at least `least`. Maps smaller than a tile waste what it saves."""
+def _winograd_pays(problem: Problem) -> bool:
+    """Its matrix products are of `(rows, c_in)` with `(c_in, c_out)`: neither may be thin, for few
+    channels do not save what transforms cost. Maps smaller than a tile waste it."""
     winograd = REGISTRY["winograd"]
     if problem.rank != 2 or winograd.refusal(problem) is not None:
         return False
     rows = problem.batch * math.prod(-(-n // 4) for n in problem.out)
     channels = min(problem.in_channels, problem.out_channels)
     saves = 2 * winograd.multiply_adds(problem) <= problem.multiply_adds
-    return saves and channels >= least and rows >= 64
+    return saves and channels >= 32 and rows >= 64

@@ -151,7 +151,7 @@ RULES = [
     ((64, 16, 16, 96), (3, 3, 1, 96), {"groups": 96}, ["taps"] * 3),
     ((16, 32, 32, 32), (31, 31, 1, 32), {"groups": 32}, ["fft"] * 3),
     ((64, 16, 16, 64), (3, 3, 8, 64), {"groups": 8}, ["lax", "lax", "im2col"]),
-    ((1, 65536, 16), (512, 1, 16), {"groups": 16}, ["fft_overlap_add"] * 3),
+    ((1, 65536, 16), (512, 1, 16), {"groups": 16}, ["fft"] * 3),
     ((8, 16, 16, 16, 16), (3, 3, 3, 16, 16), {}, ["im2col"] * 3),
 ]
 
@@ -177,20 +177,13 @@ def test_rules_with_the_native_engine():
     for problem in (thin, depthwise):
         assert [first(problem, which) for which in PASSES] == ["native"] * 3
     large = describe((16, 32, 32, 32), (31, 31, 1, 32), groups=32)
-    assert [first(large, which) for which in PASSES] == ["fft"] * 3
-    wide = describe((64, 16, 16, 128), (3, 3, 128, 128))
+    assert [first(large, which) for which in PASSES] == ["native"] * 3
+    long = describe((1, 65536, 4), (1024, 1, 4), groups=4)
+    assert [first(long, which) for which in PASSES] == ["fft"] * 3
+    wide = describe((64, 16, 16, 32), (3, 3, 32, 128))
     assert [first(wide, which) for which in PASSES] == ["native_winograd"] * 3
     filters = describe((4, 100, 4), (60, 1, 8), groups=4)  # only oneDNN's general code
     assert "native" not in {first(filters, which) for which in PASSES}
-
-
-@pytest.mark.skipif(REASON is not None, reason=f"no native engine: {REASON}")
-@pytest.mark.parametrize("wide", [True, False])
-def test_few_channels_pay_for_transforms_of_wide_vectors(wide, monkeypatch):
-    monkeypatch.setattr(ENGINE, "wide", lambda: wide)
-    narrow = describe((64, 16, 16, 32), (3, 3, 32, 64))
-    assert first(narrow, "kernel_gradient") == "native_winograd"
-    assert (first(narrow, "forward") == "native_winograd") == wide
 
 
 @pytest.mark.skipif(REASON is not None, reason=f"no native engine: {REASON}")

@@ -28,7 +28,14 @@ from cnnlab.ops.problem import describe
 REASON = ENGINE.refusal()
 needs_engine = pytest.mark.skipif(REASON is not None, reason=f"no native engine: {REASON}")
 # What knows nothing of XLA.
-CORE = ("convolution.cc", "plan.cc", "winograd.cc", "batched_product.cc", "max_pool.cc")
+CORE = (
+    "convolution.cc",
+    "plan.cc",
+    "depthwise.cc",
+    "winograd.cc",
+    "batched_product.cc",
+    "max_pool.cc",
+)
 DRIVER = Path(__file__).parent / "native" / "driver.cc"
 
 
@@ -57,6 +64,15 @@ CASES = {
     "volume": ((2, 4, 5, 3, 4), (3, 2, 1, 4, 8), {"groups": 1}),
     "four groups as two": ((2, 6, 7, 16), (3, 2, 4, 32), {"groups": 4, "stride": (1, 2)}),
     "two channels a group": ((2, 5, 6, 16), (2, 3, 2, 8), {"groups": 8, "padding": 1}),
+    "depthwise, many taps": (
+        (2, 9, 6, 16),
+        (7, 9, 1, 16),
+        {"groups": 16, "padding": [(2, 5), (9, 1)]},
+    ),
+    "depthwise, many taps, half a vector": ((1, 5, 40, 24), (3, 16, 1, 24), {"groups": 24}),
+    "depthwise, dilated": ((1, 11, 12, 8), (5, 8, 1, 8), {"groups": 8, "dilation": (2, 3)}),
+    "depthwise, several tiles": ((1, 1300, 8), (64, 1, 8), {"groups": 8, "padding": "CAUSAL"}),
+    "depthwise, tiles of rows": ((1, 90, 70, 16), (7, 6, 1, 16), {"groups": 16}),
     "sequences, depthwise": ((2, 40, 16), (31, 1, 16), {"groups": 16, "padding": [(15, 14)]}),
     "larger than a cache": ((2, 128, 128, 32), (3, 3, 32, 8), {"padding": ((1, 0), (2, 1))}),
     "groups larger than a cache": ((4, 64, 64, 64), (3, 3, 16, 64), {"groups": 4}),
@@ -71,6 +87,22 @@ def test_groups_of_few_channels_run_on_compiled_code(case):
     if not ENGINE.wide():  # for AVX-512 oneDNN has such code
         assert "gemm" in ENGINE.implementation(problem, "forward")
     assert native.compiled(native.implementation(problem, "forward"))
+
+
+@needs_engine
+@pytest.mark.parametrize(
+    ("x", "kernel", "expected"),
+    [
+        ((2, 9, 9, 16), (7, 7, 1, 16), [True, True, True]),
+        ((2, 9, 9, 16), (3, 5, 1, 16), [False, False, True]),
+        ((2, 9, 9, 16), (3, 3, 1, 16), [False, False, False]),
+        ((2, 9, 9, 12), (7, 7, 1, 12), [False, False, False]),
+    ],
+)
+def test_depthwise_with_many_taps_runs_in_loops_of_our_own(x, kernel, expected):
+    problem = describe(x, kernel, groups=x[-1])
+    names = [ENGINE.implementation(problem, which) for which in PASSES]
+    assert [name == native.OWN_LOOPS for name in names] == expected
 
 
 @needs_engine
@@ -284,4 +316,4 @@ def test_nothing_is_written_outside_the_result(driver, checker):
     command = ["valgrind", "-q", "--error-exitcode=9"] * bool(checker) + [str(driver)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=550)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == "0 wrong of 45\n"
+    assert done.stdout == "0 wrong of 54\n"

@@ -14,6 +14,7 @@ from cnnlab.ops.problem import Pass, Problem
 # float16 is converted to float32 and back.
 _DTYPES = [np.dtype(d) for d in (np.float32, jnp.bfloat16, np.float16)]
 _LARGEST = 2**31 - 1
+OWN_LOOPS = "dw:cnnlab"  # the implementation that is not oneDNN's
 
 
 def refusal(problem: Problem) -> str | None:
@@ -31,7 +32,7 @@ def refusal(problem: Problem) -> str | None:
 
 
 def implementation(problem: Problem, which: Pass) -> str:
-    """oneDNN's name of what would compute a pass, such as `jit:avx2`; empty: nothing would."""
+    """The name of what would compute a pass, such as oneDNN's `jit:avx2`; empty: nothing would."""
     if which == "forward":
         problem = replace(problem, groups=problem.groups // _together(problem))
     return ENGINE.implementation(problem, which)
@@ -39,7 +40,7 @@ def implementation(problem: Problem, which: Pass) -> str:
 
 def compiled(name: str) -> bool:
     """Whether an implementation is code made for the shape, and not a general fall-back."""
-    return name.startswith(("jit", "brg", "brdgmm"))
+    return name.startswith(("jit", "brg", "brdgmm", "dw"))
 
 
 def _together(problem: Problem) -> int:

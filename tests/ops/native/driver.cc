@@ -190,6 +190,9 @@ int main(int argc, char** argv) {
       Make(1, 8, 8, 8, 7, 7, 8, 8, 2, 1, 3, 3),     // depthwise, stride
       Make(2, 5, 5, 12, 3, 3, 18, 3, 1, 1, 2, 0),   // groups, uneven padding
       Make(4, 8, 8, 16, 3, 3, 16, 1, 1, 1, 1, 1),   // by several threads
+      Make(2, 9, 7, 16, 7, 7, 16, 16, 1, 1, 3, 4),  // depthwise in loops of our own
+      Make(1, 4, 19, 24, 5, 8, 24, 24, 1, 2, 9, 1),   // the same, dilated
+      Make(8, 12, 12, 32, 7, 7, 32, 32, 1, 1, 3, 3),  // the same by several threads
   };
   int wrong = 0, run = 0;
   for (const auto& problem : problems) {

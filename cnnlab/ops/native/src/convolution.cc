@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "cache.h"
+#include "depthwise.h"
 #include "plan.h"
 #include "scratch.h"
 
@@ -43,6 +44,7 @@ Team::Helpers HelpersFor(const Convolution& p) {
 
 void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
               const void* bias, void* out) {
+  if (ServesDepthwise(pass, problem)) return Depthwise(pass, problem, a, b, bias, out);
   const Team team(HelpersFor(problem));
   const auto plan = Cache().Get(Key(pass, problem, team.size()),
                                 [&] { return MakePlan(pass, problem); });
@@ -80,7 +82,7 @@ void Convolve(Pass pass, const Convolution& problem, const void* a, const void* 
 }
 
 std::string Implementation(Pass pass, const Convolution& problem) {
-  return MakePlan(pass, problem).implementation;
+  return ServesDepthwise(pass, problem) ? "dw:cnnlab" : MakePlan(pass, problem).implementation;
 }
 
 int64_t PlansKept() { return static_cast<int64_t>(Cache().Size()); }

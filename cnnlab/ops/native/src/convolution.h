@@ -1,4 +1,4 @@
-// One convolution and its two transposes, computed by oneDNN. Knows nothing of XLA.
+// One convolution and its two transposes, computed by oneDNN or by loops of our own. Knows nothing of XLA.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ Team::Helpers HelpersFor(const Convolution& problem);
 void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
               const void* bias, void* out);
 
-// oneDNN's name of the implementation that it would take, such as "jit:avx2".
+// Name of the implementation that would be taken: oneDNN's, such as "jit:avx2", or "dw:cnnlab".
 std::string Implementation(Pass pass, const Convolution& problem);
 
 // Primitives kept now, and the most that are kept.

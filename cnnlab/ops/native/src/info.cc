@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "convolution.h"
+#include "depthwise.h"
 #include "team.h"
 
 namespace {
@@ -43,7 +44,7 @@ extern "C" {
 const char* cnnlab_isa() { return IsaName(); }
 int64_t cnnlab_threads() { return cnnlab::Team::Limit(); }
 
-// The name of oneDNN's implementation, or "" where it has none worth taking. `numbers`: x, kernel, y
+// The name of the implementation, or "" where there is none worth taking. `numbers`: x, kernel, y
 // (rank + 2 each), then stride, dilation, low, high (rank each), groups.
 void cnnlab_implementation(int64_t pass, int64_t bfloat16, int64_t rank, const int64_t* numbers,
                            char* out, int64_t size) {
@@ -62,9 +63,12 @@ void cnnlab_implementation(int64_t pass, int64_t bfloat16, int64_t rank, const i
   p.high = take(rank);
   p.groups = *numbers;
   if (bfloat16) p.dtype = dnnl::memory::data_type::bf16;
-  if (bfloat16 && !MultipliesBfloat16()) return Put("", out, size);
+  const auto which = static_cast<cnnlab::Pass>(pass);
+  if (bfloat16 && !MultipliesBfloat16() && !cnnlab::ServesDepthwise(which, p)) {
+    return Put("", out, size);
+  }
   try {
-    Put(cnnlab::Implementation(static_cast<cnnlab::Pass>(pass), p), out, size);
+    Put(cnnlab::Implementation(which, p), out, size);
   } catch (const std::exception&) {
     Put("", out, size);
   }

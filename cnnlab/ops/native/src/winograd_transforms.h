@@ -1,29 +1,17 @@
 // The transforms of F(4, 3) for the points 0, 1, -1, 2, -2 and infinity, on vectors of channels.
 #pragma once
 
-#include <cstring>
+#include "lanes.h"
 
 namespace cnnlab {
 
-#ifdef __AVX512F__
-constexpr int kWidest = 16;  // channels at a time, where they are a multiple of that
-#else
-constexpr int kWidest = 8;
-#endif
-constexpr int kTile = 4;     // results of a tile along an axis
-constexpr int kWindow = 6;   // inputs of a tile along an axis
+constexpr int kTile = 4;    // results of a tile along an axis
+constexpr int kWindow = 6;  // inputs of a tile along an axis
 constexpr int kPositions = kWindow * kWindow;
 
 template <int kLanes>
-struct Transform {
-  typedef float Vec __attribute__((vector_size(kLanes * sizeof(float)), aligned(4), may_alias));
-
-  static Vec Load(const float* p) {
-    Vec v;
-    std::memcpy(&v, p, sizeof(v));
-    return v;
-  }
-  static void Store(float* p, Vec v) { std::memcpy(p, &v, sizeof(v)); }
+struct Transform : Lanes<kLanes> {
+  using Vec = typename Lanes<kLanes>::Vec;
 
   // y = B^T d, y = A^T d and y = A d of one axis: the input, the result and its cotangent. `in` and
   // `out` are `step` vectors apart.

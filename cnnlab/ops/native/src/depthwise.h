@@ -1,0 +1,16 @@
+// Depthwise convolutions in loops of our own. Knows nothing of XLA.
+#pragma once
+
+#include "convolution.h"
+
+namespace cnnlab {
+
+// Where these loops are served, and faster than oneDNN's: many taps, stride 1, one or two spatial
+// axes, as many channels in as out in multiples of 8, no GELU.
+bool ServesDepthwise(Pass pass, const Convolution& problem);
+
+// As `Convolve`.
+void Depthwise(Pass pass, const Convolution& problem, const void* a, const void* b,
+               const void* bias, void* out);
+
+}  // namespace cnnlab
