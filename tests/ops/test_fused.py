@@ -59,6 +59,35 @@ def test_values_and_derivatives(name, activation):
             np.testing.assert_allclose(a / scale, b / scale, atol=limit, rtol=0, err_msg=label)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("channels", [24, 32])
+def test_depthwise_with_many_taps(channels, activation, dtype):
+    """In float32 by `lax`, of the same rounded arguments."""
+    values = normal(0, 2, 9, 7, channels), normal(1, 7, 7, 1, channels) / 7, normal(2, channels)
+    values = [v.astype(dtype) for v in values]
+    run = lambda *v, **options: ops.conv(
+        *v[:2], bias=v[2], groups=channels, activation=activation, **options
+    )
+    got = compiled(run)(*values).astype(jnp.float32)
+    expected = compiled(lambda *v: run(*v, algorithm="lax"))(*(v.astype(float) for v in values))
+    limit = 1e-2 if dtype == jnp.bfloat16 else 1e-5
+    np.testing.assert_allclose(got, expected, atol=3 * limit, rtol=limit)
+
+
+@pytest.mark.parametrize(
+    ("x", "kernel"), [((1, 6, 6, 32), (3, 3, 32, 32)), ((1, 9, 9, 16), (7, 7, 1, 16))]
+)
+def test_what_is_not_a_number_passes_a_relu_of_our_own(x, kernel):
+    groups = x[-1] // kernel[2]
+    name = "native" if groups > 1 else "native_winograd"
+    if name not in ops.algorithms(x, kernel, groups=groups):
+        pytest.skip("no native engine")
+    values = normal(0, *x).at[0, 2, 3].set(jnp.nan), normal(1, *kernel), normal(2, kernel[-1])
+    y = ops.conv(*values[:2], bias=values[2], groups=groups, activation="relu", algorithm=name)
+    assert np.isnan(y[0, 2, 3]).all() and np.isfinite(y[0, -1, -1]).all()
+
+
 @pytest.mark.parametrize("axes", [(0, None, None), (None, None, 0), (1, 0, 0), (0, 3, None)])
 @pytest.mark.parametrize("name", NAMES)
 def test_vmap(name, axes):

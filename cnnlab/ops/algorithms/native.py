@@ -1,8 +1,9 @@
-"""oneDNN's compiled convolutions on the CPU (`cnnlab/ops/native`), all three passes."""
+"""Compiled convolutions on the CPU (`cnnlab/ops/native`): oneDNN's, and loops of our own."""
 
 import functools
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -14,6 +15,7 @@ from cnnlab.ops.problem import Pass, Problem
 # float16 is converted to float32 and back.
 _DTYPES = [np.dtype(d) for d in (np.float32, jnp.bfloat16, np.float16)]
 _LARGEST = 2**31 - 1
+_TILE = 2**18  # bytes, unless a row and its kernel are longer
 OWN_LOOPS = "dw:cnnlab"  # the implementation that is not oneDNN's
 
 
@@ -76,11 +78,17 @@ def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
 
 def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: str | None) -> Array:
     kernel, problem = _merged(kernel, problem)
-    return convolve_bias(x, kernel, bias, problem, activation)
+    # Our own loops have no GELU.
+    own = ENGINE.implementation(problem, "forward") == OWN_LOOPS
+    inside = None if own and activation == "gelu" else activation
+    y = convolve_bias(x, kernel, bias, problem, inside)
+    return y if inside == activation else jax.nn.gelu(y)
 
 
 def _extra_memory(problem: Problem) -> int:
-    """A reordered copy of the kernel; the activations stay as they are."""
+    """A reordered copy of the kernel; the activations stay as they are, but for a tile a thread."""
+    if implementation(problem, "forward") == OWN_LOOPS:
+        return 4 * int(np.prod(problem.kernel_shape)) + _TILE * ENGINE.threads()
     together = _together(problem)
     copies = 1 if together == 1 else 2 * together  # of fewer groups, then reordered
     return copies * int(np.prod(problem.kernel_shape)) * problem.dtype.itemsize

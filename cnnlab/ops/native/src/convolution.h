@@ -1,4 +1,4 @@
-// One convolution and its two transposes, computed by oneDNN or by loops of our own. Knows nothing of XLA.
+// One convolution and its two transposes, by oneDNN or in loops of our own. Knows nothing of XLA.
 #pragma once
 
 #include <cstdint>

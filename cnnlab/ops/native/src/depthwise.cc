@@ -46,10 +46,14 @@ struct Tiles {
 
   Tiles(const Shape& s, int lanes, int64_t reach) {
     constexpr int64_t kBytes = int64_t{256} << 10;
-    columns = std::min<int64_t>(s.out_w, 1024);
-    wide = (columns + kPixels - 1) / kPixels * kPixels + reach;
-    const int64_t fitting = kBytes / (wide * lanes * int64_t{sizeof(float)});
     const int64_t seen = (s.kernel_h - 1) * s.dilation_h;
+    int64_t fitting = 0;
+    columns = std::min<int64_t>(s.out_w, 1024);
+    for (;; columns /= 2) {  // narrower where rows would be copied for few others
+      wide = (columns + kPixels - 1) / kPixels * kPixels + reach;
+      fitting = kBytes / (wide * lanes * int64_t{sizeof(float)});
+      if (columns < 128 || fitting > std::min(s.h, 2 * seen)) break;
+    }
     rows = s.h <= fitting ? s.out_h : std::clamp<int64_t>(fitting - seen, 1, s.out_h);
     down = (s.out_h + rows - 1) / rows;
     across = (s.out_w + columns - 1) / columns;
@@ -159,7 +163,7 @@ void ComputeTile(const Shape& s, const Tile& t, const float* seen, int64_t wide,
       const int64_t count = std::min<int64_t>(kPixels, t.column + t.columns - b);
       T* to = y + ((t.image * s.out_h + a) * s.out_w + b) * s.c + t.channel;
       for (int64_t p = 0; p < count; ++p, to += s.c) {
-        const Vec v = relu ? (sum[p] > 0.f ? sum[p] : Vec{}) : sum[p];
+        const Vec v = relu ? (sum[p] < 0.f ? Vec{} : sum[p]) : sum[p];  // NaN stays
         Write<kLanes>(v, to);
       }
     }
@@ -253,6 +257,7 @@ void KernelGradient(const Shape& s, const T* x, const T* dy, T* kernel, int thre
                              sum + tile.channel / kLanes * block);
     }
   }
+#pragma omp parallel for num_threads(threads)
   for (int64_t tap = 0; tap < s.taps(); ++tap) {
     const int64_t place = tap / s.kernel_w * columns + tap % s.kernel_w;
     for (int64_t c = 0; c < s.c; ++c) {

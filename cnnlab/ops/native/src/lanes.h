@@ -18,4 +18,6 @@ struct Lanes {
   static void Store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
 };
 
+static_assert(alignof(Lanes<kWidest>::Vec) == alignof(float), "vectors lie where channels begin");
+
 }  // namespace cnnlab

@@ -29,10 +29,12 @@ class Team {
       helpers_ = pool.free;
       pool.free = 0;
     }
+    omp_set_dynamic(0);  // not fewer than asked for: sums count on each
     omp_set_num_threads(size());
   }
   ~Team() {
     omp_set_num_threads(before_);
+    omp_set_dynamic(dynamic_);
     if (helpers_ == 0) return;
     auto& pool = Shared();
     {
@@ -64,6 +66,7 @@ class Team {
   }
 
   int before_;
+  int dynamic_ = omp_get_dynamic();
   int helpers_ = 0;
 };
 

@@ -99,7 +99,7 @@ void Scatter(const float* m, const Images<float>& y, const Tiles& tiles, int64_t
       for (int i = 0; i < kTile * kTile; ++i) {
         if (pixels[i] == nullptr) continue;
         typename F::Vec value = bias != nullptr ? r[i] + F::Load(bias + c) : r[i];
-        if (relu) value = value > 0.f ? value : typename F::Vec{};
+        if (relu) value = value < 0.f ? typename F::Vec{} : value;  // NaN stays
         F::Store(pixels[i] + c, value);
       }
     }
