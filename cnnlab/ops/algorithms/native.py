@@ -87,7 +87,7 @@ def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: s
 
 def _extra_memory(problem: Problem) -> int:
     """A reordered copy of the kernel; the activations stay as they are, but for a tile a thread."""
-    if implementation(problem, "forward") == OWN_LOOPS:
+    if ENGINE.refusal() is None and implementation(problem, "forward") == OWN_LOOPS:
         return 4 * int(np.prod(problem.kernel_shape)) + _TILE * ENGINE.threads()
     together = _together(problem)
     copies = 1 if together == 1 else 2 * together  # of fewer groups, then reordered
