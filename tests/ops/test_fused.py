@@ -7,6 +7,7 @@ import pytest
 from primitive_cases import compiled, tolerance
 
 from cnnlab import ops
+from cnnlab.ops.native import ENGINE
 
 # One that applies them itself, where it is to be had, and one that leaves them to XLA.
 NAMES = ["lax", "winograd", "native", "native_winograd"]
@@ -82,7 +83,7 @@ def test_what_is_not_a_number_passes_a_relu_of_our_own(x, kernel):
     groups = x[-1] // kernel[2]
     name = "native" if groups > 1 else "native_winograd"
     if name not in ops.algorithms(x, kernel, groups=groups):
-        pytest.skip("no native engine")
+        pytest.skip(f"no native engine: {ENGINE.refusal()}")
     values = normal(0, *x).at[0, 2, 3].set(jnp.nan), normal(1, *kernel), normal(2, kernel[-1])
     y = ops.conv(*values[:2], bias=values[2], groups=groups, activation="relu", algorithm=name)
     assert np.isnan(y[0, 2, 3]).all() and np.isfinite(y[0, -1, -1]).all()

@@ -89,7 +89,7 @@ class Engine:
 
     @functools.cache  # noqa: B019 - there is one engine
     def implementation(self, problem: Problem, which: Pass) -> str:
-        """oneDNN's name of what would compute a pass, such as `jit:avx2`; empty: nothing would."""
+        """The name of what would compute a pass, such as oneDNN's `jit:avx2`; empty: nothing."""
         if problem.dtype.name not in ("float32", "bfloat16"):
             return ""
         numbers = [*problem.x_shape, *problem.kernel_shape, *problem.y_shape]
