@@ -17,7 +17,7 @@ def narrate() -> None:
 
 
 def beginning(experiment: Experiment) -> None:
-    """One line with the data, one with the model."""
+    """One line with the data, one with the model, and one for each setting without effect."""
     data, plan = experiment.data, experiment.plan
     sizes = f"{len(data.train):,} + {len(data.val):,} + {len(data.test):,} examples"
     print(
@@ -27,6 +27,8 @@ def beginning(experiment: Experiment) -> None:
         f"run directory {experiment.directory.path}",
         file=sys.stderr,
     )
+    for remark in experiment.remarks():
+        print(f"note: {remark}", file=sys.stderr)
 
 
 def outcome(experiment: Experiment, result: dict[str, Any], *, known: bool) -> None:

@@ -21,6 +21,7 @@ from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier
 from cnnlab.train import optim
 from cnnlab.train.duration import UNITS, to_steps
+from cnnlab.train.effects import check_effects
 from cnnlab.train.experiment import Experiment
 from cnnlab.train.loop import Plan
 from cnnlab.train.parallel import Runtime
@@ -114,11 +115,13 @@ def assemble(
         batches = loader(data.train, cfg.batch_size, seed=cfg.seed)
         per_epoch = batches.steps_per_epoch
         plan = _plan(cfg, per_epoch)
+        transforms = _named(cfg, "augment")
+        check_effects(cfg, plan, transforms, validation=len(data.val))
         prepare = make_prepare(
             mean=data.mean,
             std=data.std,
             num_classes=data.num_classes,
-            transforms=_named(cfg, "augment"),
+            transforms=transforms,
             label_smoothing=cfg.label_smoothing,
             steps_per_epoch=per_epoch,
         )
@@ -126,6 +129,7 @@ def assemble(
             _rule(cfg, plan.steps, per_epoch),
             clip_norm=cfg.clip_norm,
             accumulate=cfg.accumulate,
+            steps=plan.steps,
             trainable=trainable,
         )
     return Experiment(
@@ -231,13 +235,13 @@ def _steps(node: DictConfig, name: str, batch_size: int, per_epoch: int) -> int 
 
 def _rule(cfg: DictConfig, total: int, per_epoch: int) -> optax.GradientTransformation:
     """The optimizer with its schedule, over the updates of the whole run."""
-    updates = max(1, total // cfg.accumulate)
+    updates = -(-total // cfg.accumulate)
     node, given = cfg.schedule.copy(), {}
     if "warmup" in node:
         with open_dict(node):
             warmup = node.pop("warmup")
         steps = _steps(warmup, "schedule.warmup", cfg.batch_size, per_epoch) or 0
-        given["warmup"] = steps // cfg.accumulate
+        given["warmup"] = -(-steps // cfg.accumulate)
     schedule = instantiate(node, key="schedule", **given)(updates)
     return instantiate(cfg.optimizer, key="optimizer")(schedule)
 

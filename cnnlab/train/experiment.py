@@ -13,6 +13,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from cnnlab.data import Dataset, Split, loader
+from cnnlab.data.batches import DeviceLoader
 from cnnlab.errors import Interrupted
 from cnnlab.models import with_arrays
 from cnnlab.train import report
@@ -23,6 +24,7 @@ from cnnlab.train.checkpoint import (
     read,
     versions,
 )
+from cnnlab.train.effects import remarks
 from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.loop import Loop, Plan, Position
 from cnnlab.train.metrics import JsonLines, Logger, Loggers
@@ -74,6 +76,12 @@ class Experiment:
             average=self.config["average"] is not None,
             key=self.key,
         )
+
+    def remarks(self) -> list[str]:
+        """What the config asks for that this run will not do, each in a line."""
+        resident = isinstance(self.train_loader, DeviceLoader)
+        workers = self.data.train.workers
+        return remarks(self.config, self.plan, resident=resident, workers=workers)
 
     def evaluator(self, split: Split, views: str = "none") -> Evaluator:
         """`(model, model_state) -> Evaluation` on a split, with test-time `views`."""

@@ -5,9 +5,11 @@ rank 0 and 1, keep their size (He et al., "Bag of tricks", 2019, section 3.1). E
 the schedule first (`step -> factor in [0, 1]`) and the peak rate as `lr`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
@@ -150,11 +152,18 @@ def adafactor(
     )
 
 
+def _gathered(accumulate: int, steps: int | None) -> int | Callable[[Any], Any]:
+    """How many batches make an update, as `optax.MultiSteps` takes it: by the update's number."""
+    full, rest = divmod(steps or 0, accumulate)
+    return (lambda update: jnp.where(update < full, accumulate, rest)) if rest else accumulate
+
+
 def assemble(
     rule: optax.GradientTransformation,
     *,
     clip_norm: float | None = None,
     accumulate: int = 1,
+    steps: int | None = None,
     trainable: PyTree | None = None,
 ) -> optax.GradientTransformation:
     """The whole update: clip by the global norm, the rule, accumulation, frozen parameters.
@@ -164,6 +173,8 @@ def assemble(
     - `rule`: the optimizer.
     - `clip_norm`: largest global norm of the gradient, `None` for no clipping.
     - `accumulate`: batches whose mean gradient makes one update.
+    - `steps`: batches of the whole run. What `accumulate` leaves over of them makes the last
+        update, by its own mean; without `steps` it would make none.
     - `trainable`: a tree of booleans over the parameters (from `models.freeze`); what is false
         gets no update and no optimizer state. `None` trains everything.
     """
@@ -174,7 +185,7 @@ def assemble(
     if accumulate < 1:
         raise ValueError(f"accumulate: expected a number of batches >= 1, got {accumulate}")
     if accumulate > 1:
-        rule = optax.MultiSteps(rule, accumulate).gradient_transformation()
+        rule = optax.MultiSteps(rule, _gathered(accumulate, steps)).gradient_transformation()
     if trainable is not None:
         # Behind a function: optax would call a label tree that is itself a (callable) module.
         rule = optax.multi_transform({True: rule, False: optax.set_to_zero()}, lambda _: trainable)

@@ -4,6 +4,7 @@ Each function takes the length of the run first and gives `step -> factor`. A wa
 in steps (the config gives it as steps, epochs or examples).
 """
 
+import collections
 from collections.abc import Callable
 
 import optax
@@ -64,5 +65,7 @@ def step(
             raise ValueError(
                 f"milestones[{i}]: expected a fraction of the run in (0, 1), got {milestone}"
             )
-    boundaries = {max(1, int(m * total) - warmup): factor for m in milestones}
+    # Milestones that fall on one step of a short run all count there.
+    places = collections.Counter(max(1, int(m * total) - warmup) for m in milestones)
+    boundaries = {place: factor**count for place, count in places.items()}
     return _warmed_up(optax.schedules.piecewise_constant_schedule(1.0, boundaries), warmup)

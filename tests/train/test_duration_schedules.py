@@ -64,6 +64,11 @@ def test_step_and_constant():
     np.testing.assert_allclose(values(schedules.constant(10, warmup=4), 10)[4:], 1.0)
 
 
+def test_milestones_on_one_step_all_count():
+    got = values(schedules.step(2, milestones=(0.5, 0.75), factor=0.1), 3)
+    np.testing.assert_allclose(got, [1, 0.01, 0.01], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -83,6 +83,16 @@ def test_clipping_and_accumulation():
     )
 
 
+def test_the_last_incomplete_accumulation_has_its_own_mean():
+    gradients = [jax.tree.map(lambda p, g=g: jnp.full_like(p, g), PARAMS) for g in (1.0, 3.0, 5.0)]
+    plain = optim.sgd(constant(2), lr=0.1, momentum=0.0, weight_decay=0.0)
+    means = [jax.tree.map(lambda a, b: (a + b) / 2, *gradients[:2]), gradients[2]]
+    expected = run(optim.assemble(plain), means, PARAMS)
+    got = run(optim.assemble(plain, accumulate=2, steps=3), gradients, PARAMS)
+    for name in PARAMS:
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-6)
+
+
 def test_frozen_parameters_stay_to_the_bit():
     rule = optim.assemble(
         optim.adamw(constant(3), lr=0.1), trainable={"weight": False, "bias": True}
