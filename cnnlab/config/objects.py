@@ -36,6 +36,8 @@ UNHASHED = (
     *("data.placement", "data.workers", "data.data_dir", "data.source", "data.cache"),
     "augment.alternating_flip.seed",
 )
+# Where weights are loaded from: they count themselves.
+LOADED = ("run", "checkpoint")
 
 CHOICES = {
     "precision": ("float32", "bfloat16"),
@@ -106,10 +108,12 @@ def assemble(
     *,
     key: PRNGKeyArray,
     trainable: PyTree | None = None,
+    weights: str = "",
 ) -> Experiment:
     """An experiment around a given model: `build` without building the model.
 
-    **Arguments:** `trainable`, a tree of booleans over the parameters (`models.freeze`).
+    **Arguments:** `trainable`, a tree of booleans over the parameters (`models.freeze`);
+    `weights`, what stands for the weights that the model begins with, where they are loaded.
     """
     with refusing():
         batches = loader(data.train, cfg.batch_size, seed=cfg.seed)
@@ -135,7 +139,7 @@ def assemble(
     return Experiment(
         config=OmegaConf.to_container(cfg, resolve=True),
         config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
-        directory=run_directory(cfg),
+        directory=run_directory(cfg, data=data.fingerprint, weights=weights),
         data=data,
         model=model,
         model_state=model_state,
@@ -149,10 +153,17 @@ def assemble(
     )
 
 
-def run_directory(cfg: DictConfig) -> RunDirectory:
-    """Where a config's run is: the same for the same config and seed."""
-    name = f"{config_hash(cfg, exclude=UNHASHED)}-s{cfg.seed}"
-    return RunDirectory(Path(cfg.output) / cfg.name / name)
+def run_directory(cfg: DictConfig, **contents: str) -> RunDirectory:
+    """Where a config's run is: the same for the same config, seed and contents.
+
+    **Arguments:** `contents`, what stands for the content of files that the run reads, if it does:
+    `data` (`Dataset.fingerprint`) and `weights`; their places do not count.
+    """
+    made_of = {name: content for name, content in contents.items() if content}
+    places = LOADED if "weights" in made_of else ()
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    hashed = config_hash({**plain, **({"made_of": made_of} if made_of else {})}, UNHASHED + places)
+    return RunDirectory(Path(cfg.output) / cfg.name / f"{hashed}-s{cfg.seed}")
 
 
 def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:

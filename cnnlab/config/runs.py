@@ -12,7 +12,7 @@ from cnnlab.config.objects import assemble, build, build_model, prologue
 from cnnlab.config.targets import check_targets
 from cnnlab.errors import ConfigError
 from cnnlab.models import Report, freeze, load_backbone, with_arrays
-from cnnlab.train.checkpoint import checkpoint_path, evaluated_arrays, read
+from cnnlab.train.checkpoint import arrays_digest, checkpoint_path, evaluated_arrays, read
 from cnnlab.train.experiment import Experiment
 from cnnlab.train.predict import Predictor
 from cnnlab.train.rundir import RunDirectory
@@ -76,7 +76,8 @@ def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
     model_key, run_key = jr.split(jr.key(cfg.seed))
     model, model_state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
     arrays, _ = read(checkpoint_path(Path(cfg.run), cfg.checkpoint))
-    model, model_state, report = load_backbone(model, model_state, evaluated_arrays(arrays))
+    arrays = {k: v for k, v in evaluated_arrays(arrays).items() if k.startswith("backbone.")}
+    model, model_state, report = load_backbone(model, model_state, arrays)
     if not report.matched:
         raise ConfigError(f"run: nothing in {cfg.run} fits this backbone; {report}")
     if cfg.freeze and (report.missing or report.mismatched):
@@ -87,5 +88,8 @@ def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
         frozen = eqx.nn.inference_mode(model.backbone)
         model = eqx.tree_at(lambda m: m.backbone, model, frozen)
         trainable = eqx.filter(freeze(model), jax.tree.map(eqx.is_inexact_array, model))
-    experiment = assemble(cfg, runtime, data, model, model_state, key=run_key, trainable=trainable)
+    experiment = assemble(
+        cfg, runtime, data, model, model_state,
+        key=run_key, trainable=trainable, weights=arrays_digest(arrays),
+    )  # fmt: skip
     return experiment, report

@@ -8,6 +8,7 @@ from typing import Any
 
 from cnnlab.data.dataset import Dataset, Placement, assemble
 from cnnlab.data.fetch import DataError
+from cnnlab.data.fingerprint import fingerprint
 from cnnlab.data.paths import lift, tfds_dir
 from cnnlab.data.records import open_split, prepared_folder, quiet_tfds, readable
 from cnnlab.files import appearing, locked
@@ -69,6 +70,7 @@ def tfds_dataset(
         class_names=[label.int2str(number) for number in range(label.num_classes)],
         val_fraction=val_fraction,
         origin=origin,
+        fingerprint=fingerprint(train, test),
     )
 
 

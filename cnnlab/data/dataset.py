@@ -154,6 +154,8 @@ class Dataset:
       0..255 for uint8 images.
     - `origin`: where the data came from, in words.
     - `high`: the largest raw value of an image, its white.
+    - `fingerprint`: stands for the examples (`data.fingerprint`), empty where the config alone
+      determines them: a run on other examples is another run.
     """
 
     name: str
@@ -167,6 +169,7 @@ class Dataset:
     std: Float[np.ndarray, " c"]
     origin: str
     high: int = 255
+    fingerprint: str = ""
 
 
 def carve(
@@ -236,6 +239,7 @@ def assemble(
     val_fraction: float | int,
     origin: str,
     high: int = 255,
+    fingerprint: str = "",
 ) -> Dataset:
     """Carve the validation split, measure the statistics, and put the data set together."""
     kept, held = carve(len(train), val_fraction)
@@ -255,4 +259,5 @@ def assemble(
         std=std,
         origin=origin,
         high=high,
+        fingerprint=fingerprint,
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnlab.data import fetch
-from cnnlab.data.dataset import Dataset, Placement, assemble
-from cnnlab.data.idx import has_idx_files
+from cnnlab.data.dataset import ArraySplit, Dataset, Placement, assemble
+from cnnlab.data.fingerprint import fingerprint
+from cnnlab.data.idx import has_idx_files, read_split
 from cnnlab.data.paths import lift, tfds_dir
 from cnnlab.data.records import open_split, quiet_tfds
 from cnnlab.files import appearing, locked
@@ -31,9 +32,10 @@ def fashion_mnist(
     Taken from the first that works: what is prepared already in `data_dir`; the folder of the
     Debian package dataset-fashion-mnist; that package, fetched with `apt-get download` and
     unpacked into the user's cache; TFDS's own download. `source` is a folder with the four IDX
-    files to prepare it from instead; it is not read once the data set is prepared.
+    files to prepare it from instead.
 
-    Raises `DataError` that lists the ways to get the data where none works.
+    Raises `DataError` that lists the ways to get the data where none works, and `ValueError` where
+    other examples than those in `source` are prepared already.
     """
     from cnnlab.data.builders.fashion_mnist import FashionMnist
 
@@ -83,8 +85,8 @@ def _load(
     placement: Placement,
     workers: int,
 ) -> Dataset:
-    if source is not None:
-        folder = Path(source).expanduser()
+    folder = None if source is None else Path(source).expanduser()
+    if folder is not None:
         if not has_idx_files(folder):
             raise ValueError(
                 f"source: expected a folder with the four IDX files"
@@ -92,7 +94,8 @@ def _load(
             )
         ways = [(f"the folder {folder}", lambda: folder)]
     target = tfds_dir(data_dir) / builder.name / str(builder.VERSION)
-    if target.is_dir():
+    prepared = target.is_dir()
+    if prepared:
         _log.info("%s: already prepared in %s", builder.name, target)
     else:
         _prepare(builder, target, ways, advice)
@@ -100,6 +103,12 @@ def _load(
         open_split(target, split, placement=placement, workers=workers)
         for split in ("train", "test")
     )
+    made = fingerprint(train, test)
+    if folder is not None and prepared and made != _of_files(folder, builder):
+        raise ValueError(
+            f"source: {folder} holds other examples than those prepared in {target};"
+            f" to use it, prepare it elsewhere: data.data_dir=<folder>"
+        )
     return assemble(
         builder.name,
         train,
@@ -107,7 +116,15 @@ def _load(
         class_names=builder.CLASS_NAMES,
         val_fraction=val_fraction,
         origin=f"prepared in {target}",
+        fingerprint="" if made == builder.PUBLISHED else made,
     )
+
+
+def _of_files(folder: Path, builder: Any) -> str:
+    """The fingerprint that a folder of IDX files gives when it is prepared."""
+    classes = len(builder.CLASS_NAMES)
+    splits = (read_split(folder, split, num_classes=classes) for split in ("train", "test"))
+    return fingerprint(*(ArraySplit(images, labels.astype(int)) for images, labels in splits))
 
 
 def _prepare(builder: Any, target: Path, ways: list[Way], advice: str) -> None:

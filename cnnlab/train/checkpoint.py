@@ -6,6 +6,7 @@ CRC-32 of each array. It is written beside its place, flushed, and renamed; a fi
 or altered is refused by name. Loading reads numbers and JSON: nothing in a file is ever executed.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -179,6 +180,15 @@ def evaluated_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A checkpoint's model (the average where there is one), by the model's own names."""
     prefix = "average." if any(name.startswith("average.") for name in arrays) else "model."
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def arrays_digest(arrays: dict[str, np.ndarray]) -> str:
+    """16 hex digits that stand for arrays, their names and their shapes."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(arrays.items()):
+        digest.update(f"{name}{value.dtype}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value))
+    return digest.hexdigest()
 
 
 def checkpoint_path(run: Path, which: str) -> Path:

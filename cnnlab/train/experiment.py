@@ -18,6 +18,7 @@ from cnnlab.errors import Interrupted
 from cnnlab.models import with_arrays
 from cnnlab.train import report
 from cnnlab.train.checkpoint import (
+    CheckpointError,
     Checkpoints,
     checkpoint_path,
     evaluated_arrays,
@@ -29,7 +30,7 @@ from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.loop import Loop, Plan, Position
 from cnnlab.train.metrics import JsonLines, Logger, Loggers
 from cnnlab.train.parallel import Runtime
-from cnnlab.train.predict import describe
+from cnnlab.train.predict import describe, same_examples
 from cnnlab.train.profile import Profile
 from cnnlab.train.progress import Progress
 from cnnlab.train.rundir import RunDirectory
@@ -98,9 +99,16 @@ class Experiment:
 
         **Arguments:** `checkpoint`: `last`, `best`, or a file's path.
 
-        **Raises:** `CheckpointError` when there is none, or it is damaged.
+        **Raises:** `CheckpointError` when there is none, it is damaged, or what it was trained on
+        is not what the data set holds now.
         """
-        arrays, _ = read(checkpoint_path(self.directory.path, checkpoint))
+        path = checkpoint_path(self.directory.path, checkpoint)
+        arrays, header = read(path)
+        if not same_examples(header["data"], self.data):
+            raise CheckpointError(
+                f"{path}: trained on other examples than {self.data.name} holds now "
+                f"({self.data.origin})"
+            )
         model, model_state = with_arrays(self.model, self.model_state, evaluated_arrays(arrays))
         return model, model_state, int(arrays["step"])
 

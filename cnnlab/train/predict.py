@@ -21,7 +21,22 @@ def describe(data: Dataset) -> dict[str, Any]:
         "mean": np.asarray(data.mean).tolist(),
         "std": np.asarray(data.std).tolist(),
         "high": data.high,
+        "fingerprint": data.fingerprint,
     }
+
+
+def same_examples(known: dict[str, Any], data: Dataset) -> bool:
+    """Whether a data set is the one that `describe` described, as far as that tells."""
+    now = describe(data)
+    for key in known.keys() & now.keys():
+        if key in ("mean", "std"):  # sums of floats may differ in their last digits elsewhere
+            same = np.shape(known[key]) == np.shape(now[key])
+            same = same and np.allclose(known[key], now[key], rtol=1e-4, atol=1e-6)
+        else:
+            same = known[key] == now[key]
+        if not same:
+            return False
+    return True
 
 
 class Predictor:

@@ -1,7 +1,7 @@
 """Run directories: `outputs/<name>/<config hash>-s<seed>/`.
 
-The same config finds the same directory: complete (`result.json` is there), in progress by another
-process (locked), to be resumed, or new.
+The same config, reading the same examples and weights, finds the same directory: complete
+(`result.json` is there), in progress by another process (locked), to be resumed, or new.
 """
 
 import fcntl

@@ -29,6 +29,8 @@ class IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     CITATION: ClassVar[str]
     CLASS_NAMES: ClassVar[tuple[str, ...]]
     COUNTS: ClassVar[dict[str, int] | None]
+    # `data.fingerprint` of the examples as published, where it is known.
+    PUBLISHED: ClassVar[str] = ""
 
     def __init__(self, *, source: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)

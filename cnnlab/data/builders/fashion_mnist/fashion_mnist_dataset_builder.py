@@ -28,3 +28,4 @@ class Builder(IdxBuilder, skip_registration=True):
         "Ankle boot",
     )
     COUNTS: ClassVar[dict[str, int] | None] = {"train": 60_000, "test": 10_000}
+    PUBLISHED: ClassVar[str] = "79dc7d7d508b40fc"

@@ -1,0 +1,32 @@
+"""A few digits that stand for the examples of a data set that lies on a disk."""
+
+import hashlib
+
+import numpy as np
+
+from cnnlab.data.dataset import RESIDENT_BYTES, Split
+
+_SAMPLE = 1000
+_PIECE = 4096
+
+
+def fingerprint(*splits: Split) -> str:
+    """16 hex digits of images, labels and their order; the same wherever the examples are kept.
+
+    All examples count; of a split too large to be held in memory their number and 1,000 of them.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for split in splits:
+        n = len(split)
+        places = np.arange(n)
+        if split.nbytes >= RESIDENT_BYTES:
+            places = np.linspace(0, n - 1, _SAMPLE).astype(int)
+        digest.update(str(n).encode())
+        for start in range(0, len(places), _PIECE):
+            image, label = split.take(places[start : start + _PIECE])
+            # A split in memory holds float32 whatever its source does.
+            image = image if image.dtype == np.uint8 else image.astype(np.float32)
+            digest.update(f"{image.dtype}{image.shape}".encode())
+            digest.update(np.ascontiguousarray(image))
+            digest.update(label.astype(np.int32))
+    return digest.hexdigest()
