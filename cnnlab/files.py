@@ -2,6 +2,8 @@
 processor."""
 
 import contextlib
+import errno
+import hashlib
 import os
 import platform
 import shutil
@@ -12,9 +14,31 @@ from typing import IO
 
 
 def cache_dir() -> Path:
-    """cnnlab's folder in the user's cache: `$XDG_CACHE_HOME/cnnlab` or `~/.cache/cnnlab`."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "cnnlab"
+    """cnnlab's folder in the user's cache: `$XDG_CACHE_HOME/cnnlab` or `~/.cache/cnnlab`.
+
+    A variable that is empty or not an absolute path says nothing (so the XDG Base Directory
+    Specification); the home folder is then that of the system's list of users.
+
+    Raises:
+        OSError: neither knows a folder.
+    """
+    base, home = (Path(os.environ.get(name, "")) for name in ("XDG_CACHE_HOME", "HOME"))
+    if base.is_absolute():
+        return base / "cnnlab"
+    if not home.is_absolute():
+        home = _home_of_user()
+    return home / ".cache" / "cnnlab"
+
+
+def _home_of_user() -> Path:
+    with contextlib.suppress(ImportError, KeyError):  # not on Windows; a user without a name
+        import pwd
+
+        if (home := Path(pwd.getpwuid(os.getuid()).pw_dir)).is_absolute():
+            return home
+    raise FileNotFoundError(
+        errno.ENOENT, "no home folder: set it to an absolute path", "XDG_CACHE_HOME"
+    )
 
 
 def processor() -> str:
@@ -57,21 +81,61 @@ def appearing(target: Path) -> Iterator[Path]:
         yield part
         # mkdtemp's folder is for its owner only; a data directory may be shared.
         part.chmod(0o755)
+        for path in (*part.rglob("*"), part):
+            _sync(path)
         if target.exists():
             shutil.rmtree(target)
         os.replace(part, target)
+        _sync(target.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file under a temporary name beside `path`, then rename it to `path`."""
+    """Write a file under a temporary name beside `path`, then rename it to `path`.
+
+    Its content is on the disk before its name is: not even a power cut leaves half of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             write(file)
+        _sync(Path(part))
         os.replace(part, path)
+        _sync(path.parent)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has what was written to a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+_DIGEST = hashlib.sha256
+
+
+def seal(content: bytes) -> bytes:
+    """`content` with a checksum behind it, for `unseal`."""
+    return content + _DIGEST(content).digest()
+
+
+def unseal(data: bytes) -> bytes | None:
+    """What `seal` was given, or None: this is not as `seal` made it."""
+    size = len(data) - _DIGEST().digest_size
+    content = data[: max(size, 0)]
+    return content if seal(content) == data else None

@@ -42,7 +42,7 @@ def report() -> "Iterator[tuple[str, str]]":
 
 def _engine() -> "Iterator[tuple[str, str]]":
     from cnnlab.ops.native import ENGINE
-    from cnnlab.ops.native.build import BuildError, build, find_compiler, find_onednn
+    from cnnlab.ops.native.build import BuildError, find_compiler, find_onednn, library_file
 
     reason = ENGINE.refusal()
     yield "native engine", "in use" if reason is None else f"not in use: {reason}"
@@ -54,7 +54,7 @@ def _engine() -> "Iterator[tuple[str, str]]":
             continue
         yield name, f"{found.version}, {found.library}" if name == "oneDNN" else ", ".join(found)
     if reason is None:
-        yield "library", str(build())
+        yield "library", str(library_file())
         yield "instructions", ENGINE.isa()
         yield "threads", f"{ENGINE.threads()} at most in a call, shared by calls at one time"
 

@@ -1,5 +1,6 @@
 """Measure on this machine which algorithm is fastest, for `algorithm="auto"` to take."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
@@ -18,14 +19,21 @@ def main(cfg: "DictConfig") -> None:
     import jax
 
     from cnnlab.config import ConfigError
+    from cnnlab.errors import CnnlabError
     from cnnlab.ops import table
 
     if not cfg.seconds > 0:
         raise ConfigError(f"seconds: expected a number > 0, got {cfg.seconds}")
     platform = jax.default_backend()
+    given = None if cfg.table is None else Path(cfg.table)
+    try:
+        table.writable(platform, given)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        raise (ConfigError(f"table: {reason}") if given else CnnlabError(reason)) from None
     problems = _problems(cfg)
     entries = _measure(problems, cfg.seconds, show=cfg.progress)
-    file = table.remember(entries, platform, None if cfg.table is None else cfg.table)
+    file = table.remember(entries, platform, given)
     for line, passes in entries.items():
         best = (min(times, key=times.__getitem__) for times in passes.values())
         against = sum(times["lax"] for times in passes.values())

@@ -1,10 +1,12 @@
 """Measured times of the algorithms: the table that the package ships, and the user's own."""
 
+import errno
 import functools
 import json
+import logging
 import math
+import os
 import re
-import warnings
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -16,6 +18,8 @@ from cnnlab.files import cache_dir, replace_file
 from cnnlab.ops.algorithms import PASSES, Pass
 from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import Problem
+
+_log = logging.getLogger("cnnlab")
 
 # problem's key -> pass -> algorithm -> milliseconds
 Table: TypeAlias = dict[str, dict[str, dict[str, float]]]
@@ -43,7 +47,7 @@ def measured(problem: Problem, which: Pass, platform: str) -> Mapping[str, float
 def _own(platform: str) -> Table:
     try:
         return _read(user_file(platform))
-    except RuntimeError:  # lowering for a platform that this machine does not have
+    except (RuntimeError, OSError):  # a platform that this machine has not; no home folder
         return {}
 
 
@@ -75,14 +79,34 @@ def remember(entries: Table, platform: str, file: str | Path | None = None) -> P
     Written atomically: a reader sees the old table or the new one.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: as `writable`, and where the disk is full.
     """
-    file = user_file(platform) if file is None else Path(file)
+    file = writable(platform, file)
     known = {**_read(file), **entries}
     lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(known[k])}" for k in sorted(known))
     text = f'{{"entries": {{\n{lines}\n}}}}\n'
     replace_file(file, lambda handle: handle.write(text.encode()))
     _parse.cache_clear()
+    return file
+
+
+def writable(platform: str, file: str | Path | None = None) -> Path:
+    """The file that `remember` writes, asked before anything is measured.
+
+    Raises:
+        OSError: it can't be written, or it is not the user's own and no table.
+    """
+    given, file = file, user_file(platform) if file is None else Path(file)
+    if given is not None and file.exists():
+        try:
+            _load(file)
+        except _NO_TABLE:
+            raise FileExistsError(
+                errno.EEXIST, "not a table of measurements, it stays", str(file)
+            ) from None
+    folder = next(parent for parent in file.absolute().parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise PermissionError(errno.EACCES, "can't be written to", str(folder))
     return file
 
 
@@ -98,16 +122,19 @@ def _read(file: Path) -> Table:
 def _parse(file: Path, stamp: int) -> Table:
     del stamp  # a changed file is read anew
     try:
-        entries = json.loads(file.read_text())["entries"]
-        _check(entries)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        warnings.warn(f"{file}: ignored, not a table of measurements ({error!r})", stacklevel=2)
+        return _load(file)
+    except _NO_TABLE as error:
+        _log.warning("%s: ignored, not a table of measurements (%r)", file, error)
         return {}
-    return entries
 
 
-def _check(entries: Table) -> None:
+_NO_TABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+def _load(file: Path) -> Table:
+    entries = json.loads(file.read_text())["entries"]
     for line, passes in entries.items():
         for which, times in passes.items():
             if which not in PASSES or not all(0 < t < math.inf for t in times.values()):
                 raise ValueError(f"{line}: {which}: {times}")
+    return entries

@@ -1,15 +1,21 @@
 """Compiled programs kept between runs: the second run of a config begins its steps at once."""
 
 import hashlib
+import logging
 import os
+import re
 from pathlib import Path
 
 import jax
+from jax._src import compilation_cache
+from jax._src.lru_cache import LRUCache
 
-from cnnlab.files import cache_dir, processor
+from cnnlab.files import cache_dir, processor, remove, seal, unseal
 
 # The least recently used go first.
 _MAX_BYTES = 2**30
+
+_log = logging.getLogger("cnnlab")
 
 
 def keep_programs() -> None:
@@ -21,8 +27,8 @@ def keep_programs() -> None:
     if jax.config.jax_compilation_cache_dir is not None:
         return
     kind = hashlib.sha256(processor().encode()).hexdigest()[:8]
-    folder = cache_dir() / "programs" / kind
     try:
+        folder = cache_dir() / "programs" / kind
         folder.mkdir(parents=True, exist_ok=True)
         _remove_parts(folder)
     except OSError:
@@ -32,10 +38,73 @@ def keep_programs() -> None:
     if jax.config.jax_compilation_cache_max_size == -1:
         jax.config.update("jax_compilation_cache_max_size", _MAX_BYTES)
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    open_cache = compilation_cache.get_file_cache
+    compilation_cache.get_file_cache = lambda path: (
+        (Programs(path), path) if path == str(folder) else open_cache(path)
+    )
+
+
+class Programs(LRUCache):
+    """JAX's cache, with a checksum behind each program: a damaged one is removed and compiled anew.
+
+    The methods are JAX's, and so are the names of the files.
+    """
+
+    def __init__(self, path: str):
+        super().__init__(path, max_size=jax.config.jax_compilation_cache_max_size)
+
+    def get(self, key: str) -> bytes | None:
+        """The program as JAX compressed it, or None."""
+        try:
+            stored = super().get(key)
+        except TimeoutError:  # another process has the lock
+            return None
+        except OSError:
+            stored = b""
+        if stored is None or (value := unseal(stored)) is not None:
+            return stored and value
+        self._remove(key)
+        return None
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep a program; where that can't be, as on a full disk, it is compiled again."""
+        program = compilation_cache.decompress_executable(value)
+        try:
+            super().put(key, seal(compilation_cache.compress_executable(_for_here(program))))
+        except TimeoutError:
+            return
+        except OSError as error:
+            self._remove(key)
+            _log.warning("a compiled program is not kept: %s: %s", self.path, error.strerror)
+
+    def _remove(self, key: str) -> None:
+        for suffix in _SUFFIXES:
+            remove(Path(self.path, key + suffix))
+
+
+# JAX writes a program, then when it was used.
+_SUFFIXES = ("-cache", "-atime")
 
 
 def _remove_parts(folder: Path) -> None:
-    """What a process left that was killed while it wrote: JAX writes a program, then its time."""
-    for file in folder.glob("*-cache"):
-        if not file.with_name(f"{file.name.removesuffix('-cache')}-atime").exists():
-            file.unlink(missing_ok=True)
+    """What is no program with its time: of a process that was killed while it wrote, or damaged."""
+    for suffix in _SUFFIXES:
+        for file in folder.glob(f"*{suffix}"):
+            key = file.name.removesuffix(suffix)
+            if not all((folder / (key + other)).is_file() for other in _SUFFIXES):
+                remove(file)
+
+
+# What a program records of the processor that it was compiled for: `+avx2,-avx512f`, and so on.
+_FEATURES = re.compile(rb"(?<![\w.,+-])[+-][\w.-]+(?:,[+-][\w.-]+){9,}")
+_WIDE_OR_HINT = re.compile(rb"\+([\w.-]*avx512|prefer-no-)")
+
+
+def _for_here(program: bytes) -> bytes:
+    """A compiled program whose record of the processor does not name what only tunes code.
+
+    XLA adds two such hints wherever there is AVX-512, at loading too, and then does not find them
+    in the processor: four lines of 2 KB for a program, which speak of illegal instructions. (XLA's
+    issue 44565.) It has no other use for the record, and the folder is of one kind of processor.
+    """
+    return _FEATURES.sub(lambda found: _WIDE_OR_HINT.sub(rb"-\1", found[0]), program)

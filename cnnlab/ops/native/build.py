@@ -5,6 +5,10 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,11 +16,13 @@ from pathlib import Path
 import jax
 import jaxlib
 
-from cnnlab.files import cache_dir, locked, processor
+from cnnlab.files import cache_dir, locked, processor, remove, replace_file, seal, unseal
 
 SOURCES = Path(__file__).parent / "src"
-FLAGS = ("-O2", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp")
+FLAGS = ("-O2", "-march=native", "-std=c++17", "-fPIC", "-fopenmp", "-pipe")
 PACKAGES = ("onednn-cpu-gomp", "onednn-devel-cpu-gomp")
+_ATTENDED = Path(__file__).with_name("attended.py")
+_LONGEST = 600  # seconds that one call of the compiler may take
 
 _log = logging.getLogger("cnnlab")
 
@@ -75,28 +81,36 @@ def find_compiler() -> tuple[str, str]:
     raise BuildError(f"no C++ compiler: looked for {', '.join(candidates)}")
 
 
-def build() -> Path:
-    """The compiled library, made if this version of it was not made before.
+def build() -> bytes:
+    """The compiled library, made if this version of it was not made before or what is there of it
+    is damaged.
 
-    Another process that builds the same is waited for. Compiled under another name and renamed:
-    what is there under its own name is whole.
+    Another process that builds is waited for. A build that was killed leaves the sources that it
+    has compiled to the next one, and no compiler running.
 
     Raises:
         BuildError: it can't be made, and why.
     """
-    onednn, (compiler, compiler_version) = find_onednn(), find_compiler()
     try:
-        folder = cache_dir() / "native"
-        target = folder / f"cnnlab-{_key(onednn, compiler_version)}.so"
-        if target.exists():
-            return target
-        with locked(target.with_suffix(".lock")):
-            if not target.exists():
-                _log.warning("building the native engine into %s (once)", folder)
-                _compile(compiler, onednn, target)
-        return target
+        file = library_file()
+        if (library := _read(file)) is not None:
+            return library
+        with locked(file.parent / ".lock"):
+            if (library := _read(file)) is None:
+                library = _make(file)
+        return library
     except OSError as error:
         raise BuildError(f"{error.filename or 'cache'}: {error.strerror or error}") from None
+
+
+def library_file() -> Path:
+    """Where the library is kept, sealed: its name says all that it is made of.
+
+    Raises:
+        BuildError: what it is made of is missing.
+        OSError: there is no cache folder.
+    """
+    return cache_dir() / "native" / f"cnnlab-{_key(find_onednn(), find_compiler()[1])}.so"
 
 
 def _key(onednn: OneDNN, compiler_version: str) -> str:
@@ -105,19 +119,83 @@ def _key(onednn: OneDNN, compiler_version: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _compile(compiler: str, onednn: OneDNN, target: Path) -> None:
-    part = target.with_suffix(f".{os.getpid()}.part")
-    includes = [f"-I{onednn.include}", f"-isystem{jax.ffi.include_dir()}"]
-    sources = sorted(str(file) for file in SOURCES.glob("*.cc"))
-    command = [compiler, *FLAGS, *includes, *sources, str(onednn.library), "-o", str(part)]
+def _read(file: Path) -> bytes | None:
+    """What was sealed in a file; None where it is missing, damaged or no file."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        return unseal(file.read_bytes())
+    except OSError:
+        return None
+
+
+def _make(file: Path) -> bytes:
+    """Compile and link in a folder beside `file`. Under the lock of all builds."""
+    found = "damaged, building it again" if file.exists() else "building it, once"
+    _log.warning("native engine: %s, in %s", found, file.parent)
+    remove(file)
+    work = file.with_name(f".{file.stem}.building")
+    for leftover in (*file.parent.glob(".*.building"), *file.parent.glob("*.part")):
+        if leftover != work:
+            remove(leftover)
+    try:
+        work.mkdir(exist_ok=True)
+        library = _compile(work).read_bytes()
+        replace_file(file, lambda out: out.write(seal(library)))
+    except (BuildError, OSError):
+        # A full disk gets back what this took of it; only after a kill is there more to do.
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    shutil.rmtree(work, ignore_errors=True)
+    return library
+
+
+def _compile(work: Path) -> Path:
+    """The library, made in `work` from one sealed object for each source."""
+    onednn, (compiler, _) = find_onednn(), find_compiler()
+    includes = [f"-I{onednn.include}", f"-isystem{jax.ffi.include_dir()}"]
+
+    def compile_source(source: Path) -> str:
+        target = work / f"{source.stem}.o"
+        if _read(target) is None:
+            part = target.with_suffix(".part")
+            call([compiler, *FLAGS, *includes, "-c", str(source), "-o", str(part)])
+            replace_file(target, lambda out: out.write(seal(part.read_bytes())))
+        return str(target)
+
+    library = work / "library.so"
+    # All in threads: what interrupts this one then finds the compiler attended.
+    with ThreadPoolExecutor(os.cpu_count()) as pool, _attended_calls(work) as call:
+        objects = list(pool.map(compile_source, sorted(SOURCES.glob("*.cc"))))
+        link = [compiler, *FLAGS, "-shared", *objects, str(onednn.library), "-o", str(library)]
+        pool.submit(call, link).result()
+    return library
+
+
+@contextmanager
+def _attended_calls(work: Path) -> Iterator[Callable[[list[str]], None]]:
+    """A function that runs the compiler. What it runs ends with this context, and with this
+    process, however that ends.
+
+    `work` takes what the compiler leaves for itself.
+    """
+    theirs, ours = os.pipe()
+
+    def call(command: list[str]) -> None:
+        attended = [sys.executable or "python3", "-IS", str(_ATTENDED), str(_LONGEST)]
+        done = subprocess.run(
+            [*attended, *command],
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TMPDIR": str(work)},
+            start_new_session=True,
+        )
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line]
             reason = lines[0] if lines else f"exit status {done.returncode}"
-            raise BuildError(f"{compiler} failed: {reason}")
-        part.replace(target)
-    except subprocess.TimeoutExpired:
-        raise BuildError(f"{compiler} took more than 10 minutes") from None
+            raise BuildError(f"{command[0]} failed: {reason}")
+
+    try:
+        yield call
     finally:
-        part.unlink(missing_ok=True)
+        os.close(ours)
+        os.close(theirs)

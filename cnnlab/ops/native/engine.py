@@ -44,7 +44,7 @@ class Engine:
         if self._reason is not None:
             return
         try:
-            library = load(build())
+            library = _open(build())
         except (BuildError, OSError) as error:
             self._reason = str(error)
             _log.warning("no native engine, everything runs as JAX: %s", error)
@@ -118,15 +118,20 @@ def _not_here() -> str | None:
     return None
 
 
-def load(file: Path) -> ctypes.CDLL:
+def _open(content: bytes) -> ctypes.CDLL:
     """Load a compiled library beside the oneDNN that it was compiled for.
+
+    From memory: what runs is what was verified, whatever becomes of the file.
 
     Raises:
         OSError: it can't be loaded.
     """
     # By its own path first: the library then finds it loaded, wherever the environment lies.
     ctypes.CDLL(str(find_onednn().library))
-    library = ctypes.CDLL(str(file))
+    # Left open: its number is the library's name, which the loader knows it by from then on.
+    memory = os.memfd_create("cnnlab")
+    Path(f"/proc/self/fd/{memory}").write_bytes(content)
+    library = ctypes.CDLL(f"/proc/self/fd/{memory}")
     integers = ctypes.POINTER(ctypes.c_int64)
     library.cnnlab_isa.restype = ctypes.c_char_p
     library.cnnlab_threads.restype = ctypes.c_int64

@@ -1,0 +1,71 @@
+"""Where the package keeps what it made, and that files appear whole or not at all."""
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from cnnlab import files
+
+
+@pytest.mark.parametrize("home", ["", "relative", "~", None])
+@pytest.mark.parametrize("base", ["", "relative", None])
+def test_a_variable_that_is_no_absolute_path_says_nothing(home, base, monkeypatch):
+    for name, value in (("HOME", home), ("XDG_CACHE_HOME", base)):
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+    of_user = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert files.cache_dir() == of_user / ".cache" / "cnnlab"
+
+
+@pytest.fixture(autouse=True)
+def _set(monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+
+
+def test_absolute_ones_are_taken(monkeypatch):
+    monkeypatch.setenv("HOME", "/a/home")
+    assert files.cache_dir() == Path("/a/home/.cache/cnnlab")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/a/cache")
+    assert files.cache_dir() == Path("/a/cache/cnnlab")
+
+
+def test_a_user_without_a_home(monkeypatch):
+    def unknown(_):
+        raise KeyError("no such user")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(OSError, match="no home folder: set it to an absolute path: 'XDG_CACHE"):
+        files.cache_dir()
+
+
+def test_what_is_sealed_is_opened_only_as_it_was():
+    sealed = files.seal(b"content")
+    assert files.unseal(sealed) == b"content" and files.unseal(files.seal(b"")) == b""
+    for bad in (b"", b"content", sealed[:-1], sealed[1:], sealed + b"0", bytes(len(sealed))):
+        assert files.unseal(bad) is None
+
+
+def test_a_file_is_replaced_whole_or_not(tmp_path):
+    file = tmp_path / "folder" / "file"
+    files.replace_file(file, lambda out: out.write(b"first"))
+
+    def fails(out):
+        out.write(b"sec")
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        files.replace_file(file, fails)
+    assert file.read_bytes() == b"first" and list(file.parent.iterdir()) == [file]
+
+
+def test_a_folder_appears_whole_or_not(tmp_path):
+    target = tmp_path / "folder"
+    (tmp_path / ".folder.part-killed").mkdir()
+    with files.appearing(target) as part:
+        (part / "file").write_text("first")
+    with pytest.raises(RuntimeError, match="stop"), files.appearing(target) as part:
+        (part / "file").write_text("second")
+        raise RuntimeError("stop")
+    assert list(tmp_path.iterdir()) == [target] and (target / "file").read_text() == "first"
