@@ -11,8 +11,8 @@ from jaxtyping import Array
 
 from cnnlab import nn
 from cnnlab.analysis import locality
+from cnnlab.analysis.fields import fields
 from cnnlab.analysis.jacobian import jacobian_matrix
-from cnnlab.analysis.receptive_field import fields
 
 
 @dataclass(frozen=True)

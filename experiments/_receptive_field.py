@@ -11,8 +11,8 @@ from jaxtyping import Array
 from omegaconf import DictConfig
 
 from cnnlab import nn
+from cnnlab.analysis import fields as rf
 from cnnlab.analysis import locality
-from cnnlab.analysis import receptive_field as rf
 from cnnlab.data.augment import normalise
 from experiments._training import Study
 

@@ -141,7 +141,7 @@ def _described(field: Any) -> dict[str, Any]:
     """An effective field's width, and its picture: gradient magnitudes, the largest 1."""
     import numpy as np
 
-    from cnnlab.analysis.receptive_field import width
+    from cnnlab.analysis.fields import width
 
     magnitude = np.sqrt(field / field.max())
     return {"width": width(field), "picture": np.round(magnitude, 4).tolist()}

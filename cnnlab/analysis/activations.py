@@ -11,7 +11,7 @@ from scipy import signal
 
 from cnnlab import nn, ops
 from cnnlab.analysis.equivariance import equivariance_errors
-from cnnlab.analysis.receptive_field import Field, fields
+from cnnlab.analysis.fields import Field, fields
 from cnnlab.models import Classifier
 
 

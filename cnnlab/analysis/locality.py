@@ -51,7 +51,7 @@ def distances(
     """`(*out, *spatial)`: the Chebyshev distance `max_a |centre_a + stride_a o_a - i_a|` (A 2.1).
 
     **Arguments:** where output position `o` lies in the input: `stride` (default 1) and `centre`
-    (default 0), of `cnnlab.analysis.receptive_field.Field`.
+    (default 0), of `cnnlab.analysis.fields.Field`.
     """
     rank = len(spatial)
     stride = (1,) * rank if stride is None else stride

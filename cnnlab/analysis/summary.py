@@ -27,8 +27,8 @@ class Row:
     - `parameters`: numbers that train.
     - `multiply_adds`: multiply-add pairs for one input; 0 for what is neither a convolution nor
       a matrix product.
-    - `receptive_field`: input positions per spatial axis that one output depends on, `"all"`
-      once the spatial axes are gone, `"unknown"` after a transposed convolution.
+    - `receptive_field`: input positions per spatial axis that one output depends on, over all
+      branches; `"all"` for the whole input, `"unknown"` where it is not followed.
     """
 
     path: str

@@ -13,7 +13,7 @@ class FeatureInfo(NamedTuple):
     - `stride`: input positions between neighbouring features, per spatial axis; `()` where the
       features have no spatial axes.
     - `receptive_field`: input positions along each spatial axis that one feature depends on
-      (A 4.1), or `"all"`.
+      (A 4.1), over all branches, `"all"` or `"unknown"` (`trace`).
     - `shape`: shape of the features of one input, `(*spatial, c)`.
     """
 
@@ -25,12 +25,19 @@ class FeatureInfo(NamedTuple):
 
 
 def feature_info(backbone: Any) -> list[FeatureInfo]:
-    """One `FeatureInfo` a stage of a backbone such as `VGG` or `MLP`, first stage first."""
-    calls = trace(backbone, backbone.in_shape)
+    """One `FeatureInfo` a stage of a backbone such as `VGG` or `MLP`, first stage first.
+
+    **Raises:** `ValueError` for a backbone with a stage that does not run.
+    """
+    calls = {call.path: call for call in trace(backbone, backbone.in_shape, parts=["stages"])}
     info = []
     for i in range(len(backbone.stages)):
         name = f"stages[{i}]"
-        last = [call for call in calls if call.path.startswith(name)][-1]
+        if name not in calls:
+            raise ValueError(
+                f"backbone: expected one that runs all its stages, but {name} does not run"
+            )
+        last = calls[name]
         shape = last.out_shape
         info.append(FeatureInfo(name, shape[-1], last.step, last.receptive_field, shape))
     return info

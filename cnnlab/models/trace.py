@@ -1,17 +1,38 @@
 """Which layers run, on which shapes, and how far back each output looks; nothing is computed."""
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
+from jax.ad_checkpoint import checkpoint_name
 
-from cnnlab import nn
+from cnnlab import nn, ops
+
+from . import reach
+from .reach import Reach
+
+# Of the values that are ours among those a program names.
+_MARK = "cnnlab.trace "
 
 ReceptiveField = tuple[int, ...] | Literal["all", "unknown"]
+
+
+class Position(NamedTuple):
+    """What an output position depends on, in all its channels: along each spatial axis of the input
+    `size` positions from `start + step * i` on for output position `i`, borders not clipped.
+
+    `size` is `"all"` where every output depends on the whole input, and `"unknown"` where the
+    program could not be followed; `step` and `start` are `()` then.
+    """
+
+    size: ReceptiveField
+    step: tuple[int, ...]
+    start: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +43,11 @@ class LayerCall:
     - `layer`: the layer itself.
     - `in_shape`, `out_shape`: without batch axes.
     - `receptive_field`: how many input positions along each spatial axis one output depends on
-      (A 4.1); `"all"` once the spatial axes are gone, `"unknown"` after a transposed convolution.
+      (A 4.1), with all branches that lead there; `"all"` for the whole input, as behind a global
+      pool, and `"unknown"` after what is not followed, such as a transposed convolution with a
+      stride.
     - `step`: how many input positions lie between neighbouring outputs, per spatial axis.
+    - `start`: the first input position that output position 0 depends on, per spatial axis.
     """
 
     path: str
@@ -32,17 +56,22 @@ class LayerCall:
     out_shape: tuple[int, ...]
     receptive_field: ReceptiveField
     step: tuple[int, ...]
+    start: tuple[int, ...]
 
 
 def trace(
-    model: Any, in_shape: tuple[int, ...], state: eqx.nn.State | None = None
+    model: Any,
+    in_shape: tuple[int, ...],
+    state: eqx.nn.State | None = None,
+    parts: Sequence[str] = (),
 ) -> tuple[LayerCall, ...]:
     """Follows one input through a model and records every layer that it passes, in order.
 
-    The model runs in inference mode under `eqx.filter_eval_shape`, so this costs no arithmetic
-    and takes abstract models. The receptive field takes the layers as a chain. It grows by
-    `(kernel_size - 1) * dilation * step` at a windowed layer, and borders do not clip it.
-    A normalisation counts as pointwise: what its statistics see is left out.
+    The model, in inference mode, becomes a JAX program that is read and not run
+    (`cnnlab.models.reach`), so this costs no arithmetic and takes abstract models; branches,
+    residuals and layers of other libraries are followed. A window grows the receptive field by
+    `(kernel_size - 1) * dilation * step`, and borders do not clip it. What the statistics of a
+    normalisation see is left out, and so is what padding with anything but zeros sees.
 
     **Arguments:**
 
@@ -50,57 +79,84 @@ def trace(
     - `in_shape`: shape of one input, `(*spatial, c)`.
     - `state`: the model's state. Without it, a layer with running statistics is taken to keep
       the shape of its input, as normalisations do.
+    - `parts`: fields of the model that hold sequences of modules, such as `"stages"`; those are
+      recorded too, each after what is inside.
     """
-    leaves = jtu.tree_leaves_with_path(model, is_leaf=_is_layer)
-    layers = {_name(path): leaf for path, leaf in leaves if _is_layer(leaf)}
-    log = _Log(layers, len(in_shape) - 1)
+    log = _Log(model, parts)
     if state is None:
         indices = [i for i in jtu.tree_leaves(model, is_leaf=_is_index) if _is_index(i)]
         # Only a model that did not go through `make_with_state` still holds its first state.
         state = eqx.nn.State(model if all(jtu.tree_leaves(i) for i in indices) else ())
 
     def run(model: Any, state: eqx.nn.State, x: Any) -> Any:
-        def watch(path, leaf):
-            return _Watched(leaf, _name(path), log) if _is_layer(leaf) else leaf
-
-        model = eqx.nn.inference_mode(model)
-        watched = jtu.tree_map_with_path(watch, model, is_leaf=_is_layer)
+        watched = log.watched(eqx.nn.inference_mode(model))
         if _is_stateful(watched):
             return watched(x, state, key=jr.key(0))[0]
         return watched(x, key=jr.key(0))
 
     # A batch of one, because dropout's masks are drawn per example of a leading axis.
     x = jax.ShapeDtypeStruct((1, *in_shape), jnp.float32)
-    eqx.filter_eval_shape(run, model, state, x)
+    program = eqx.filter_make_jaxpr(run)(model, state, x)[0].jaxpr
+    *others, image = program.invars
+    spatial = tuple(range(1, len(in_shape)))
+    constants = [reach.constant(v.aval.shape, len(spatial)) for v in others]
+    reach.follow(program, [*constants, reach.given(image.aval.shape, spatial)], log.see)
     return tuple(log.calls)
 
 
 class _Log:
-    """Calls so far, and the receptive field at this point of the chain."""
+    """The layers of a model, and their calls in the order of the run."""
 
-    def __init__(self, layers: dict[str, Any], num_spatial_dims: int):
+    def __init__(self, model: Any, parts: Sequence[str]):
         # The layers as they were given: those that run hold tracers, which must not get out.
-        self.layers = layers
+        leaves = jtu.tree_leaves_with_path(model, is_leaf=_is_layer)
+        self.layers = {_name(path): leaf for path, leaf in leaves if _is_layer(leaf)}
+        self.layers |= {f"{p}[{i}]": m for p in parts for i, m in enumerate(getattr(model, p))}
+        self.parts = parts
         self.calls: list[LayerCall] = []
-        self.field: ReceptiveField = (1,) * num_spatial_dims if num_spatial_dims else "all"
-        self.step = (1,) * num_spatial_dims
+        self._entered: list[tuple[str, tuple[int, ...]]] = []
+        self._before: dict[str, Reach] = {}
 
-    def add(self, path: str, in_shape: tuple[int, ...], out_shape: tuple[int, ...]):
+    def watched(self, model: Any) -> Any:
+        """The model with every layer in an observer."""
+
+        def watch(path, leaf):
+            return _Watched(leaf, _name(path), self) if _is_layer(leaf) else leaf
+
+        model = jtu.tree_map_with_path(watch, model, is_leaf=_is_layer)
+        for part in self.parts:
+            modules = [
+                _Watched(m, f"{part}[{i}]", self) for i, m in enumerate(getattr(model, part))
+            ]
+            model = eqx.tree_at(lambda m, part=part: getattr(m, part), model, tuple(modules))
+        return model
+
+    def enter(self, path: str, x: Any) -> tuple[str, Any]:
+        """The input of a call, named, and the name of its output."""
+        name = f"{_MARK}{len(self._entered)}"
+        self._entered.append((path, x.shape))
+        return name, checkpoint_name(x, f"{name} in")
+
+    def see(self, name: str, value: Reach) -> Reach:
+        """At a named value of the program: what it depends on, as the layer says it."""
+        if not name.startswith(_MARK):
+            return value
+        if name.endswith(" in"):
+            self._before[name] = value
+            return value
+        before = self._before[f"{name} in"]
+        path, seen = self._entered[int(name.removeprefix(_MARK))]
         layer = self.layers[path]
-        if len(out_shape) == 1:
-            self.field, self.step = "all", ()
-        elif isinstance(layer, nn.ConvTranspose):
-            # Its outputs lie between the inputs, and neighbours see different numbers of them.
-            self.field, self.step = "unknown", ()
-        elif isinstance(self.field, tuple) and hasattr(layer, "kernel_size"):
-            window = zip(layer.kernel_size, layer.dilation, self.step, self.field, strict=True)
-            self.field = tuple(r + (k - 1) * d * step for k, d, step, r in window)
-            self.step = tuple(a * b for a, b in zip(self.step, layer.stride, strict=True))
-        self.calls.append(LayerCall(path, layer, in_shape, out_shape, self.field, self.step))
+        mapped = len(before.shape) - len(seen)  # by a vmap inside the model
+        if before.shape[mapped:] == seen:
+            value = _stated(layer, before, value)
+        shapes = (r.shape[max(mapped, 1) :] for r in (before, value))
+        self.calls.append(LayerCall(path, layer, *shapes, *position(value)))
+        return value
 
 
 class _Watched(eqx.nn.StatefulLayer):
-    """Stands in for a layer, stateful or not, and writes down its calls."""
+    """Stands in for a layer, stateful or not, and names its input and its output."""
 
     layer: Any
     path: str = eqx.field(static=True)
@@ -110,24 +166,57 @@ class _Watched(eqx.nn.StatefulLayer):
         return _is_stateful(self.layer)
 
     def __call__(self, x, *args, **kwargs):
+        name, x = self.log.enter(self.path, x)
         if not self.is_stateful():
-            y = result = self.layer(x, *args, **kwargs)
-        else:
-            state = args[0] if args else kwargs["state"]
-            known = state.tree_flatten()[1]
-            indices = [i for i in jtu.tree_leaves(self.layer, is_leaf=_is_index) if _is_index(i)]
-            if all(i.marker in known for i in indices):
-                result = self.layer(x, *args, **kwargs)
-            else:
-                result = (x, state)
-            y = result[0]
-        self.log.add(self.path, x.shape[1:], y.shape[1:])
-        return result
+            return checkpoint_name(self.layer(x, *args, **kwargs), name)
+        state = args[0] if args else kwargs["state"]
+        known = state.tree_flatten()[1]
+        indices = [i for i in jtu.tree_leaves(self.layer, is_leaf=_is_index) if _is_index(i)]
+        if _is_layer(self.layer) and not all(i.marker in known for i in indices):
+            return checkpoint_name(x, name), state
+        y, state = self.layer(x, *args, **kwargs)
+        return checkpoint_name(y, name), state
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in ("layer", "path", "log"):
             raise AttributeError(name)
         return getattr(self.layer, name)
+
+
+_POINTWISE = nn.BatchNorm, nn.GroupNorm, nn.LayerNorm
+_WINDOWS = nn.Conv, nn.LocallyConnected, nn.SeparableConv, nn.MaxPool, nn.AvgPool
+
+
+def _stated(layer: Any, before: Reach, after: Reach) -> Reach:
+    """What the output depends on: `after`, as the program says, or what the layer says itself."""
+    if isinstance(layer, _POINTWISE):
+        return before
+    if not isinstance(layer, _WINDOWS):
+        return after
+    axes = range(len(before.shape) - 1 - len(layer.kernel_size), len(before.shape) - 1)
+    geometry = layer.kernel_size, layer.stride, layer.dilation
+    pads = ops.resolve_padding(layer.padding, [before.shape[i] for i in axes], *geometry)
+    value = reach.slid(before, after.shape, axes, *geometry, pads)
+    if before.shape[-1] == after.shape[-1] and isinstance(layer, nn.MaxPool | nn.AvgPool):
+        return value
+    return value.mixed(len(before.shape) - 1).window(len(before.shape) - 1, after.shape[-1])
+
+
+def position(value: Reach) -> Position:
+    """Of the positions of an array, all of its last axis, the channels, together."""
+    value = value.mixed(len(value.shape) - 1)
+    count = len(value.spans)
+    steps = [{step for step in value.along(i) if step} for i in range(count)]
+    spans = [span or reach.Span(0, 0, 0) for span in value.spans]
+    if (
+        any(isinstance(span, reach.Unknown) for span in spans)
+        or max(map(len, steps), default=0) > 1
+    ):
+        return Position("unknown", (), ())
+    if all(value.whole(i) for i in range(count)):
+        return Position("all", (), ())
+    step = tuple(sum(own) for own in steps)
+    return Position(tuple(s.size for s in spans), step, tuple(s.start for s in spans))
 
 
 def _name(path: tuple[Any, ...]) -> str:

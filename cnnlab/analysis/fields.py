@@ -14,8 +14,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from cnnlab import ops
-from cnnlab.models.trace import trace
+from cnnlab.models import reach
+from cnnlab.models.trace import position, trace
 
 
 class Field(NamedTuple):
@@ -41,8 +41,54 @@ class Field(NamedTuple):
         return tuple((start + i * s, start + i * s + n - 1) for start, s, n, i in zipped)
 
 
+def receptive_field(
+    f: Callable[..., Array], x: Any, *others: Any, axes: Sequence[int] | None = None
+) -> Field:
+    """What a position of the result of any JAX function depends on in its first argument, all
+    entries of the last axis (the channels) together: from the function's jaxpr, so branches,
+    residuals and layers of other libraries are followed, and nothing is computed.
+
+    An upper bound (`cnnlab.models.reach`): a zero in a weight is not seen, and what a Fourier
+    transform mixes counts as all. Unlike in `fields`, the statistics of a normalisation count.
+
+    **Arguments:**
+
+    - `f`: `(x, *others) -> y`, one array.
+    - `x`: an array or a `jax.ShapeDtypeStruct`; `others`: whatever `f` takes besides.
+    - `axes`: those of `x` to follow; None is all but the first and the last, `(*batch, *spatial,
+      c)` with one batch axis.
+
+    **Returns:** a `Field`, an entry for each of `axes`; stride 0 and the size of the axis where
+    every output depends on all of it.
+
+    **Raises:** `ValueError`: axes that `x` does not have, several results, or a function that
+    can't be followed; it names the operation.
+    """
+    axes = tuple(range(1, np.ndim(x) - 1) if axes is None else axes)
+    if not axes or not all(isinstance(a, int) and 0 <= a < np.ndim(x) for a in axes):
+        raise ValueError(f"axes: expected some of 0 to {np.ndim(x) - 1}, got {axes}")
+    closed, out, static = eqx.filter_make_jaxpr(lambda x, others: f(x, *others))(x, others)
+    if len(jax.tree.leaves(out)) != 1 or jax.tree.leaves(static):
+        raise ValueError(f"f: expected a function with one array as its result, got {out}")
+    first, *rest = closed.jaxpr.invars
+    inputs = [reach.given(first.aval.shape, axes)]
+    inputs += [reach.constant(v.aval.shape, len(axes)) for v in rest]
+    (value,) = reach.follow(closed.jaxpr, inputs)
+    found = position(value)
+    if found.size == "all":
+        whole = tuple(first.aval.shape[a] for a in axes)
+        return Field("", whole, (0,) * len(axes), (0,) * len(axes))
+    if found.size == "unknown":
+        names = [s.operation for s in value.spans if isinstance(s, reach.Unknown)]
+        raise ValueError(
+            f"f: can't be followed through {', '.join(dict.fromkeys(names)) or 'its last reshape'}"
+        )
+    return Field("", *found)
+
+
 def fields(model: Any, in_shape: Sequence[int], state: eqx.nn.State | None = None) -> list[Field]:
-    """The field of every layer of a chain, in closed form, up to where the spatial axes end.
+    """The field of every layer, in closed form, up to where the spatial axes end or something is
+    not followed.
 
     A window of size `k`, stride `s`, dilation `d` with `p` rows of padding before the first, on
     inputs `j` apart, makes `size += (k - 1) d j`, `start -= p j`, `j *= s`. Padding with anything
@@ -50,19 +96,11 @@ def fields(model: Any, in_shape: Sequence[int], state: eqx.nn.State | None = Non
 
     **Arguments:** as `cnnlab.models.trace.trace` takes them.
     """
-    start = (0,) * (len(in_shape) - 1)
-    step, found = (1,) * len(start), []
+    found = []
     for call in trace(model, tuple(in_shape), state):
-        if not isinstance(call.receptive_field, tuple):
+        if not isinstance(call.receptive_field, tuple) or len(call.out_shape) != len(in_shape):
             break
-        layer = call.layer
-        if hasattr(layer, "kernel_size"):
-            geometry = layer.kernel_size, layer.stride, layer.dilation
-            pads = ops.resolve_padding(layer.padding, call.in_shape[:-1], *geometry)
-            zipped = zip(start, pads, step, strict=True)
-            start = tuple(first - low * apart for first, (low, _), apart in zipped)
-        step = call.step
-        found.append(Field(call.path, call.receptive_field, step, start))
+        found.append(Field(call.path, call.receptive_field, call.step, call.start))
     return found
 
 

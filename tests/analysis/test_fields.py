@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnlab import nn
-from cnnlab.analysis import receptive_field as rf
+from cnnlab.analysis import fields as rf
 
 
 def chain(layers, x):

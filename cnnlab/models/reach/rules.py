@@ -1,0 +1,221 @@
+"""How JAX's operations carry dependence from their operands to their results."""
+
+from collections.abc import Callable, Sequence
+
+from .entries import Reach, joined
+
+Rule = Callable[..., Reach]
+
+# Entry by entry.
+_NAMES = """
+    abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil
+    clamp complex conj convert_element_type copy copy_p copysign cos cosh digamma div eq erf erf_inv
+    erfc exp exp2 expm1 floor ge gt igamma igammac imag integer_pow is_finite le lgamma log log1p
+    logistic lt max min mul name ne neg nextafter not or population_count pow
+    pvary real reduce_precision regularized_incomplete_beta rem round rsqrt select_n
+    shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient
+    sub tan tanh xor
+"""
+_ELEMENTWISE = frozenset(_NAMES.split())
+
+
+def rule(name: str) -> Rule | None:
+    """`(operands, shape of the result, **parameters) -> its reach` of an operation, or None."""
+    if name in _ELEMENTWISE:
+        return lambda ins, shape, /, **_: joined([_as(r, shape) for r in ins], name)
+    if name.startswith(("reduce_window_", "cum")):
+        name = name[:-4] if name.startswith("reduce") else "cum"
+    return _RULES.get(name)
+
+
+def _as(value: Reach, shape: tuple[int, ...]) -> Reach:
+    """Axes of size 1 and scalars may stand for any size."""
+    return value.broadcast(shape, range(len(shape) - len(value.axes), len(shape)))
+
+
+def _sum(ins, shape, /, *, axes, **_):
+    return ins[0].without(axes)
+
+
+def _broadcast(ins, shape, /, *, broadcast_dimensions, **_):
+    return ins[0].broadcast(shape, broadcast_dimensions)
+
+
+def _reshape(ins, shape, /, *, dimensions=None, **_):
+    return ins[0].lost(shape, "reshape") if dimensions else ins[0].reshaped(shape)
+
+
+def _transpose(ins, shape, /, *, permutation, **_):
+    return ins[0].permuted(permutation)
+
+
+def _squeeze(ins, shape, /, *, dimensions, **_):
+    return ins[0].without(dimensions)
+
+
+def _reverse(ins, shape, /, *, dimensions, **_):
+    found = ins[0]
+    for axis in dimensions:
+        found = found.reversed(axis)
+    return found
+
+
+def _slice(ins, shape, /, *, start_indices, strides, **_):
+    found = ins[0]
+    for axis, start in enumerate(start_indices):
+        step = strides[axis] if strides else 1
+        found = found.window(axis, shape[axis], stride=step, low=-start)
+    return found
+
+
+def _pad(ins, shape, /, *, padding_config, **_):
+    found, filling = ins
+    for axis, (low, _, inside) in enumerate(padding_config):
+        if inside:
+            return found.lost(shape, "pad")
+        found = found.window(axis, shape[axis], low=low)
+    return found if filling.free else found.lost(shape, "pad")
+
+
+def _split(ins, shape, /, *, index, sizes, axis, **_):
+    return ins[0].window(axis, shape[axis], low=-sum(sizes[:index]))
+
+
+def _concatenate(ins, shape, /, *, dimension, **_):
+    placed, at = [], 0
+    for part in ins:
+        placed.append(part.window(dimension, shape[dimension], low=at))
+        at += part.shape[dimension]
+    return joined(placed, "concatenate")
+
+
+def _cumulative(ins, shape, /, *, axis, **_):
+    return ins[0].mixed(axis)
+
+
+def _sort(ins, shape, /, *, dimension, **_):
+    return joined(ins, "sort").mixed(dimension)
+
+
+def _fft(ins, shape, /, *, fft_lengths, **_):
+    found = ins[0]
+    for axis in range(len(shape) - len(fft_lengths), len(shape)):
+        found = found.mixed(axis)
+        found = found.window(axis, shape[axis])  # of real numbers about half are given
+    return found
+
+
+def _dot(ins, shape, /, *, dimension_numbers, **_):
+    (contracted, batch) = dimension_numbers
+    parts = []
+    rank = len(batch[0])
+    free = [
+        [i for i in range(len(r.axes)) if i not in (*contracted[side], *batch[side])]
+        for side, r in enumerate(ins)
+    ]
+    starts = (rank, rank + len(free[0]))
+    for side, r in enumerate(ins):
+        for axis in contracted[side]:
+            r = r.mixed(axis)
+        own = r.permuted([*batch[side], *free[side]])
+        places = [*range(rank), *(starts[side] + i for i in range(len(free[side])))]
+        parts.append(own.broadcast(shape, places))
+    return joined(parts, "dot_general")
+
+
+def _windows(ins, shape, /, *, window_dimensions, window_strides, window_dilation, base_dilation,
+             padding, **_):  # fmt: skip
+    if set(base_dilation) != {1}:
+        return ins[0].lost(shape, "reduce_window")
+    geometry = window_dimensions, window_strides, window_dilation, padding
+    return slid(ins[0], shape, range(len(shape)), *geometry)
+
+
+def _conv_general(ins, shape, /, *, dimension_numbers, window_strides, padding, lhs_dilation,
+                  rhs_dilation, batch_group_count, **_):  # fmt: skip
+    (x, kernel), (lhs, rhs, out) = ins, dimension_numbers
+    if set(lhs_dilation) - {1} or batch_group_count != 1 or not kernel.free:
+        return joined_anyhow(ins, shape, "conv_general_dilated")
+    sizes = [kernel.shape[axis] for axis in rhs[2:]]
+    x = x.permuted(lhs).mixed(1)
+    ordered = [shape[axis] for axis in out]
+    x = slid(x, ordered, range(2, len(out)), sizes, window_strides, rhs_dilation, padding)
+    x = x.window(1, ordered[1])
+    return x.permuted([out.index(axis) for axis in range(len(out))])
+
+
+def _conv(ins, shape, /, *, problem, **_):
+    x, *others = ins
+    if not all(r.free for r in others):
+        return joined_anyhow(ins, shape, "conv")
+    first = len(shape) - problem.rank - 1
+    geometry = problem.kernel_size, problem.stride, problem.dilation, problem.padding
+    x = slid(x, shape, range(first, len(shape) - 1), *geometry)
+    return x.mixed(len(shape) - 1).window(len(shape) - 1, shape[-1])
+
+
+def _conv_transposed(ins, shape, /, *, problem, **_):
+    if set(problem.stride) != {1} or not ins[1].free:
+        return joined_anyhow(ins, shape, "conv_transpose")
+    # Output i of the transpose is what the windows at i + low - t * dilation hold at their tap t.
+    ends = [(k - 1) * d for k, d in zip(problem.kernel_size, problem.dilation, strict=True)]
+    pads = [(end - low, 0) for end, (low, _) in zip(ends, problem.padding, strict=True)]
+    first = len(shape) - problem.rank - 1
+    geometry = problem.kernel_size, problem.stride, problem.dilation, pads
+    x = slid(ins[0], shape, range(first, len(shape) - 1), *geometry)
+    return x.mixed(len(shape) - 1).window(len(shape) - 1, shape[-1])
+
+
+def _max_pool(ins, shape, /, *, windows, **_):
+    geometry = windows.window, windows.stride, (1,) * len(windows.window), windows.padding
+    return slid(ins[0], shape, range(1, len(shape) - 1), *geometry)
+
+
+def slid(
+    x: Reach,
+    shape: Sequence[int],
+    axes: Sequence[int],
+    sizes: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> Reach:
+    """Windows over several axes, to those of `shape`; `padding` before and after each."""
+    zipped = zip(axes, sizes, strides, dilations, padding, strict=True)
+    for axis, size, stride, dilation, (low, _) in zipped:
+        geometry = {"size": size, "stride": stride, "dilation": dilation, "low": low}
+        x = x.window(axis, shape[axis], **geometry)
+    return x
+
+
+def joined_anyhow(ins: Sequence[Reach], shape: Sequence[int], operation: str) -> Reach:
+    """Something that depends on the operands in a way that is not followed."""
+    return joined([r.lost(shape, operation) for r in ins], operation)
+
+
+_RULES: dict[str, Rule] = {
+    "broadcast_in_dim": _broadcast,
+    "concatenate": _concatenate,
+    "conv": _conv,
+    "conv_bias": _conv,
+    "conv_general_dilated": _conv_general,
+    "conv_input_gradient": _conv_transposed,
+    "cum": _cumulative,
+    "dot_general": _dot,
+    "fft": _fft,
+    "max_pool": _max_pool,
+    "optimization_barrier": lambda ins, shape, /, *, index, **_: ins[index],
+    "pad": _pad,
+    "reduce_window": _windows,
+    "reshape": _reshape,
+    "rev": _reverse,
+    "slice": _slice,
+    "sort": _sort,
+    "split": _split,
+    "squeeze": _squeeze,
+    "transpose": _transpose,
+    **dict.fromkeys(
+        ("argmax", "argmin", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod",
+         "reduce_sum", "reduce_xor"), _sum,
+    ),
+}  # fmt: skip
