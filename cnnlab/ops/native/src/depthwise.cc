@@ -10,7 +10,13 @@
 namespace cnnlab {
 namespace {
 
-constexpr int kPixels = 8;  // results at a time: as many sums stay in registers
+// Results of a row at a time: as many sums as stay in registers beside a tap. The more there are,
+// the less do the additions wait for each other.
+#ifdef __AVX512F__
+constexpr int kMost = 28;
+#else
+constexpr int kMost = 14;
+#endif
 
 // y (n, out_h, out_w, c) = sum over taps of x (n, h, w, c), which begins `top` rows and `left`
 // columns within the padding.
@@ -40,9 +46,10 @@ Shape ShapeOf(const Convolution& p, bool transposed) {
 }
 
 // The results are computed tile by tile, from a copy of what they see, of `kLanes` channels and
-// with the padding as zeros, which stays in the cache. A function of the problem alone.
+// with the padding as zeros, which stays in the cache, in strips of `width` columns. A function of the
+// problem alone.
 struct Tiles {
-  int64_t rows, columns, wide, down, across, high;
+  int64_t rows, columns, width, wide, down, across, high;
 
   Tiles(const Shape& s, int lanes, int64_t reach) {
     constexpr int64_t kBytes = int64_t{256} << 10;
@@ -50,7 +57,9 @@ struct Tiles {
     int64_t fitting = 0;
     columns = std::min<int64_t>(s.out_w, 1024);
     for (;; columns /= 2) {  // narrower where rows would be copied for few others
-      wide = (columns + kPixels - 1) / kPixels * kPixels + reach;
+      const int64_t strips = (columns + kMost - 1) / kMost;
+      width = ((columns + strips - 1) / strips + 1) / 2 * 2;
+      wide = strips * width + reach;
       fitting = kBytes / (wide * lanes * int64_t{sizeof(float)});
       if (columns < 128 || fitting > std::min(s.h, 2 * seen)) break;
     }
@@ -82,7 +91,7 @@ int64_t Count(const Shape& s, const Tiles& t, int lanes) {
   return s.n * (s.c / lanes) * t.down * t.across;
 }
 
-int64_t CeilDiv(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : 0; }
+int64_t CeilDiv(int64_t a, int64_t b) { return a <= 0 ? 0 : b == 1 ? a : (a + b - 1) / b; }
 
 template <int kLanes, typename T>
 void Widen(const T* from, float* to) {
@@ -132,41 +141,61 @@ struct Range {
         end(std::clamp(CeilDiv(size + low - at, dilation), begin, kernel)) {}
 };
 
-template <int kLanes, typename T>
-void ComputeTile(const Shape& s, const Tile& t, const float* seen, int64_t wide,
-                 const float* kernel, const T* bias, bool relu, T* y) {
+// Columns `b` to `b + kCount - 1` of a tile's results, as far as the tile has them.
+template <int kLanes, int kCount, typename T>
+void ComputeStrip(const Shape& s, const Tile& t, int64_t b, const float* seen, int64_t wide,
+                  const float* kernel, typename Lanes<kLanes>::Vec offset, bool relu, T* y) {
   using L = Lanes<kLanes>;
   using Vec = typename L::Vec;
-  Vec offset{};
+  const Range across(b, kCount, s.left, s.w, s.dilation_w, s.kernel_w);
+  const int64_t gap = s.dilation_w * kLanes;
+  const int64_t count = std::min<int64_t>(kCount, t.column + t.columns - b);
+  for (int64_t a = t.row; a < t.row + t.rows; ++a) {
+    const Range down(a, 1, s.top, s.h, s.dilation_h, s.kernel_h);
+    Vec sum[kCount];
+#pragma GCC unroll 28
+    for (int p = 0; p < kCount; ++p) sum[p] = offset;
+    for (int64_t i = down.begin; i < down.end; ++i) {
+      const int64_t row = a - s.top + i * s.dilation_h - t.first;
+      const float* x = seen + (row * wide + b - t.column) * kLanes + across.begin * gap;
+      const float* tap = kernel + (i * s.kernel_w + across.begin) * kLanes;
+      for (int64_t j = across.begin; j < across.end; ++j, x += gap, tap += kLanes) {
+        const Vec k = L::Load(tap);
+#pragma GCC unroll 28
+        for (int p = 0; p < kCount; ++p) sum[p] += k * L::Load(x + p * kLanes);
+      }
+    }
+    T* to = y + ((t.image * s.out_h + a) * s.out_w + b) * s.c + t.channel;
+#pragma GCC unroll 28
+    for (int p = 0; p < kCount; ++p, to += s.c) {
+      if (p == count) break;
+      const Vec v = relu ? (sum[p] < 0.f ? Vec{} : sum[p]) : sum[p];  // NaN stays
+      Write<kLanes>(v, to);
+    }
+  }
+}
+
+// `ComputeStrip` for a width up to `kCount`, an even number.
+template <int kLanes, typename T, int kCount>
+auto Strip(int64_t width) {
+  if constexpr (kCount > 2) {
+    if (width < kCount) return Strip<kLanes, T, kCount - 2>(width);
+  }
+  return ComputeStrip<kLanes, kCount, T>;
+}
+
+template <int kLanes, typename T>
+void ComputeTile(const Shape& s, const Tile& t, const Tiles& tiles, const float* seen,
+                 const float* kernel, const T* bias, bool relu, T* y) {
+  typename Lanes<kLanes>::Vec offset{};
   if (bias != nullptr) {
     float values[kLanes];
     Widen<kLanes>(bias + t.channel, values);
-    offset = L::Load(values);
+    offset = Lanes<kLanes>::Load(values);
   }
-  for (int64_t a = t.row; a < t.row + t.rows; ++a) {
-    const Range down(a, 1, s.top, s.h, s.dilation_h, s.kernel_h);
-    for (int64_t b = t.column; b < t.column + t.columns; b += kPixels) {
-      const Range across(b, kPixels, s.left, s.w, s.dilation_w, s.kernel_w);
-      Vec sum[kPixels];
-      for (auto& v : sum) v = offset;
-      for (int64_t i = down.begin; i < down.end; ++i) {
-        const int64_t row = a - s.top + i * s.dilation_h - t.first;
-        const float* at = seen + (row * wide + b - t.column) * kLanes;
-        const float* tap = kernel + i * s.kernel_w * kLanes;
-        for (int64_t j = across.begin; j < across.end; ++j) {
-          const Vec k = L::Load(tap + j * kLanes);
-          const float* x = at + j * s.dilation_w * kLanes;
-#pragma GCC unroll 8
-          for (int p = 0; p < kPixels; ++p) sum[p] += k * L::Load(x + p * kLanes);
-        }
-      }
-      const int64_t count = std::min<int64_t>(kPixels, t.column + t.columns - b);
-      T* to = y + ((t.image * s.out_h + a) * s.out_w + b) * s.c + t.channel;
-      for (int64_t p = 0; p < count; ++p, to += s.c) {
-        const Vec v = relu ? (sum[p] < 0.f ? Vec{} : sum[p]) : sum[p];  // NaN stays
-        Write<kLanes>(v, to);
-      }
-    }
+  const auto run = Strip<kLanes, T, kMost>(tiles.width);
+  for (int64_t b = t.column; b < t.column + t.columns; b += tiles.width) {
+    run(s, t, b, seen, tiles.wide, kernel, offset, relu, y);
   }
 }
 
@@ -187,7 +216,7 @@ void Filter(const Shape& s, const T* x, const T* kernel, bool turned, const T* b
     for (int64_t number = 0; number < Count(s, tiles, kLanes); ++number) {
       const Tile tile(s, tiles, kLanes, number);
       Copy<kLanes>(s, tile, x, tiles.wide, seen);
-      ComputeTile<kLanes>(s, tile, seen, tiles.wide, taps + tile.channel * s.taps(), bias, relu, y);
+      ComputeTile<kLanes>(s, tile, tiles, seen, taps + tile.channel * s.taps(), bias, relu, y);
     }
   }
 }
