@@ -12,7 +12,7 @@ from cnnlab.ops.choice import check
 from cnnlab.ops.fused import ACTIVATIONS, conv_bias
 from cnnlab.ops.geometry import Padding, output_shape, to_tuple, transpose_shape
 from cnnlab.ops.primitive import bind
-from cnnlab.ops.problem import describe, kernel_rank
+from cnnlab.ops.problem import describe, divides, kernel_rank
 
 
 def conv(
@@ -150,8 +150,8 @@ def conv_transpose(
     if got != spatial:
         raise ValueError(f"shape: conv takes {shape} to {got}, but y has {spatial}")
     dtype = jnp.result_type(y, kernel)
-    if groups < 1 or channels % groups:
-        raise ValueError(f"groups: expected a divisor of {channels} channels, got {groups}")
+    if not divides(groups, channels):
+        raise ValueError(f"groups: expected a divisor of {channels} channels, got {groups!r}")
     x_shape = (*batch, *shape, groups * kernel.shape[-2])
     problem = describe(x_shape, kernel.shape, **geometry, groups=groups, dtype=dtype)
     algorithm = check(algorithm, problem)

@@ -4,6 +4,7 @@ The one place where B eq. 10.7 is written down, generalised to dilation, uneven 
 number of spatial axes.
 """
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 from typing import TypeAlias
@@ -14,6 +15,9 @@ Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
 MAX_RANK = 3
+# Sizes that no machine holds are refused here: XLA ends the process where a shape overflows.
+MAX_SIZE = 2**31 - 1  # of a stride, a padding, an axis
+MAX_ENTRIES = 2**40  # of an array
 
 
 def to_tuple(
@@ -22,7 +26,7 @@ def to_tuple(
     """`value` as one int per spatial axis: an int is repeated `rank` times.
 
     Raises:
-        ValueError: not `rank` values, or one that is not an int >= `minimum`.
+        ValueError: not `rank` values, or one that is not an int from `minimum` to `MAX_SIZE`.
     """
     if isinstance(value, Integral):
         values = (value,) * rank
@@ -35,7 +39,22 @@ def to_tuple(
     for label, v in zip(labels, values, strict=True):
         if not isinstance(v, Integral) or isinstance(v, bool) or v < minimum:
             raise ValueError(f"{label}: expected an int >= {minimum}, got {v!r}")
+        if v > MAX_SIZE:
+            raise ValueError(f"{label}: expected an int of at most {MAX_SIZE:,}, got {v:,}")
     return tuple(int(v) for v in values)
+
+
+def check_entries(name: str, shape: Sequence[int]) -> None:
+    """Refuse what asks for an array that is too large for any machine.
+
+    Raises:
+        ValueError: in one line that begins with `name`, the argument it comes from.
+    """
+    if max(shape, default=0) > MAX_SIZE or math.prod(shape) > MAX_ENTRIES:
+        raise ValueError(
+            f"{name}: asks for an array of shape {tuple(shape)}; an axis may have up to "
+            f"{MAX_SIZE:,} entries, all together {MAX_ENTRIES:,}"
+        )
 
 
 def dilated_size(kernel_size: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
@@ -138,6 +157,7 @@ def output_shape(
                 f"padded by {low} + {high}"
             )
         out.append((n + low + high - e) // s + 1)
+    check_entries("padding", [n + sum(pair) for n, pair in zip(spatial, pairs, strict=True)])
     return tuple(out)
 
 
@@ -163,11 +183,14 @@ def transpose_shape(
     kernel_size = to_tuple("kernel_size", kernel_size, rank)
     strides = to_tuple("stride", stride, rank)
     if padding in ("SAME", "CAUSAL"):
-        return tuple(n * s for n, s in zip(spatial, strides, strict=True))
+        out = tuple(n * s for n, s in zip(spatial, strides, strict=True))
+        check_entries("stride", out)
+        return out
     extent = dilated_size(kernel_size, to_tuple("dilation", dilation, rank))
     zipped = zip(spatial, strides, extent, pairs, strict=True)
     out = tuple((n - 1) * s + e - low - high for n, s, e, (low, high) in zipped)
     for i, n in enumerate(out):
         if n < 1:
             raise ValueError(f"padding[{i}]: {pairs[i]} leaves an output of size {n}")
+    check_entries("stride", out)
     return out

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
-from cnnlab.ops.geometry import resolve_padding
+from cnnlab.ops.geometry import check_entries, resolve_padding
 
 PADDING_MODES = {
     "zeros": "constant",
@@ -37,6 +37,7 @@ def pad(
         raise ValueError(f"pads: {rank} spatial axes do not fit an array of shape {x.shape}")
     spatial = x.shape[-rank - 1 : -1]
     pairs = resolve_padding(tuple(pads), spatial, 1)
+    check_entries("pads", [n + sum(pair) for n, pair in zip(spatial, pairs, strict=True)])
     limits = {"circular": 0, "reflect": 1}
     if mode in limits:
         for i, (n, pair) in enumerate(zip(spatial, pairs, strict=True)):

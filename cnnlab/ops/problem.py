@@ -3,12 +3,21 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, TypeAlias
 
 import numpy as np
 from jax.typing import DTypeLike
 
-from cnnlab.ops.geometry import MAX_RANK, Padding, Pairs, output_shape, resolve_padding, to_tuple
+from cnnlab.ops.geometry import (
+    MAX_RANK,
+    Padding,
+    Pairs,
+    check_entries,
+    output_shape,
+    resolve_padding,
+    to_tuple,
+)
 
 Pass: TypeAlias = Literal["forward", "input_gradient", "kernel_gradient"]
 PASSES: tuple[Pass, ...] = ("forward", "input_gradient", "kernel_gradient")
@@ -89,6 +98,11 @@ def describe(
     spatial = x_shape[-rank - 1 : -1]
     check_groups(groups, in_channels, group_channels, out_channels)
     geometry = {"stride": stride, "padding": padding, "dilation": dilation}
+    pads = resolve_padding(padding, spatial, kernel_size, stride, dilation)
+    out = output_shape(spatial, kernel_size, **geometry)
+    padded = [n + low + high for n, (low, high) in zip(spatial, pads, strict=True)]
+    check_entries("padding", (*batch, *padded, in_channels))
+    check_entries("padding", (*batch, *out, out_channels))
     return Problem(
         batch=math.prod(batch),
         spatial=spatial,
@@ -96,10 +110,10 @@ def describe(
         out_channels=out_channels,
         kernel_size=tuple(kernel_size),
         stride=to_tuple("stride", stride, rank),
-        padding=resolve_padding(padding, spatial, kernel_size, stride, dilation),
+        padding=pads,
         dilation=to_tuple("dilation", dilation, rank),
         groups=groups,
-        out=output_shape(spatial, kernel_size, **geometry),
+        out=out,
         dtype=np.dtype(dtype),
     )
 
@@ -115,12 +129,18 @@ def kernel_rank(kernel_shape: Sequence[int]) -> int:
     return rank
 
 
+def divides(groups: int, *channels: int) -> bool:
+    """Whether `groups` is a whole number, at least 1, that divides every count of channels."""
+    whole = isinstance(groups, Integral) and not isinstance(groups, bool)
+    return whole and groups >= 1 and not any(n % groups for n in channels)
+
+
 def check_groups(groups: int, in_channels: int, group_channels: int, out_channels: int) -> None:
     """Refuse groups that do not divide the channels, and a kernel that does not match them."""
-    if groups < 1 or in_channels % groups or out_channels % groups:
+    if not divides(groups, in_channels, out_channels):
         raise ValueError(
             f"groups: expected a divisor of {in_channels} input and {out_channels} output "
-            f"channels, got {groups}"
+            f"channels, got {groups!r}"
         )
     if in_channels != groups * group_channels:
         raise ValueError(

@@ -6,6 +6,7 @@
 #include "depthwise.h"
 #include "plan.h"
 #include "scratch.h"
+#include "special.h"
 
 namespace cnnlab {
 namespace {
@@ -42,8 +43,10 @@ Team::Helpers HelpersFor(const Convolution& p) {
   return work < kLittle ? Team::Helpers::kNone : Team::Helpers::kAll;
 }
 
-void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
-              const void* bias, void* out) {
+namespace {
+
+void Compute(Pass pass, const Convolution& problem, const void* a, const void* b, const void* bias,
+             void* out) {
   if (ServesDepthwise(pass, problem)) return Depthwise(pass, problem, a, b, bias, out);
   const Team team(HelpersFor(problem));
   const auto plan = Cache().Get(Key(pass, problem, team.size()),
@@ -79,6 +82,38 @@ void Convolve(Pass pass, const Convolution& problem, const void* a, const void* 
     dnnl::reorder(*plan->out.reorder).execute(stream, arguments[plan->out.arg], to);
   }
   stream.wait();
+}
+
+// oneDNN's ReLU where no sum can be NaN, which it makes 0 of, and where knowing that takes less
+// than a pass over the result; our own otherwise.
+void ComputeActivated(Pass pass, const Convolution& problem, const void* a, const void* b,
+                      const void* bias, void* out) {
+  const bool relu = problem.activation == Activation::kRelu && !ServesDepthwise(pass, problem);
+  const bool small = 2 * Size(problem.y) <= Size(problem.x) + Size(problem.kernel);
+  if (!relu || (!small && StaysFinite(problem, a, b, bias))) {
+    return Compute(pass, problem, a, b, bias, out);
+  }
+  Convolution linear = problem;
+  linear.activation = Activation::kNone;
+  Compute(pass, linear, a, b, bias, out);
+  Relu(problem, out);
+}
+
+}  // namespace
+
+void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
+              const void* bias, void* out) {
+  ComputeActivated(pass, problem, a, b, bias, out);
+  if (pass == Pass::kInputGradient || !HasPadding(problem) ||
+      FiniteBesidePadding(pass, problem, b, out)) {
+    return;
+  }
+  // The padding's zeros are factors like others: times infinity or NaN they are NaN.
+  const Convolution whole = WithoutPadding(problem);
+  const Scratch padded(ScratchPool::Shared(),
+                       Size(whole.x) * dnnl::memory::data_type_size(whole.dtype));
+  Pad(problem, a, padded.data());
+  ComputeActivated(pass, whole, padded.data(), b, bias, out);
 }
 
 std::string Implementation(Pass pass, const Convolution& problem) {
