@@ -10,7 +10,6 @@ from cnnlab.config.cli import cli
 from cnnlab.config.compose import compose
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
-from cnnlab.config.targets import check_targets
 from cnnlab.errors import CnnlabError, ConfigError
 
 # These import jax, so they load at first use.
@@ -32,7 +31,6 @@ __all__ = [
     "build_finetune",
     "build_model",
     "check_choice",
-    "check_targets",
     "cli",
     "compose",
     "config_hash",

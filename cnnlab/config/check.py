@@ -7,12 +7,12 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cnnlab.config.kinds import DURATIONS
 from cnnlab.config.messages import nearest_key, one_line, show
 from cnnlab.config.targets import TARGET
-from cnnlab.config.tree import MISSING, is_interpolation, kind, leaves, plain, walk
+from cnnlab.config.tree import MISSING, is_interpolation, leaves, plain, walk
 from cnnlab.errors import ConfigError
 
-DURATIONS = ("epochs", "steps", "examples")
 _EXAMPLES = {"run": "run=outputs/...", "image": "image=photo.png"}
 
 
@@ -69,11 +69,6 @@ def settle_durations(cfg: DictConfig, overrides: Iterable[Override]) -> None:
                     OmegaConf.update(cfg, f"{prefix}{name}", None)
         else:
             chosen = [d for d in DURATIONS if node[d] is not None]
-        for name in chosen:
-            positive = kind(node[name]) == "number" and node[name] > 0
-            if not positive and not is_interpolation(node[name]):
-                got = show(node[name])
-                raise ConfigError(f"{prefix}{name}: expected a number > 0, got {got}")
         if len(chosen) > 1:
             names = ", ".join(f"{d}={show(node[d])}" for d in chosen)
             raise ConfigError(

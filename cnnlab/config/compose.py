@@ -1,11 +1,15 @@
 """From a list of overrides to a checked configuration, in a notebook as on the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from cnnlab.config.allowed import TARGETS
 from cnnlab.config.check import check_interpolations, check_known, check_missing, settle_durations
+from cnnlab.config.messages import one_line, show
 from cnnlab.config.overrides import (
     apply,
     check_choice,
@@ -16,8 +20,9 @@ from cnnlab.config.overrides import (
 )
 from cnnlab.config.scale import settle_scale
 from cnnlab.config.source import Source, default_directory, job_part
-from cnnlab.config.targets import check_targets
 from cnnlab.config.tree import MISSING, plain
+from cnnlab.config.values import settle_values, take_types
+from cnnlab.errors import ConfigError
 
 
 def compose(
@@ -42,6 +47,36 @@ def compose(
     return prepare(Source(str(directory.resolve()), config_name), overrides)
 
 
+def check_config(cfg: Any, config_name: str = "train") -> DictConfig:
+    """A copy of a config that was not composed here, or was changed since, checked as one that is:
+    its targets by the lists of `config.allowed`, its values by their kinds.
+
+    Plain keys that it lacks get their defaults, groups it must have; keys that nothing reads stay.
+
+    **Arguments:** `cfg`, a config or a mapping; `config_name`, the primary config that it is of.
+
+    Raises ConfigError, one line that begins with the key.
+    """
+    if not isinstance(cfg, DictConfig | Mapping):
+        raise ConfigError(f"cfg: expected a config, from cnnlab.compose([...]), got {show(cfg)}")
+    base = job_part(Source(str(default_directory()), config_name).load_base())
+    types = take_types(base)
+    try:
+        cfg = OmegaConf.create(plain(cfg) if isinstance(cfg, DictConfig) else dict(cfg))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"cfg: {one_line(error)}") from error
+    for name, value in base.items():
+        if name not in cfg:
+            if name in TARGETS:
+                raise ConfigError(f"{name}: required; it is not in the config")
+            cfg[name] = value
+    check_interpolations(cfg)
+    settle_values(cfg, base, types)
+    check_missing(cfg)
+    OmegaConf.set_struct(cfg, True)
+    return cfg
+
+
 def prepare(source: Source, overrides: Sequence[str], *, allow_missing: bool = False) -> DictConfig:
     """`compose` for a `Source`; with `allow_missing`, values that are still missing may stay."""
     parsed = parse(overrides, source)
@@ -52,6 +87,7 @@ def prepare(source: Source, overrides: Sequence[str], *, allow_missing: bool = F
             check_choice(override, source, chosen)
     lines = structural_lines(parsed, source)
     cfg = job_part(source.load(lines) if lines or MISSING in chosen.values() else base)
+    types = take_types(cfg)
     for name in base:
         if name not in cfg and name != "hydra" and source.is_group(str(name)):
             cfg[name] = {}  # no choice left, as in `augment=[]`
@@ -61,11 +97,12 @@ def prepare(source: Source, overrides: Sequence[str], *, allow_missing: bool = F
     for override in values:
         apply(override, cfg, source)
     known = job_part(base)
+    take_types(known)
     settle_scale(known, ())
     check_known(cfg, known, source.groups())
+    check_interpolations(cfg)
     settle_durations(cfg, values)
-    check_targets(cfg)
+    settle_values(cfg, known, types)
     if not allow_missing:
         check_missing(cfg)
-    check_interpolations(cfg)
     return cfg

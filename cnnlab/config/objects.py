@@ -1,7 +1,7 @@
 """Config to objects: a data set, a model, an optimizer and how to run them."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import optax
 from jaxtyping import PRNGKeyArray, PyTree
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cnnlab.config.compose import check_config
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
-from cnnlab.config.targets import TARGET
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier
@@ -25,7 +25,6 @@ from cnnlab.train.effects import check_effects
 from cnnlab.train.experiment import Experiment
 from cnnlab.train.loop import Plan
 from cnnlab.train.parallel import Runtime
-from cnnlab.train.profile import Profile
 from cnnlab.train.programs import keep_programs
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.step import make_prepare
@@ -39,29 +38,15 @@ UNHASHED = (
 # Where weights are loaded from: they count themselves.
 LOADED = ("run", "checkpoint")
 
-CHOICES = {
-    "precision": ("float32", "bfloat16"),
-    "tta": ("none", "flip", "shift"),
-    "select": ("last", "best"),
-}
-RANGES = (
-    ("batch_size", 1, 2**20),
-    ("eval_batch_size", 1, 2**20),
-    ("accumulate", 1, 2**20),
-    ("limit_train", 1, 2**31),
-    ("limit_eval", 1, 2**31),
-    ("average", 0.0, 1.0),
-    ("seed", 0, 2**31 - 1),
-)
 
-
-def build(cfg: DictConfig) -> Experiment:
+def build(cfg: DictConfig | Mapping[str, Any]) -> Experiment:
     """Everything that a config describes, ready to `run()` or to take apart.
 
-    **Arguments:** `cfg`, from `cnnlab.compose([...])`.
+    **Arguments:** `cfg`, from `cnnlab.compose([...])`, or a plain dict; it is checked again.
 
     **Raises:** `ConfigError` (a `ValueError`) with the config key, before any work is done.
     """
+    cfg = check_config(cfg)
     runtime, data = prologue(cfg)
     model_key, run_key = jr.split(jr.key(cfg.seed))
     model, model_state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
@@ -166,27 +151,12 @@ def run_directory(cfg: DictConfig, **contents: str) -> RunDirectory:
     return RunDirectory(Path(cfg.output) / cfg.name / f"{hashed}-s{cfg.seed}")
 
 
-def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:
-    """Raises `ConfigError` unless the value of a key is one of those allowed."""
-    if value not in allowed:
-        raise ConfigError(f"{key}: expected one of {', '.join(allowed)}, got {value!r}")
-
-
 def prologue(cfg: DictConfig, data: Dataset | None = None) -> tuple[Runtime, Dataset]:
-    """Check what can be checked without data, start the runtime, load the data: the first part
-    of `build`. From here on compiled programs are kept (`keep_programs`).
+    """Start the runtime, load the data: the first part of `build`. From here on compiled programs
+    are kept (`keep_programs`).
 
     **Arguments:** `data`, taken instead of what the config describes; its limits still apply.
     """
-    for name, allowed in CHOICES.items():
-        check_choice(name, cfg[name], allowed)
-    for name, low, high in RANGES:
-        value, kind = cfg[name], type(low)
-        if value is not None and not (low <= value <= high and kind(value) == value):
-            what = "a whole number" if kind is int else "a number"
-            raise ConfigError(f"{name}: expected {what} from {low} to {high}, got {value}")
-    with refusing():
-        Profile(Path(), cfg.profile)
     runtime = instantiate(cfg.runtime, key="runtime")
     if len(runtime.devices) == 1:  # JAX knows a partitioned foreign call by an address only
         keep_programs()
@@ -212,9 +182,6 @@ def _limited(data: Dataset, cfg: DictConfig) -> Dataset:
 
 def _named(cfg: DictConfig, group: str) -> list[Any]:
     """The objects of a group of which several can be chosen, in their order."""
-    for name, node in cfg[group].items():
-        if not isinstance(node, DictConfig) or TARGET not in node:
-            raise ConfigError(f"{group}.{name}: not chosen; choose it with {group}=[{name},...]")
     return [instantiate(node, key=f"{group}.{name}") for name, node in cfg[group].items()]
 
 

@@ -13,25 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from cnnlab.config.messages import listing, nearest, nearest_key, one_line, show
 from cnnlab.config.source import Source
 from cnnlab.config.targets import TARGET
-from cnnlab.config.tree import MISSING, find, has, in_target, is_interpolation, kind, plain, walk
+from cnnlab.config.tree import MISSING, find, has, in_target, is_interpolation, plain, walk
 from cnnlab.errors import ConfigError
-
-_WORDS = {
-    "boolean": "true or false",
-    "number": "a number",
-    "string": "a string",
-    "list": "a list",
-    "mapping": "a mapping",
-}
-# What may replace a default of each kind among the arguments of a `_target_`. Arguments often have
-# several forms (a kernel size 3 or [3, 5], padding SAME or 1, a plan's name or its list), which
-# the target itself checks.
-_ARGUMENT_KINDS = {
-    "boolean": {"boolean"},
-    "number": {"number", "list"},
-    "string": {"string", "number", "list"},
-    "list": {"list", "string", "number"},
-}
 
 
 def parse(lines: Sequence[str], source: Source, *, sweep: bool = False) -> list[Override]:
@@ -120,7 +103,8 @@ def apply(override: Override, cfg: DictConfig, source: Source) -> None:
         raise ConfigError(f"{override.input_line}: the key exists; write {key}={text}")
     _check_value(key, value, tree, source, adds)
     try:
-        OmegaConf.update(cfg, key, value, merge=True, force_add=adds)
+        merge = not isinstance(value, Mapping) or isinstance(tree_at(tree, key), Mapping)
+        OmegaConf.update(cfg, key, value, merge=merge, force_add=adds)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}: {one_line(error)}") from error
 
@@ -135,31 +119,9 @@ def _check_value(key: str, value: Any, tree: dict, source: Source, adds: bool) -
         for name, item in value.items():
             _check_value(f"{key}.{name}", item, tree, source, adds)
         return
-    _check_kind(key, value, default, tree)
-
-
-def _check_kind(key: str, value: Any, default: Any, tree: dict) -> None:
-    """Refuse a value of another kind than the default's. null, and interpolations, always pass."""
-    if is_interpolation(default):
-        try:
-            default = OmegaConf.select(OmegaConf.create(tree), key)
-        except OmegaConfBaseException:
-            return
-        default = OmegaConf.to_object(default) if OmegaConf.is_config(default) else default
-    if default is None or default == MISSING or value is None or is_interpolation(value):
-        return
-    expected, got = kind(default), kind(value)
-    allowed = {expected}
-    if in_target(tree, key) and expected != "mapping":
-        in_list = isinstance(tree_at(tree, key.rpartition(".")[0]), list)
-        if in_list or (isinstance(value, Mapping) and TARGET in value):
-            return
-        allowed = _ARGUMENT_KINDS[expected]
-    if got not in allowed:
-        word = _WORDS[expected]
-        if expected == "mapping":
-            word += f" ({listing(default)})"
-        raise ConfigError(f"{key}: expected {word}, got {show(value)}")
+    if isinstance(default, Mapping) and default and not in_target(tree, key):
+        names = listing(default)
+        raise ConfigError(f"{key}: expected a mapping ({names}), got {show(value)}")
 
 
 def _may_add(key: str, value: Any, tree: dict) -> bool:

@@ -6,10 +6,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.random as jr
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
+from cnnlab.config.compose import check_config
 from cnnlab.config.objects import assemble, build, build_model, prologue
-from cnnlab.config.targets import check_targets
+from cnnlab.config.saved import read_config
 from cnnlab.errors import ConfigError
 from cnnlab.models import Report, freeze, load_backbone, with_arrays
 from cnnlab.train.checkpoint import arrays_digest, checkpoint_path, evaluated_arrays, read
@@ -48,16 +49,14 @@ def load_predictor(run: str | Path, checkpoint: str = "last") -> Predictor:
 
 
 def load_config(run: str | Path) -> DictConfig:
-    """The resolved config of a run directory, with its targets checked.
+    """The resolved and checked config of a run directory.
 
-    **Raises:** `ConfigError` when it is not a run directory.
+    **Raises:** `ConfigError` when it is not a run directory, or its `config.yaml` is damaged.
     """
     file = RunDirectory(Path(run)).config
     if not file.is_file():
         raise ConfigError(f"run: expected a run directory with a config.yaml, got {str(run)!r}")
-    cfg = OmegaConf.load(file)
-    check_targets(cfg)
-    return cfg
+    return read_config(file)
 
 
 def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
@@ -68,8 +67,8 @@ def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
 
     **Raises:** `ConfigError`; `CheckpointError` when the run has no readable checkpoint.
     """
+    cfg = check_config(cfg, "finetune")
     source = load_config(cfg.run)
-    cfg = cfg.copy()
     with open_dict(cfg):
         cfg.backbone, cfg.conv, cfg.norm = source.backbone, source.conv, source.norm
     runtime, data = prologue(cfg)

@@ -20,7 +20,7 @@ from yaml import YAMLError
 
 import cnnlab
 from cnnlab.config.messages import one_line
-from cnnlab.config.targets import check_targets
+from cnnlab.config.targets import check_hydra_targets
 from cnnlab.errors import ConfigError
 
 VERSION_BASE = "1.3"
@@ -67,7 +67,7 @@ class Source:
         """Hydra's composition, its `hydra` node included. It is kept: change a copy of it only.
 
         Raises ConfigError, one line. With `sweep`, overrides may hold several values. Of our checks
-        only that of targets is made here, which covers Hydra's own.
+        only that of Hydra's own targets is made here.
         """
         return _load(self, overrides, sweep, self._fingerprint())
 
@@ -126,5 +126,5 @@ def _load(
             )
         except LOAD_ERRORS as error:
             raise ConfigError(one_line(error)) from error
-    check_targets(cfg)
+    check_hydra_targets(OmegaConf.to_container(cfg.hydra))
     return cfg

@@ -1,122 +1,127 @@
-"""Which `_target_` a config may name, by its text alone and then by the object it leads to."""
+"""Nodes with a `_target_`: only what `config.allowed` lists is imported and called.
+
+A config may come from elsewhere, a run directory from the network: what it names is looked up in
+the list of its group, by its text, and refused before anything is imported.
+"""
 
 import importlib
-import inspect
 import re
-from collections.abc import Callable, Mapping
-from types import ModuleType
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from cnnlab.config.messages import nearest, show
+from cnnlab.config.allowed import OPTIONAL, PARTIAL_GROUPS, SEVERAL, TARGETS
+from cnnlab.config.kinds import node_group, read
+from cnnlab.config.messages import listing, nearest, show
 from cnnlab.errors import ConfigError
 
 TARGET = "_target_"
 PARTIAL = "_partial_"
-ROOTS = ("cnnlab", "equinox", "optax", "jax.nn")
-# Of the rooms that touch files, only these modules may be named: a run directory's config may come
-# from elsewhere, and must not reach what writes or removes a file at a path that it names.
-_TRAIN = ("metrics", "optim", "parallel", "schedules")
-_DATA = ("augment", "catalogue", "embedded", "idx_sets")
-_OPEN = tuple(
-    [f"cnnlab.train.{name}" for name in _TRAIN] + [f"cnnlab.data.{name}" for name in _DATA]
-)
-_CLOSED = ("cnnlab.train.", "cnnlab.data.", "cnnlab.config.", "equinox._serialisation.")
 # Hydra instantiates its own launchers, sweepers and callbacks.
-_HYDRA_ROOTS = (*ROOTS, "hydra", "hydra_plugins")
+_HYDRA = re.compile(
+    r"hydra\._internal\.core_plugins\.\w+\.Basic(Launcher|Sweeper)"
+    r"|hydra\.experimental\.callbacks\.LogJobReturnCallback"
+    r"|hydra_plugins(\.\w+)+",
+    re.ASCII,
+)
 
-_PATH = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
-_HYDRA_PATH = re.compile(r"[A-Za-z]\w*(\.\w+)+", re.ASCII)
 
+def read_nodes(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """(key, node as it is, node with its values in their proper types) of all groups of a config.
 
-def check_targets(cfg: DictConfig | Mapping[str, Any]) -> None:
-    """Refuse, by their text, all `_target_`s that lie outside `ROOTS`. Imports nothing.
-
-    Raises ConfigError that names the key. Hydra's own node `hydra` may also name Hydra's plugins.
+    Values that are missing (`???`) or interpolations stay as they are. Raises ConfigError, with the
+    key, for a target that is not allowed, wherever it stands, and a wrong argument.
     """
-    plain = OmegaConf.to_container(cfg) if isinstance(cfg, DictConfig) else cfg
-    for key, target in _targets(plain, ""):
-        check_target_text(target, key, hydra=key.startswith("hydra."))
+    for name, value in tree.items():
+        if name not in TARGETS:
+            _refuse_targets(value, str(name))
+        elif name in SEVERAL:
+            for part, node in _several(value, str(name)).items():
+                yield f"{name}.{part}", node, read_node(node, str(name), f"{name}.{part}")
+        elif not (value is None and name in OPTIONAL):
+            yield str(name), value, read_node(value, str(name), str(name))
 
 
-def check_target_text(target: Any, key: str, *, hydra: bool = False) -> None:
-    """Refuse a `_target_` whose text does not name a public object under the allowed roots.
+def read_node(node: Any, group: str, key: str) -> dict[str, Any]:
+    """A copy of a node, its arguments checked and in their proper types.
 
-    **Arguments:** `key`, the dotted key of the node that has the target; `hydra`, whether it is
-    Hydra's own. Raises ConfigError.
+    **Arguments:** `group`, whose list its target has to be in; `key`, its dotted key, for messages.
     """
-    pattern, roots = (_HYDRA_PATH, _HYDRA_ROOTS) if hydra else (_PATH, ROOTS)
-    if not (isinstance(target, str) and pattern.fullmatch(target) and _under(target, roots)):
-        raise _refused(target, key)
+    if not (isinstance(node, Mapping) and TARGET in node):
+        raise ConfigError(f"{key}: expected a mapping with a {TARGET}, got {show(node)}")
+    target = node[TARGET]
+    allowed = TARGETS.get(group, {})
+    if not isinstance(target, str) or target not in allowed:
+        raise _refused(target, key, f"{group} allows {', '.join(allowed) or 'none'}", allowed)
+    waits = group in PARTIAL_GROUPS
+    if node.get(PARTIAL, False) is not waits:
+        raise ConfigError(f"{key}.{PARTIAL}: expected {show(waits)}, got {show(node.get(PARTIAL))}")
+    kinds = allowed[target]
+    found = {}
+    for name, value in node.items():
+        if name in (TARGET, PARTIAL):
+            found[name] = value
+            continue
+        if name not in kinds:
+            raise _no_argument(str(name), kinds, target, key)
+        inner = node_group(kinds[name])
+        if inner is not None and isinstance(value, Mapping):
+            found[name] = read_node(value, inner, f"{key}.{name}")
+        elif isinstance(value, str) and (value == "???" or "${" in value):
+            found[name] = value
+        else:
+            found[name] = read(kinds[name], value, f"{key}.{name}")
+    return found
 
 
-def resolve_target(target: Any, key: str) -> Callable[..., Any]:
-    """The class or function that a `_target_` names.
-
-    The path is walked through modules only, each of them under its own name, so that neither a
-    module that another one happens to import (`cnnlab.data.os.system`) nor an attribute of an
-    object is within reach; the object found must be defined under the allowed roots too. No module
-    outside them is imported by name. Raises ConfigError.
-    """
-    check_target_text(target, key)
-    parts = target.split(".")
-    place = importlib.import_module(parts[0])
-    for i, part in enumerate(parts[1:], start=2):
-        if not isinstance(place, ModuleType):
-            raise _refused(target, key)
-        found = _attribute(place, part)
-        if found is None:
-            raise ConfigError(f"{key}.{TARGET}: {_absent(place, part)}, in {show(target)}")
-        if isinstance(found, ModuleType) and found.__name__ != ".".join(parts[:i]):
-            raise _refused(target, key)
-        place = found
-    home = getattr(place, "__module__", None)
-    kind = inspect.isclass(place) or (callable(place) and hasattr(place, "__name__"))
-    # `jax.nn` lists functions that are defined elsewhere in jax (`jax.nn.tanh`).
-    allowed = ("jax",) if target.startswith("jax.nn.") else ROOTS
-    if not (kind and isinstance(home, str) and _under(home + ".", allowed)):
-        raise _refused(target, key)
-    if home not in _OPEN and f"{home}.".startswith(_CLOSED):
-        raise _refused(target, key)
-    return place
+def resolve_target(target: str, group: str, key: str) -> Callable[..., Any]:
+    """The class or function of a target in a group's list. Raises ConfigError for any other."""
+    read_node({TARGET: target, **({PARTIAL: True} if group in PARTIAL_GROUPS else {})}, group, key)
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
-def _targets(node: Any, prefix: str) -> list[tuple[str, Any]]:
+def check_hydra_targets(cfg: Mapping[str, Any]) -> None:
+    """Refuse what Hydra's own node would have imported, but for Hydra's parts and its plugins."""
+    for key, target in _targets(cfg, "hydra"):
+        if not (isinstance(target, str) and _HYDRA.fullmatch(target)):
+            raise _refused(target, key, "hydra allows its own parts and hydra_plugins")
+
+
+def _several(value: Any, group: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{group}: expected a list of choices, got {show(value)}")
+    for name, node in value.items():
+        if not (isinstance(node, Mapping) and TARGET in node):
+            raise ConfigError(f"{group}.{name}: not chosen; choose it with {group}=[{name},...]")
+    return value
+
+
+def _refuse_targets(value: Any, key: str) -> None:
+    for where, target in _targets(value, key):
+        raise _refused(target, where, f"only the groups {', '.join(TARGETS)} have one")
+
+
+def _targets(node: Any, key: str) -> Iterator[tuple[str, Any]]:
     if isinstance(node, Mapping):
-        own = [(prefix.rstrip("."), node[TARGET])] if TARGET in node else []
-        return own + [t for k, v in node.items() for t in _targets(v, f"{prefix}{k}.")]
-    if isinstance(node, list | tuple):
-        return [t for i, v in enumerate(node) for t in _targets(v, f"{prefix}{i}.")]
-    return []
+        if TARGET in node:
+            yield key, node[TARGET]
+        for name, value in node.items():
+            yield from _targets(value, f"{key}.{name}")
+    elif isinstance(node, list | tuple):
+        for i, value in enumerate(node):
+            yield from _targets(value, f"{key}.{i}")
 
 
-def _under(path: str, roots: tuple[str, ...]) -> bool:
-    return any(path.startswith(root + ".") for root in roots)
+def _refused(
+    target: Any, key: str, why: str, allowed: Mapping[str, Any] | None = None
+) -> ConfigError:
+    close = nearest(target, allowed or ()) if isinstance(target, str) else None
+    hint = f"; did you mean {close}?" if close else ""
+    return ConfigError(f"{key}.{TARGET}: {show(target)} is refused; {why}{hint}")
 
 
-def _attribute(module: ModuleType, name: str) -> Any:
-    """`module.name`, imported where it is a submodule of an allowed package, else None."""
-    found = getattr(module, name, None)
-    if found is not None or not hasattr(module, "__path__"):
-        return found
-    path = f"{module.__name__}.{name}"
-    try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name != path:  # the submodule exists, and something that it imports does not
-            raise
-        return None
-
-
-def _absent(module: ModuleType, name: str) -> str:
-    close = nearest(name, [n for n in dir(module) if not n.startswith("_")])
-    return f"{module.__name__} has no {name!r}" + (f"; did you mean {close}?" if close else "")
-
-
-def _refused(target: Any, key: str) -> ConfigError:
-    where = f"{key}.{TARGET}" if key else TARGET
-    return ConfigError(
-        f"{where}: {show(target)} is refused; allowed are the public classes and functions of "
-        + ", ".join(ROOTS)
-    )
+def _no_argument(name: str, kinds: Mapping[str, str], target: str, key: str) -> ConfigError:
+    close = nearest(name, kinds)
+    hint = f"did you mean {close}?" if close else f"arguments: {listing(kinds) or 'none'}"
+    called = target.rpartition(".")[2]
+    return ConfigError(f"{key}.{name}: {called} has no such argument; {hint}")

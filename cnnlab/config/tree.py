@@ -1,4 +1,4 @@
-"""Reading a config as plain nested dicts and lists: keys, values, kinds of values."""
+"""Reading a config as plain nested dicts and lists: keys and values."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -62,19 +62,6 @@ def in_target(tree: Any, key: str) -> bool:
             return True
         tree = _child(tree, part)
     return False
-
-
-def kind(value: Any) -> str:
-    """The kind of a value: null, boolean, number, string, list or mapping."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, Mapping):
-        return "mapping"
-    return "list" if isinstance(value, list | tuple) else "string"
 
 
 def is_interpolation(value: Any) -> bool:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import cnnlab
+from cnnlab.config.allowed import TARGETS
 
+OPTIM = "_target_: cnnlab.train.optim"
 TREE = {
     "train.yaml": """\
 defaults:
@@ -45,19 +47,17 @@ checkpoint_every: {epochs: null, steps: 100, examples: null}
 _target_: cnnlab.models.VGG
 plan: vgg11
 kernel_size: 3
-padding: SAME
-batch_norm: true
-options: {depth: 2}
+use_bias: true
 """,
     "backbone/vgg16.yaml": "_target_: cnnlab.models.VGG\nplan: vgg16\nkernel_size: 3\n",
     "backbone/mlp.yaml": "_target_: cnnlab.models.MLP\nwidths: [512, 512]\nactivation: relu\n",
     "augment/crop.yaml": "crop: {_target_: cnnlab.data.augment.Crop, padding: 2}\n",
     "augment/flip.yaml": "flip: {_target_: cnnlab.data.augment.Flip}\n",
     "augment/none.yaml": "",
-    "optimizer/sgd.yaml": "_target_: optax.sgd\nlearning_rate: 0.1\nmomentum: 0.9\n",
-    "optimizer/adamw.yaml": "_target_: optax.adamw\nlearning_rate: 1e-3\n",
+    "optimizer/sgd.yaml": f"{OPTIM}.sgd\n_partial_: true\nlr: 0.1\nmomentum: 0.9\n",
+    "optimizer/adamw.yaml": f"{OPTIM}.adamw\n_partial_: true\nlr: 1e-3\n",
     "logger/none.yaml": "",
-    "logger/jsonl.yaml": "file: metrics.jsonl\n",
+    "logger/tensorboard.yaml": "tensorboard: {_target_: cnnlab.train.metrics.TensorBoard}\n",
     "experiment/long.yaml": "# @package _global_\nepochs: null\nsteps: 500\nname: long\n",
     "experiment/typo.yaml": "# @package _global_\nepoch: 5\n",
     "experiment/nested_typo.yaml": "# @package _global_\nevaluate_every: {stepz: 5}\n",
@@ -92,13 +92,17 @@ def configs(tmp_path_factory):
 
 @pytest.fixture
 def targets(monkeypatch):
-    """`cnnlab.some_targets`: a module that the tests fill with targets, and its `add` decorator."""
+    """`cnnlab.some_targets`: a module that tests fill with targets by `add(thing, groups,
+    **kinds)`, which lists them too."""
     module = types.ModuleType("cnnlab.some_targets")
 
-    def add(thing):
+    def add(thing, groups=("backbone",), **kinds):
         thing.__module__ = module.__name__
         setattr(module, thing.__name__, thing)
-        return f"{module.__name__}.{thing.__name__}"
+        target = f"{module.__name__}.{thing.__name__}"
+        for group in groups:
+            monkeypatch.setitem(TARGETS, group, {**TARGETS[group], target: kinds})
+        return target
 
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(cnnlab, "some_targets", module, raising=False)

@@ -40,35 +40,32 @@ def test_a_value_may_have_the_kinds_that_its_place_allows(configs):
     overrides = [
         "label_smoothing=0",  # an int where a float was
         "clip_norm=1.5",  # anything where null was
-        "seed=null",
+        "force=null",
         "output=${name}",
         "eval_batch_size=7",  # what the interpolation leads to
         "backbone.kernel_size=[3,5]",  # an argument's other forms
-        "backbone.padding=1",
         "backbone.plan=[32,M,64]",
         "backbone.plan.1=64",
-        "optimizer.learning_rate={_target_: optax.linear_schedule, init_value: 0.1}",
+        "+backbone.activation={_target_: jax.nn.elu, _partial_: true, alpha: 2}",
     ]
     cfg = compose(overrides, config_dir=configs)
-    assert (cfg.label_smoothing, cfg.clip_norm, cfg.seed) == (0, 1.5, None)
+    assert (cfg.label_smoothing, cfg.clip_norm, cfg.force) == (0, 1.5, None)
     assert cfg.output == "tiny"
     assert cfg.backbone.kernel_size == [3, 5]
     assert cfg.backbone.plan == [32, 64, 64]
-    assert cfg.optimizer.learning_rate._target_ == "optax.linear_schedule"
+    assert cfg.backbone.activation.alpha == 2
 
 
 def test_additions(configs):
     overrides = [
-        "+backbone.dilation=2",
-        "+backbone.options.width=3",
+        "+backbone.dropout=0.5",
         "+augment.flip={_target_: cnnlab.data.augment.Flip}",
-        "+logger=jsonl",
+        "+logger=tensorboard",
     ]
     with pytest.raises(ConfigError, match="logger is already in the defaults list"):
         compose(overrides, config_dir=configs)
     cfg = compose(overrides[:-1], config_dir=configs)
-    assert cfg.backbone.dilation == 2
-    assert dict(cfg.backbone.options) == {"depth": 2, "width": 3}
+    assert cfg.backbone.dropout == 0.5
     assert list(cfg.augment) == ["crop", "flip"]
 
 
@@ -110,7 +107,6 @@ def test_the_users_duration_replaces_the_default(configs, overrides, expected):
         ("evaluate_every.steps=50", {"epochs": None, "steps": 50, "examples": None}),
         ("evaluate_every={examples: 9}", {"epochs": None, "steps": None, "examples": 9}),
         ("evaluate_every.epochs=null", {"epochs": None, "steps": None, "examples": None}),
-        ("evaluate_every=null", None),
         ("steps=5", {"epochs": 1, "steps": None, "examples": None}),
     ],
 )
@@ -159,3 +155,31 @@ def test_the_projects_own_configs_are_found(tmp_path, monkeypatch):
     assert default_directory() == package.resolve() / "configs"  # an installed wheel
     (package / "configs").rmdir()
     assert default_directory() == Path(package).resolve().parent / "configs"
+
+
+def test_numbers_come_back_in_their_own_type(tmp_path):
+    (tmp_path / "one.yaml").write_text(
+        "batch: 128\nrate: 0.1\nfile: ~/x\nwhole: [1, 2]\nagain: ${batch}\n"
+        "types: {batch: whole number >= 1, rate: number > 0, file: path, again: whole number >= 1,"
+        " whole: list of whole numbers >= 1}\n"
+    )
+    cfg = compose(["batch=64.0", "rate=1", "whole=[1e2,3]"], "one", config_dir=tmp_path)
+    assert repr((cfg.batch, cfg.rate, list(cfg.whole))) == "(64, 1, [100, 3])"
+    assert cfg.again == 64
+    assert cfg.file == os.path.expanduser("~/x")
+    assert "types" not in cfg
+    for wrong, message in [
+        ("batch=2.5", "batch: expected a whole number >= 1, got 2.5"),
+        ("batch=true", "batch: expected a whole number >= 1, got true"),
+        ("batch='1'", "batch: expected a whole number >= 1, got '1'"),
+        ("batch=null", "batch: expected a whole number >= 1, got null"),
+        ("rate=nan", "rate: expected a number > 0, got nan"),
+        ("rate=1e400", r"rate: expected a number > 0 and at most 3e\+38, got inf"),
+        ("whole=[1,0]", r"whole\[1\]: expected a whole number >= 1, got 0"),
+        ("types.batch=text", "types.batch: no such key"),
+    ]:
+        with pytest.raises(ConfigError, match=f"^{message}"):
+            compose([wrong], "one", config_dir=tmp_path)
+    (tmp_path / "two.yaml").write_text("a: 1\ntypes: {a: hole number}\n")
+    with pytest.raises(ConfigError, match=r"types\.a: 'hole number' is no kind of value"):
+        compose([], "two", config_dir=tmp_path)

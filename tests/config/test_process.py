@@ -33,7 +33,7 @@ def run(configs, tmp_path):
     ("arguments", "status", "message"),
     [
         (["optimzer.momentum=1"], 2, "optimzer.momentum: no such key; did you mean optimizer.mom"),
-        (["-m", "seed=1,five"], 2, "seed: expected a number, got 'five'"),
+        (["-m", "seed=1,five"], 2, "seed: expected a number or null, got 'five'"),
         (["seed=94"], 130, "interrupted"),
     ],
 )

@@ -1,0 +1,185 @@
+"""What each config group may name as a `_target_`, with the kind of every argument.
+
+This list is the whole of what a config, be it composed here or found in a run directory, can have
+imported and called: there is no other way in. A target's arguments that the program gives (keys,
+shapes, the convolution of a backbone) are not in it, and so can't be configured.
+"""
+
+SWITCH = "true or false"
+_SHARE = "number from 0 to below 1"
+_SMALL = "whole number from 1 to 65536"
+_EACH_AXIS = f"{_SMALL} or list of whole numbers from 1 to 65536"
+_PADDING = (
+    "one of SAME, VALID, CAUSAL or whole number from 0 to 65536 or list of whole numbers from 0 to "
+    "65536 or list of lists of 2 whole numbers from 0 to 65536"
+)
+_ACTIVATION = "text or node of activation"
+_CONV = {"padding": _PADDING, "use_bias": SWITCH, "kernel_init": "text or node of initializer"}
+_GROUPS = {"groups": _SMALL}
+_NORM = {"eps": "number > 0", "use_weight": SWITCH, "use_bias": SWITCH}
+_VGG = {
+    "plan": "list of channel counts > 0 and 'M' or one of vgg11, vgg13, vgg16, vgg19",
+    "activation": _ACTIVATION,
+    "kernel_size": _EACH_AXIS,
+    "pool": "one of max, avg, stride",
+    "use_bias": "true or false or null",
+    "dropout": _SHARE,
+}
+_WIDTHS = "list of channel counts > 0"
+_POOL = "one of avg, max, sum, flatten"
+_READ = {"placement": "one of auto, device, stream", "workers": "whole number from 0 to 64"}
+_DATA = {"val_fraction": _SHARE, **_READ}
+_FOLDERS = {"data_dir": "path or null"}
+_SIZES = {
+    "train_size": "whole number >= 2",
+    "test_size": "whole number >= 1",
+    "seed": "whole number >= 0",
+}
+_RULE = {"lr": "number > 0", "weight_decay": "number >= 0"}
+_ADAM = {**_RULE, "b1": _SHARE, "b2": _SHARE, "eps": "number > 0"}
+_FACTOR = "number from 0 to 1"
+_DEVICES = {"devices": "whole number from 1 to 256 or null"}
+# jax.nn's activations without arguments, and its initialisers by name.
+_PLAIN = ("hard_sigmoid", "hard_swish", "hard_tanh", "log_sigmoid", "mish", "relu", "relu6", "selu")
+_PLAIN += ("sigmoid", "silu", "soft_sign", "softplus", "tanh")
+_FANS = ("glorot", "he", "kaiming", "lecun", "xavier")
+
+# group -> target -> argument -> kind
+TARGETS: dict[str, dict[str, dict[str, str]]] = {
+    "conv": {
+        "cnnlab.nn.factories.dense": {
+            **_CONV,
+            **_GROUPS,
+            "dilation": _EACH_AXIS,
+            "padding_mode": "one of zeros, reflect, replicate, circular",
+            "algorithm": "text",
+        },
+        "cnnlab.nn.factories.depthwise": _CONV,
+        "cnnlab.nn.factories.depthwise_separable": {**_CONV, "channel_multiplier": _SMALL},
+        "cnnlab.nn.factories.dilated": {**_CONV, "dilation": _EACH_AXIS},
+        "cnnlab.nn.factories.grouped": {**_CONV, **_GROUPS},
+        "cnnlab.nn.factories.locally_connected": _CONV,
+        "cnnlab.nn.factories.long": {**_CONV, **_GROUPS},
+        "cnnlab.nn.factories.pointwise": {k: v for k, v in _CONV.items() if k != "padding"},
+    },
+    "norm": {
+        "cnnlab.nn.BatchNorm": {**_NORM, "momentum": _SHARE},
+        "cnnlab.nn.GroupNorm": {**_NORM, **_GROUPS},
+        "cnnlab.nn.LayerNorm": _NORM,
+    },
+    "backbone": {
+        "cnnlab.models.VGG": _VGG,
+        "cnnlab.models.MLP": {"widths": _WIDTHS, "activation": _ACTIVATION, "dropout": _SHARE},
+        "cnnlab.models.prototype": {"activation": _ACTIVATION},
+    },
+    "head": {
+        "cnnlab.models.LinearHead": {"pool": _POOL},
+        "cnnlab.models.MLPHead": {
+            "hidden": _WIDTHS,
+            "pool": _POOL,
+            "activation": _ACTIVATION,
+            "dropout": _SHARE,
+        },
+        "cnnlab.models.ConvHead": {"pool": "one of avg, max, sum"},
+    },
+    "data": {
+        "cnnlab.data.digits": {**_DATA, "test_fraction": "number above 0 to below 1"},
+        "cnnlab.data.fake": {
+            **_DATA,
+            **_SIZES,
+            "shape": "list of at least 2 whole numbers from 1 to 65536",
+            "num_classes": "whole number from 2 to 65536",
+        },
+        "cnnlab.data.fashion_mnist": {**_DATA, **_FOLDERS, "source": "path or null"},
+        "cnnlab.data.mnist": {**_DATA, **_FOLDERS, "source": "path or null"},
+        "cnnlab.data.mnist1d": {**_DATA, "shuffled": SWITCH, "cache": SWITCH},
+        "cnnlab.data.quadratic": {
+            **_DATA,
+            **_SIZES,
+            "dimension": "even whole number from 2 to 65536",
+        },
+        "cnnlab.data.tfds_dataset": {
+            **_DATA,
+            **_FOLDERS,
+            "name": "data set name",
+            "train_split": "text",
+            "test_split": "text",
+            "image_key": "text",
+            "label_key": "text",
+            "size": "whole number from 1 to 8192 or list of 2 whole numbers from 1 to 8192 or null",
+        },
+    },
+    "augment": {
+        "cnnlab.data.augment.AlternatingFlip": {"seed": "whole number >= 0"},
+        "cnnlab.data.augment.Crop": {
+            "padding": "whole number from 0 to 65536",
+            "mode": "one of zeros, reflect, edge",
+        },
+        "cnnlab.data.augment.CutMix": {"alpha": "number > 0"},
+        "cnnlab.data.augment.Cutout": {"size": _SMALL},
+        "cnnlab.data.augment.Flip": {},
+        "cnnlab.data.augment.Mixup": {"alpha": "number > 0"},
+        "cnnlab.data.augment.RandomErasing": {
+            "probability": _FACTOR,
+            "area": "list of 2 numbers above 0 to 1",
+            "aspect": "list of 2 numbers > 0",
+            "fill": "one of noise, zeros",
+        },
+    },
+    "optimizer": {
+        "cnnlab.train.optim.adafactor": _RULE,
+        "cnnlab.train.optim.adam": _ADAM,
+        "cnnlab.train.optim.adamw": _ADAM,
+        "cnnlab.train.optim.lion": {k: v for k, v in _ADAM.items() if k != "eps"},
+        "cnnlab.train.optim.muon": {**_RULE, "momentum": _SHARE, "adam_lr": "number > 0"},
+        "cnnlab.train.optim.sgd": {**_RULE, "momentum": _SHARE, "nesterov": SWITCH},
+    },
+    "schedule": {
+        "cnnlab.train.schedules.constant": {"warmup": "duration"},
+        "cnnlab.train.schedules.cosine": {"warmup": "duration", "final": _FACTOR},
+        "cnnlab.train.schedules.onecycle": {"peak": _FACTOR, "start": _FACTOR, "final": _FACTOR},
+        "cnnlab.train.schedules.step": {
+            "warmup": "duration",
+            "milestones": "increasing list of numbers above 0 to below 1",
+            "factor": "number > 0",
+        },
+    },
+    "runtime": {
+        "cnnlab.train.parallel.Jit": {},
+        "cnnlab.train.parallel.Pmap": _DEVICES,
+        "cnnlab.train.parallel.Shard": _DEVICES,
+    },
+    "logger": {
+        "cnnlab.train.metrics.MLflow": {"experiment": "text", "uri": "text or null"},
+        "cnnlab.train.metrics.TensorBoard": {},
+        "cnnlab.train.metrics.WandB": {
+            "project": "text",
+            "mode": "one of online, offline, disabled",
+        },
+    },
+    # What may stand within a node.
+    "activation": {
+        "jax.nn.celu": {"alpha": "number > 0"},
+        "jax.nn.elu": {"alpha": "number > 0"},
+        "jax.nn.gelu": {"approximate": SWITCH},
+        "jax.nn.leaky_relu": {"negative_slope": "number"},
+        **{f"jax.nn.{name}": {} for name in _PLAIN},
+        "jax.nn.squareplus": {"b": "number >= 0"},
+    },
+    "initializer": {
+        **{f"jax.nn.initializers.{name}_normal": {} for name in _FANS},
+        **{f"jax.nn.initializers.{name}_uniform": {} for name in _FANS},
+        "jax.nn.initializers.constant": {"value": "number"},
+        "jax.nn.initializers.normal": {"stddev": "number >= 0"},
+        "jax.nn.initializers.orthogonal": {"scale": "number"},
+        "jax.nn.initializers.truncated_normal": {"stddev": "number >= 0"},
+        "jax.nn.initializers.uniform": {"scale": "number"},
+    },
+}
+
+# Groups of which several may be chosen: a mapping of nodes, in their order.
+SEVERAL = ("augment", "logger")
+# Groups that may be null.
+OPTIONAL = ("norm",)
+# Groups whose node waits for further arguments: it has `_partial_: true`.
+PARTIAL_GROUPS = ("conv", "norm", "optimizer", "schedule", "activation")

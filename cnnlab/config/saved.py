@@ -1,0 +1,56 @@
+"""The `config.yaml` of a run directory: data that may come from anywhere, and may be damaged."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cnnlab.config.compose import check_config
+from cnnlab.config.messages import one_line, show
+from cnnlab.config.tree import is_interpolation, leaves, plain
+from cnnlab.errors import ConfigError
+
+_MOST_BYTES = 100_000
+_MOST_NESTED = 20
+
+
+def read_config(file: Path) -> DictConfig:
+    """The resolved config of a training run, checked by `check_config`: keys that have come since
+    the run was made get their defaults.
+
+    Raises ConfigError, in bounded time, for whatever the file may hold.
+    """
+    tree = _read(file)
+    for key, value in leaves(tree):
+        if is_interpolation(value):
+            raise ConfigError(f"run: {file}: {key}: expected a value, got {show(value)}")
+    try:
+        return check_config(tree)
+    except ConfigError as error:
+        raise ConfigError(f"run: {file}: {error}") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, read only as far as it is small, flat and without aliases."""
+    try:
+        with file.open("rb") as handle:
+            data = handle.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ValueError(f"more than {_MOST_BYTES:,} bytes")
+        text = data.decode()
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it has aliases (*)")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MOST_NESTED:
+                raise ValueError(f"it is nested deeper than {_MOST_NESTED}")
+        cfg = OmegaConf.create(text)
+        if not isinstance(cfg, DictConfig) or not all(isinstance(key, str) for key in cfg):
+            raise ValueError("expected a mapping")
+        return plain(cfg)
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"run: {file} is damaged: {one_line(error)}") from error
