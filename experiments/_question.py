@@ -49,6 +49,8 @@ class Question:
 
     - `name`: of its module and its config; `title`: the question as a reader would ask it.
     - `measure(cfg, cells)`: the data, a JSON object. What takes long goes through `cells`.
+    - `check(cfg)`: refuses settings that do not fit together, by a ConfigError; each by itself
+      has been checked, as its kind in the config says.
     - `judge(data)`: a verdict for each claim, by name: from the data alone.
     - `tables(data)`, `draw(data)`: what a reader sees; figures by file name without its ending.
     - `note`: what the chapter's text gets wrong or leaves open, and what is right instead.
@@ -62,6 +64,7 @@ class Question:
     tables: Callable[[Mapping[str, Any]], Sequence[Table]]
     draw: "Callable[[Mapping[str, Any]], Mapping[str, Figure]]"
     note: str = ""
+    check: "Callable[[DictConfig], None]" = lambda cfg: None
 
 
 def entry(question: Question, examples: Sequence[str] = ("", "scale=full")) -> Callable[..., Any]:
@@ -80,7 +83,7 @@ def entry(question: Question, examples: Sequence[str] = ("", "scale=full")) -> C
 def answer(question: Question, cfg: "DictConfig") -> tuple[Path, dict[str, Any]]:
     """Measure and judge, or find what the same config gave before; the folder and the result.
 
-    **Raises:** `ConfigError` from `measure`, for a setting that it refuses; `CnnlabError` when
+    **Raises:** `ConfigError` for settings that are refused; `CnnlabError` when
     another process is at the same config, or something can't be written.
     """
     from omegaconf import OmegaConf
@@ -88,6 +91,7 @@ def answer(question: Question, cfg: "DictConfig") -> tuple[Path, dict[str, Any]]
     from cnnlab.train.checkpoint import write_atomically
     from cnnlab.train.rundir import RunDirectory
 
+    question.check(cfg)
     directory = RunDirectory(folder_of(question.name, cfg))
     directory.result = directory.path / "results.json"
     if directory.complete() and not cfg.force:

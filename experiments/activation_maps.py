@@ -42,13 +42,6 @@ CLAIMS = (
 
 def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     """The maps of one network, as one cell."""
-    from cnnlab.config import ConfigError
-
-    for name in ("images", "filters", "channels", "steps"):
-        if cfg[name] < 1:
-            raise ConfigError(f"{name}: expected a number from 1, got {cfg[name]}")
-    if not cfg.steps_moved or min(cfg.steps_moved) < 1:
-        raise ConfigError(f"steps_moved: expected numbers from 1, got {list(cfg.steps_moved)}")
     from experiments._activation_maps import collect
 
     return cells.all({"maps": lambda: collect(cfg)})["maps"]

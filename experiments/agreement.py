@@ -1,6 +1,6 @@
 """Do all algorithms compute the same convolution? Random ones against float64, and PyTorch."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
 
@@ -45,7 +45,7 @@ def _settings(cfg: "DictConfig") -> "tuple[list[str], Settings]":
     import os
     import sys
 
-    from cnnlab.config import ConfigError, check_choice
+    from cnnlab.config import ConfigError, read
     from cnnlab.ops.algorithms import REGISTRY
     from cnnlab.ops.choice import VARIABLE
     from experiments._agreement import QUICK, Settings, torch_peer
@@ -54,32 +54,22 @@ def _settings(cfg: "DictConfig") -> "tuple[list[str], Settings]":
         raise ConfigError(
             f"{VARIABLE}: it forces one algorithm on all of cnnlab; unset it to compare"
         )
-    for name, least in (("geometries", 1), ("peer_geometries", 1), ("seed", 0)):
-        if not (isinstance(cfg[name], int) and cfg[name] >= least):
-            raise ConfigError(f"{name}: expected a whole number from {least}, got {cfg[name]}")
     everything = cfg.algorithms in (None, "all")
     names = [n for n, a in REGISTRY.items() if a.unavailable() is None]
-    names = names if everything else _listed(cfg.algorithms)
+    if not everything:
+        asked = [cfg.algorithms] if isinstance(cfg.algorithms, str) else list(cfg.algorithms)
+        names = read(f"some of {', '.join(REGISTRY)}", asked, "algorithms")
     for name in names:
-        check_choice("algorithms", name, list(REGISTRY))
         if (reason := REGISTRY[name].unavailable()) is not None:
             raise ConfigError(f"algorithms: {name}: {reason}")
-    if not names:
-        raise ConfigError(f"algorithms: expected some of {', '.join(REGISTRY)}, got none")
     peers = {}
-    for name in _listed(cfg.peers):
-        check_choice("peers", name, ["torch"])
+    for name in cfg.peers:
         try:
             peers[name] = torch_peer()
         except (ImportError, OSError) as error:
             print(f"not compared with torch: {error}", file=sys.stderr)
     options = {} if cfg.optimise else QUICK
     return names, Settings(cfg.geometries, peers, cfg.peer_geometries, cfg.seed, options)
-
-
-def _listed(value: Any) -> list[str]:
-    values = [value] if isinstance(value, str) else [str(v) for v in value or ()]
-    return list(dict.fromkeys(values))
 
 
 def _run(names: list[str], settings: "Settings", *, show: bool) -> "list[Line]":

@@ -1,13 +1,11 @@
 """How fast is each route to a convolution: cnnlab's algorithms, JAX, Equinox and PyTorch."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
 
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
-    from collections.abc import Sequence
-
     from omegaconf import DictConfig
 
     from cnnlab.ops.problem import Problem
@@ -54,7 +52,7 @@ def _settings(cfg: "DictConfig") -> "Settings":
     """The checked settings, without PyTorch where it cannot be measured."""
     import os
 
-    from cnnlab.config import ConfigError
+    from cnnlab.config import ConfigError, read
     from cnnlab.ops.algorithms import REGISTRY
     from cnnlab.ops.choice import VARIABLE
     from experiments import _contenders as routes
@@ -64,29 +62,15 @@ def _settings(cfg: "DictConfig") -> "Settings":
         raise ConfigError(
             f"{VARIABLE}: it forces one algorithm on all of cnnlab; unset it to compare"
         )
-    passes = _chosen("passes", cfg.passes, routes.PASSES)
-    if not passes:
-        raise ConfigError(f"passes: expected some of {', '.join(routes.PASSES)}, got none")
     everything = cfg.algorithms in (None, "all")
-    algorithms = None if everything else _chosen("algorithms", cfg.algorithms, list(REGISTRY))
-    peers = _chosen("peers", cfg.peers, routes.PEERS)
-    if not cfg.seconds > 0:
-        raise ConfigError(f"seconds: expected a number > 0, got {cfg.seconds}")
-    if cfg.seed < 0:
-        raise ConfigError(f"seed: expected a whole number from 0, got {cfg.seed}")
+    algorithms = None
+    if not everything:
+        asked = [cfg.algorithms] if isinstance(cfg.algorithms, str) else list(cfg.algorithms)
+        algorithms = tuple(read(f"some of {', '.join(REGISTRY)}", asked, "algorithms"))
+    passes, peers = tuple(cfg.passes), tuple(cfg.peers)
     if routes.torch_missing():
         peers = tuple(p for p in peers if p != "torch")
     return Settings(passes, algorithms, peers, float(cfg.seconds), cfg.seed)
-
-
-def _chosen(key: str, values: Any, allowed: "Sequence[str]") -> tuple[str, ...]:
-    """A list of choices, without repetitions."""
-    from cnnlab.config import check_choice
-
-    values = [values] if isinstance(values, str) else list(values)
-    for i, value in enumerate(values):
-        check_choice(f"{key}[{i}]", value, allowed)
-    return tuple(dict.fromkeys(values))
 
 
 def _work(cfg: "DictConfig", settings: "Settings") -> "dict[str, tuple[Problem, Settings]]":

@@ -43,28 +43,17 @@ def _plain(cfg: "DictConfig") -> Any:
 
 
 def _jobs(cfg: "DictConfig") -> "list[Job]":
-    from cnnlab.config import ConfigError, check_choice
+    from cnnlab.config import ConfigError
     from cnnlab.models.plan import parse_plan
-    from experiments._steps import PEERS, PRECISIONS, Job
+    from experiments._steps import Job
 
-    for key, allowed in (("precision", PRECISIONS), ("peers", PEERS)):
-        for i, value in enumerate(cfg[key]):
-            check_choice(f"{key}[{i}]", value, allowed)
-    if not cfg.precision:
-        raise ConfigError(f"precision: expected some of {', '.join(PRECISIONS)}, got none")
     try:
         parse_plan(list(cfg.plan))
     except ValueError as error:
         raise ConfigError(str(error)) from None
     shape = tuple(cfg.shape)
-    if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
-        raise ConfigError(f"shape: expected height, width and channels > 0, got {list(shape)}")
     if any(n % 2 ** list(cfg.plan).count("M") for n in shape[:2]):
         raise ConfigError(f"shape: {list(shape)[:2]} can't be halved evenly by every M of the plan")
-    if cfg.batch_size < 1:
-        raise ConfigError(f"batch_size: expected a whole number from 1, got {cfg.batch_size}")
-    if not cfg.seconds > 0:
-        raise ConfigError(f"seconds: expected a number > 0, got {cfg.seconds}")
     plan = tuple(cfg.plan)
     return [Job(plan, shape, cfg.batch_size, precision, cfg.seed) for precision in cfg.precision]
 

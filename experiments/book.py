@@ -70,17 +70,16 @@ def main(cfg: "DictConfig") -> None:
 
 def _commands(cfg: "DictConfig") -> dict[str, list[str]]:
     """The overrides of each question, all of them checked before the first is asked."""
-    from cnnlab.config import ConfigError, check_choice, compose
+    import importlib
 
-    names = list(QUESTIONS if cfg.only is None else cfg.only)
-    for name in names:
-        check_choice("only", name, QUESTIONS)
-    if not names:
-        raise ConfigError("only: expected some of the questions, got none")
+    from cnnlab.config import compose
+
+    names = QUESTIONS if cfg.only is None else cfg.only
     shared = [f"scale={cfg.scale}", f"output={cfg.output}", "progress=false"]
-    commands = {name: [*shared, *cfg.settings[name]] for name in dict.fromkeys(names)}
+    commands = {name: [*shared, *cfg.settings[name]] for name in names}
     for name, arguments in commands.items():
-        compose(arguments, name)
+        question = importlib.import_module(f"experiments.{name}").QUESTION
+        question.check(compose(arguments, name))
     return commands
 
 

@@ -99,27 +99,20 @@ CLAIMS = (
 )
 
 
-def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
-    """Count layers, fit widths to the budgets, train, and time training steps side by side."""
+def check(cfg: "DictConfig") -> None:
+    """All variants are compared; every task has settings."""
     from cnnlab.config import ConfigError
 
-    known = ("dense", "pointwise", *CHEAPER, "dilated", "locally_connected", "strided")
-    if sorted(cfg.variants) != sorted(known):
-        raise ConfigError(f"variants: expected {', '.join(known)}, got {cfg.variants}")
+    missing = {"dense", "pointwise", *CHEAPER, "dilated", "locally_connected", "strided"}
+    if missing := missing - set(cfg.variants):
+        raise ConfigError(f"variants: expected all of them, got none of {', '.join(missing)}")
     for task in cfg.tasks:
         if task not in cfg.settings:
             raise ConfigError(f"tasks: expected some of {', '.join(cfg.settings)}, got {task!r}")
-        settings = cfg.settings[task]
-        for key in ("seeds", "steps", "batch_size"):
-            if not (isinstance(settings[key], int) and settings[key] >= 1):
-                raise ConfigError(
-                    f"settings.{task}.{key}: expected a whole number >= 1, got {settings[key]}"
-                )
-        if not settings.budgets or not set(settings.budgets) <= set(BUDGETS):
-            raise ConfigError(
-                f"settings.{task}.budgets: expected {' or '.join(BUDGETS)}, got {settings.budgets}"
-            )
 
+
+def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
+    """Count layers, fit widths to the budgets, train, and time training steps side by side."""
     from experiments._conv_variants import counted, measured, typical_ratios
 
     return {
@@ -244,6 +237,7 @@ QUESTION = Question(
     name="conv_variants",
     title="At equal cost, which kind of convolution?",
     claims=CLAIMS,
+    check=check,
     measure=measure,
     judge=judge,
     tables=tables,

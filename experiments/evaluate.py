@@ -11,13 +11,10 @@ if TYPE_CHECKING:
 @cli("evaluate", examples=("run=outputs/...", "run=outputs/... tta=flip split=val"))
 def main(cfg: "DictConfig") -> None:
     """Evaluate a run's checkpoint on a split of its data set."""
-    from cnnlab.config import ConfigError, check_choice, load_run
-    from cnnlab.data.warp import VIEWS
+    from cnnlab.config import ConfigError, load_run
     from cnnlab.train import report
     from experiments._print import narrate
 
-    check_choice("split", cfg.split, ("test", "val", "train"))
-    check_choice("tta", cfg.tta, VIEWS)
     narrate()
     experiment = load_run(cfg.run, eval_batch_size=cfg.eval_batch_size, limit_eval=cfg.limit_eval)
     split = getattr(experiment.data, cfg.split)

@@ -99,14 +99,6 @@ CLAIMS = (
 
 def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     """Photographs, made-up images, and A 3.5's sum."""
-    from cnnlab.config import ConfigError, check_choice
-
-    for i, name in enumerate(cfg.photos):
-        check_choice(f"photos[{i}]", name, ["china.jpg", "flower.jpg"])
-    for key, least in {"tile": 4, "images": 1}.items():
-        if cfg[key] < least:
-            raise ConfigError(f"{key}: expected a whole number from {least}, got {cfg[key]}")
-
     import numpy as np
 
     from experiments import _filters as parts

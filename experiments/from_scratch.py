@@ -83,21 +83,22 @@ CLAIMS = (
 )
 
 
-def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
-    """Exact comparisons on random geometries; times of all routes to some convolutions."""
+def check(cfg: "DictConfig") -> None:
+    """The cases are in the benchmark's grid."""
     from cnnlab.analysis.grid import GRID
-    from cnnlab.config import ConfigError, check_choice
+    from cnnlab.config import ConfigError
+    from cnnlab.config.messages import nearest
 
     for i, name in enumerate(cfg.cases):
-        check_choice(f"cases[{i}]", name, list(GRID))
-    for i, name in enumerate(cfg.peers):
-        check_choice(f"peers[{i}]", name, ["torch"])
-    for key, least in {"geometries": 1, "repeats": 3}.items():
-        if cfg[key] < least:
-            raise ConfigError(f"{key}: expected a whole number from {least}, got {cfg[key]}")
-    if not cfg.seconds > 0:
-        raise ConfigError(f"seconds: expected a number > 0, got {cfg.seconds}")
+        if name not in GRID:
+            close = nearest(name, GRID, cutoff=0.0)
+            raise ConfigError(
+                f"cases[{i}]: expected a case of the grid, as {close!r}, got {name!r}"
+            )
 
+
+def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
+    """Exact comparisons on random geometries; times of all routes to some convolutions."""
     import numpy as np
 
     from experiments import _contenders, _timed
@@ -256,6 +257,7 @@ QUESTION = Question(
     name="from_scratch",
     title="Is a convolution from scratch right, and how slow is it?",
     claims=CLAIMS,
+    check=check,
     measure=measure,
     judge=judge,
     tables=tables,

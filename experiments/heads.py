@@ -86,19 +86,17 @@ CLAIMS = (
 )
 
 
+def check(cfg: "DictConfig") -> None:
+    """All poolings are compared."""
+    from cnnlab.config import ConfigError
+
+    if missing := {*POOLS, FLATTEN} - set(cfg.pools):
+        raise ConfigError(f"pools: expected all of them, got none of {', '.join(missing)}")
+
+
 def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     """Train each head's networks and test them on moved and on resized images."""
     from cnnlab.config import ConfigError, instantiate
-
-    if set(cfg.pools) != {*POOLS, FLATTEN}:
-        raise ConfigError(f"pools: expected {', '.join((*POOLS, FLATTEN))}, got {cfg.pools}")
-    for key in ("seeds", "steps", "batch_size", "maps"):
-        if not (isinstance(cfg[key], int) and cfg[key] >= 1):
-            raise ConfigError(f"{key}: expected a whole number >= 1, got {cfg[key]}")
-    for key, least in (("shifts", 1), ("sizes", 4)):
-        if not all(isinstance(v, int) and v >= least for v in cfg[key]) or not cfg[key]:
-            raise ConfigError(f"{key}: expected whole numbers >= {least}, got {cfg[key]}")
-
     from experiments._heads import Bench, pooled_error
 
     data = instantiate(cfg.data, key="data")
@@ -285,6 +283,7 @@ QUESTION = Question(
     name="heads",
     title="Global pooling or flattening before the classifier?",
     claims=CLAIMS,
+    check=check,
     measure=measure,
     judge=judge,
     tables=tables,

@@ -61,7 +61,6 @@ CLAIMS = (
 
 def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     """The searches of `sample_efficiency`, found or made; the bounds; the ranks."""
-    _check(cfg)
     from cnnlab.analysis.information import orbit_dimension, rotation_dimension
     from cnnlab.config import compose
     from experiments import sample_efficiency
@@ -89,20 +88,6 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
             for d, found in zip(cfg.ranks, cells.all(ranks).values(), strict=True)
         ],
     }
-
-
-def _check(cfg: "DictConfig") -> None:
-    from cnnlab.config import ConfigError
-
-    even = lambda d: isinstance(d, int) and d >= 4 and d % 2 == 0
-    for key, least in (("growth", 3), ("ranks", 1)):
-        values = list(cfg[key])
-        if len(set(values)) < least or not all(map(even, values)):
-            raise ConfigError(
-                f"{key}: expected even numbers from 4, at least {least}, got {values}"
-            )
-    if not (isinstance(cfg.rotations, int) and cfg.rotations >= 1):
-        raise ConfigError(f"rotations: expected a whole number from 1, got {cfg.rotations}")
 
 
 def _ranks(cfg: "DictConfig", d: int) -> list[int]:

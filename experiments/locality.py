@@ -83,17 +83,19 @@ CLAIMS = (
 )
 
 
-def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
-    """Every layer's Jacobian, one cell each."""
+def check(cfg: "DictConfig") -> None:
+    """Kernels fit into the image; the chapter's size, 3, is among them."""
     from cnnlab.config import ConfigError
 
-    if not (cfg.size % 2 and cfg.size >= 5):
-        raise ConfigError(f"size: expected an odd number of pixels from 5, got {cfg.size}")
     for i, s in enumerate(cfg.kernels):
-        if not (s % 2 and 0 < s <= cfg.size):
+        if s > cfg.size:
             raise ConfigError(f"kernels[{i}]: expected an odd size up to {cfg.size}, got {s}")
     if 3 not in cfg.kernels:
         raise ConfigError(f"kernels: expected 3 among them, got {list(cfg.kernels)}")
+
+
+def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
+    """Every layer's Jacobian, one cell each."""
     from experiments import _locality
 
     size = (cfg.size, cfg.channels)
@@ -213,6 +215,7 @@ QUESTION = Question(
     name="locality",
     title="How far does a layer look?",
     claims=CLAIMS,
+    check=check,
     measure=measure,
     judge=judge,
     tables=tables,

@@ -79,21 +79,19 @@ CLAIMS = (
 )
 
 
+def check(cfg: "DictConfig") -> None:
+    """The last step is tested."""
+    from cnnlab.config import ConfigError
+
+    if cfg.steps % cfg.every:
+        raise ConfigError(f"every: expected a divisor of steps={cfg.steps}, got {cfg.every}")
+
+
 def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     """Each network on either order of the positions: test accuracies by seed."""
     from omegaconf import OmegaConf
 
-    from cnnlab.config import ConfigError, instantiate
-
-    unknown = [net for net in cfg.nets if net not in NETS]
-    if unknown or not cfg.nets:
-        raise ConfigError(f"nets: expected some of {', '.join(NETS)}, got {unknown or 'none'}")
-    for key in ("seeds", "gru_seeds", "steps", "every"):
-        if not (isinstance(cfg[key], int) and cfg[key] >= 1):
-            raise ConfigError(f"{key}: expected a whole number >= 1, got {cfg[key]}")
-    if cfg.steps % cfg.every:
-        raise ConfigError(f"every: expected a divisor of steps={cfg.steps}, got {cfg.every}")
-
+    from cnnlab.config import instantiate
     from experiments._mnist1d import accuracies, parameters
 
     # Both orders are permutations of one data set, which `data.shuffled` chooses between.
@@ -221,6 +219,7 @@ QUESTION = Question(
     name="mnist1d",
     title="Do we find the published accuracies on MNIST-1D?",
     claims=CLAIMS,
+    check=check,
     measure=measure,
     judge=judge,
     tables=tables,

@@ -118,7 +118,6 @@ CLAIMS = (
 
 def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     """Gradients; trainings from rotated starts; the distribution over random starts."""
-    _check(cfg)
     import numpy as np
 
     from cnnlab.analysis.rotations import random_orthogonal
@@ -149,24 +148,6 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
         "trainings": {name: [done[f"{name}, seed {s}"] for s in seeds] for name in TRAININGS},
         "arms": {arm: {basis: done[f"{arm}, {basis}"] for basis in bases} for arm in ARMS},
     }
-
-
-def _check(cfg: "DictConfig") -> None:
-    from cnnlab.config import ConfigError
-
-    least = {"seeds": 1, "starts": 2, "convolutions": 2, "rotations": 1, "inputs": 1}
-    least |= {
-        "steps": 1,
-        "batch_size": 1,
-        "train_size": 1,
-        "test_size": 1,
-        "descent_size": 1,
-        "kernel_size": 1,
-        "seed": 0,
-    }
-    for name, value in least.items():
-        if not (isinstance(cfg[name], int) and cfg[name] >= value):
-            raise ConfigError(f"{name}: expected a whole number from {value}, got {cfg[name]}")
 
 
 def judge(data: Mapping[str, Any]) -> dict[str, Verdict]:

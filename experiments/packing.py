@@ -114,7 +114,6 @@ CLAIMS = (
 
 def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     """Pairs of each kind and d; balls and packings of each space and d."""
-    _check(cfg)
     from experiments import _packing as lab
 
     seeds = range(cfg.seed, cfg.seed + cfg.seeds)
@@ -168,27 +167,6 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
             for space, d in places
         ],
     }  # fmt: skip
-
-
-def _check(cfg: "DictConfig") -> None:
-    from cnnlab.config import ConfigError
-
-    least = {"pairs": 2, "inputs": 1, "seeds": 1, "signs": 1, "draws": 10, "largest": 2, "seed": 0}
-    least |= {"walkers": 1, "walk": 1}
-    for name, value in least.items():
-        if not (isinstance(cfg[name], int) and cfg[name] >= value):
-            raise ConfigError(f"{name}: expected a whole number from {value}, got {cfg[name]}")
-    for name, kind in (("dimensions", "even"), ("packed", "whole")):
-        for d in cfg[name]:
-            if not (isinstance(d, int) and d >= 2 and (kind == "whole" or d % 2 == 0)):
-                raise ConfigError(f"{name}: expected {kind} numbers from 2, got {d}")
-        if len(cfg[name]) < 2:
-            raise ConfigError(f"{name}: expected at least two numbers, got {list(cfg[name])}")
-    if len(cfg.one_of) < 2 or not all(m > 1 for m in cfg.one_of):
-        raise ConfigError(f"one_of: expected numbers above 1, at least two, got {list(cfg.one_of)}")
-    for name in ("spread", "disagreement", "patience", "radius"):
-        if not cfg[name] > 0:
-            raise ConfigError(f"{name}: expected a number > 0, got {cfg[name]}")
 
 
 def tables(data: Mapping[str, Any]) -> list[Table]:

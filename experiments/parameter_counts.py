@@ -81,32 +81,27 @@ CLAIMS = (
 )
 
 
-def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
-    """The chapter's image, the grid with XLA's count, the typical sizes, and the picture's."""
-    _check(cfg)
-    from experiments._parameter_counts import collect
-
-    return collect(cfg, cells, SIDES)
-
-
-def _check(cfg: "DictConfig") -> None:
+def check(cfg: "DictConfig") -> None:
+    """Maps hold the largest kernel; groups divide the channels."""
     from cnnlab.config import ConfigError
 
-    for name in ("kernels", "typical_kernels"):
-        for i, s in enumerate(cfg[name]):
-            # Products of a depthwise 1x1 kernel have no sum, which XLA counts as half.
-            if not (isinstance(s, int) and s >= 3 and s % 2):
-                raise ConfigError(f"{name}[{i}]: expected an odd kernel size from 3, got {s}")
     for i, size in enumerate(cfg.sizes):
-        if len(size) != 2 or min(size) < max(cfg.kernels):
+        if min(size) < max(cfg.kernels):
             raise ConfigError(
                 f"sizes[{i}]: expected [h, w], no smaller than the largest kernel, got {size}"
             )
     for i, pair in enumerate(cfg.channels):
-        if len(pair) != 2 or any(n < 1 or n % cfg.groups for n in pair):
+        if any(n % cfg.groups for n in pair):
             raise ConfigError(
                 f"channels[{i}]: expected [c, c'], multiples of groups={cfg.groups}, got {pair}"
             )
+
+
+def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
+    """The chapter's image, the grid with XLA's count, the typical sizes, and the picture's."""
+    from experiments._parameter_counts import collect
+
+    return collect(cfg, cells, SIDES)
 
 
 def judge(data: Mapping[str, Any]) -> dict[str, Verdict]:
@@ -270,6 +265,7 @@ QUESTION = Question(
     name="parameter_counts",
     title="How many parameters and multiply-adds does each layer have?",
     claims=CLAIMS,
+    check=check,
     measure=measure,
     judge=judge,
     tables=tables,

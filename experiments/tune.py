@@ -18,12 +18,9 @@ def main(cfg: "DictConfig") -> None:
     pass is kept in the user's cache folder, and taken from then on."""
     import jax
 
-    from cnnlab.config import ConfigError
-    from cnnlab.errors import CnnlabError
+    from cnnlab.errors import CnnlabError, ConfigError
     from cnnlab.ops import table
 
-    if not cfg.seconds > 0:
-        raise ConfigError(f"seconds: expected a number > 0, got {cfg.seconds}")
     platform = jax.default_backend()
     given = None if cfg.table is None else Path(cfg.table)
     try:

@@ -7,16 +7,16 @@ import importlib
 from typing import Any
 
 from cnnlab.config.cli import cli
-from cnnlab.config.compose import compose
+from cnnlab.config.compose import check_config, compose
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
+from cnnlab.config.kinds import read
 from cnnlab.errors import CnnlabError, ConfigError
 
 # These import jax, so they load at first use.
 _LAZY = {
     "build": "objects",
     "build_model": "objects",
-    "check_choice": "objects",
     "refusing": "objects",
     "build_finetune": "runs",
     "load_config": "runs",
@@ -30,7 +30,7 @@ __all__ = [
     "build",
     "build_finetune",
     "build_model",
-    "check_choice",
+    "check_config",
     "cli",
     "compose",
     "config_hash",
@@ -38,6 +38,7 @@ __all__ = [
     "load_config",
     "load_predictor",
     "load_run",
+    "read",
     "refusing",
 ]
 

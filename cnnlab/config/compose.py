@@ -65,7 +65,7 @@ def check_config(cfg: Any, config_name: str = "train") -> DictConfig:
         cfg = OmegaConf.create(plain(cfg) if isinstance(cfg, DictConfig) else dict(cfg))
     except OmegaConfBaseException as error:
         raise ConfigError(f"cfg: {one_line(error)}") from error
-    for name, value in base.items():
+    for name, value in plain(base).items():
         if name not in cfg:
             if name in TARGETS:
                 raise ConfigError(f"{name}: required; it is not in the config")

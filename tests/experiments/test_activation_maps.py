@@ -66,7 +66,7 @@ def test_refusals(tiny, trained, tmp_path):
         tiny("activation_maps", f"run={path}")
     with pytest.raises(ConfigError, match=r"^run: expected a run directory"):
         tiny("activation_maps", f"run={tmp_path}")
-    with pytest.raises(ConfigError, match=r"^images: expected a number from 1"):
+    with pytest.raises(ConfigError, match=r"^images: expected a whole number >= 1"):
         tiny("activation_maps", "images=0")
 
 

@@ -96,10 +96,10 @@ def test_pytorch_agrees(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("argument", "says"),
     [
-        ("algorithms=[fft,lex]", "algorithms: expected one of "),
-        ("peers=[tensorflow]", "peers: expected one of torch, got 'tensorflow'"),
-        ("geometries=0", "geometries: expected a whole number from 1, got 0"),
-        ("seed=-1", "seed: expected a whole number from 0, got -1"),
+        ("algorithms=[fft,lex]", "algorithms[1]: expected one of "),
+        ("peers=[tensorflow]", "peers[0]: expected one of torch, got 'tensorflow'"),
+        ("geometries=0", "geometries: expected a whole number >= 1, got 0"),
+        ("seed=-1", "seed: expected a whole number >= 0, got -1"),
     ],
 )
 def test_bad_settings_are_one_line(monkeypatch, capsys, argument, says):

@@ -75,12 +75,12 @@ def test_a_step_that_does_something_else_is_not_timed(bench, monkeypatch):
     ("override", "says"),
     [
         ("precision=[float64]", "precision[0]: "),
-        ("precision=[]", "precision: expected some of float32, bfloat16, got none"),
+        ("precision=[]", "precision: expected some of float32, bfloat16, got []"),
         ("peers=[jax]", "peers[0]: "),
         ("plan=[4,-1]", "plan[1]: expected a channel count > 0 or 'M', got -1"),
-        ("shape=[6,6]", "shape: expected height, width and channels > 0, got [6, 6]"),
+        ("shape=[6,6]", "shape: expected a list of 3 whole numbers from 1 to 65536, got [6, 6]"),
         ("shape=[7,6,1]", "shape: [7, 6] can't be halved evenly by every M of the plan"),
-        ("batch_size=0", "batch_size: expected a whole number from 1, got 0"),
+        ("batch_size=0", "batch_size: expected a whole number from 1 to 1048576, got 0"),
         ("seconds=0", "seconds: expected a number > 0, got 0"),
     ],
 )

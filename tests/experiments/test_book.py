@@ -77,8 +77,8 @@ def test_the_command_asks_once_and_writes_the_page(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["only=[toplitz]"], "only: expected one of parameter_counts"),
-        (["only=[]"], "only: expected some of the questions"),
+        (["only=[toplitz]"], "only[0]: expected one of parameter_counts"),
+        (["only=[]"], "only: expected some of parameter_counts"),
         (["only=[toeplitz]", "settings.toeplitz=['geometry=2']"], "geometry: no such key"),
         (["only=[toeplitz]", "scale=tiny"], "scale: expected one of fast, full"),
         (["settings.locallity=[]"], "did you mean settings.locality?"),

@@ -6,9 +6,8 @@ import pytest
 
 from cnnlab.analysis import count_parameters, summary
 from cnnlab.config import ConfigError, compose
-from experiments._cells import Cells
 from experiments._conv_variants import Task, counted, typical_ratios
-from experiments.conv_variants import BUDGETS, CHEAPER, judge, measure
+from experiments.conv_variants import BUDGETS, CHEAPER, check, judge
 
 VARIANTS = ("dense", "pointwise", *CHEAPER, "dilated", "locally_connected", "strided")
 POINTS = {"pointwise": -20, "locally_connected": -10}
@@ -149,11 +148,11 @@ def test_the_judge_of_counts_and_times_where_one_fails(claim, spoil):
     ("override", "key"),
     [
         ("variants=[dense]", "variants"),
-        ("tasks=[cifar]", "tasks"),
+        ("tasks=[cifar]", r"tasks\[0\]"),
         ("settings.mnist1d.steps=0", r"settings\.mnist1d\.steps"),
-        ("settings.mnist1d.budgets=[time]", r"settings\.mnist1d\.budgets"),
+        ("settings.mnist1d.budgets=[time]", r"settings\.mnist1d\.budgets\[0\]"),
     ],
 )
 def test_bad_settings_are_refused(override, key):
     with pytest.raises(ConfigError, match=f"^{key}: expected"):
-        measure(compose([override], "conv_variants"), Cells())
+        check(compose([override], "conv_variants"))

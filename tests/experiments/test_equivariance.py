@@ -67,9 +67,9 @@ def test_tiny(tiny):
 
 
 def test_refusals(tiny):
-    with pytest.raises(ConfigError, match=r"^shifts: expected numbers > 0"):
+    with pytest.raises(ConfigError, match=r"^shifts: expected a multiple of 4"):
         tiny("equivariance", "shifts=[1,2]")
-    with pytest.raises(ConfigError, match=r"^seeds, pool_window: "):
+    with pytest.raises(ConfigError, match=r"^seeds: expected a whole number >= 1"):
         tiny("equivariance", "seeds=0")
 
 

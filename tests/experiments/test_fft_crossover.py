@@ -44,7 +44,7 @@ def test_tiny(tiny):
 
 
 def test_kernels_without_the_small_ones(tiny):
-    with pytest.raises(ConfigError, match=r"^kernels_2d: expected increasing sizes with 3, 5"):
+    with pytest.raises(ConfigError, match=r"^kernels_2d: expected 3, 5 and larger sizes"):
         tiny("fft_crossover", "kernels_2d=[3,7]")
 
 

@@ -8,7 +8,7 @@ import pytest
 from cnnlab.config import ConfigError, compose
 from experiments._cells import Cells
 from experiments._heads import pooled_error, resize, shift
-from experiments.heads import FLATTEN, POOLS, judge, measure
+from experiments.heads import FLATTEN, POOLS, check, judge, measure
 
 
 def run(accuracy, lost_moved=0.1, lost_resized=0.1, takes=True, changed=0.2):
@@ -126,10 +126,12 @@ def test_pooling_discards_positions():
     [
         ("pools=[avg]", "pools"),
         ("seeds=0", "seeds"),
-        ("sizes=[2]", "sizes"),
+        ("sizes=[2]", r"sizes\[0\]"),
         ("data=mnist1d", "data"),
     ],
 )
 def test_bad_settings_are_refused(override, key):
     with pytest.raises(ConfigError, match=f"^{key}: expected"):
-        measure(compose([override], "heads"), Cells())
+        cfg = compose([override], "heads")
+        check(cfg)
+        measure(cfg, Cells())

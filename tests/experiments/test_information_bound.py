@@ -102,9 +102,12 @@ def test_a_search_without_an_end_leaves_the_verdict_open():
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("ranks=[5]", "ranks: expected even numbers from 4, at least 1, got [5]"),
-        ("growth=[64,128]", "growth: expected even numbers from 4, at least 3, got [64, 128]"),
-        ("rotations=0", "rotations: expected a whole number from 1, got 0"),
+        ("ranks=[5]", "ranks[0]: expected an even whole number >= 4, got 5"),
+        (
+            "growth=[64,128]",
+            "growth: expected a list of at least 3 different even whole numbers >= 4, got [64, 128]",
+        ),
+        ("rotations=0", "rotations: expected a whole number >= 1, got 0"),
     ],
 )
 def test_bad_settings_are_one_line(override, says):

@@ -49,7 +49,7 @@ def test_tiny(tiny):
 
 
 def test_a_seed_alone_is_refused(tiny):
-    with pytest.raises(ConfigError, match=r"^seeds: expected a whole number from 2, got 1"):
+    with pytest.raises(ConfigError, match=r"^seeds: expected a whole number >= 2, got 1"):
         tiny("linear_collapse", "seeds=1")
 
 

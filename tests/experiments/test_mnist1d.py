@@ -10,8 +10,7 @@ import pytest
 
 from cnnlab.config import ConfigError, compose
 from experiments import _mnist1d
-from experiments._cells import Cells
-from experiments.mnist1d import LOG, NETS, ORDERS, TABLE, draw, judge, measure, tables
+from experiments.mnist1d import LOG, NETS, ORDERS, TABLE, check, draw, judge, tables
 
 
 def made_up(accuracy, n=5):
@@ -112,8 +111,8 @@ def test_too_little_to_judge_by():
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("nets=[mlp,lstm]", "nets"), ("seeds=0", "seeds"), ("every=7", "every")],
+    [("nets=[mlp,lstm]", r"nets\[1\]"), ("seeds=0", "seeds"), ("every=7", "every")],
 )
 def test_bad_settings_are_refused(override, message):
     with pytest.raises(ConfigError, match=f"^{message}: expected"):
-        measure(compose([override], "mnist1d"), Cells())
+        check(compose([override], "mnist1d"))

@@ -65,7 +65,7 @@ def test_tiny(tiny):
 
 @pytest.mark.parametrize("wrong", ["starts=1", "rotations=0", "seeds=0", "steps=2.5"])
 def test_wrong_settings(tiny, wrong):
-    with pytest.raises(ConfigError, match=f"{wrong.split('=')[0]}: expected a whole number from"):
+    with pytest.raises(ConfigError, match=f"{wrong.split('=')[0]}: expected a whole number >="):
         tiny("orthogonal_equivariance", *TINY, wrong)
 
 

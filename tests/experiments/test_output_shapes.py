@@ -47,7 +47,7 @@ def test_tiny(tiny):
 
 
 def test_nothing_to_compare(tiny):
-    with pytest.raises(ConfigError, match=r"^arrays: expected a whole number from 1, got 0"):
+    with pytest.raises(ConfigError, match=r"^arrays: expected a whole number >= 1, got 0"):
         tiny("output_shapes", "arrays=0")
 
 

@@ -84,11 +84,11 @@ def test_tiny(tiny):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("dimensions=[2,3]", "dimensions: expected even numbers from 2, got 3"),
-        ("packed=[1,2]", "packed: expected whole numbers from 2, got 1"),
-        ("packed=[3]", "packed: expected at least two numbers"),
-        ("pairs=1", "pairs: expected a whole number from 2, got 1"),
-        ("one_of=[1,2]", "one_of: expected numbers above 1"),
+        ("dimensions=[2,3]", "dimensions[1]: expected an even whole number >= 2, got 3"),
+        ("packed=[1,2]", "packed[0]: expected a whole number >= 2, got 1"),
+        ("packed=[3]", "packed: expected a list of at least 2 whole"),
+        ("pairs=1", "pairs: expected a whole number >= 2, got 1"),
+        ("one_of=[1,2]", "one_of[0]: expected a whole number >= 2, got 1"),
         ("spread=0.0", "spread: expected a number > 0, got 0.0"),
     ],
 )

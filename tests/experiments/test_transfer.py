@@ -7,7 +7,7 @@ from cnnlab.config import ConfigError, compose
 from cnnlab.data.dataset import ArraySplit
 from experiments._cells import Cells
 from experiments._transfer import few
-from experiments.transfer import MODES, judge, measure
+from experiments.transfer import MODES, check, judge, measure
 
 HOLDING = {
     "frozen": (70, 80, 85),
@@ -92,11 +92,13 @@ def test_few_examples_are_repeated_and_nested():
         ("examples=[50,100]", "examples"),
         ("examples=[1,1000]", "examples"),
         ("steps=0", "steps"),
-        ("target=[0,1]", "source"),
+        ("target=[0,1]", "target"),
         ("target=[1,10]", "target"),
     ],
 )
 def test_bad_settings_are_refused(override, key):
     overrides = ["data=fake", "data.num_classes=10", override]
     with pytest.raises(ConfigError, match=f"^{key}: expected"):
-        measure(compose(overrides, "transfer"), Cells())
+        cfg = compose(overrides, "transfer")
+        check(cfg)
+        measure(cfg, Cells())

@@ -23,7 +23,7 @@ def test_tiny(tiny):
 
 
 def test_no_step_is_refused(tiny):
-    with pytest.raises(ConfigError, match=r"^steps: expected a whole number from 1, got 0"):
+    with pytest.raises(ConfigError, match=r"^steps: expected a whole number >= 1, got 0"):
         tiny("weight_tying", "steps=0")
 
 
