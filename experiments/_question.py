@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
+    from cnnlab.train.rundir import RunDirectory
+
 # What does not change a result.
 UNHASHED = ("output", "force", "progress")
 
@@ -89,11 +91,9 @@ def answer(question: Question, cfg: "DictConfig") -> tuple[Path, dict[str, Any]]
     from omegaconf import OmegaConf
 
     from cnnlab.train.checkpoint import write_atomically
-    from cnnlab.train.rundir import RunDirectory
 
     question.check(cfg)
-    directory = RunDirectory(folder_of(question.name, cfg))
-    directory.result = directory.path / "results.json"
+    directory = directory_of(question.name, cfg)
     if directory.complete() and not cfg.force:
         return directory.path, directory.read_result()
     with directory.lock():
@@ -114,9 +114,13 @@ def answer(question: Question, cfg: "DictConfig") -> tuple[Path, dict[str, Any]]
     return directory.path, result
 
 
-def folder_of(name: str, cfg: "DictConfig") -> Path:
+def directory_of(name: str, cfg: "DictConfig") -> "RunDirectory":
     """Where a question's config keeps its result."""
-    return Path(cfg.output) / name / config_hash(cfg, UNHASHED)
+    from cnnlab.train.rundir import RunDirectory
+
+    directory = RunDirectory(Path(cfg.output) / name / config_hash(cfg, UNHASHED))
+    directory.result = directory.path / "results.json"
+    return directory
 
 
 def _result(question: Question, config: Any, data: dict[str, Any], seconds: float) -> dict:

@@ -104,22 +104,25 @@ def _bar(commands: dict[str, list[str]], *, show: bool) -> "Iterator[tuple[str, 
 
 def _ask(name: str, arguments: list[str], *, force: bool) -> "str | tuple[Path, dict[str, Any]]":
     """The folder and the result of a question, or in one line why there is none."""
-    import json
     import subprocess
     import sys
 
     from cnnlab.config import compose
-    from experiments._question import folder_of
+    from cnnlab.errors import CnnlabError
+    from experiments._question import directory_of
 
-    folder = folder_of(name, compose(arguments, name))
-    if force or not (folder / "results.json").is_file():
+    directory = directory_of(name, compose(arguments, name))
+    if force or not directory.complete():
         # In a process of its own: its memory is given back, and its failure is its own.
         command = [sys.executable, "-m", f"experiments.{name}", *arguments, f"force={force}"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines()
             return lines[-1] if lines else f"exit status {done.returncode}"
-    return folder, json.loads((folder / "results.json").read_text())
+    try:
+        return directory.path, directory.read_result()
+    except CnnlabError as error:
+        return str(error)
 
 
 if __name__ == "__main__":

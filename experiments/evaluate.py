@@ -25,12 +25,12 @@ def main(cfg: "DictConfig") -> None:
     names = experiment.data.class_names
     suffix = cfg.split if cfg.tta == "none" else f"{cfg.split}-{cfg.tta}"
     picture = experiment.directory.figures / f"confusion-{suffix}.png"
-    report.confusion(evaluation, names, picture)
     print(report.per_class(evaluation, names))
     print(
         f"{cfg.split} accuracy {evaluation.accuracy:.4f}  loss {evaluation.loss:.4f}  "
         f"(n = {len(evaluation.label)}, step {step}, views: {cfg.tta})"
     )
+    report.confusion(evaluation, names, picture)
     print(f"confusion matrix {picture}")
 
 

@@ -1,5 +1,6 @@
 """Entry points: Hydra's command line with our checks before it and one-line errors around it."""
 
+import errno
 import functools
 import inspect
 import os
@@ -26,7 +27,7 @@ from cnnlab.config.sweep import sweep_jobs
 from cnnlab.errors import CnnlabError, ConfigError, Interrupted
 
 Task = Callable[[DictConfig], Any]
-OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, REFUSED, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
 
 def cli(
@@ -72,7 +73,11 @@ class _Command:
 
     def run(self) -> int:
         try:
-            return self._run(sys.argv[1:])
+            status = self._run(sys.argv[1:])
+            sys.stdout.flush()
+            return status
+        except BrokenPipeError:
+            return _unread()
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return INTERRUPTED
@@ -180,7 +185,10 @@ class _Job:
         except Interrupted as stop:  # a sweep stops with its job
             _say(one_line(stop))
             sys.exit(INTERRUPTED)
-        except Exception as error:
+        except BrokenPipeError:
+            sys.exit(_unread())
+        except Exception as raised:
+            error = _plain(raised)
             if _full_errors() or not (self.sweep or isinstance(error, CnnlabError)):
                 raise
             if isinstance(error, CnnlabError):
@@ -209,6 +217,21 @@ def _parse_arguments(argv: list[str]) -> Namespace:
 
     parser.error = refuse  # type: ignore[assignment]
     return parser.parse_intermixed_args(argv)
+
+
+def _plain(error: Exception) -> Exception:
+    """A file or a disk that refuses as a known failure; other errors as they are."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return error
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return error
+    return CnnlabError(f"{error.filename or 'a file'}: {error.strerror}")
+
+
+def _unread() -> int:
+    """Whoever reads standard output (`head`) has enough: what is left goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return UNREAD
 
 
 def _full_errors() -> bool:

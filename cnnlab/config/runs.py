@@ -6,14 +6,21 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.random as jr
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cnnlab.config.compose import check_config
 from cnnlab.config.objects import assemble, build, build_model, prologue
 from cnnlab.config.saved import read_config
 from cnnlab.errors import ConfigError
-from cnnlab.models import Report, freeze, load_backbone, with_arrays
-from cnnlab.train.checkpoint import arrays_digest, checkpoint_path, evaluated_arrays, read
+from cnnlab.models import Report, freeze, load_backbone
+from cnnlab.train.arrays import (
+    Arrays,
+    CheckpointError,
+    arrays_digest,
+    evaluated_arrays,
+    with_model_arrays,
+)
+from cnnlab.train.checkpoint import check_run, checkpoint_path, of_file, read
 from cnnlab.train.experiment import Experiment
 from cnnlab.train.predict import Predictor
 from cnnlab.train.rundir import RunDirectory
@@ -40,12 +47,25 @@ def load_predictor(run: str | Path, checkpoint: str = "last") -> Predictor:
     **Raises:** `ConfigError` when it is not a run directory; `CheckpointError`.
     """
     cfg = load_config(run)
-    arrays, header = read(checkpoint_path(Path(run), checkpoint))
+    path, arrays, header = _checkpoint(run, checkpoint, cfg)
     data = header["data"]
-    model, state = build_model(
-        cfg, tuple(data["input_shape"]), len(data["class_names"]), key=jr.key(0)
-    )
-    return Predictor(*with_arrays(model, state, evaluated_arrays(arrays)), data)
+    with of_file(path):
+        try:
+            shape, classes = tuple(data["input_shape"]), len(data["class_names"])
+            model, state = build_model(cfg, shape, classes, key=jr.key(0))
+            found = with_model_arrays(model, state, evaluated_arrays(arrays))
+            return Predictor(*found, data)
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(f"damaged checkpoint (its data are {data})") from error
+
+
+def _checkpoint(run: str | Path, which: str, cfg: DictConfig) -> tuple[Path, Arrays, Any]:
+    """The file of a run's checkpoint, its arrays and header, if it is of the run's network."""
+    path = checkpoint_path(Path(run), which)
+    arrays, header = read(path)
+    with of_file(path):
+        check_run(header, OmegaConf.to_container(cfg, resolve=True))
+    return path, arrays, header
 
 
 def load_config(run: str | Path) -> DictConfig:
@@ -74,7 +94,7 @@ def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
     runtime, data = prologue(cfg)
     model_key, run_key = jr.split(jr.key(cfg.seed))
     model, model_state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
-    arrays, _ = read(checkpoint_path(Path(cfg.run), cfg.checkpoint))
+    _, arrays, _ = _checkpoint(cfg.run, cfg.checkpoint, source)
     arrays = {k: v for k, v in evaluated_arrays(arrays).items() if k.startswith("backbone.")}
     model, model_state, report = load_backbone(model, model_state, arrays)
     if not report.matched:

@@ -4,7 +4,7 @@ Read in this order to follow one batch: `experiment`, `step`, `parallel`, `loop`
 `checkpoint`, `report`.
 """
 
-from cnnlab.train.checkpoint import CheckpointError
+from cnnlab.train.arrays import CheckpointError
 from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.experiment import Experiment
 from cnnlab.train.loop import NonFiniteLoss

@@ -6,32 +6,27 @@ CRC-32 of each array. It is written beside its place, flushed, and renamed; a fi
 or altered is refused by name. Loading reads numbers and JSON: nothing in a file is ever executed.
 """
 
-import hashlib
 import json
 import os
 import platform
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import safetensors
 from safetensors.numpy import save
 
-from cnnlab.errors import CnnlabError
-from cnnlab.models import named_arrays, with_arrays
+from cnnlab.train.arrays import Arrays, CheckpointError, state_arrays, with_state_arrays
 from cnnlab.train.state import TrainState
 
 FORMAT = "cnnlab-checkpoint-1"
 
-
-class CheckpointError(CnnlabError):
-    """A checkpoint can't be read or does not fit; the message names the file."""
+# What a checkpoint and the config that it is used with have in common, beside the arrays' shapes.
+_ONE_NETWORK = ("seed", "backbone", "conv", "norm", "head", "precision")
 
 
 def versions() -> dict[str, str]:
@@ -46,70 +41,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def state_arrays(state: TrainState) -> dict[str, np.ndarray]:
-    """Every array of a state by a name that says where it belongs.
-
-    `model.<layer path>`, `average.<layer path>`, `optimizer.<path>`, `step`, `key`.
-    """
-    arrays = {f"model.{k}": v for k, v in named_arrays(state.model, state.model_state).items()}
-    if state.average is not None:
-        model, model_state = state.averaged()
-        arrays |= {f"average.{k}": v for k, v in named_arrays(model, model_state).items()}
-    for path, leaf in _optimizer_leaves(state):
-        arrays[path] = leaf
-    arrays |= {"step": state.step, "key": jr.key_data(state.key)}
-    return {name: np.asarray(value) for name, value in jax.device_get(arrays).items()}
-
-
-def _optimizer_leaves(state: TrainState) -> list[tuple[str, Any]]:
-    leaves = jax.tree_util.tree_leaves_with_path(state.opt_state)
-    return [
-        (f"optimizer.{jax.tree_util.keystr(path, simple=True, separator='.')}", leaf)
-        for path, leaf in leaves
-    ]
-
-
-def with_state_arrays(state: TrainState, arrays: dict[str, np.ndarray]) -> TrainState:
-    """The state with its arrays replaced by those of the same names.
-
-    **Raises:** `CheckpointError` when a name is missing, or a shape or dtype differs.
-    """
-    expected = state_arrays(state)
-    problems = [f"{name} is missing" for name in expected.keys() - arrays.keys()]
-    problems += [
-        f"{name} is {arrays[name].dtype}{list(arrays[name].shape)}, "
-        f"expected {value.dtype}{list(value.shape)}"
-        for name, value in expected.items()
-        if name in arrays and (arrays[name].shape, arrays[name].dtype) != (value.shape, value.dtype)
-    ]
-    if problems:
-        raise CheckpointError(f"does not fit this config: {sorted(problems)[0]}")
-
-    def part(prefix: str) -> dict[str, Any]:
-        return {
-            k.removeprefix(prefix): jnp.asarray(v)
-            for k, v in arrays.items()
-            if k.startswith(prefix)
-        }
-
-    model, model_state = with_arrays(state.model, state.model_state, part("model."))
-    average = None
-    if state.average is not None:
-        averaged = with_arrays(*state.averaged(), part("average."))
-        average = (eqx.filter(averaged[0], eqx.is_inexact_array), averaged[1])
-    leaves = [jnp.asarray(arrays[name]) for name, _ in _optimizer_leaves(state)]
-    opt_state = jax.tree.unflatten(jax.tree.structure(state.opt_state), leaves)
-    return TrainState(
-        model=model,
-        model_state=model_state,
-        opt_state=opt_state,
-        average=average,
-        step=jnp.asarray(arrays["step"]),
-        key=jr.wrap_key_data(jnp.asarray(arrays["key"])),
-    )
-
-
-def write(path: Path, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
+def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
     """Write arrays and what they mean to `path`, atomically.
 
     **Arguments:**
@@ -147,48 +79,76 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
     """The arrays of a checkpoint and its header: `config`, `data`, `loop`, `versions`.
 
     **Raises:** `CheckpointError` naming the file when it is missing, truncated or altered.
     """
+    if not path.is_file():  # a pipe or a device would be read without end
+        what = "not a file" if path.exists() else "no such checkpoint"
+        raise CheckpointError(f"{path}: {what}")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise CheckpointError(f"{path}: not a cnnlab checkpoint")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint") from error
-    except (OSError, safetensors.SafetensorError) as error:
+    # TypeError and AttributeError: of dtypes that NumPy does not have.
+    except (OSError, safetensors.SafetensorError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint ({error})") from error
+    return arrays, _parsed(path, arrays, header)
+
+
+def _parsed(path: Path, arrays: Arrays, header: dict[str, str]) -> dict[str, Any]:
+    """The header's JSON, when it and the arrays are what was written."""
+
+    def damaged(what: str) -> CheckpointError:
+        return CheckpointError(f"{path}: damaged checkpoint ({what})")
+
     text = {k: v for k, v in header.items() if k not in ("format", "header_crc32")}
     if _sum(text) != header.get("header_crc32"):
-        raise CheckpointError(f"{path}: damaged checkpoint (its header was altered)")
-    parsed = {key: json.loads(value) for key, value in text.items()}
+        raise damaged("its header was altered")
+    try:
+        parsed = {key: json.loads(value) for key, value in text.items()}
+    except (ValueError, RecursionError) as error:
+        raise damaged("its header is not JSON") from error
+    for key in ("config", "data", "loop", "versions", "crc32"):
+        if not isinstance(parsed.get(key), dict):
+            raise damaged(f"its header has no {key}")
+    if arrays.keys() != parsed["crc32"].keys():
+        raise damaged("arrays are missing or added")
+    step = arrays.get("step")
+    if step is None or step.shape or not np.issubdtype(step.dtype, np.integer):
+        raise damaged("it does not say its step")
     for name, value in arrays.items():
-        if zlib.crc32(value.tobytes()) != parsed["crc32"].get(name):
-            raise CheckpointError(f"{path}: damaged checkpoint (the content of {name} was altered)")
-    return arrays, parsed
+        if zlib.crc32(value.tobytes()) != parsed["crc32"][name]:
+            raise damaged(f"the content of {name} was altered")
+    return parsed
 
 
 def _sum(text: dict[str, str]) -> str:
     return str(zlib.crc32(json.dumps(text, sort_keys=True).encode()))
 
 
-def evaluated_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A checkpoint's model (the average where there is one), by the model's own names."""
-    prefix = "average." if any(name.startswith("average.") for name in arrays) else "model."
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+@contextmanager
+def of_file(path: Path) -> Iterator[None]:
+    """A `CheckpointError` from within names the file."""
+    try:
+        yield
+    except CheckpointError as error:
+        named = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise CheckpointError(named) from error
 
 
-def arrays_digest(arrays: dict[str, np.ndarray]) -> str:
-    """16 hex digits that stand for arrays, their names and their shapes."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name, value in sorted(arrays.items()):
-        digest.update(f"{name}{value.dtype}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value))
-    return digest.hexdigest()
+def check_run(header: dict[str, Any], config: dict[str, Any]) -> None:
+    """Raises `CheckpointError` where a checkpoint's network or seed is not that of a config."""
+    written = header["config"]
+    for key in _ONE_NETWORK:
+        if key in config and written.get(key) != config[key]:
+            raise CheckpointError(
+                f"of another run: {key} is {json.dumps(written.get(key))} in it, "
+                f"{json.dumps(config[key])} in the config"
+            )
 
 
 def checkpoint_path(run: Path, which: str) -> Path:
@@ -206,11 +166,14 @@ class Checkpoints:
 
     - `folder`: where they are.
     - `config`, `data`: the resolved config and the data set's description, written into each.
+    - `run`: what names the run: its checkpoints are those that hold this name.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], data: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, config: dict[str, Any], data: dict[str, Any], run: str = ""
+    ) -> None:
         self.folder = folder
-        self._about = {"config": config, "data": data}
+        self._about = {"config": config, "data": data, "run": {"name": run}}
 
     @property
     def best(self) -> Path:
@@ -243,11 +206,18 @@ class Checkpoints:
         refused: list[str] = []
         for path in self.by_step():
             try:
-                arrays, header = read(path)
-                return with_state_arrays(state, arrays), header["loop"], refused
+                with of_file(path):
+                    arrays, header = read(path)
+                    self._check(header)
+                    return with_state_arrays(state, arrays), header["loop"], refused
             except CheckpointError as error:
-                text = str(error)
-                refused.append(text if str(path) in text else f"{path}: {text}")
+                refused.append(str(error))
         if refused:
-            raise CheckpointError("; ".join(refused))
+            raise CheckpointError(f"{'; '.join(refused)}; force=true begins anew")
         return None
+
+    def _check(self, header: dict[str, Any]) -> None:
+        own = self._about["run"]
+        if header.get("run", own) != own:  # older checkpoints do not say
+            raise CheckpointError(f"of another run: {json.dumps(header['run'])}")
+        check_run(header, self._about["config"])

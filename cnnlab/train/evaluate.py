@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from cnnlab.data.batches import Batch, loader
 from cnnlab.data.dataset import Split
+from cnnlab.errors import CnnlabError
 from cnnlab.nn.replicas import AXIS
 from cnnlab.train.parallel import Runtime
 
@@ -77,11 +78,20 @@ class Evaluator:
         return other
 
     def __call__(self, model: eqx.Module, model_state: eqx.nn.State) -> Evaluation:
-        """Every example of the split, in its order."""
+        """Every example of the split, in its order.
+
+        **Raises:** `CnnlabError` where a probability is not a number.
+        """
         arrays, static = eqx.partition((model, model_state), eqx.is_array)
         placed = eqx.combine(self._runtime.replicate(arrays), static)
         outputs = [self._run(*placed, self._resident, handle) for handle in self._loader.handles()]
         columns = [np.concatenate(column) for column in zip(*jax.device_get(outputs), strict=True)]
         probabilities, label, index = columns
         real = index >= 0
+        lost = int((~np.isfinite(probabilities[real]).all(-1)).sum())
+        if lost:
+            raise CnnlabError(
+                f"the network's probabilities are not numbers for {lost} of {real.sum()} examples: "
+                f"its weights, or the examples, are too large or not numbers"
+            )
         return Evaluation(probabilities[real], label[real])

@@ -1,9 +1,12 @@
 """One experiment: everything that a run needs, built, and the run itself."""
 
+import contextlib
 import dataclasses
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import equinox as eqx
@@ -14,14 +17,14 @@ from jaxtyping import PRNGKeyArray
 
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.batches import DeviceLoader
-from cnnlab.errors import Interrupted
-from cnnlab.models import with_arrays
+from cnnlab.errors import CnnlabError, Interrupted
 from cnnlab.train import report
+from cnnlab.train.arrays import CheckpointError, evaluated_arrays, with_model_arrays
 from cnnlab.train.checkpoint import (
-    CheckpointError,
     Checkpoints,
+    check_run,
     checkpoint_path,
-    evaluated_arrays,
+    of_file,
     read,
     versions,
 )
@@ -36,6 +39,12 @@ from cnnlab.train.progress import Progress
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.state import TrainState, init_state
 from cnnlab.train.step import Prepare, make_judge, make_train_step
+
+# What a result is shown by: without these it is damaged.
+_SHOWN = (
+    *("test_accuracy", "test_accuracy_single_view", "test_loss", "test_examples", "parameters"),
+    *("steps", "train_seconds", "peak_memory_mb"),
+)
 
 
 @dataclasses.dataclass
@@ -104,13 +113,15 @@ class Experiment:
         """
         path = checkpoint_path(self.directory.path, checkpoint)
         arrays, header = read(path)
-        if not same_examples(header["data"], self.data):
-            raise CheckpointError(
-                f"{path}: trained on other examples than {self.data.name} holds now "
-                f"({self.data.origin})"
-            )
-        model, model_state = with_arrays(self.model, self.model_state, evaluated_arrays(arrays))
-        return model, model_state, int(arrays["step"])
+        with of_file(path):
+            check_run(header, self.config)
+            if not same_examples(header["data"], self.data):
+                raise CheckpointError(
+                    f"trained on other examples than {self.data.name} holds now "
+                    f"({self.data.origin})"
+                )
+            found = with_model_arrays(self.model, self.model_state, evaluated_arrays(arrays))
+        return *found, int(arrays["step"])
 
     def run(self) -> dict[str, Any]:
         """Train to the end (from the newest checkpoint, if there is one), test, and report.
@@ -118,29 +129,59 @@ class Experiment:
         **Returns:** what `result.json` holds. A complete run is not run again: its result is
         returned, unless the config says `force`.
 
-        **Raises:** `CnnlabError`: the loss is not finite, an interrupt, a damaged directory.
+        **Raises:** `CnnlabError`: the loss is not finite, an interrupt, a damaged directory, a
+        full disk.
         """
         if self.directory.complete() and not self.config["force"]:
-            return self.directory.read_result()
-        with self.directory.lock():
+            return self.directory.read_result(_SHOWN)
+        with self.directory.lock(), self._saying_how_to_go_on():
             self.directory.begin(self.config_yaml, force=self.config["force"])
-            state, position = self._train()
-            return self._finish(state, position)
+            checkpoints = Checkpoints(
+                self.directory.checkpoints,
+                self.config,
+                describe(self.data),
+                run=self.directory.path.name,
+            )
+            state, position = self._restored(checkpoints)
+            step = int(state.step)
+            lines = JsonLines(self.directory.metrics, upto=step, records=position.records)
+            loggers = Loggers(lines, self.loggers)
+            with contextlib.closing(loggers):
+                loggers.start(self.directory.path, self.config, step)
+                state, position = self._train(state, position, checkpoints, loggers)
+                return self._finish(state, position, loggers)
 
-    def _train(self) -> tuple[TrainState, Position]:
-        about = describe(self.data)
-        checkpoints = Checkpoints(self.directory.checkpoints, self.config, about)
+    @contextmanager
+    def _saying_how_to_go_on(self) -> Iterator[None]:
+        """What the system refuses (a full disk, a folder in place of a file) in one line."""
+        try:
+            yield
+        except (OSError, CnnlabError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(cause, OSError):
+                raise
+            what = str(error)
+            if error is cause:
+                what = f"{cause.filename or self.directory.path}: {cause.strerror or cause}"
+            raise CnnlabError(
+                f"{what}; once that is mended, the same command goes on from the last checkpoint"
+            ) from error
+
+    def _restored(self, checkpoints: Checkpoints) -> tuple[TrainState, Position]:
+        """The newest checkpoint, or the state before step 0."""
         state, position = self.initial_state(), Position()
         restored = checkpoints.restore(state)
         if restored is not None:
             state, saved, refused = restored
-            position = Position(**saved)
+            position = Position.of(saved)
             for message in refused:
                 print(f"warning: {message}; using the one before", file=sys.stderr)
             print(f"resuming at step {int(state.step)} of {self.plan.steps}", file=sys.stderr)
-        for logger in self.loggers:
-            logger.start(self.directory.path, self.config)
-        loggers = Loggers(JsonLines(self.directory.metrics, upto=int(state.step)), self.loggers)
+        return state, position
+
+    def _train(
+        self, state: TrainState, position: Position, checkpoints: Checkpoints, loggers: Loggers
+    ) -> tuple[TrainState, Position]:
         profile = Profile(self.directory.profile, self.config["profile"])
         average = self.config["average"]
         loop = Loop(
@@ -163,9 +204,8 @@ class Experiment:
             raise Interrupted(f"{self.directory.path}: {stop}") from None
         finally:
             profile.close()
-            loggers.close()
 
-    def _finish(self, state: TrainState, position: Position) -> dict[str, Any]:
+    def _finish(self, state: TrainState, position: Position, loggers: Loggers) -> dict[str, Any]:
         model, model_state = state.averaged()
         steps = tested = int(state.step)
         if self.config["select"] == "best" and position.best_step:
@@ -182,8 +222,11 @@ class Experiment:
             "test_seconds": round(time.perf_counter() - started, 2),
             "tested_step": tested,
         }
-        report.curves(self.directory.metrics, self.directory.figures / "curves.png")
-        report.confusion(test, self.data.class_names, self.directory.figures / "confusion.png")
+        figures = self.directory.figures
+        report.curves(self.directory.metrics, figures / "curves.png")
+        report.confusion(test, self.data.class_names, figures / "confusion.png")
+        score = {"step": steps, "kind": "test", "loss": test.loss, "accuracy": test.accuracy}
+        loggers.finish(score, [figures / "curves.png", figures / "confusion.png"])
         self.directory.write_result(result)
         return result
 

@@ -15,10 +15,11 @@ import equinox as eqx
 import jax
 
 from cnnlab.errors import CnnlabError, Interrupted
+from cnnlab.train.arrays import CheckpointError
 from cnnlab.train.checkpoint import Checkpoints
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.interrupt import Interrupt
-from cnnlab.train.metrics import Loggers
+from cnnlab.train.metrics import Loggers, Record
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.progress import Progress
 from cnnlab.train.state import TrainState
@@ -55,6 +56,7 @@ class Position:
     - `waited`: evaluations since then.
     - `window`: the metrics of the steps since the last log line.
     - `seconds`: of training so far, in all processes that had a part in the run.
+    - `records`: how many were logged; -1 in checkpoints of older versions, which do not say.
     """
 
     best: float = -1.0
@@ -63,6 +65,18 @@ class Position:
     seconds: float = 0.0
     stopped_early: bool = False
     window: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    records: int = 0
+
+    @classmethod
+    def of(cls, saved: dict[str, Any]) -> "Position":
+        """From what a checkpoint holds. **Raises:** `CheckpointError` when it is something else."""
+        own = dataclasses.asdict(cls(records=-1))
+        numbers = (int, float)
+        for name, value in saved.items():
+            kind = numbers if type(own.get(name)) in numbers else type(own.get(name))
+            if name not in own or not isinstance(value, kind):
+                raise CheckpointError(f"damaged checkpoint (its loop has {name}={value!r})")
+        return cls(**{**own, **saved})
 
 
 @dataclasses.dataclass
@@ -174,15 +188,19 @@ class Loop:
         rate = (step - begun) * self.loader.batch_size / (now - before - self._paused)
         self._logged, self._paused = (step, now), 0.0
         about = {"step": step, "kind": "train"}
-        self.loggers.log({**about, **mean, "images_per_second": round(rate, 1)})
+        self._record({**about, **mean, "images_per_second": round(rate, 1)})
         self.progress.update(step, loss=mean["loss"], accuracy=mean["accuracy"], rate=rate)
+
+    def _record(self, record: Record) -> None:
+        self.loggers.log(record)
+        self.position.records += 1
 
     def _evaluate(self, step: int) -> None:
         assert self.validate is not None
         state = self._state()
         evaluation = self.validate(*state.averaged())
         score = evaluation.accuracy
-        self.loggers.log({"step": step, "kind": "val", "loss": evaluation.loss, "accuracy": score})
+        self._record({"step": step, "kind": "val", "loss": evaluation.loss, "accuracy": score})
         self.progress.note(step, evaluation)
         p = self.position
         if score > p.best:

@@ -1,9 +1,14 @@
 """Where measurements go: `metrics.jsonl` always, and the trackers that the config asks for."""
 
+import contextlib
+import itertools
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from cnnlab.errors import CnnlabError
 from cnnlab.train.checkpoint import write_atomically
@@ -15,11 +20,14 @@ Record = dict[str, float | int | str]
 class Logger(Protocol):
     """A place for measurements."""
 
-    def start(self, folder: Path, config: dict[str, Any]) -> None:
-        """Begin (or go on with) the run in `folder`."""
+    def start(self, folder: Path, config: dict[str, Any], step: int = 0) -> None:
+        """Begin the run in `folder`, or go on with it after `step`."""
 
     def log(self, record: Record) -> None:
-        """Take one record: `step`, `kind` ('train' or 'val') and numbers."""
+        """Take one record: `step`, `kind` ('train', 'val' or 'test') and numbers."""
+
+    def picture(self, path: Path, step: int) -> None:
+        """Take a PNG file, known by its stem."""
 
     def close(self) -> None:
         """Flush and let go."""
@@ -43,15 +51,27 @@ def _missing(package: str, error: ImportError) -> CnnlabError:
 class JsonLines:
     """`metrics.jsonl`: one JSON object a line, flushed at each.
 
+    A damaged file is kept beside it, and what can be read of it is taken over.
+
     **Arguments:**
 
     - `path`: the file.
     - `upto`: records of later steps are dropped first: a resumed run writes them again.
+    - `records`: how many there must be up to there; fewer are said. -1: not known.
     """
 
-    def __init__(self, path: Path, upto: int) -> None:
-        kept = [line for line in read_lines(path) if line["step"] <= upto]
-        text = "".join(json.dumps(line) + "\n" for line in kept)
+    def __init__(self, path: Path, upto: int, records: int = -1) -> None:
+        found, damaged = _read(path)
+        kept = [record for record in found if record["step"] <= upto]
+        if len(kept) < records or damaged:
+            aside = f"; the file as it was: {_put_aside(path)}" if damaged else ""
+            number = records if records >= 0 else "all"
+            print(
+                f"warning: {path}: {len(kept)} of {number} records up to step {upto} are there"
+                f"{aside}",
+                file=sys.stderr,
+            )
+        text = "".join(json.dumps(record) + "\n" for record in kept)
         write_atomically(path, text.encode())
         self._file = open(path, "a", buffering=1)  # noqa: SIM115
 
@@ -63,32 +83,64 @@ class JsonLines:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a `metrics.jsonl`; a last line that was cut off is left out."""
-    if not path.is_file():
-        return []
-    records = []
-    for line in path.read_text().splitlines():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return records
+    """The records of a `metrics.jsonl` that can be read."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], bool]:
+    """Records, and whether there is more: lines that are none, but for a last one cut off."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return [], False
+    *lines, last = content.split(b"\n")
+    records = [_record(line) for line in lines]
+    cut_off = last.startswith(b"{") and b"\0" not in last
+    damaged = None in records or not (last == b"" or cut_off)
+    return [record for record in records if record is not None], damaged
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
+        return None
+    numbers = (record.get("step"), record.get("loss"), record.get("accuracy"))
+    return record if all(type(x) in (int, float) for x in numbers) else None
+
+
+def _put_aside(path: Path) -> Path:
+    """Rename a file to a name that is free."""
+    numbered = (path.with_name(f"{path.name}.damaged-{i}") for i in itertools.count(1))
+    free = next(other for other in numbered if not other.exists())
+    path.rename(free)
+    return free
 
 
 class TensorBoard:
     """Scalars for TensorBoard (package `tensorboardX`), in `<run>/tensorboard`."""
 
-    def start(self, folder: Path, config: dict[str, Any]) -> None:
+    def start(self, folder: Path, config: dict[str, Any], step: int = 0) -> None:
         del config
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise _missing("tensorboardX", error) from error
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        # What a killed process logged after the checkpoint is logged again: it counts once.
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def log(self, record: Record) -> None:
         for name, value in _numbers(record).items():
             self._writer.add_scalar(name, value, record["step"])
+
+    def picture(self, path: Path, step: int) -> None:
+        from PIL import Image
+
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        self._writer.add_image(path.stem, pixels, step, dataformats="HWC")
 
     def close(self) -> None:
         self._writer.close()
@@ -105,11 +157,13 @@ class WandB:
             raise ValueError(f"mode: expected online, offline or disabled, got {mode!r}")
         self.project, self.mode = project, mode
 
-    def start(self, folder: Path, config: dict[str, Any]) -> None:
+    def start(self, folder: Path, config: dict[str, Any], step: int = 0) -> None:
+        del step  # wandb itself passes over steps that it has
         try:
             import wandb
         except ImportError as error:
             raise _missing("wandb", error) from error
+        self._image = wandb.Image
         self._run = wandb.init(
             project=self.project,
             mode=self.mode,
@@ -121,6 +175,9 @@ class WandB:
 
     def log(self, record: Record) -> None:
         self._run.log(_numbers(record), step=int(record["step"]))
+
+    def picture(self, path: Path, step: int) -> None:
+        self._run.log({path.stem: self._image(str(path))}, step=step)
 
     def close(self) -> None:
         self._run.finish()
@@ -135,7 +192,8 @@ class MLflow:
     def __init__(self, experiment: str = "cnnlab", uri: str | None = None) -> None:
         self.experiment, self.uri = experiment, uri
 
-    def start(self, folder: Path, config: dict[str, Any]) -> None:
+    def start(self, folder: Path, config: dict[str, Any], step: int = 0) -> None:
+        del step
         try:
             import mlflow
         except ImportError as error:
@@ -149,6 +207,10 @@ class MLflow:
     def log(self, record: Record) -> None:
         self._mlflow.log_metrics(_numbers(record), step=int(record["step"]))
 
+    def picture(self, path: Path, step: int) -> None:
+        del step
+        self._mlflow.log_artifact(str(path))
+
     def close(self) -> None:
         self._mlflow.end_run()
 
@@ -157,12 +219,25 @@ class Loggers:
     """All the places of one run."""
 
     def __init__(self, lines: JsonLines, trackers: Sequence[Logger]) -> None:
-        self._all = [lines, *trackers]
+        self._lines, self._trackers = lines, trackers
+        self._begun = contextlib.ExitStack()  # closes each, whatever happens to another
+        self._begun.callback(lines.close)
+
+    def start(self, folder: Path, config: dict[str, Any], step: int) -> None:
+        for tracker in self._trackers:
+            tracker.start(folder, config, step)
+            self._begun.callback(tracker.close)
 
     def log(self, record: Record) -> None:
-        for logger in self._all:
+        for logger in (self._lines, *self._trackers):
             logger.log(record)
 
+    def finish(self, record: Record, pictures: Sequence[Path]) -> None:
+        """The score of the test and the figures, to the trackers: the run's files have them."""
+        for tracker in self._trackers:
+            tracker.log(record)
+            for path in pictures:
+                tracker.picture(path, int(record["step"]))
+
     def close(self) -> None:
-        for logger in self._all:
-            logger.close()
+        self._begun.close()

@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 
 from cnnlab.data import Dataset
 from cnnlab.data.batches import Batch
+from cnnlab.errors import CnnlabError
 from cnnlab.train.step import make_judge
 
 
@@ -62,14 +63,17 @@ class Predictor:
     def __call__(self, example: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, " k"]:
         """The probability of each class for one raw example of shape `input_shape`.
 
-        **Raises:** `ValueError` for another shape.
+        **Raises:** `ValueError` for another shape; `CnnlabError` where the answer is not numbers.
         """
         if example.shape != self.input_shape:
             raise ValueError(
                 f"example: expected shape {self.input_shape}, got {tuple(example.shape)}"
             )
         batch = Batch(jnp.asarray(example)[None], jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32))
-        return np.asarray(self._run(self._model, self._state, batch)[0])
+        probabilities = np.asarray(self._run(self._model, self._state, batch)[0])
+        if not np.isfinite(probabilities).all():
+            raise CnnlabError("the network's probabilities for this example are not numbers")
+        return probabilities
 
     def top(self, example: Shaped[np.ndarray, "..."], count: int) -> list[tuple[str, float]]:
         """The `count` most probable classes, by name, with their probabilities."""

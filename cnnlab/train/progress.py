@@ -1,6 +1,8 @@
 """The progress bar: loss, accuracy, images a second, time left."""
 
+import contextlib
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -9,11 +11,30 @@ from rich.progress import Progress as Bar
 from cnnlab.train.evaluate import Evaluation
 
 
+class _Terminal:
+    """A file that may be closed at any time: what it refuses is lost, and no training with it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 class Progress:
     """A bar on a terminal; plain lines, one an evaluation, where output is not a terminal."""
 
     def __init__(self, enabled: bool = True) -> None:
-        self._console = Console(file=sys.stderr, soft_wrap=True)
+        self._console = Console(file=_Terminal(sys.stderr), soft_wrap=True)
         self._enabled = enabled
         self._bar = Bar(
             TextColumn("step"),

@@ -7,12 +7,13 @@ The same config, reading the same examples and weights, finds the same directory
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cnnlab.errors import CnnlabError
+from cnnlab.errors import CnnlabError, ConfigError
 from cnnlab.train.checkpoint import write_atomically
 
 
@@ -27,43 +28,74 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.figures = path / "figures"
         self.profile = path / "profile"
+        self.tensorboard = path / "tensorboard"
 
     def complete(self) -> bool:
         """Whether the run ended: its presence is what `result.json` means."""
         return self.result.is_file()
 
-    def read_result(self) -> dict[str, Any]:
-        """What the finished run measured."""
-        return json.loads(self.result.read_text())
+    def read_result(self, numbers: Sequence[str] = ()) -> dict[str, Any]:
+        """What the finished run measured.
+
+        **Arguments:** `numbers`, names of numbers that it must hold.
+
+        **Raises:** `CnnlabError` when it is not what was written.
+        """
+        try:
+            result = json.loads(self.result.read_bytes())
+            whole = isinstance(result, dict)
+            if whole and "crc32" in result:  # a result of an older version has none
+                whole = result.pop("crc32") == _sum(result)
+            if not whole:
+                raise ValueError("it was altered")
+            for name in numbers:
+                if not isinstance(result.get(name), int | float):
+                    raise ValueError(f"{name} is {result.get(name)!r}")
+        except (OSError, ValueError, RecursionError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CnnlabError(
+                f"{self.result}: damaged ({reason}); without it the same command makes it anew"
+            ) from error
+        return result
 
     def begin(self, config_yaml: str, *, force: bool = False) -> None:
         """Make the directory and its `config.yaml`; with `force`, from nothing."""
-        if force and self.config.is_file():
+        if force:
             # The result first: a directory without one is never taken for complete.
             for file in (self.result, self.config, self.metrics):
                 file.unlink(missing_ok=True)
-            for folder in (self.checkpoints, self.figures, self.profile):
+            for folder in (self.checkpoints, self.figures, self.profile, self.tensorboard):
                 shutil.rmtree(folder, ignore_errors=True)
-        self.path.mkdir(parents=True, exist_ok=True)
         for leftover in self.path.glob("**/.*.tmp"):  # of a process killed while it wrote
             leftover.unlink()
-        if not self.config.is_file():
-            write_atomically(self.config, config_yaml.encode())
+        write_atomically(self.config, config_yaml.encode())
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write `result.json`, last of all: from then on the run is complete."""
-        write_atomically(self.result, (json.dumps(result, indent=2) + "\n").encode())
+        plain = json.loads(json.dumps(result))  # as it will be read: keys are strings
+        text = json.dumps({**plain, "crc32": _sum(plain)}, indent=2)
+        write_atomically(self.result, (text + "\n").encode())
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the directory for this process; released by the system however it ends.
 
-        **Raises:** `CnnlabError` when another process holds it.
+        **Raises:** `CnnlabError` when another process holds it; `ConfigError` where none can be.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w") as file:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            held = open(self.path / ".lock", "w")  # noqa: SIM115
+        except OSError as error:
+            raise ConfigError(
+                f"output: expected a folder to write in, got {self.path} ({error.strerror})"
+            ) from error
+        with held as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise CnnlabError(f"{self.path}: another process is running this config") from error
             yield
+
+
+def _sum(result: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(result, sort_keys=True).encode())

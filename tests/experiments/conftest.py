@@ -21,7 +21,9 @@ def tiny(tmp_path):
         cfg = compose([*overrides, f"output={tmp_path}", "progress=false"], name)
         folder, result = answer(question, cfg)
         assert question.name == name
-        assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(result))
+        written = json.loads((folder / "results.json").read_text())
+        assert written.pop("crc32")
+        assert written == json.loads(json.dumps(result))
         assert [c["name"] for c in result["claims"]] == [c.name for c in question.claims]
         for claim in result["claims"]:
             assert claim["verdict"] in ("holds", "fails", "inconclusive")

@@ -9,15 +9,8 @@ import numpy as np
 import pytest
 import safetensors
 
-from cnnlab.train.checkpoint import (
-    CheckpointError,
-    Checkpoints,
-    read,
-    state_arrays,
-    with_state_arrays,
-    write,
-    write_atomically,
-)
+from cnnlab.train.arrays import CheckpointError, state_arrays, with_state_arrays
+from cnnlab.train.checkpoint import Checkpoints, read, write, write_atomically
 
 
 def equal(a, b):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cnnlab.config import build_finetune, compose
-from cnnlab.train.checkpoint import CheckpointError, read, write
+from cnnlab.train.arrays import CheckpointError
+from cnnlab.train.checkpoint import read, write
 
 NEW = ("data=fake", "data.shape=[6,6,1]", "data.num_classes=3", "batch_size=24", "progress=false")
 

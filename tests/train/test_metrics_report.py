@@ -1,6 +1,7 @@
 """Records, trackers, and the numbers and pictures of an evaluation."""
 
 import json
+import struct
 import sys
 import types
 
@@ -49,13 +50,31 @@ def test_records_survive_and_are_cut_at_a_resume(tmp_path):
 
 
 def test_tensorboard_writes_scalars(tmp_path):
-    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
+    event_pb2 = pytest.importorskip(
+        "tensorboardX.proto.event_pb2", reason="tensorboardX is not installed"
+    )
     tracker = TensorBoard()
-    tracker.start(tmp_path, {})
+    tracker.start(tmp_path, {}, 7)
     tracker.log(RECORD)
+    picture = tmp_path / "curves.png"
+    Image.new("RGBA", (4, 3)).save(picture)
+    tracker.picture(picture, 3)
     tracker.close()
     [events] = (tmp_path / "tensorboard").iterdir()
-    assert b"train/loss" in events.read_bytes()
+    found = [event_pb2.Event.FromString(record) for record in tensorboard_records(events)]
+    starts = [event.step for event in found if event.session_log.status == 1]
+    tags = [value.tag for event in found for value in event.summary.value]
+    assert starts == [8]  # TensorBoard drops what was logged of this step and later ones
+    assert tags == ["train/loss", "train/accuracy", "curves"]
+
+
+def tensorboard_records(path):
+    """The framing of TensorFlow's record files: length, its checksum, the record, its checksum."""
+    content = path.read_bytes()
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        yield content[12 : 12 + length]
+        content = content[16 + length :]
 
 
 def test_wandb_and_mlflow_get_the_record(tmp_path, monkeypatch):
@@ -63,30 +82,38 @@ def test_wandb_and_mlflow_get_the_record(tmp_path, monkeypatch):
     run = types.SimpleNamespace(
         log=lambda numbers, step: calls.append(("wandb", numbers, step)), finish=lambda: None
     )
-    wandb = types.SimpleNamespace(init=lambda **kwargs: calls.append(kwargs["id"]) or run)
+    wandb = types.SimpleNamespace(
+        init=lambda **kwargs: calls.append(kwargs["id"]) or run, Image=lambda path: path
+    )
     mlflow = types.SimpleNamespace(
         set_tracking_uri=lambda uri: calls.append(uri.split(":")[0]),
         set_experiment=lambda name: None,
         start_run=lambda run_name: None,
         log_dict=lambda config, name: calls.append(config),
         log_metrics=lambda numbers, step: calls.append(("mlflow", numbers, step)),
+        log_artifact=lambda path: calls.append(("mlflow", path)),
         end_run=lambda: None,
     )
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     loggers = [WandB(mode="offline"), MLflow()]
-    for logger in loggers:
-        logger.start(tmp_path / "abc-s0", {"x": 1})
     every = Loggers(JsonLines(tmp_path / "m", upto=0), loggers)
+    every.start(tmp_path / "abc-s0", {"x": 1}, 0)
     every.log(RECORD)
+    every.finish({**RECORD, "kind": "test"}, [tmp_path / "curves.png"])
     every.close()
     numbers = {"train/loss": 0.5, "train/accuracy": 0.75}
+    tested = {"test/loss": 0.5, "test/accuracy": 0.75}
     assert calls == [
         f"{tmp_path.name}-abc-s0",
         "sqlite",
         {"x": 1},
         ("wandb", numbers, 3),
         ("mlflow", numbers, 3),
+        ("wandb", tested, 3),
+        ("wandb", {"curves": str(tmp_path / "curves.png")}, 3),
+        ("mlflow", tested, 3),
+        ("mlflow", str(tmp_path / "curves.png")),
     ]
     assert json.loads((tmp_path / "m").read_text()) == RECORD
 
