@@ -112,7 +112,7 @@ def test_the_packages_table_is_of_problems_and_passes_that_exist(machine):
     entries = table.shipped(machine)
     assert entries
     for line, passes in entries.items():
-        assert set(passes) == set(PASSES), line
+        assert set(passes) <= set(PASSES), line
         for times in passes.values():
             assert "lax" in times
             assert set(times) <= set(REGISTRY)

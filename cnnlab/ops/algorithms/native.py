@@ -42,7 +42,7 @@ def implementation(problem: Problem, which: Pass) -> str:
 
 def compiled(name: str) -> bool:
     """Whether an implementation is code made for the shape, and not a general fall-back."""
-    return name.startswith(("jit", "brg", "brdgmm", "dw"))
+    return name.startswith(("jit", "brg", "brdgmm", "dw", "1x1"))
 
 
 def _together(problem: Problem) -> int:

@@ -206,6 +206,7 @@ int main(int argc, char** argv) {
       Make(2, 9, 8, 5, 3, 3, 7, 1, 2, 1, 1, 1),     // odd channels, stride
       Make(1, 9, 9, 8, 3, 3, 8, 1, 1, 2, 2, 2),     // dilation
       Make(2, 6, 6, 16, 1, 1, 11, 1, 1, 1, 0, 0),   // 1x1
+      Make(3, 7, 7, 5, 1, 1, 9, 1, 2, 1, 0, 0),     // 1x1, stride
       Make(2, 6, 7, 13, 3, 3, 13, 13, 1, 1, 1, 1),  // depthwise
       Make(1, 8, 8, 8, 7, 7, 8, 8, 2, 1, 3, 3),     // depthwise, stride
       Make(2, 5, 5, 12, 3, 3, 18, 3, 1, 1, 2, 0),   // groups, uneven padding

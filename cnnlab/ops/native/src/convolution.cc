@@ -7,6 +7,7 @@
 #include "plan.h"
 #include "scratch.h"
 #include "special.h"
+#include "strided.h"
 
 namespace cnnlab {
 namespace {
@@ -48,6 +49,10 @@ namespace {
 void Compute(Pass pass, const Convolution& problem, const void* a, const void* b, const void* bias,
              void* out) {
   if (ServesDepthwise(pass, problem)) return Depthwise(pass, problem, a, b, bias, out);
+  if (ServesStrided(pass, problem)) {
+    return StridedInputGradient(problem, static_cast<const float*>(a),
+                                static_cast<const float*>(b), static_cast<float*>(out));
+  }
   const Team team(HelpersFor(problem));
   const auto plan = Cache().Get(Key(pass, problem, team.size()),
                                 [&] { return MakePlan(pass, problem); });
@@ -61,7 +66,10 @@ void Compute(Pass pass, const Convolution& problem, const void* a, const void* b
   };
   const auto load = [&](const Slot& slot, const void* data) {
     auto memory = inner(slot, Mutable(data));
-    if (slot.reorder) {
+    if (slot.blocks) {
+      slot.blocks->Copy(static_cast<const float*>(data),
+                        static_cast<float*>(memory.get_data_handle()));
+    } else if (slot.reorder) {
       dnnl::memory from(slot.outer, Engine(), Mutable(data));
       dnnl::reorder(*slot.reorder).execute(stream, from, memory);
     }
@@ -117,7 +125,9 @@ void Convolve(Pass pass, const Convolution& problem, const void* a, const void* 
 }
 
 std::string Implementation(Pass pass, const Convolution& problem) {
-  return ServesDepthwise(pass, problem) ? "dw:cnnlab" : MakePlan(pass, problem).implementation;
+  if (ServesDepthwise(pass, problem)) return "dw:cnnlab";
+  if (ServesStrided(pass, problem)) return "1x1:cnnlab";
+  return MakePlan(pass, problem).implementation;
 }
 
 int64_t PlansKept() { return static_cast<int64_t>(Cache().Size()); }

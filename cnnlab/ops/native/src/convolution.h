@@ -41,7 +41,7 @@ Team::Helpers HelpersFor(const Convolution& problem);
 void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
               const void* bias, void* out);
 
-// Name of the implementation that would be taken: oneDNN's, such as "jit:avx2", or "dw:cnnlab".
+// Name of the implementation that would be taken: oneDNN's, such as "jit:avx2", or one of our own.
 std::string Implementation(Pass pass, const Convolution& problem);
 
 // Primitives kept now, and the most that are kept.

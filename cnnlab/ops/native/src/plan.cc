@@ -68,7 +68,7 @@ dnnl::primitive_attr Attributes(const Convolution& p) {
 }
 
 Slot MakeSlot(int arg, const memory::desc& outer, const memory::desc& inner, bool output) {
-  Slot slot{arg, outer, inner, std::nullopt, 0};
+  Slot slot{arg, outer, inner, std::nullopt, std::nullopt, 0};
   if (outer == inner) return slot;
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -122,6 +122,7 @@ Plan PlanFor(Pass pass, const Convolution& p, const Layouts& layouts, const Layo
     Plan plan = Finish(forward, MakeSlot(DNNL_ARG_SRC, callers.x, forward.src_desc(), false),
                        MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, forward.weights_desc(), false),
                        MakeSlot(DNNL_ARG_DST, callers.y, forward.dst_desc(), true));
+    if (plan.b.reorder) plan.b.blocks = KernelBlocks::For(p, plan.b.inner);
     plan.bias = bias;
     return plan;
   }

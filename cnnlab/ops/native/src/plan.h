@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "convolution.h"
+#include "kernel_blocks.h"
 
 namespace cnnlab {
 
@@ -14,6 +15,7 @@ struct Slot {
   dnnl::memory::desc outer;               // the caller's layout
   dnnl::memory::desc inner;               // the primitive's
   std::optional<dnnl::reorder> reorder;  // where they differ: before it (inputs), after (output)
+  std::optional<KernelBlocks> blocks;     // what does the same, faster
   size_t offset = 0;                      // of the inner copy in the scratch memory
 };
 
