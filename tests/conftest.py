@@ -1,5 +1,7 @@
-"""Two CPU devices for every test, hypothesis without deadlines, and one source of random keys."""
+"""Two CPU devices, bounded memory, hypothesis without deadlines, and one source of random keys."""
 
+import ctypes
+import gc
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -21,11 +23,15 @@ if version("jax").startswith("0.10."):  # later ones do not know it
     _QUICK += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", _QUICK)
 
+# Several processes share the cores: threads that have nothing to do wait without spinning.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # Set before jax starts its backend: the parallel runtimes are tested on two CPU devices.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import hypothesis  # noqa: E402
+import jax  # noqa: E402
 import jax.random as jr  # noqa: E402
 import pytest  # noqa: E402
 
@@ -45,6 +51,38 @@ def getkey():
         return jr.fold_in(root, count)
 
     return _getkey
+
+
+# A compiled program takes about a megabyte for as long as JAX keeps it, and the suite has 6,000.
+_MANY = 500
+_compiled = 0
+
+
+def _count(event, _seconds, **_):
+    global _compiled
+    _compiled += event == "/jax/core/compile/backend_compile_duration"
+
+
+jax.monitoring.register_event_duration_secs_listener(_count)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_are_let_go():
+    """At the end of a file, once there are many: what the next one needs again is compiled soon."""
+    global _compiled
+    yield
+    if _compiled > _MANY:
+        _compiled = 0
+        jax.clear_caches()
+        gc.collect()
+        # glibc keeps what is freed between other blocks, and that is most of it.
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+            trim(0)
+
+
+def pytest_collection_finish():
+    """What was imported stays: the collector need not look through it again and again."""
+    gc.freeze()
 
 
 def pytest_report_header():
