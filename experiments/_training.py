@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from cnnlab.config import build_model, compose, instantiate
 from cnnlab.config.objects import assemble, prologue
 from cnnlab.data import Dataset, Split, loader
-from cnnlab.data.dataset import ArraySplit
+from cnnlab.data.splits import ArraySplit
 from cnnlab.models import freeze, load_backbone, named_arrays
 from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.parallel import Runtime

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnnlab.data import Dataset, Split
-from cnnlab.data.dataset import ArraySplit
+from cnnlab.data.splits import ArraySplit
 from experiments._training import Study, Trained, classes_of
 
 

@@ -16,19 +16,30 @@ def main(cfg: "DictConfig") -> None:
     from experiments._print import narrate
 
     narrate()
-    experiment = load_run(cfg.run, eval_batch_size=cfg.eval_batch_size, limit_eval=cfg.limit_eval)
+    experiment = load_run(
+        cfg.run,
+        size=cfg.data.size,
+        checkpoint=cfg.checkpoint,
+        eval_batch_size=cfg.eval_batch_size,
+        limit_eval=cfg.limit_eval,
+    )
     split = getattr(experiment.data, cfg.split)
     if not len(split):
         raise ConfigError(f"split: this run has no {cfg.split} split")
     model, model_state, step = experiment.trained(cfg.checkpoint)
     evaluation = experiment.evaluator(split, cfg.tta)(model, model_state)
     names = experiment.data.class_names
-    suffix = cfg.split if cfg.tta == "none" else f"{cfg.split}-{cfg.tta}"
+    shape = experiment.data.input_shape
+    size = None if cfg.data.size is None else "x".join(map(str, shape[:-1]))
+    suffix = "-".join(
+        [cfg.split, *([] if cfg.tta == "none" else [cfg.tta]), *([size] if size else [])]
+    )
     picture = experiment.directory.figures / f"confusion-{suffix}.png"
     print(report.per_class(evaluation, names))
     print(
         f"{cfg.split} accuracy {evaluation.accuracy:.4f}  loss {evaluation.loss:.4f}  "
-        f"(n = {len(evaluation.label)}, step {step}, views: {cfg.tta})"
+        f"(n = {len(evaluation.label)}, step {step}, views: {cfg.tta}"
+        f"{f', size {size}' if size else ''})"
     )
     report.confusion(evaluation, names, picture)
     print(f"confusion matrix {picture}")

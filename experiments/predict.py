@@ -10,19 +10,20 @@ if TYPE_CHECKING:
 
 @cli("predict", examples=("run=outputs/... image=shoe.png", "run=outputs/... image=a.jpg top=5"))
 def main(cfg: "DictConfig") -> None:
-    """Classify one PNG or JPEG, resized and converted as the run's data set needs."""
+    """Classify one picture, converted as the run's data set needs, or an array in a .npy file."""
     from cnnlab.config import load_predictor, refusing
     from cnnlab.data.picture import read_picture
+    from experiments._print import narrate
 
+    narrate()
     predictor = load_predictor(cfg.run, cfg.checkpoint)
     with refusing():
         picture = read_picture(
-            cfg.image,
-            predictor.input_shape,
-            invert=cfg.invert,
-            mean=float(predictor.mean.mean()),
-            high=predictor.high,
+            cfg.image, predictor.form, size=cfg.size, invert=cfg.invert, white=cfg.white
         )
+    if picture.shape != predictor.input_shape:
+        predictor = load_predictor(cfg.run, cfg.checkpoint, input_shape=picture.shape)
+    with refusing():
         best = predictor.top(picture, cfg.top)
     for name, probability in best:
         print(f"{probability:6.1%}  {name}")

@@ -29,7 +29,10 @@ _WIDTHS = "list of channel counts > 0"
 _POOL = "one of avg, max, sum, flatten"
 _READ = {"placement": "one of auto, device, stream", "workers": "whole number from 0 to 64"}
 _DATA = {"val_fraction": _SHARE, **_READ}
+_SIZE = {"size": "whole number from 1 to 8192 or list of 2 whole numbers from 1 to 8192 or null"}
 _FOLDERS = {"data_dir": "path or null"}
+_PUBLISHED = {**_DATA, **_SIZE, **_FOLDERS, "source": "path or null"}
+_SPLITS = {"train_split": "text", "test_split": "text"}
 _SIZES = {
     "train_size": "whole number >= 2",
     "test_size": "whole number >= 1",
@@ -83,15 +86,18 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
         "cnnlab.models.ConvHead": {"pool": "one of avg, max, sum"},
     },
     "data": {
-        "cnnlab.data.digits": {**_DATA, "test_fraction": "number above 0 to below 1"},
+        "cnnlab.data.cifar10": {**_PUBLISHED, **_SPLITS},
+        "cnnlab.data.cifar100": {**_PUBLISHED, **_SPLITS, "label": "one of fine, coarse"},
+        "cnnlab.data.digits": {**_DATA, **_SIZE, "test_fraction": "number above 0 to below 1"},
         "cnnlab.data.fake": {
             **_DATA,
+            **_SIZE,
             **_SIZES,
             "shape": "list of at least 2 whole numbers from 1 to 65536",
             "num_classes": "whole number from 2 to 65536",
         },
-        "cnnlab.data.fashion_mnist": {**_DATA, **_FOLDERS, "source": "path or null"},
-        "cnnlab.data.mnist": {**_DATA, **_FOLDERS, "source": "path or null"},
+        "cnnlab.data.fashion_mnist": _PUBLISHED,
+        "cnnlab.data.mnist": _PUBLISHED,
         "cnnlab.data.mnist1d": {**_DATA, "shuffled": SWITCH, "cache": SWITCH},
         "cnnlab.data.quadratic": {
             **_DATA,
@@ -100,13 +106,12 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
         },
         "cnnlab.data.tfds_dataset": {
             **_DATA,
+            **_SIZE,
             **_FOLDERS,
+            **_SPLITS,
             "name": "data set name",
-            "train_split": "text",
-            "test_split": "text",
             "image_key": "text",
             "label_key": "text",
-            "size": "whole number from 1 to 8192 or list of 2 whole numbers from 1 to 8192 or null",
         },
     },
     "augment": {

@@ -1,18 +1,20 @@
 """From a run directory back to objects: its experiment, its trained model, its backbone."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.random as jr
+import numpy as np
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cnnlab.config.compose import check_config
 from cnnlab.config.objects import assemble, build, build_model, prologue
 from cnnlab.config.saved import read_config
 from cnnlab.errors import ConfigError
-from cnnlab.models import Report, freeze, load_backbone
+from cnnlab.models import Classifier, Report, freeze, load_backbone
 from cnnlab.train.arrays import (
     Arrays,
     CheckpointError,
@@ -26,35 +28,58 @@ from cnnlab.train.predict import Predictor
 from cnnlab.train.rundir import RunDirectory
 
 
-def load_run(run: str | Path, **changes: Any) -> Experiment:
+def load_run(
+    run: str | Path, *, size: Any = None, checkpoint: str = "last", **changes: Any
+) -> Experiment:
     """The experiment of a run directory, as it was configured, to evaluate or to take apart.
 
-    **Arguments:** `changes`, top-level keys that get another value, such as `eval_batch_size`.
+    **Arguments:**
 
-    **Raises:** `ConfigError` when it is not a run directory.
+    - `size`: another size of images, as `data.size`, where the model can take it; they are still
+        normalised by the statistics that `checkpoint` holds, those of training.
+    - `changes`: top-level keys that get another value, such as `eval_batch_size`.
+
+    **Raises:** `ConfigError` when it is not a run directory, or its model takes one size only.
     """
     cfg = load_config(run)
     # Wherever it was trained: one device evaluates it.
     cfg.update({**changes, "runtime": {"_target_": "cnnlab.train.parallel.Jit"}, "logger": {}})
+    if size is not None:
+        with open_dict(cfg):
+            cfg.data.size = size
     experiment = build(cfg)
     experiment.directory = RunDirectory(Path(run))
+    if size is not None:
+        _, arrays, header = _checkpoint(run, checkpoint, cfg)
+        about = header["data"]
+        shapes = experiment.data.input_shape, tuple(about["input_shape"])
+        _filled(experiment.model, experiment.model_state, arrays, "data.size", *shapes)
+        mean, std = (np.asarray(about[key], np.float32) for key in ("mean", "std"))
+        experiment.data = dataclasses.replace(experiment.data, mean=mean, std=std)
+        experiment.resized = True
     return experiment
 
 
-def load_predictor(run: str | Path, checkpoint: str = "last") -> Predictor:
+def load_predictor(
+    run: str | Path, checkpoint: str = "last", *, input_shape: tuple[int, ...] | None = None
+) -> Predictor:
     """The trained model of a run directory, to classify with; its data set is not needed.
 
-    **Raises:** `ConfigError` when it is not a run directory; `CheckpointError`.
+    **Arguments:** `input_shape`, of the examples, where not that of training.
+
+    **Raises:** `ConfigError` when it is not a run directory, or its model takes one size only;
+    `CheckpointError`.
     """
     cfg = load_config(run)
     path, arrays, header = _checkpoint(run, checkpoint, cfg)
     data = header["data"]
     with of_file(path):
         try:
-            shape, classes = tuple(data["input_shape"]), len(data["class_names"])
+            trained, classes = tuple(data["input_shape"]), len(data["class_names"])
+            shape = input_shape or trained
             model, state = build_model(cfg, shape, classes, key=jr.key(0))
-            found = with_model_arrays(model, state, evaluated_arrays(arrays))
-            return Predictor(*found, data)
+            found = _filled(model, state, arrays, "size", shape, trained)
+            return Predictor(*found, data, input_shape=shape)
         except (KeyError, TypeError) as error:
             raise CheckpointError(f"damaged checkpoint (its data are {data})") from error
 
@@ -66,6 +91,26 @@ def _checkpoint(run: str | Path, which: str, cfg: DictConfig) -> tuple[Path, Arr
     with of_file(path):
         check_run(header, OmegaConf.to_container(cfg, resolve=True))
     return path, arrays, header
+
+
+def _filled(
+    model: Classifier,
+    state: eqx.nn.State,
+    arrays: Arrays,
+    key: str,
+    shape: tuple[int, ...],
+    trained: tuple[int, ...],
+) -> tuple[Classifier, eqx.nn.State]:
+    """The model with a checkpoint's arrays, if it has the same ones for examples of `shape`."""
+    try:
+        return with_model_arrays(model, state, evaluated_arrays(arrays))
+    except CheckpointError as error:
+        if shape == trained:
+            raise
+        raise ConfigError(
+            f"{key}: this run's model takes examples of {list(trained)} only, got {list(shape)}:"
+            f" {error}"
+        ) from error
 
 
 def load_config(run: str | Path) -> DictConfig:

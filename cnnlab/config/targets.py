@@ -6,7 +6,7 @@ the list of its group, by its text, and refused before anything is imported.
 
 import importlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from cnnlab.config.allowed import OPTIONAL, PARTIAL_GROUPS, SEVERAL, TARGETS
@@ -25,14 +25,18 @@ _HYDRA = re.compile(
 )
 
 
-def read_nodes(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+def read_nodes(
+    tree: Mapping[str, Any], plain: Collection[str] = ()
+) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """(key, node as it is, node with its values in their proper types) of all groups of a config.
+
+    **Arguments:** `plain`, groups of which this config holds a few settings, not a node.
 
     Values that are missing (`???`) or interpolations stay as they are. Raises ConfigError, with the
     key, for a target that is not allowed, wherever it stands, and a wrong argument.
     """
     for name, value in tree.items():
-        if name not in TARGETS:
+        if name not in TARGETS or name in plain:
             _refuse_targets(value, str(name))
         elif name in SEVERAL:
             for part, node in _several(value, str(name)).items():

@@ -52,13 +52,18 @@ def kind_of(key: str, types: Types) -> str | None:
     return next(found, None)
 
 
+def plain_groups(types: Types) -> set[str]:
+    """Groups of which a config holds a few settings (`data.size` of `evaluate`), not a node."""
+    return {key.partition(".")[0] for key in types if "." in key} & TARGETS.keys()
+
+
 def kinds(tree: Mapping[str, Any], types: Types, prefix: str = "") -> Iterator[tuple[str, str]]:
     """(key, kind) of the plain keys of a config, groups left out; what has no kind written, gets
     that of its value."""
     for name, value in tree.items():
         key = f"{prefix}{name}"
         kind = kind_of(key, types)
-        if not prefix and name in TARGETS:
+        if not prefix and name in TARGETS and name not in plain_groups(types):
             continue
         if kind is not None:
             yield key, kind
@@ -81,7 +86,7 @@ def settle_values(cfg: DictConfig, base: DictConfig, types: Types) -> None:
         if not has(tree, key):
             _refuse_above(tree, defaults, key)
         _settle(cfg, key, kind, find(tree, key), types)
-    for key, node, good in read_nodes(tree):
+    for key, node, good in read_nodes(tree, plain_groups(types)):
         for name, value in node.items():
             _replace(cfg, f"{key}.{name}", value, good[name])
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, Shaped
 
-from cnnlab.data.dataset import RESIDENT_BYTES, Placement, Split
+from cnnlab.data.splits import RESIDENT_BYTES, Placement, Split
 
 
 class Batch(NamedTuple):

@@ -2,16 +2,19 @@
 
 import importlib.util
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnlab.data.dataset import Dataset, Placement, assemble
-from cnnlab.data.fetch import DataError
+from cnnlab.data.dataset import Dataset, assemble
+from cnnlab.data.decode import Size, pair
 from cnnlab.data.fingerprint import fingerprint
-from cnnlab.data.paths import lift, tfds_dir
-from cnnlab.data.records import open_split, prepared_folder, quiet_tfds, readable
-from cnnlab.files import appearing, locked
+from cnnlab.data.obtain import Way, obtain, run_builder, tfds_dir
+from cnnlab.data.prepared import intact, prepared_builder, prepared_folder, readable
+from cnnlab.data.records import open_split, white_of_feature
+from cnnlab.data.splits import ArraySplit, DataError, Placement
+from cnnlab.files import locked
 
 _log = logging.getLogger(__name__)
 
@@ -24,12 +27,12 @@ def tfds_dataset(
     test_split: str = "test",
     image_key: str = "image",
     label_key: str = "label",
-    size: int | Sequence[int] | None = None,
+    size: Size | None = None,
     data_dir: str | None = None,
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Dataset:
-    """A classification data set of TFDS by name, `"cifar10"` or `"dataset/config"`.
+    """A classification data set of TFDS by name, `"svhn_cropped"` or `"dataset/config"`.
 
     Reading what is prepared in ArrayRecord needs no TensorFlow (images are decoded by Pillow);
     preparing a stock data set does: the extra `cnnlab[tensorflow]`.
@@ -42,45 +45,136 @@ def tfds_dataset(
       images differ in size.
     - `data_dir`: the folder of prepared data sets; TFDS's own if not given.
 
-    Raises `DataError` when the data set is not prepared and cannot be here, and `ValueError`
-    for a name, split or feature that it does not have.
+    Raises `DataError` when the data set is not prepared and cannot be here, or is damaged, and
+    `ValueError` for a name, split or feature that it does not have.
     """
-    size = _pair(size)
+    if not re.fullmatch(r"\w+(/\w[\w.+-]*)?(:[\w.*]+)?", name):
+        raise ValueError(f"name: expected <data set> or <data set>/<config>, got {name!r}")
+    pair(size)
     folder = _find(name, tfds_dir(data_dir))
-    info = _info(name, folder, train_split, test_split, image_key, label_key, size)
-    label = info.features[label_key]
+    _log.info("%s: prepared in %s", name, folder)
+    return read_prepared(
+        name,
+        folder,
+        val_fraction=val_fraction,
+        train_split=train_split,
+        test_split=test_split,
+        image_key=image_key,
+        label_key=label_key,
+        size=size,
+        placement=placement,
+        workers=workers,
+    )
+
+
+def read_prepared(
+    name: str,
+    folder: Path,
+    *,
+    val_fraction: float | int = 0.1,
+    train_split: str = "train",
+    test_split: str = "test",
+    image_key: str = "image",
+    label_key: str = "label",
+    size: Size | None = None,
+    class_names: Sequence[str] | None = None,
+    published: str = "",
+    placement: Placement = "auto",
+    workers: int = 0,
+) -> Dataset:
+    """The data set in a folder that TFDS prepared; arguments and errors as of `tfds_dataset`.
+
+    `class_names`: where they are known, whatever the folder says; `published`: the fingerprint of
+    the examples that the data set's name alone stands for.
+    """
+    sides = pair(size)
+    features = _features(name, folder, train_split, test_split, image_key, label_key, sides)
     train, test = (
         open_split(
             folder,
             split,
             image_key=image_key,
             label_key=label_key,
-            size=size,
+            size=sides,
             placement=placement,
             workers=workers,
         )
         for split in (train_split, test_split)
     )
-    origin = f"prepared in {folder}"
-    _log.info("%s: %s", name, origin)
+    label = features[label_key]
+    with intact(folder):
+        class_names = class_names or [label.int2str(number) for number in range(label.num_classes)]
+    made = fingerprint(train, test)
     return assemble(
         name,
         train,
         test,
-        class_names=[label.int2str(number) for number in range(label.num_classes)],
+        class_names=class_names,
         val_fraction=val_fraction,
-        origin=origin,
-        fingerprint=fingerprint(train, test),
+        origin=f"prepared in {folder}",
+        high=white_of_feature(features[image_key]),
+        resized=size is not None,
+        fingerprint="" if made == published else made,
     )
 
 
-def _pair(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(f"size: expected an integer >= 1, or two of them, got {size}")
-    return pair
+def read_published(
+    builder: Any,
+    ways: Sequence[Way],
+    advice: str,
+    *,
+    source: Path | None,
+    data_dir: str | None,
+    label_key: str = "label",
+    size: Size | None = None,
+    **reading: Any,
+) -> Dataset:
+    """A data set of this project's builder, obtained as `obtain` says, read as `read_prepared`.
+
+    **Arguments:** `source`, where the user says that its files are: the only way then.
+
+    **Raises:** `ValueError` where other examples than those in `source` are prepared already.
+    """
+    pair(size)
+    target = tfds_dir(data_dir) / builder.name / str(builder.VERSION)
+    there = target.is_dir()
+    if source is None:
+        folder = obtain(builder, target, ways, advice)
+    else:
+        folder = obtain(builder, target, [(str(source), lambda: source)], advice, stock=False)
+    if source is not None and there and _held(builder, source) != _prepared_there(builder, folder):
+        raise ValueError(
+            f"source: {source} holds other examples than those prepared in {folder};"
+            f" to use it, prepare it elsewhere: data.data_dir=<folder>"
+        )
+    return read_prepared(
+        builder.name,
+        folder,
+        label_key=label_key,
+        class_names=builder.LABELS[label_key],
+        published=builder.PUBLISHED,
+        size=size,
+        **reading,
+    )
+
+
+def _held(builder: Any, source: Path) -> str:
+    """The fingerprint that a data set's published files give when they are prepared."""
+    try:
+        splits = [builder.read(source, split) for split in ("train", "test")]
+    except ValueError as error:
+        raise DataError(f"{builder.name}: {error}") from error
+    label_key = next(iter(builder.LABELS))
+    return fingerprint(
+        *(ArraySplit(images, labels[label_key].astype(int)) for images, labels in splits)
+    )
+
+
+def _prepared_there(builder: Any, folder: Path) -> str:
+    label_key = next(iter(builder.LABELS))
+    return fingerprint(
+        *(open_split(folder, split, label_key=label_key) for split in ("train", "test"))
+    )
 
 
 def _find(name: str, root: Path) -> Path:
@@ -120,15 +214,9 @@ def _prepare(name: str, root: Path) -> Path:
     target = Path(plan.data_dir)
     try:
         with locked(target.parent / ".lock"):
-            if target.is_dir():
-                return target
-            _log.info("%s: preparing with TFDS's builder", name)
-            with appearing(target) as part:
-                work = part / "work"
-                builder = tfds.builder(name, data_dir=work, file_format="array_record")
-                with quiet_tfds():
-                    builder.download_and_prepare(download_dir=work / "downloads")
-                lift(Path(builder.data_dir), part, remove=work)
+            if not target.is_dir():
+                _log.info("%s: preparing with TFDS's builder", name)
+                run_builder(lambda **where: tfds.builder(name, **where), target)
     except Exception as error:  # whatever a stock builder raises: no network, manual download, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{name}: TFDS could not prepare it in {target}: {reason}") from error
@@ -143,7 +231,7 @@ def _has_split(info: Any, split: str) -> bool:
         return False
 
 
-def _info(
+def _features(
     name: str,
     folder: Path,
     train_split: str,
@@ -152,11 +240,10 @@ def _info(
     label_key: str,
     size: tuple[int, int] | None,
 ) -> Any:
-    """TFDS's description of the data set, checked against what is asked of it."""
+    """TFDS's description of the features, checked against what is asked of the data set."""
     import tensorflow_datasets as tfds
 
-    with quiet_tfds():
-        info = tfds.builder_from_directory(folder).info
+    info = prepared_builder(folder).info
     for argument, split in (("train_split", train_split), ("test_split", test_split)):
         if not _has_split(info, split):
             raise ValueError(
@@ -171,4 +258,4 @@ def _info(
         raise ValueError(f"label_key: expected a class label, {label_key!r} of {name} is none")
     if size is None and None in info.features[image_key].shape:
         raise ValueError(f"size: the images of {name} differ in size: give the side to resize to")
-    return info
+    return info.features

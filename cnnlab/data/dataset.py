@@ -1,147 +1,15 @@
-"""What a data set is: splits of examples by position, class names, measured statistics."""
+"""What a data set is: splits, class names, measured statistics."""
 
-import abc
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int, Int32, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
-Placement = Literal["auto", "device", "stream"]
-
-RESIDENT_BYTES = 512 * 2**20
-"""A split larger than this is streamed rather than kept in memory, unless it is told otherwise."""
+from cnnlab.data.splits import RESIDENT_BYTES, ArraySplit, DataError, Split
 
 _STATISTICS_SAMPLE = 10_000
-
-
-@runtime_checkable
-class Source(Protocol):
-    """Random access to examples `(image, label)`; picklable, for worker processes."""
-
-    def __len__(self) -> int: ...
-
-    def __getitems__(self, positions: Sequence[int]) -> list[tuple[np.ndarray, int]]: ...
-
-
-class Split(abc.ABC):
-    """Examples by position. `placement` and `workers` are what `loader` takes when not told."""
-
-    placement: Placement = "auto"
-    workers: int = 0
-
-    @abc.abstractmethod
-    def __len__(self) -> int: ...
-
-    @property
-    @abc.abstractmethod
-    def nbytes(self) -> int:
-        """Bytes that all images take in memory."""
-
-    @abc.abstractmethod
-    def take(
-        self, positions: Int[np.ndarray, " b"]
-    ) -> tuple[Shaped[np.ndarray, "b ..."], Int32[np.ndarray, " b"]]:
-        """Images `(b, *spatial, c)` and labels `(b,)` at the given positions, in that order."""
-
-    @abc.abstractmethod
-    def select(self, positions: Int[np.ndarray, " m"]) -> "Split":
-        """The split made of the examples at these positions."""
-
-    def in_memory(self) -> "ArraySplit":
-        """The same examples as two arrays."""
-        image, label = self.take(np.arange(len(self)))
-        return ArraySplit(image, label, placement=self.placement, workers=self.workers)
-
-
-class ArraySplit(Split):
-    """A split in memory: `image` `(n, *spatial, c)`, uint8 or float32, `label` `(n,)` int32."""
-
-    def __init__(
-        self,
-        image: Shaped[np.ndarray, "n ..."],
-        label: Int[np.ndarray, " n"],
-        *,
-        placement: Placement = "auto",
-        workers: int = 0,
-    ):
-        if image.dtype != np.uint8:
-            image = image.astype(np.float32)
-        self.image = image
-        self.label = label.astype(np.int32)
-        self.placement = placement
-        self.workers = workers
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    @property
-    def nbytes(self) -> int:
-        return self.image.nbytes
-
-    def take(
-        self, positions: Int[np.ndarray, " b"]
-    ) -> tuple[Shaped[np.ndarray, "b ..."], Int32[np.ndarray, " b"]]:
-        return self.image[positions], self.label[positions]
-
-    def select(self, positions: Int[np.ndarray, " m"]) -> "ArraySplit":
-        image, label = self.take(positions)
-        return ArraySplit(image, label, placement=self.placement, workers=self.workers)
-
-
-class SourceSplit(Split):
-    """A split read from a random-access source when examples are asked for.
-
-    `positions` are the places of its examples in the source: all of them if not given.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        shape: tuple[int, ...],
-        *,
-        dtype: Any = np.uint8,
-        positions: Int[np.ndarray, " n"] | None = None,
-        placement: Placement = "auto",
-        workers: int = 0,
-    ):
-        self.source = source
-        self.shape = shape
-        self.dtype = np.dtype(dtype)
-        self.positions = np.arange(len(source)) if positions is None else positions
-        self.placement = placement
-        self.workers = workers
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    @property
-    def nbytes(self) -> int:
-        return len(self) * int(np.prod(self.shape)) * self.dtype.itemsize
-
-    def take(
-        self, positions: Int[np.ndarray, " b"]
-    ) -> tuple[Shaped[np.ndarray, "b ..."], Int32[np.ndarray, " b"]]:
-        image = np.empty((len(positions), *self.shape), self.dtype)
-        label = np.empty(len(positions), np.int32)
-        places = self.positions[positions]
-        # In pieces: the records of a whole split at once would double the memory.
-        for start in range(0, len(places), 4096):
-            piece = [int(place) for place in places[start : start + 4096]]
-            for row, (one, its_label) in enumerate(self.source.__getitems__(piece), start):
-                image[row], label[row] = one, its_label
-        return image, label
-
-    def select(self, positions: Int[np.ndarray, " m"]) -> "SourceSplit":
-        return SourceSplit(
-            self.source,
-            self.shape,
-            dtype=self.dtype,
-            positions=self.positions[positions],
-            placement=self.placement,
-            workers=self.workers,
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +21,11 @@ class Dataset:
     - `mean`, `std`: `(c,)`, of the training split (validation part taken away), in raw units:
       0..255 for uint8 images.
     - `origin`: where the data came from, in words.
-    - `high`: the largest raw value of an image, its white.
+    - `high`: the raw value of white: 255 for uint8 images unless told otherwise; None where it is
+      not known.
+    - `fit`: `"stretch"` where images were resized to `input_shape`, `"pad"` where they had it.
+    - `light_borders`: the share of training images with a light border; None unless they are
+      `(h, w, 1)`.
     - `fingerprint`: stands for the examples (`data.fingerprint`), empty where the config alone
       determines them: a run on other examples is another run.
     """
@@ -168,7 +40,9 @@ class Dataset:
     mean: Float[np.ndarray, " c"]
     std: Float[np.ndarray, " c"]
     origin: str
-    high: int = 255
+    high: int | None = 255
+    fit: Literal["pad", "stretch"] = "pad"
+    light_borders: float | None = None
     fingerprint: str = ""
 
 
@@ -194,25 +68,36 @@ def carve(
     return np.sort(order[held:]), np.sort(order[:held])
 
 
+def _pieces(split: Split) -> Iterator[Shaped[np.ndarray, "b ..."]]:
+    """Images of all examples; of a fixed sample of them where memory can't hold the split."""
+    n = len(split)
+    if split.nbytes > RESIDENT_BYTES and n > _STATISTICS_SAMPLE:
+        positions = np.sort(np.random.RandomState(0).permutation(n)[:_STATISTICS_SAMPLE])
+    else:
+        positions = np.arange(n)
+    for start in range(0, len(positions), 4096):
+        # A view of what is in memory already, where the positions are all of it.
+        if isinstance(split, ArraySplit) and len(positions) == n:
+            yield split.image[start : start + 4096]
+        else:
+            yield split.take(positions[start : start + 4096])[0]
+
+
+def is_light(image: Shaped[np.ndarray, "b h w c"], high: int) -> Bool[np.ndarray, " b"]:
+    """Whether most of an image's outermost pixels are in the lighter half of 0 to `high`."""
+    edges = (image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1])
+    border = np.concatenate([edge.reshape(len(image), -1) for edge in edges], axis=1)
+    return (border > high / 2).mean(1) > 0.5
+
+
 def statistics(split: Split) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
     """Mean and standard deviation per channel, `(c,)` float32, in raw units.
 
     Of all examples and positions; of a fixed sample of 10,000 examples where the split is too
     large to be held in memory. A channel that never changes gets the standard deviation 1.
     """
-    n = len(split)
-    if split.nbytes > RESIDENT_BYTES and n > _STATISTICS_SAMPLE:
-        positions = np.sort(np.random.RandomState(0).permutation(n)[:_STATISTICS_SAMPLE])
-    else:
-        positions = np.arange(n)
     count, total, squares = 0, 0.0, 0.0
-    for start in range(0, len(positions), 4096):
-        piece = positions[start : start + 4096]
-        # A view of what is in memory already, where the positions are all of it.
-        if isinstance(split, ArraySplit) and len(positions) == n:
-            image = split.image[start : start + 4096]
-        else:
-            image, _ = split.take(piece)
+    for image in _pieces(split):
         rows = image.reshape(-1, image.shape[-1])
         if image.dtype == np.uint8:
             # Exact and eight times smaller than a float64 copy: how often each value occurs.
@@ -238,15 +123,29 @@ def assemble(
     class_names: Sequence[str],
     val_fraction: float | int,
     origin: str,
-    high: int = 255,
+    high: int | None = None,
+    resized: bool = False,
     fingerprint: str = "",
 ) -> Dataset:
-    """Carve the validation split, measure the statistics, and put the data set together."""
+    """Carve the validation split, measure the statistics, and put the data set together.
+
+    **Arguments:** `high`, the value of white (255 for uint8 images if not given); `resized`,
+    whether the images were brought to their size from another.
+
+    **Raises:** `DataError` for labels without a class, and images that are not finite.
+    """
+    for split, examples in (("train", train), ("test", test)):
+        _check_examples(name, split, examples, len(class_names))
     kept, held = carve(len(train), val_fraction)
     val = train.select(held)
     train = train.select(kept) if len(held) else train
     mean, std = statistics(train)
-    shape = train.take(np.arange(1))[0].shape[1:]
+    first = train.take(np.arange(1))[0]
+    if high is None and first.dtype == np.uint8:
+        high = 255
+    light = None
+    if first.ndim == 4 and first.shape[-1] == 1 and high is not None:
+        light = float(np.concatenate([is_light(image, high) for image in _pieces(train)]).mean())
     return Dataset(
         name=name,
         train=train,
@@ -254,10 +153,28 @@ def assemble(
         test=test,
         num_classes=len(class_names),
         class_names=tuple(class_names),
-        input_shape=tuple(int(n) for n in shape),
+        input_shape=tuple(int(n) for n in first.shape[1:]),
         mean=mean,
         std=std,
         origin=origin,
         high=high,
+        fit="stretch" if resized else "pad",
+        light_borders=light,
         fingerprint=fingerprint,
     )
+
+
+def _check_examples(name: str, split: str, examples: Split, num_classes: int) -> None:
+    """Refuse what would train on nonsense; of streamed splits, their source looks at each."""
+    if not len(examples):
+        raise DataError(f"{name}: the split {split} has no examples")
+    if not isinstance(examples, ArraySplit):
+        return
+    low, high = int(examples.label.min()), int(examples.label.max())
+    if low < 0 or high >= num_classes:
+        raise DataError(
+            f"{name}: expected labels from 0 to {num_classes - 1}, the split {split} has"
+            f" {low if low < 0 else high}"
+        )
+    if examples.image.dtype != np.uint8 and not np.isfinite(examples.image).all():
+        raise DataError(f"{name}: images of the split {split} hold values that are not finite")

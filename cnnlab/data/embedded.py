@@ -1,15 +1,20 @@
 """Data sets that need no file: MNIST-1D, scikit-learn's digits, the task of B 10.2, and fakes."""
 
+import logging
 import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
-from cnnlab.data.dataset import ArraySplit, Dataset, Placement, assemble
+from cnnlab.data.dataset import Dataset, assemble
+from cnnlab.data.decode import Size, pair, resize
+from cnnlab.data.splits import ArraySplit, Placement
 from cnnlab.files import cache_dir, replace_file
+
+_log = logging.getLogger(__name__)
 
 
 def mnist1d(
@@ -31,7 +36,10 @@ def mnist1d(
     if arrays is None:
         arrays = _generate_mnist1d(shuffled)
         if cache:
-            replace_file(path, lambda file: np.savez(file, **arrays))
+            try:
+                replace_file(path, lambda file: np.savez(file, **arrays))
+            except OSError as error:  # read-only, full, ...: it can be generated again
+                _log.warning("mnist1d: not kept in %s: %s", path, error.strerror or error)
     options = {"placement": placement, "workers": workers}
     return assemble(
         "mnist1d",
@@ -47,6 +55,7 @@ def digits(
     *,
     test_fraction: float | int = 0.2,
     val_fraction: float | int = 0.1,
+    size: Size | None = None,
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Dataset:
@@ -55,8 +64,9 @@ def digits(
     The values are counts of set pixels in 4x4 blocks of a 32x32 scan, hence 0..16 and not 0..255;
     normalisation by the measured mean and deviation takes care of the scale. The set has no test
     split of its own: the last `test_fraction` of the examples, which were written by other people
-    than the first, are the test split.
+    than the first, are the test split. `size`: a side or `(height, width)` to resize to.
     """
+    sides = pair(size)
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction: expected a number between 0 and 1, got {test_fraction}")
     with warnings.catch_warnings():
@@ -64,7 +74,7 @@ def digits(
         warnings.simplefilter("ignore", DeprecationWarning)
         from sklearn.datasets import load_digits
     bunch = load_digits()
-    image = bunch.images.astype(np.uint8)[..., None]
+    image = _resized(bunch.images.astype(np.uint8)[..., None], sides)
     first_test = len(image) - round(test_fraction * len(image))
     options = {"placement": placement, "workers": workers}
     return assemble(
@@ -75,6 +85,7 @@ def digits(
         val_fraction=val_fraction,
         origin="shipped with scikit-learn",
         high=16,
+        resized=sides is not None,
     )
 
 
@@ -131,19 +142,24 @@ def fake(
     test_size: int = 128,
     seed: int = 0,
     val_fraction: float | int = 0.1,
+    size: Size | None = None,
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Dataset:
     """Made-up uint8 examples of any shape `(*spatial, c)`, for tests.
 
     A pattern of its own for each class, plus noise of the same size: a network that trains at all
-    learns it in a few steps. Classes take turns, so that each split has all of them.
+    learns it in a few steps. Classes take turns, so that each split has all of them. `size`: a
+    side or `(height, width)` that images are resized to.
     """
     shape = tuple(shape)
     if len(shape) < 2 or min(shape) < 1:
         raise ValueError(
             f"shape: expected (*spatial, channels), at least 2 numbers >= 1, got {list(shape)}"
         )
+    sides = pair(size)
+    if sides is not None and len(shape) != 3:
+        raise ValueError(f"size: expected a shape (h, w, c) to resize, got {list(shape)}")
     if num_classes < 2:
         raise ValueError(f"num_classes: expected an integer >= 2, got {num_classes}")
     _check_sizes(train_size=train_size, test_size=test_size)
@@ -157,14 +173,21 @@ def fake(
         label = np.arange(size) % num_classes
         noise = random.randint(-32, 33, (size, *shape)).astype(np.float32)
         image = np.clip(patterns[label] + noise, 0, 255).astype(np.uint8)
-        splits.append(ArraySplit(image, label, **options))
+        splits.append(ArraySplit(_resized(image, sides), label, **options))
     return assemble(
         "fake",
         *splits,
         class_names=[f"class {k}" for k in range(num_classes)],
         val_fraction=val_fraction,
         origin=f"generated from seed {seed}",
+        resized=sides is not None,
     )
+
+
+def _resized(
+    image: UInt8[np.ndarray, "n ..."], size: tuple[int, int] | None
+) -> UInt8[np.ndarray, "n ..."]:
+    return image if size is None else np.stack([resize(one, size) for one in image])
 
 
 def _check_sizes(**sizes: int) -> None:

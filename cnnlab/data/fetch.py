@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cnnlab.data.idx import has_idx_files
-from cnnlab.errors import CnnlabError
 from cnnlab.files import appearing, cache_dir, locked
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -29,10 +28,6 @@ _APT_OPTIONS = (
     *("-o", "Acquire::http::Timeout=5"),
     *("-o", "Acquire::https::Timeout=5"),
 )
-
-
-class DataError(CnnlabError, RuntimeError):
-    """Data that cannot be had here; the message says what can be done about it."""
 
 
 class Unavailable(Exception):

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from cnnlab.data.dataset import RESIDENT_BYTES, Split
+from cnnlab.data.splits import RESIDENT_BYTES, Split, as_raw
 
 _SAMPLE = 1000
 _PIECE = 4096
@@ -24,8 +24,7 @@ def fingerprint(*splits: Split) -> str:
         digest.update(str(n).encode())
         for start in range(0, len(places), _PIECE):
             image, label = split.take(places[start : start + _PIECE])
-            # A split in memory holds float32 whatever its source does.
-            image = image if image.dtype == np.uint8 else image.astype(np.float32)
+            image = as_raw(image)
             digest.update(f"{image.dtype}{image.shape}".encode())
             digest.update(np.ascontiguousarray(image))
             digest.update(label.astype(np.int32))

@@ -1,68 +1,222 @@
-"""A picture from a file, in the form of a data set's examples."""
+"""A picture from a file as one example of a data set: what training saw, or as near as can be."""
 
+import contextlib
+import dataclasses
+import logging
+import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 
+from cnnlab.data.dataset import is_light
+from cnnlab.data.decode import (
+    PictureError,
+    Size,
+    is_deep,
+    open_picture,
+    pair,
+    resize,
+    to_array,
+    white_of,
+)
+from cnnlab.data.splits import NUMBERS, as_raw
 from cnnlab.errors import CnnlabError
 
+_log = logging.getLogger(__name__)
+
 INVERT = ("auto", True, False)
+
+OWN_SIZE_PIXELS = 2**22
+"""The largest picture that is classified at its own size: a network's features take hundreds of
+bytes a pixel."""
+
+_FEW = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What the examples of a data set look like, for pictures to be brought into that form.
+
+    - `shape`: `(*spatial, c)`.
+    - `high`: the value of white: 255, or 16 for `digits`; None where it is not known.
+    - `fit`: how images got their size: `"stretch"` where they were resized (`data.size`), `"pad"`
+        where they had it; other pictures are then scaled to fit, and filled up with the colour of
+        their border.
+    - `light_borders`: the share of training images with a light border; None for more channels
+        than one.
+    """
+
+    shape: tuple[int, ...]
+    high: int | None = 255
+    fit: Literal["pad", "stretch"] = "pad"
+    light_borders: float | None = None
 
 
 def read_picture(
     path: str | Path,
-    shape: tuple[int, ...],
+    form: Form,
     *,
+    size: Size | str | None = None,
     invert: bool | str = "auto",
-    mean: float = 127.5,
-    high: int = 255,
-) -> UInt8[np.ndarray, "h w c"]:
-    """A PNG or JPEG as one example of a data set: colours, size and polarity as its images have.
+    white: float | int | None = None,
+) -> Shaped[np.ndarray, "*spatial c"]:
+    """A picture, or an array in a `.npy` file, as one example of a data set, in its raw units.
 
-    Transparency is laid over white, the whole picture is kept: scaled to fit, centred, and filled
-    up with the colour of its border.
+    A data set's own picture becomes exactly the example that training saw. An array is taken as
+    it is. A picture that holds no value above `form.high` (16 for `digits`) is in the data set's
+    units already.
 
     **Arguments:**
 
-    - `shape`: `(h, w, c)` of the data set, `c` 1 (grey) or 3 (RGB).
-    - `high`: the value of white in the data set: 255, or 16 for `digits`.
-    - `invert`: swap light and dark; `"auto"` does so where the picture's border is light and the
-        data set's images, whose `mean` (0 to `high`) is below the middle, are dark.
+    - `size`: `(height, width)` or a side, where not the data set's; `"own"`: the picture's.
+    - `invert`: swap light and dark. `"auto"` does so for data sets with one channel, nearly all
+        (99 %) of whose training images have borders of one kind, where the picture's border is of
+        the other; but not in pictures of the data set's own size, or where its images were resized.
+    - `white`: the value of white in a grey picture of more than 8 bits, where its file does not
+        say it, or says it wrongly.
 
-    **Raises:** `CnnlabError` when the file is no picture; `ValueError` for another shape.
+    **Raises:** `CnnlabError` when the file can't be read or its white is not known; `ValueError`
+    for a bad argument, or a data set that is not of images.
     """
-    from PIL import Image, ImageOps
-
-    if len(shape) != 3 or shape[-1] not in (1, 3):
-        raise ValueError(
-            f"image: expected a data set of images (h, w, 1) or (h, w, 3), got {list(shape)}"
-        )
-    if invert not in INVERT:
+    if not any(invert is choice or invert == choice == "auto" for choice in INVERT):
         raise ValueError(f"invert: expected true, false or auto, got {invert!r}")
+    if white is not None and not 0 < white < np.inf:
+        raise ValueError(f"white: expected a number above 0, got {white}")
+    target = None if size == "own" else pair(size) or form.shape[:-1]
     try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file).convert("RGBA")
+        if Path(path).suffix.lower() == ".npy":
+            return _read_array(path, form, target)
+        _check_images(form)
+        with _quiet():
+            image = open_picture(path)
+        array, unit = _in_units(image, form, white)
     except FileNotFoundError as error:
         raise CnnlabError(f"image: no such file: {str(path)!r}") from error
-    except (OSError, Image.DecompressionBombError) as error:
-        raise CnnlabError(f"image: {str(path)!r} is not a picture that can be read") from error
-    white = Image.new("RGBA", picture.size, "white")
-    picture = Image.alpha_composite(white, picture).convert("L" if shape[-1] == 1 else "RGB")
-    border = _border_colour(np.asarray(picture))
-    height, width = shape[:2]
-    fitted = ImageOps.pad(
-        picture, (width, height), Image.Resampling.BOX, color=tuple(border.tolist())
-    )
-    pixels = np.asarray(fitted).reshape(shape)
-    if invert == "auto":
-        invert = bool(border.mean() > 127.5 and mean < high / 2)
-    pixels = 255 - pixels if invert else pixels
-    return np.round(pixels * (high / 255)).astype(np.uint8)
+    except OSError as error:
+        raise CnnlabError(f"image: {str(path)!r} can't be read: {error.strerror}") from error
+    except PictureError as error:
+        raise CnnlabError(f"image: {str(path)!r} {error}") from error
+    if image.info["frames"]:
+        _log.warning("image: the first of several pictures in %s is taken", path)
+    if is_deep(image) and white is None and 0 < array.max() < unit / 8:
+        _log.warning(
+            "image: no value in %s is above 1/8 of %g, which its file says is white; if another"
+            " value is, give white=<value>",
+            path,
+            white_of(image),
+        )
+    swap = _swapped(array, unit, form) if invert == "auto" else invert
+    fitted = _fitted(array, target or _own_size(array), form.fit)
+    fitted = unit - fitted if swap else fitted
+    return fitted if unit == form.high else _scaled(fitted, form.high / unit)
 
 
-def _border_colour(pixels: np.ndarray) -> np.ndarray:
-    """The median colour of the outermost pixels."""
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    edges = [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
-    return np.median(np.concatenate(edges), axis=0).astype(np.uint8)
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what decoders print, to the process's standard error too: the refusal says it."""
+    with warnings.catch_warnings(), open(os.devnull, "wb") as nothing:
+        warnings.simplefilter("ignore")
+        kept = os.dup(2)
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _check_images(form: Form) -> None:
+    if len(form.shape) != 3 or form.shape[-1] not in (1, 3, 4) or form.high is None:
+        what = f"of examples {list(form.shape)}"
+        what = "whose value of white is not known" if form.high is None else what
+        raise ValueError(
+            "image: expected a run on a data set of images (h, w, c) with 1, 3 or 4 channels, got"
+            f" one {what}: its examples can be given as .npy files"
+        )
+
+
+def _read_array(
+    path: str | Path, form: Form, target: tuple[int, ...] | None
+) -> Shaped[np.ndarray, "*spatial c"]:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")  # numbers only, never objects
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged header makes its parser run into
+        raise PictureError("is not an array that can be read (.npy)") from error
+    shape, kind = array.shape, array.dtype.kind
+    fits = shape[-1:] == form.shape[-1:] and len(shape) == len(form.shape)
+    if kind not in NUMBERS or not fits or (target is not None and shape[:-1] != tuple(target)):
+        wanted = [*(target or ["*"] * (len(form.shape) - 1)), form.shape[-1]]
+        raise PictureError(
+            f"holds {array.dtype} of shape {list(shape)}: expected numbers of shape {wanted}"
+        )
+    if target is None:
+        _own_size(array)
+    example = as_raw(np.array(array))
+    if not np.isfinite(example).all():
+        raise PictureError("holds values that are not finite")
+    return example
+
+
+def _in_units(
+    image: Any, form: Form, white: float | int | None
+) -> tuple[Shaped[np.ndarray, "h w c"], int]:
+    """The picture at its own size, and its value of white: the data set's, or a finer one."""
+    channels = form.shape[-1]
+    if form.high < 255 and not is_deep(image):
+        raw = to_array(image, channels)
+        if raw.max() <= form.high:
+            return raw, form.high
+    unit = form.high if form.fit == "stretch" else max(255, form.high)
+    return to_array(image, channels, high=unit, white=white), unit
+
+
+def _own_size(array: Shaped[np.ndarray, "*spatial c"]) -> tuple[int, ...]:
+    spatial = array.shape[:-1]
+    if np.prod(spatial) > OWN_SIZE_PIXELS:
+        raise ValueError(
+            f"size: a picture of {' x '.join(map(str, spatial))} is too large for size=own:"
+            f" expected at most {OWN_SIZE_PIXELS:,} pixels"
+        )
+    return spatial
+
+
+def _swapped(array: Shaped[np.ndarray, "h w c"], unit: int, form: Form) -> bool:
+    """Whether light and dark are to be swapped, by themselves; a line says that they are."""
+    share = form.light_borders
+    if share is None or form.shape[-1] != 1 or _FEW <= share <= 1 - _FEW:
+        return False
+    [light] = is_light(array[None], unit)
+    if light == (share > 0.5):
+        return False
+    kinds = ("light", "dark") if light else ("dark", "light")
+    about = f"the picture's border is {kinds[0]}, the training images' are {kinds[1]}"
+    if form.fit == "stretch" or array.shape == form.shape:
+        _log.warning("image: %s; invert=true would swap them", about)
+        return False
+    _log.warning("image: %s: swapped; invert=false keeps them", about)
+    return True
+
+
+def _fitted(
+    array: Shaped[np.ndarray, "h w c"], target: tuple[int, ...], fit: str
+) -> Shaped[np.ndarray, "h2 w2 c"]:
+    if fit == "stretch" or array.shape[:2] == tuple(target):
+        return resize(array, target)
+    scale = min(new / old for new, old in zip(target, array.shape, strict=False))
+    inner = tuple(max(1, round(side * scale)) for side in array.shape[:2])
+    top, left = ((new - old) // 2 for new, old in zip(target, inner, strict=True))
+    edges = [array[0], array[-1], array[:, 0], array[:, -1]]
+    border = np.median(np.concatenate(edges), axis=0).astype(array.dtype)
+    padded = np.broadcast_to(border, (*target, array.shape[-1])).copy()
+    padded[top : top + inner[0], left : left + inner[1]] = resize(array, inner, box=True)
+    return padded
+
+
+def _scaled(array: Shaped[np.ndarray, "h w c"], factor: float) -> Shaped[np.ndarray, "h w c"]:
+    return np.rint(array * factor).astype(np.uint8)

@@ -1,22 +1,34 @@
-"""Prepared TFDS data sets as random-access sources, without TensorFlow."""
+"""Records of prepared TFDS data sets as random-access examples, without TensorFlow."""
 
-import contextlib
-import io
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
-from cnnlab.data.dataset import RESIDENT_BYTES, Placement, SourceSplit, Split
+from cnnlab.data.decode import open_picture, resize, to_array
+from cnnlab.data.prepared import intact, prepared_builder, quiet_tfds
+from cnnlab.data.splits import (
+    NUMBERS,
+    RESIDENT_BYTES,
+    DataError,
+    Placement,
+    SourceSplit,
+    Split,
+    as_raw,
+)
+
+Decode = Callable[[Any, bytes], np.ndarray]
+"""`(feature, whole record) -> image`."""
 
 
 class RecordSource:
     """Examples `(image, label)` of one split of a prepared TFDS data set; picklable.
 
-    `image` is `(h, w, c)` uint8 (or whatever a `Tensor` feature holds), resized to `size` when
-    given. Opened at the first use, in each process for itself.
+    `image` is `(h, w, c)` uint8, float32 where the feature has more bits, or whatever a `Tensor`
+    feature holds; resized to `size` when given. Opened at the first use, in each process for
+    itself. Raises `DataError` that names the folder where what it holds is damaged.
     """
 
     def __init__(
@@ -42,29 +54,37 @@ class RecordSource:
         return len(self._records()[0])
 
     def __getitems__(self, positions: Sequence[int]) -> list[tuple[np.ndarray, int]]:
-        records, example, decode = self._records()
+        records, example, decode, num_classes = self._records()
         out = []
-        for record in records.__getitems__(list(positions)):
-            features = example.FromString(record).features.feature
-            image = decode(features[self.image_key], record)
-            out.append((image, features[self.label_key].int64_list.value[0]))
+        with intact(self.directory):
+            for record in records.__getitems__(list(positions)):
+                features = example.FromString(record).features.feature
+                image = decode(features[self.image_key], record)
+                label = features[self.label_key].int64_list.value[0]
+                if not 0 <= label < num_classes:
+                    raise DataError(
+                        f"{self.directory}: expected labels from 0 to {num_classes - 1}, the split"
+                        f" {self.split} has {label}"
+                    )
+                out.append((image, label))
         return out
 
-    def _records(self) -> tuple[Any, Any, Any]:
+    def _records(self) -> tuple[Any, Any, Decode, int]:
         if self._open is None:
-            import tensorflow_datasets as tfds
             from tensorflow_datasets.core.decode import DeserializeMethod
             from tensorflow_datasets.proto import tf_example_pb2
 
-            with quiet_tfds():
-                builder = tfds.builder_from_directory(self.directory)
+            builder = prepared_builder(self.directory)
+            features = builder.info.features
+            decode = _decoder(features, self.image_key, self.size)
+            with intact(self.directory), quiet_tfds():
                 # Raw records: TFDS's own parsing takes five times as long, and its decoding of
                 # images asks for OpenCV. Only the two features that are used are parsed here.
                 records = builder.as_data_source(
                     self.split, deserialize_method=DeserializeMethod.RAW_BYTES
                 )
-            decode = _decoder(builder.info.features, self.image_key, self.size)
-            self._open = records, tf_example_pb2.Example, decode
+                num_classes = features[self.label_key].num_classes
+            self._open = records, tf_example_pb2.Example, decode, num_classes
         return self._open
 
 
@@ -89,81 +109,70 @@ def open_split(
     return found.in_memory()
 
 
-def _decoder(features: Any, image_key: str, size: tuple[int, int] | None) -> Any:
-    """A function `(feature, record) -> array` for the image feature of a data set."""
+def white_of_feature(feature: Any) -> int | None:
+    """The value of white of an image feature, where its dtype says it."""
+    import tensorflow_datasets as tfds
+
+    dtype = np.dtype(feature.np_dtype)
+    if dtype == np.uint8:
+        return 255
+    return 65535 if dtype == np.uint16 and isinstance(feature, tfds.features.Image) else None
+
+
+def _decoder(features: Any, image_key: str, size: tuple[int, int] | None) -> Decode:
+    """How the image feature of a data set is decoded. Raises `ValueError` where it can't be."""
     import tensorflow_datasets as tfds
 
     feature = features[image_key]
     if isinstance(feature, tfds.features.Image):
-        channels = feature.shape[-1]
-        return lambda value, record: _decode_image(value.bytes_list.value[0], channels, size)
+        decode_image = _image_decoder(feature, size)
+        return lambda value, record: decode_image(value.bytes_list.value[0])
+    dtype = np.dtype(feature.np_dtype)
+    if not isinstance(feature, tfds.features.Tensor) or dtype.kind not in NUMBERS:
+        raise ValueError(
+            f"image_key: expected an image or a tensor of numbers, {image_key!r} is"
+            f" {type(feature).__name__} of {dtype}"
+        )
+    if len(feature.shape) < 2 or (size is not None and len(feature.shape) != 3):
+        wanted = "(h, w, c), to be resized" if size is not None else "(*spatial, c)"
+        raise ValueError(
+            f"{'image_key' if size is None else 'size'}: expected images {wanted},"
+            f" {image_key!r} has {list(feature.shape)}"
+        )
     encoding = getattr(feature, "_encoding", None)
     if encoding == tfds.features.Encoding.BYTES and None not in feature.shape and size is None:
-        shape, dtype = feature.shape, np.dtype(feature.np_dtype)
-        return lambda value, record: np.frombuffer(value.bytes_list.value[0], dtype).reshape(shape)
+        shape = feature.shape
+        return lambda value, record: as_raw(
+            np.frombuffer(value.bytes_list.value[0], dtype).reshape(shape)
+        )
 
     def decode(value: Any, record: bytes) -> np.ndarray:
         del value
-        image = np.asarray(features.deserialize_example_np(record)[image_key])
-        return image if size is None else _resize(image, size)
+        image = as_raw(np.asarray(features.deserialize_example_np(record)[image_key]))
+        return image if size is None else resize(image, size)
 
     return decode
 
 
-def _decode_image(content: bytes, channels: int, size: tuple[int, int] | None) -> np.ndarray:
-    """A PNG or JPEG as `(h, w, channels)` uint8."""
-    from PIL import Image
+def _image_decoder(
+    feature: Any, size: tuple[int, int] | None
+) -> Callable[[bytes], Shaped[np.ndarray, "h w c"]]:
+    channels, dtype = feature.shape[-1], np.dtype(feature.np_dtype)
+    white = white_of_feature(feature)
+    if channels not in (1, 3, 4) or len(feature.shape) != 3 or (white != 255 and channels != 1):
+        raise ValueError(
+            "image_key: expected images with 1, 3 or 4 channels (1 where they have more than 8"
+            f" bits), got {dtype} of shape {list(feature.shape)}"
+        )
 
-    with Image.open(io.BytesIO(content)) as image:
-        image = image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
-        if size is not None and image.size != size[::-1]:
-            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-        array = np.asarray(image)
-    return array[..., None] if channels == 1 else array
+    def decode(content: bytes) -> np.ndarray:
+        picture = open_picture(content)
+        if white is None:  # TFDS keeps the four bytes of a float32 as the channels of a PNG
+            image = to_array(picture, 4).view("<f4")
+        else:
+            image = to_array(picture, channels, high=white)
+        if any(n not in (None, m) for n, m in zip(feature.shape, image.shape, strict=True)):
+            raise ValueError(f"an image of {image.shape}, expected {feature.shape}")
+        return image if size is None else resize(image, size)
 
-
-def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    from PIL import Image
-
-    planes = [
-        np.asarray(Image.fromarray(image[..., c]).resize(size[::-1], Image.Resampling.BILINEAR))
-        for c in range(image.shape[-1])
-    ]
-    return np.stack(planes, axis=-1)
-
-
-@contextlib.contextmanager
-def quiet_tfds() -> Iterator[None]:
-    """TFDS without its progress bars, prints and remarks; cnnlab logs what matters itself."""
-    import tensorflow_datasets as tfds
-
-    logger = logging.getLogger("absl")
-    level = logger.level
-    tfds.disable_progress_bar()
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def prepared_folder(root: Path, name: str, config: str | None = None) -> Path | None:
-    """The folder `<root>/<name>[/<config>]/<version>` of the newest prepared version, or None."""
-    base = root / name / config if config else root / name
-    if not base.is_dir():
-        return None
-    versions = [
-        (tuple(int(part) for part in folder.name.split(".")), folder)
-        for folder in base.iterdir()
-        if folder.name.count(".") == 2
-        and folder.name.replace(".", "").isdigit()
-        and (folder / "dataset_info.json").is_file()
-        and (folder / "features.json").is_file()
-    ]
-    return max(versions)[1] if versions else None
-
-
-def readable(folder: Path) -> bool:
-    """Whether a prepared data set is in a format with random access (ArrayRecord)."""
-    return any(".array_record" in file.name for file in folder.iterdir())
+    return decode

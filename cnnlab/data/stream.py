@@ -11,7 +11,7 @@ import numpy as np
 from absl import flags
 
 from cnnlab.data.batches import Batch, Schedule
-from cnnlab.data.dataset import Split
+from cnnlab.data.splits import Split
 
 _THREADS = 2
 _AHEAD = 4

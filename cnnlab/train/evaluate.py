@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Float, Int
 
 from cnnlab.data.batches import Batch, loader
-from cnnlab.data.dataset import Split
+from cnnlab.data.splits import Split
 from cnnlab.errors import CnnlabError
 from cnnlab.nn.replicas import AXIS
 from cnnlab.train.parallel import Runtime

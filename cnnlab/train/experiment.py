@@ -56,6 +56,8 @@ class Experiment:
     - `plan`: lengths in steps.
     - `prepare`: raw batch -> normalised, augmented batch with soft targets.
     - `train_loader`: its batches (`data.loader`); `loggers`: the trackers beside `metrics.jsonl`.
+    - `resized`: whether a trained model is evaluated on images of another size than it was
+      trained on.
     """
 
     config: dict[str, Any]
@@ -71,6 +73,7 @@ class Experiment:
     train_loader: Any
     loggers: list[Logger]
     key: PRNGKeyArray
+    resized: bool = False
 
     @property
     def compute_dtype(self) -> jnp.dtype:
@@ -115,7 +118,7 @@ class Experiment:
         arrays, header = read(path)
         with of_file(path):
             check_run(header, self.config)
-            if not same_examples(header["data"], self.data):
+            if not same_examples(header["data"], self.data, resized=self.resized):
                 raise CheckpointError(
                     f"trained on other examples than {self.data.name} holds now "
                     f"({self.data.origin})"

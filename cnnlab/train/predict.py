@@ -9,6 +9,8 @@ from jaxtyping import Float, Shaped
 
 from cnnlab.data import Dataset
 from cnnlab.data.batches import Batch
+from cnnlab.data.picture import Form
+from cnnlab.data.splits import as_raw
 from cnnlab.errors import CnnlabError
 from cnnlab.train.step import make_judge
 
@@ -22,14 +24,18 @@ def describe(data: Dataset) -> dict[str, Any]:
         "mean": np.asarray(data.mean).tolist(),
         "std": np.asarray(data.std).tolist(),
         "high": data.high,
+        "fit": data.fit,
+        "light_borders": data.light_borders,
         "fingerprint": data.fingerprint,
     }
 
 
-def same_examples(known: dict[str, Any], data: Dataset) -> bool:
-    """Whether a data set is the one that `describe` described, as far as that tells."""
+def same_examples(known: dict[str, Any], data: Dataset, *, resized: bool = False) -> bool:
+    """Whether a data set is the one that `describe` described, as far as that tells; `resized`,
+    at another size."""
     now = describe(data)
-    for key in known.keys() & now.keys():
+    compared = {"name", "class_names"} if resized else now.keys()
+    for key in known.keys() & compared:
         if key in ("mean", "std"):  # sums of floats may differ in their last digits elsewhere
             same = np.shape(known[key]) == np.shape(now[key])
             same = same and np.allclose(known[key], now[key], rtol=1e-4, atol=1e-6)
@@ -40,17 +46,32 @@ def same_examples(known: dict[str, Any], data: Dataset) -> bool:
     return True
 
 
+def form_of(about: dict[str, Any]) -> Form:
+    """What pictures must become, of what `describe` said; older runs say less."""
+    known = {key: about[key] for key in ("high", "fit", "light_borders") if key in about}
+    return Form(shape=tuple(about["input_shape"]), **known)
+
+
 class Predictor:
     """`config.load_predictor(run)` makes one.
 
+    **Arguments:** `data`, what `describe` said; `input_shape`, where not that of its examples.
+
     **Attributes:** `input_shape` `(*spatial, c)`, `class_names`, `mean` and `std` `(c,)` of the
-    training examples, which are subtracted and divided by; `high`, the value of white in pictures.
+    training examples, which are subtracted and divided by; `form`, what pictures must become.
     """
 
-    def __init__(self, model: eqx.Module, model_state: eqx.nn.State, data: dict[str, Any]) -> None:
-        self.input_shape = tuple(data["input_shape"])
+    def __init__(
+        self,
+        model: eqx.Module,
+        model_state: eqx.nn.State,
+        data: dict[str, Any],
+        *,
+        input_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        self.form = form_of(data)
+        self.input_shape = input_shape or self.form.shape
         self.class_names = tuple(data["class_names"])
-        self.high = data["high"]
         self.mean, self.std = (np.asarray(data[k], np.float32) for k in ("mean", "std"))
         judge = make_judge(mean=self.mean, std=self.std)
 
@@ -63,8 +84,10 @@ class Predictor:
     def __call__(self, example: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, " k"]:
         """The probability of each class for one raw example of shape `input_shape`.
 
-        **Raises:** `ValueError` for another shape; `CnnlabError` where the answer is not numbers.
+        **Raises:** `ValueError` for another shape, and for what is no number; `CnnlabError` where
+        the answer is not numbers.
         """
+        example = as_raw(np.asarray(example))
         if example.shape != self.input_shape:
             raise ValueError(
                 f"example: expected shape {self.input_shape}, got {tuple(example.shape)}"

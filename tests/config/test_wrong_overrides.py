@@ -82,7 +82,7 @@ WRONG = [
     (
         "data._target_=os.system",
         "data._target_: 'os.system' is refused",
-        "data allows cnnlab.data.digits",
+        "data allows cnnlab.data.cifar10",
     ),
     ("+augment.x={_target_: builtins.eval}", "augment.x._target_: 'builtins.eval'", "refused"),
     ("+hydra.callbacks.x._target_=os.system", "hydra.callbacks.x._target_: 'os.system'", "refused"),

@@ -3,21 +3,28 @@
 import importlib.util
 import io
 import pickle
+import shutil
 import sys
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core.features import image_feature
 
 from cnnlab.data import catalogue, loader, tfds_dataset
-from cnnlab.data.fetch import DataError
-from cnnlab.data.records import RecordSource, prepared_folder
+from cnnlab.data.decode import resize
+from cnnlab.data.picture import read_picture
+from cnnlab.data.prepared import prepared_folder, quiet_tfds
+from cnnlab.data.records import RecordSource
+from cnnlab.data.splits import DataError
+from cnnlab.train.predict import describe, form_of
 
 COUNTS = {"train": 24, "test": 8}
 
 
 def png(array):
+    """As Pillow writes it: 16 bits where the array has them."""
     out = io.BytesIO()
     Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(out, "PNG")
     return out.getvalue()
@@ -29,7 +36,7 @@ def examples(split, shape, classes=10):
     return random.randint(0, 256, (n, *shape)).astype(np.uint8), random.randint(0, classes, n)
 
 
-def prepare(root, name, image, encode, shape, *, version="3.0.2", file_format="array_record"):
+def prepare(root, name, image, encode, shape, *, version="3.0.2", labels=10):
     """Prepare a small data set with TFDS itself; `encode` turns an array into what it stores."""
 
     class Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -37,7 +44,7 @@ def prepare(root, name, image, encode, shape, *, version="3.0.2", file_format="a
         pkg_dir_path = root
 
         def _info(self):
-            features = {"image": image, "label": tfds.features.ClassLabel(num_classes=10)}
+            features = {"image": image, "label": tfds.features.ClassLabel(num_classes=labels)}
             features["id"] = tfds.features.Text()
             return tfds.core.DatasetInfo(
                 builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
@@ -51,8 +58,8 @@ def prepare(root, name, image, encode, shape, *, version="3.0.2", file_format="a
                 yield i, {"image": encode(one), "label": int(label), "id": f"{split}_{i}"}
 
     Made.name = name
-    with catalogue.quiet_tfds():
-        Made(data_dir=root, file_format=file_format).download_and_prepare()
+    with quiet_tfds():
+        Made(data_dir=root, file_format="array_record").download_and_prepare()
     return root / name / version
 
 
@@ -125,6 +132,120 @@ def test_every_kind_of_feature(root, name, feature, encode, shape):
     assert data.input_shape == shape
 
 
+def wide(array):
+    return array.astype(np.uint16) * np.uint16(257) - np.uint16(100) * (array > 9)
+
+
+def test_images_of_16_bits(root):
+    """Values as they are; pictures are read in the same units."""
+    feature = tfds.features.Image(shape=(6, 5, 1), dtype=np.uint16)
+    prepare(root, "wide", feature, lambda x: png(wide(x)), (6, 5, 1))
+    image = wide(examples("train", (6, 5, 1))[0])
+    memory = tfds_dataset("wide", data_dir=str(root), val_fraction=0)
+    stream = tfds_dataset("wide", data_dir=str(root), val_fraction=0, placement="stream")
+    for data in (memory, stream):
+        got, _ = data.train.take(np.arange(24))
+        np.testing.assert_array_equal(got, image)
+        assert got.dtype == np.float32 and data.high == 65535
+    np.testing.assert_allclose(memory.mean, image.mean(), rtol=1e-6)
+    assert 0 <= memory.light_borders <= 1
+    (root / "wide.png").write_bytes(png(image[0]))
+    np.testing.assert_array_equal(
+        read_picture(root / "wide.png", form_of(describe(memory))), image[0]
+    )
+
+
+def test_images_of_floats(root, monkeypatch):
+    """TFDS keeps the bytes of float32 as four channels; what is white in them is not known."""
+    feature = tfds.features.Image(shape=(6, 5, 1), dtype=np.float32)
+    encode = lambda x: x / np.float32(255)
+    # In place of TensorFlow's encoder, which gets the four bytes of each float.
+    monkeypatch.setattr(image_feature._ImageEncoder, "_encode_image", lambda self, x: png(x))
+    prepare(root, "float_images", feature, encode, (6, 5, 1))
+    data = tfds_dataset("float_images", data_dir=str(root), val_fraction=0)
+    np.testing.assert_array_equal(
+        data.train.image, examples("train", (6, 5, 1))[0] / np.float32(255)
+    )
+    assert data.high is None and data.light_borders is None
+
+
+def test_features_that_are_no_images(root):
+    prepare(root, "flat", TENSOR(shape=(6,), dtype=np.uint8), np.asarray, (6,))
+    with pytest.raises(ValueError, match=r"^image_key: expected images \(\*spatial, c\)"):
+        tfds_dataset("flat", data_dir=str(root))
+    with pytest.raises(ValueError, match=r"^image_key: expected an image or a tensor of numbers"):
+        tfds_dataset("flat", data_dir=str(root), image_key="id")
+    colours = tfds.features.Image(shape=(6, 5, 3), dtype=np.uint16)
+    prepare(root, "wide_colours", colours, png, (6, 5, 3))
+    with pytest.raises(ValueError, match="1 where they have more than 8 bits"):
+        tfds_dataset("wide_colours", data_dir=str(root))
+
+
+def remove(folder, name):
+    next(folder.glob(name)).unlink()
+
+
+def replace(folder, name, change):
+    path = next(folder.glob(name))
+    path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda f: replace(f, "*train.array_record*", lambda c: c[: len(c) // 2]), "damaged"),
+        (lambda f: replace(f, "*train.array_record*", lambda c: b""), "damaged"),
+        (lambda f: replace(f, "*test.array_record*", lambda c: c[:64] + bytes(len(c) - 64)), "dam"),
+        (lambda f: remove(f, "*test.array_record*"), "No such file"),
+        (lambda f: replace(f, "dataset_info.json", lambda c: b"\0\xff"), "damaged"),
+        (lambda f: replace(f, "dataset_info.json", lambda c: b"{}"), "damaged"),
+        (lambda f: replace(f, "features.json", lambda c: c[:99]), "damaged"),
+        (lambda f: replace(f, "features.json", lambda c: b"[1]"), "damaged"),
+        (
+            lambda f: replace(f, "features.json", lambda c: c.replace(b'"32"', b'"33"')),
+            "an image of .32, 32, 3., expected .33, 33, 3.",
+        ),
+        (
+            lambda f: replace(f, "features.json", lambda c: c.replace(b'ses": "10"', b'ses": "2"')),
+            "expected labels from 0 to 1",
+        ),
+        (
+            lambda f: replace(
+                f,
+                "features.json",
+                lambda c: c.replace(b"tensorflow_datasets.core.features.text", b"made_up.on_path"),
+            ),
+            "features.json names the class 'made_up.on_path",
+        ),
+    ],
+)
+def test_a_damaged_folder_is_named_with_the_remedy(cifar10, tmp_path, damage, says, monkeypatch):
+    folder = tmp_path / "cifar10" / "3.0.2"
+    shutil.copytree(cifar10, folder)
+    damage(folder)
+    # TFDS imports what features.json names.
+    (tmp_path / "made_up.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DataError, match=says) as caught:
+        tfds_dataset("cifar10", data_dir=str(tmp_path))
+    text = str(caught.value)
+    assert text.startswith(str(folder)) and "\n" not in text
+    assert "remove this folder" in text or "expected" in text
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damage_met_while_streaming(cifar10, tmp_path, workers):
+    folder = tmp_path / "cifar10" / "3.0.2"
+    shutil.copytree(cifar10, folder)
+    options = {"placement": "stream", "workers": workers, "val_fraction": 0}
+    data = tfds_dataset("cifar10", data_dir=str(tmp_path), **options)
+    replace(folder, "*train.array_record*", lambda c: bytes(len(c)))
+    batches = loader(data.train, 4, seed=0).handles()
+    with pytest.raises(DataError, match="is damaged") as caught:
+        [next(batches) for _ in range(6)]
+    assert "\n" not in str(caught.value)
+
+
 def test_images_of_any_size_are_resized(root):
     sizes = iter(range(5, 100))
 
@@ -140,6 +261,11 @@ def test_images_of_any_size_are_resized(root):
     first = examples("train", (4, 4, 3))[0][:, :1, :1]
     np.testing.assert_array_equal(data.train.image, np.broadcast_to(first, (24, 6, 4, 3)))
     assert tfds_dataset("varied", data_dir=str(root), size=3).input_shape == (3, 3, 3)
+    # A stored picture becomes what training saw of it.
+    stored = Image.fromarray(np.random.RandomState(0).randint(0, 256, (9, 7, 3), np.uint8))
+    stored.save(root / "stored.png")
+    seen = resize(np.asarray(stored), (6, 4))
+    np.testing.assert_array_equal(read_picture(root / "stored.png", form_of(describe(data))), seen)
 
 
 @pytest.mark.usefixtures("cifar10")
@@ -158,8 +284,8 @@ def test_slices_and_other_splits(root):
         ({"test_split": "test[bad"}, "test_split: "),
         ({"image_key": "picture"}, "image_key: cifar10 has the features"),
         ({"label_key": "id"}, "label_key: expected a class label, 'id' of cifar10 is none"),
-        ({"size": 0}, "size: expected an integer >= 1, or two of them, got 0"),
-        ({"size": [1, 2, 3]}, "size: expected an integer >= 1, or two of them"),
+        ({"size": 0}, "size: expected a side >= 1, or [height, width], of at most"),
+        ({"size": [1, 2, 3]}, "size: expected a side >= 1"),
     ],
 )
 def test_bad_arguments(root, arguments, says):
@@ -218,6 +344,9 @@ def test_stock_builders_prepare_into_a_temporary_folder(tmp_path, monkeypatch):
 
 
 def test_unknown_names(tmp_path):
+    for name in ("../cifar10", "cifar10/..", "/etc", ""):
+        with pytest.raises(ValueError, match=r"^name: expected <data set> or"):
+            tfds_dataset(name, data_dir=str(tmp_path))
     with pytest.raises(ValueError, match=r"^name: TFDS has no data set 'cifar11'"):
         catalogue._prepare("cifar11", tmp_path)
 

@@ -7,6 +7,7 @@ import pytest
 
 from cnnlab.data import ArraySplit, SourceSplit, dataset, statistics
 from cnnlab.data.dataset import assemble, carve
+from cnnlab.data.splits import DataError
 
 
 class ListSource:
@@ -117,3 +118,35 @@ def test_a_choice_of_placement_is_passed_on():
     for split in (source, ArraySplit(image, label, placement="stream", workers=2)):
         for made in (split.select(np.array([0, 1])), split.in_memory()):
             assert (made.placement, made.workers) == ("stream", 2)
+
+
+def test_what_would_train_on_nonsense_is_refused():
+    image, label = np.zeros((6, 4, 4, 1), np.float32), np.arange(6)
+    good = ArraySplit(image, label % 3)
+
+    def made(split):
+        names = {"class_names": "abc", "val_fraction": 0, "origin": "here"}
+        return lambda: assemble("made", good, split, **names), lambda: assemble(
+            "made", split, good, **names
+        )
+
+    bad = np.where(np.arange(6) == 2, np.nan, 0.0)[:, None, None, None] + image
+    for split, says in (
+        (ArraySplit(image, label), "made: expected labels from 0 to 2, the split .* has 5"),
+        (ArraySplit(image, label - 1), "made: expected labels from 0 to 2, the split .* has -1"),
+        (ArraySplit(image, label + 2**32), "made: expected labels from 0 to 2"),
+        (ArraySplit(bad, label % 3), "made: images of the split .* that are not finite"),
+        (ArraySplit(image + np.float64([1e300]), label % 3), "that are not finite"),
+        (ArraySplit(image[:0], label[:0]), "made: the split .* has no examples"),
+    ):
+        for make in made(split):
+            with pytest.raises(DataError, match=says):
+                make()
+    with pytest.raises(ValueError, match="image: expected an array of numbers, got complex64"):
+        ArraySplit(image.astype(np.complex64), label)
+
+
+def test_a_source_whose_images_differ_is_refused():
+    source = ListSource([np.zeros((2, 2, 1)), np.zeros((1, 1, 1))], [0, 1])
+    with pytest.raises(DataError, match=r"example 1: expected an image of shape \[2, 2, 1\]"):
+        SourceSplit(source, (2, 2, 1)).take(np.arange(2))

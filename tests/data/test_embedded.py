@@ -1,6 +1,7 @@
 """The data sets that need no file: known values, the published set, determinism."""
 
 import hashlib
+import logging
 import random
 import types
 
@@ -71,6 +72,23 @@ def test_mnist1d_mends_a_damaged_cache(generate_once, tmp_path):
     assert generate_once == [False] * 3
     assert len(mnist1d().train) == 3600
     assert generate_once == [False] * 3
+
+
+def test_mnist1d_without_a_cache_it_can_write(generate_once, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("cnnlab"), "propagate", True)
+    (tmp_path / "cache").write_text("in the way")
+    assert len(mnist1d().train) == len(mnist1d().train) == 3600
+    assert generate_once == [False] * 2
+    assert "mnist1d: not kept in" in caplog.text
+
+
+def test_resized():
+    data = fake(shape=[6, 5, 3], size=[12, 4])
+    assert data.input_shape == (12, 4, 3) and data.fit == "stretch"
+    assert data.train.image.dtype == np.uint8
+    assert digits(size=16).input_shape == (16, 16, 1) and digits().fit == "pad"
+    with pytest.raises(ValueError, match=r"^size: expected a shape \(h, w, c\) to resize"):
+        fake(shape=[6, 2], size=3)
 
 
 def test_shuffled_mnist1d_permutes_positions(monkeypatch):

@@ -5,6 +5,7 @@ import http.server
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnlab.data import fashion_mnist, fetch, idx_sets, mnist
-from cnnlab.data.fetch import DataError, Unavailable
+from cnnlab.data import fashion_mnist, fetch, mnist, obtain
+from cnnlab.data.fetch import Unavailable
+from cnnlab.data.splits import DataError
 from cnnlab.errors import CnnlabError
 
 
@@ -44,7 +46,7 @@ def test_from_a_folder(load, idx_folder, tmp_path, caplog, monkeypatch):
     assert data.num_classes == 10 and len(data.class_names) == 10
     assert data.input_shape == (28, 28, 1)
     assert data.train.image.dtype == np.uint8 and data.train.label.dtype == np.int32
-    assert any(f"preparing from the folder {folder}" in text for text in caplog.messages)
+    assert any(f"preparing from {folder}" in text for text in caplog.messages)
     # The second time nothing is asked for: it is there.
     caplog.clear()
     assert_holds(load(source=None, val_fraction=0.0), made)
@@ -251,7 +253,7 @@ def test_damaged_files_leave_nothing(idx_folder, tmp_path):
     folder, _ = idx_folder
     path = folder / "t10k-labels-idx1-ubyte.gz"
     path.write_bytes(path.read_bytes()[:10])
-    with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte.gz: damaged gzip"):
+    with pytest.raises(DataError, match=r"mnist: .*t10k-labels-idx1-ubyte.gz: damaged gzip"):
         mnist(source=str(folder))
     assert [entry.name for entry in (tmp_path / "tfds" / "mnist").iterdir()] == [".lock"]
 
@@ -260,6 +262,36 @@ def test_a_data_directory_that_cannot_be_written(idx_folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="cannot prepare it in"):
         mnist(source=str(idx_folder[0]), data_dir=str(tmp_path / "file"))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_disk_that_fills_while_preparing(idx_folder, tmp_path):
+    """A limit on the size of files stands for the disk: one line, nothing left, then whole."""
+    folder, made = idx_folder
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(DataError, match=r"mnist: cannot prepare it in .*4.0.0: ") as caught:
+            mnist(source=str(folder))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(caught.value) and "File too large" in str(caught.value)
+    assert [path.name for path in (tmp_path / "tfds" / "mnist").iterdir()] == [".lock"]
+    assert_holds(mnist(source=str(folder), val_fraction=0), made)
+
+
+@pytest.mark.usefixtures("small")
+def test_what_tfds_has_prepared_is_taken(idx_folder, tmp_path):
+    """A stock data set of this name in ArrayRecord; another format is as if it was not there."""
+    folder, made = idx_folder
+    mnist(source=str(folder))
+    root = tmp_path / "tfds" / "mnist"
+    (root / "4.0.0").rename(root / "3.0.1")
+    assert mnist(val_fraction=0).origin == f"prepared in {root}/3.0.1"
+    for file in (root / "3.0.1").glob("*.array_record*"):
+        file.rename(file.with_name(file.name.replace("array_record", "tfrecord")))
+    assert_holds(mnist(source=str(folder), val_fraction=0), made)
+    assert (root / "4.0.0").is_dir()
 
 
 _STOPPED = """
@@ -309,11 +341,11 @@ def test_two_at_once(idx_folder, tmp_path, monkeypatch):
         builds.append(source)
         target.mkdir()
 
-    monkeypatch.setattr(idx_sets, "build", slowly)
+    monkeypatch.setattr(obtain, "build", slowly)
     from cnnlab.data.builders.mnist import Mnist
 
     target = tmp_path / "tfds" / "mnist" / "4.0.0"
-    prepare = functools.partial(idx_sets._prepare, Mnist, target, [("it", lambda: folder)], "")
+    prepare = functools.partial(obtain.obtain, Mnist, target, [("it", lambda: folder)], "")
     threads = [threading.Thread(target=prepare) for _ in range(3)]
     for thread in threads:
         thread.start()

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnlab.config import load_predictor, load_run
+from cnnlab.data.picture import read_picture
 from cnnlab.train.checkpoint import read
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +122,51 @@ def test_predict(trained, tmp_path, call):
     (tmp_path / "notes.png").write_text("not a picture")
     _, err = call("predict", f"run={directory}", f"image={tmp_path / 'notes.png'}", status=1)
     assert err.count("\n") == 1 and "is not a picture that can be read" in err
+
+
+def test_predict_gives_the_answers_of_evaluate(trained, tmp_path, call):
+    """A data set's own pictures, and its arrays; at other sizes too, where the head pools."""
+    _, _, directory = trained
+    experiment = load_run(directory, limit_eval=6)
+    model, state, _ = experiment.trained()
+    expected = experiment.evaluator(experiment.data.test)(model, state).probabilities
+    predictor = load_predictor(directory)
+    for image, probabilities in zip(experiment.data.test.image[:6], expected, strict=True):
+        Image.fromarray(image[..., 0]).save(tmp_path / "own.png")
+        np.save(tmp_path / "own.npy", image)
+        for name in ("own.png", "own.npy"):
+            picture = read_picture(tmp_path / name, predictor.form)
+            np.testing.assert_allclose(predictor(picture), probabilities, atol=1e-6)
+    larger = load_run(directory, size=[12, 10], limit_eval=6)
+    stretched = larger.evaluator(larger.data.test)(*larger.trained()[:2]).probabilities
+    assert larger.data.input_shape == (12, 10, 1) and np.abs(stretched - expected).max() > 1e-4
+    np.testing.assert_array_equal(larger.data.mean, experiment.data.mean)
+    image = larger.data.test.image[5]
+    Image.fromarray(image[..., 0]).save(tmp_path / "larger.png")
+    settings = [f"run={directory}", f"image={tmp_path / 'larger.png'}", "size=own"]
+    out, err = call("predict", *settings, "top=1")
+    assert err == "" and out.startswith(f"{stretched[5].max():6.1%}  ")
+    assert out.split()[-1] == str(stretched[5].argmax())
+    said, _ = call("evaluate", f"run={directory}", "data.size=[12,10]", "limit_eval=6")
+    assert "views: none, size 12x10)" in said
+    assert (directory / "figures" / "confusion-test-12x10.png").is_file()
+
+
+def test_a_flattening_head_takes_one_size(tmp_path, call):
+    more = ["head=flatten_mlp", "head.hidden=[4]", "steps=1", "epochs=null", f"output={tmp_path}"]
+    call("train", *TINY[:-1], *more)
+    [directory] = tmp_path.glob("train/*")
+    Image.new("L", (16, 16)).save(tmp_path / "larger.png")
+    given = [f"run={directory}", f"image={tmp_path / 'larger.png'}", "size=own"]
+    for key, arguments in (("size", ["predict", *given]), ("data.size", ["evaluate", given[0]])):
+        if key == "data.size":
+            arguments.append("data.size=16")
+        out, err = call(*arguments, status=2)
+        assert out == "" and err.count("\n") == 1
+        assert (
+            f"error: {key}: this run's model takes examples of [8, 8, 1] only, got [16, 16, 1]"
+            in err
+        )
 
 
 def test_finetune_freezes_the_backbone_to_the_bit(trained, tmp_path, call):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnnlab.config import build, compose
-from cnnlab.data.dataset import ArraySplit
+from cnnlab.data.splits import ArraySplit
 from cnnlab.models import named_arrays
 from cnnlab.train.checkpoint import read
 from experiments import _training

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnlab.config import ConfigError, compose
-from cnnlab.data.dataset import ArraySplit
+from cnnlab.data.splits import ArraySplit
 from experiments._cells import Cells
 from experiments._transfer import few
 from experiments.transfer import MODES, check, judge, measure

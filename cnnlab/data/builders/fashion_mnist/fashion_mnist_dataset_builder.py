@@ -15,17 +15,18 @@ class Builder(IdxBuilder, skip_registration=True):
         "H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a novel image dataset for benchmarking"
         " machine learning algorithms. arXiv:1708.07747, 2017."
     )
-    CLASS_NAMES: ClassVar[tuple[str, ...]] = (
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    )
-    COUNTS: ClassVar[dict[str, int] | None] = {"train": 60_000, "test": 10_000}
+    LABELS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "label": (
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        )
+    }
     PUBLISHED: ClassVar[str] = "79dc7d7d508b40fc"

@@ -15,5 +15,4 @@ class Builder(IdxBuilder, skip_registration=True):
         "Y. LeCun, L. Bottou, Y. Bengio, P. Haffner. Gradient-based learning applied to document"
         " recognition. Proceedings of the IEEE, 86(11), 1998."
     )
-    CLASS_NAMES: ClassVar[tuple[str, ...]] = tuple("0123456789")
-    COUNTS: ClassVar[dict[str, int] | None] = {"train": 60_000, "test": 10_000}
+    LABELS: ClassVar[dict[str, tuple[str, ...]]] = {"label": tuple("0123456789")}

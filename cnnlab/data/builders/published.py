@@ -1,0 +1,78 @@
+"""Common part of this project's builders: published files to ArrayRecord, without TensorFlow."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+
+from cnnlab.data.fetch import Unavailable
+
+
+class PublishedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A TFDS builder of images of one size, with one or more class labels.
+
+    The image feature is `Tensor(uint8)` stored as raw bytes: TFDS's `Image` would need TensorFlow
+    to encode it. Subclasses read the files, and say where to download them.
+
+    `source` is where the files are; without one they are downloaded by TFDS from `URL`, checked
+    against `checksums.tsv` beside the builder.
+    """
+
+    # The stock builders of these names are at 3.*: both can live in one data directory.
+    VERSION = tfds.core.Version("4.0.0")
+    URL: ClassVar[str]
+    HOMEPAGE: ClassVar[str]
+    DESCRIPTION: ClassVar[str]
+    CITATION: ClassVar[str]
+    SHAPE: ClassVar[tuple[int, int, int]]
+    # The names of the classes of each label; the first label is what is trained on.
+    LABELS: ClassVar[dict[str, tuple[str, ...]]]
+    # `data.fingerprint` of the examples as published, where it is known.
+    PUBLISHED: ClassVar[str] = ""
+
+    def __init__(self, *, source: str | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.source = source
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        image = tfds.features.Tensor(
+            shape=self.SHAPE, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
+        )
+        labels = {
+            key: tfds.features.ClassLabel(names=list(names)) for key, names in self.LABELS.items()
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.DESCRIPTION,
+            features=tfds.features.FeaturesDict({"image": image, **labels}),
+            supervised_keys=("image", next(iter(labels))),
+            homepage=self.HOMEPAGE,
+            citation=self.CITATION,
+            # Examples keep the order of the files, as everybody else's index into them does.
+            disable_shuffling=True,
+        )
+
+    @classmethod
+    def read(
+        cls, source: Path, split: str
+    ) -> tuple[UInt8[np.ndarray, "n h w c"], dict[str, UInt8[np.ndarray, " n"]]]:
+        """Images of a split, and their labels by key. Raises `ValueError` for damaged files."""
+        raise NotImplementedError
+
+    def _generate_examples(self, split: str, source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+        images, labels = self.read(source, split)
+        for position, image in enumerate(images):
+            named = {key: int(column[position]) for key, column in labels.items()}
+            yield position, {"image": image, **named}
+
+    def _download(
+        self, dl_manager: tfds.download.DownloadManager, urls: dict[str, str]
+    ) -> dict[str, Path]:
+        """What TFDS downloaded, by the keys of `urls`. Raises `Unavailable`."""
+        try:
+            return {key: Path(path) for key, path in dl_manager.download(urls).items()}
+        except Exception as error:  # a refused connection, a wrong checksum, a full disk, ...
+            raise Unavailable(" ".join(str(error).split())) from error

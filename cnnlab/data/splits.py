@@ -1,0 +1,168 @@
+"""Splits of a data set: examples by position, in memory or read when asked for."""
+
+import abc
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int, Int32, Shaped
+
+from cnnlab.errors import CnnlabError
+
+Placement = Literal["auto", "device", "stream"]
+
+RESIDENT_BYTES = 512 * 2**20
+"""A split larger than this is streamed rather than kept in memory, unless it is told otherwise."""
+
+NUMBERS = "buif"
+"""The kinds of dtype that images may have (`numpy.dtype.kind`): real numbers."""
+
+
+class DataError(CnnlabError, RuntimeError):
+    """Data that cannot be had here, or is damaged; the message says what can be done about it."""
+
+
+def as_raw(image: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
+    """Images in one of the two dtypes that batches have: uint8 as they are, others as float32."""
+    if image.dtype.kind not in NUMBERS:
+        raise ValueError(f"image: expected an array of numbers, got {image.dtype}")
+    if image.dtype == np.uint8:
+        return image
+    with np.errstate(over="ignore"):  # beyond float32's range: inf, which `assemble` refuses
+        return image.astype(np.float32)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Random access to examples `(image, label)`; picklable, for worker processes."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, positions: Sequence[int]) -> list[tuple[np.ndarray, int]]: ...
+
+
+class Split(abc.ABC):
+    """Examples by position. `placement` and `workers` are what `loader` takes when not told."""
+
+    placement: Placement = "auto"
+    workers: int = 0
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
+    def nbytes(self) -> int:
+        """Bytes that all images take in memory."""
+
+    @abc.abstractmethod
+    def take(
+        self, positions: Int[np.ndarray, " b"]
+    ) -> tuple[Shaped[np.ndarray, "b ..."], Int32[np.ndarray, " b"]]:
+        """Images `(b, *spatial, c)` and labels `(b,)` at the given positions, in that order."""
+
+    @abc.abstractmethod
+    def select(self, positions: Int[np.ndarray, " m"]) -> "Split":
+        """The split made of the examples at these positions."""
+
+    def in_memory(self) -> "ArraySplit":
+        """The same examples as two arrays."""
+        image, label = self.take(np.arange(len(self)))
+        return ArraySplit(image, label, placement=self.placement, workers=self.workers)
+
+
+class ArraySplit(Split):
+    """A split in memory: `image` `(n, *spatial, c)`, uint8 or float32, `label` `(n,)` int32."""
+
+    def __init__(
+        self,
+        image: Shaped[np.ndarray, "n ..."],
+        label: Int[np.ndarray, " n"],
+        *,
+        placement: Placement = "auto",
+        workers: int = 0,
+    ):
+        if label.dtype.kind not in "bui" or len(label) != len(image):
+            raise ValueError(
+                f"label: expected {len(image)} integers, as many as images,"
+                f" got {len(label)} of {label.dtype}"
+            )
+        self.image = as_raw(image)
+        self.label = np.clip(label, -1, 2**31 - 1).astype(np.int32)
+        self.placement = placement
+        self.workers = workers
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def nbytes(self) -> int:
+        return self.image.nbytes
+
+    def take(
+        self, positions: Int[np.ndarray, " b"]
+    ) -> tuple[Shaped[np.ndarray, "b ..."], Int32[np.ndarray, " b"]]:
+        return self.image[positions], self.label[positions]
+
+    def select(self, positions: Int[np.ndarray, " m"]) -> "ArraySplit":
+        image, label = self.take(positions)
+        return ArraySplit(image, label, placement=self.placement, workers=self.workers)
+
+
+class SourceSplit(Split):
+    """A split read from a random-access source when examples are asked for.
+
+    `positions` are the places of its examples in the source: all of them if not given.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        shape: tuple[int, ...],
+        *,
+        dtype: Any = np.uint8,
+        positions: Int[np.ndarray, " n"] | None = None,
+        placement: Placement = "auto",
+        workers: int = 0,
+    ):
+        self.source = source
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self.positions = np.arange(len(source)) if positions is None else positions
+        self.placement = placement
+        self.workers = workers
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def nbytes(self) -> int:
+        return len(self) * int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def take(
+        self, positions: Int[np.ndarray, " b"]
+    ) -> tuple[Shaped[np.ndarray, "b ..."], Int32[np.ndarray, " b"]]:
+        image = np.empty((len(positions), *self.shape), self.dtype)
+        label = np.empty(len(positions), np.int32)
+        places = self.positions[positions]
+        # In pieces: the records of a whole split at once would double the memory.
+        for start in range(0, len(places), 4096):
+            piece = [int(place) for place in places[start : start + 4096]]
+            for row, (one, its_label) in enumerate(self.source.__getitems__(piece), start):
+                if one.shape != self.shape:
+                    raise DataError(
+                        f"example {places[row]}: expected an image of shape {list(self.shape)}, as"
+                        f" the first, got {list(one.shape)}"
+                    )
+                image[row], label[row] = one, its_label
+        return image, label
+
+    def select(self, positions: Int[np.ndarray, " m"]) -> "SourceSplit":
+        return SourceSplit(
+            self.source,
+            self.shape,
+            dtype=self.dtype,
+            positions=self.positions[positions],
+            placement=self.placement,
+            workers=self.workers,
+        )
