@@ -22,6 +22,7 @@ _VGG = {
     "activation": _ACTIVATION,
     "kernel_size": _EACH_AXIS,
     "pool": "one of max, avg, stride",
+    "pool_size": _SMALL,
     "use_bias": "true or false or null",
     "dropout": _SHARE,
 }
@@ -60,6 +61,10 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
         "cnnlab.nn.factories.depthwise": _CONV,
         "cnnlab.nn.factories.depthwise_separable": {**_CONV, "channel_multiplier": _SMALL},
         "cnnlab.nn.factories.dilated": {**_CONV, "dilation": _EACH_AXIS},
+        "cnnlab.nn.factories.fully_connected": {
+            **{k: v for k, v in _CONV.items() if k != "padding"},
+            "max_weights": "whole number >= 1",
+        },
         "cnnlab.nn.factories.grouped": {**_CONV, **_GROUPS},
         "cnnlab.nn.factories.locally_connected": _CONV,
         "cnnlab.nn.factories.long": {**_CONV, **_GROUPS},

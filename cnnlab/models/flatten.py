@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import equinox as eqx
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
+from cnnlab import ops
+
 
 class Flatten(eqx.Module):
     """Writes an input of a fixed shape as one vector, in row-major order (A 1.3)."""
@@ -33,4 +35,4 @@ class Flatten(eqx.Module):
             raise ValueError(
                 f"x: expected (*batch, {', '.join(map(str, self.in_shape))}), got {x.shape}"
             )
-        return x.reshape(*batch, self.size)
+        return ops.vect(x, len(self.in_shape))

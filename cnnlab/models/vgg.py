@@ -36,6 +36,7 @@ class VGG(eqx.nn.StatefulLayer):
         activation: str | Callable = "relu",
         kernel_size: int | Sequence[int] = 3,
         pool: str = "max",
+        pool_size: int = 2,
         use_bias: bool | None = None,
         dropout: float = 0.0,
         key: PRNGKeyArray,
@@ -43,15 +44,15 @@ class VGG(eqx.nn.StatefulLayer):
         """**Arguments:**
 
         - `in_shape`: shape of one input, `(*spatial, c)` with 1 to 3 spatial axes.
-        - `plan`: channel counts, and `"M"` where a block ends by halving the map, such as
-          `[32, 32, "M", 64]`; or `"vgg11"`, `"vgg13"`, `"vgg16"`, `"vgg19"`.
+        - `plan`: channel counts, and `"M"` where a block ends by dividing the map by `pool_size`,
+          such as `[32, 32, "M", 64]`; or `"vgg11"`, `"vgg13"`, `"vgg16"`, `"vgg19"`.
         - `conv`: makes a convolution, as those in `cnnlab.nn.factories`.
         - `norm`: makes a normalisation from a channel count, or None.
         - `activation`: name or function, after every convolution (and its normalisation).
         - `kernel_size`: of every convolution.
-        - `pool`: `"max"` (A 4.5) or `"avg"`, windows of 2 with padding SAME, so that any size
-          works; or `"stride"`: no pooling, the last convolution of the block takes every second
-          position (A 4.7).
+        - `pool`: `"max"` (A 4.5) or `"avg"`, windows of `pool_size` with padding SAME, so that
+          any size works; or `"stride"`: no pooling, that stride in the last convolution of the
+          block (A 4.7).
         - `use_bias`: None gives the convolutions a bias only where there is no normalisation.
         - `dropout`: probability of dropping a feature, after every activation.
 
@@ -71,6 +72,7 @@ class VGG(eqx.nn.StatefulLayer):
                 activation=activation,
                 kernel_size=kernel_size,
                 pool=pool if downsample else None,
+                pool_size=pool_size,
                 use_bias=use_bias,
                 dropout=dropout,
                 key=subkey,

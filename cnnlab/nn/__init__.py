@@ -34,6 +34,12 @@ from cnnlab.nn.conv_variants import (
     PointwiseConv3d,
 )
 from cnnlab.nn.dropout import Dropout
+from cnnlab.nn.fully_connected import (
+    FullyConnected,
+    FullyConnected1d,
+    FullyConnected2d,
+    FullyConnected3d,
+)
 from cnnlab.nn.initializers import initializer
 from cnnlab.nn.linear import Identity, Linear
 from cnnlab.nn.local import (
@@ -79,6 +85,10 @@ __all__ = [
     "DepthwiseConv2d",
     "DepthwiseConv3d",
     "Dropout",
+    "FullyConnected",
+    "FullyConnected1d",
+    "FullyConnected2d",
+    "FullyConnected3d",
     "GlobalPool",
     "GroupNorm",
     "GroupedConv",

@@ -35,6 +35,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
     "softplus": jax.nn.softplus,
     "softsign": jax.nn.soft_sign,
+    "square": jnp.square,  # B 10.2, Problem 10.2.2
     "swish": jax.nn.silu,
     "tanh": jnp.tanh,
 }

@@ -16,6 +16,7 @@ from jaxtyping import PRNGKeyArray
 from cnnlab.nn._checks import positive_int
 from cnnlab.nn.conv import Conv
 from cnnlab.nn.conv_variants import LongConv, PointwiseConv
+from cnnlab.nn.fully_connected import MAX_WEIGHTS, FullyConnected
 from cnnlab.nn.local import LocallyConnected
 from cnnlab.nn.separable import SeparableConv
 from cnnlab.ops.algorithms import REGISTRY
@@ -196,6 +197,34 @@ def locally_connected(
         stride,
         padding,
         use_bias=use_bias,
+        kernel_init=kernel_init,
+        key=key,
+    )
+
+
+def fully_connected(
+    in_channels: int,
+    out_channels: int,
+    *,
+    kernel_size: Ints | None = None,
+    stride: Ints = 1,
+    spatial_shape: Sequence[int],
+    use_bias: bool = True,
+    max_weights: int = MAX_WEIGHTS,
+    kernel_init: str | Callable = "he_normal",
+    key: PRNGKeyArray,
+) -> FullyConnected:
+    """Neither local nor shared (A 1.3): a matrix from image to image, refused where it has more
+    than `max_weights` entries; the backbone's `kernel_size` is not used."""
+    del kernel_size
+    return FullyConnected(
+        len(spatial_shape),
+        in_channels,
+        out_channels,
+        spatial_shape,
+        stride,
+        use_bias,
+        max_weights=max_weights,
         kernel_init=kernel_init,
         key=key,
     )

@@ -14,6 +14,7 @@ from cnnlab.ops.patches import fold, local_conv, unfold
 from cnnlab.ops.pooling import avg_pool, global_pool, max_pool
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.toeplitz import toeplitz_matrix
+from cnnlab.ops.vect import unvect, vect
 
 __all__ = [
     "FUSED_ACTIVATIONS",
@@ -35,4 +36,6 @@ __all__ = [
     "toeplitz_matrix",
     "transpose_shape",
     "unfold",
+    "unvect",
+    "vect",
 ]
