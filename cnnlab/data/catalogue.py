@@ -142,6 +142,11 @@ def read_published(
         folder = obtain(builder, target, ways, advice)
     else:
         folder = obtain(builder, target, [(str(source), lambda: source)], advice, stock=False)
+    features = prepared_builder(folder).info.features
+    with intact(folder):
+        shape = features["image"].shape if {"image", label_key} <= set(features) else None
+        if shape != builder.SHAPE:
+            raise ValueError(f"images of {shape} and a {label_key}: expected {builder.SHAPE}")
     if source is not None and there and _held(builder, source) != _prepared_there(builder, folder):
         raise ValueError(
             f"source: {source} holds other examples than those prepared in {folder};"
@@ -247,12 +252,14 @@ def _features(
     for argument, split in (("train_split", train_split), ("test_split", test_split)):
         if not _has_split(info, split):
             raise ValueError(
-                f"{argument}: {name} has the splits {', '.join(info.splits)}, got {split!r}"
+                f"{argument}: {name} in {folder} has the splits {', '.join(info.splits)},"
+                f" got {split!r}"
             )
     for argument, key in (("image_key", image_key), ("label_key", label_key)):
         if key not in info.features:
             raise ValueError(
-                f"{argument}: {name} has the features {', '.join(info.features)}, got {key!r}"
+                f"{argument}: {name} in {folder} has the features {', '.join(info.features)},"
+                f" got {key!r}"
             )
     if not isinstance(info.features[label_key], tfds.features.ClassLabel):
         raise ValueError(f"label_key: expected a class label, {label_key!r} of {name} is none")

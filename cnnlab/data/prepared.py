@@ -30,6 +30,24 @@ def prepared_builder(folder: Path | str) -> Any:
             return tfds.builder_from_directory(folder)
 
 
+def check_shards(folder: Path | str, split: str) -> None:
+    """Raises `DataError` unless the files of a split hold as many records as are announced: TFDS
+    would leave out what is not, or take numbers that nothing can hold for true."""
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    info = prepared_builder(folder).info
+    with intact(folder):
+        for shard in info.splits[split].file_instructions:
+            reader = ArrayRecordReader(str(shard.filename))
+            found = reader.num_records()
+            reader.close()
+            if found != shard.examples_in_shard:
+                raise ValueError(
+                    f"{Path(shard.filename).name} holds {found} records, {shard.examples_in_shard}"
+                    " are announced"
+                )
+
+
 def _named_classes(node: Any) -> Iterator[str]:
     if isinstance(node, list):
         for value in node:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from cnnlab.data.decode import open_picture, resize, to_array
-from cnnlab.data.prepared import intact, prepared_builder, quiet_tfds
+from cnnlab.data.prepared import check_shards, intact, prepared_builder, quiet_tfds
 from cnnlab.data.splits import (
     NUMBERS,
     RESIDENT_BYTES,
@@ -99,6 +99,7 @@ def open_split(
     workers: int = 0,
 ) -> Split:
     """A split of a prepared data set: read into memory, unless it is large or to be streamed."""
+    check_shards(directory, split)
     source = RecordSource(directory, split, image_key=image_key, label_key=label_key, size=size)
     image, _ = source.__getitems__([0])[0]
     found = SourceSplit(

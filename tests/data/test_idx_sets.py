@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import logging
 import multiprocessing
 import os
@@ -292,6 +293,18 @@ def test_what_tfds_has_prepared_is_taken(idx_folder, tmp_path):
         file.rename(file.with_name(file.name.replace("array_record", "tfrecord")))
     assert_holds(mnist(source=str(folder), val_fraction=0), made)
     assert (root / "4.0.0").is_dir()
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("name", ["image", "label"])
+def test_a_prepared_folder_without_a_feature_is_damaged(name, idx_folder, tmp_path):
+    mnist(source=str(idx_folder[0]))
+    folder = tmp_path / "tfds" / "mnist" / "4.0.0"
+    described = json.loads((folder / "features.json").read_text())
+    del described["featuresDict"]["features"][name]
+    (folder / "features.json").write_text(json.dumps(described))
+    with pytest.raises(DataError, match=f"^{folder}: the prepared data set is damaged .* remove"):
+        mnist()
 
 
 _STOPPED = """
