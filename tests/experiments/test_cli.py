@@ -319,3 +319,31 @@ def test_a_missing_run_is_one_line(module, call):
     out, err = call(module, "run=nowhere", *more, status=2)
     assert out == "" and err.count("\n") == 1
     assert "run: expected a run directory with a config.yaml, got 'nowhere'" in err
+
+
+# As on a processor with AVX-512, whose compiled programs XLA finds fault with when it reads them.
+AVX512 = """
+import runpy, sys
+from jax._src import compilation_cache as cache
+combine = cache.combine_executable_and_time
+cache.combine_executable_and_time = lambda program, time: combine(
+    program.replace(b"-avx512f,", b"+avx512f,"), time
+)
+runpy.run_module("experiments.train", run_name="__main__")
+"""
+
+
+def test_nothing_but_our_own_lines_on_a_cold_and_on_a_warm_cache(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment |= {"JAX_NUM_CPU_DEVICES": "1", "CNNLAB_NATIVE": "0"}
+    del environment["JAX_COMPILATION_CACHE_DIR"]
+    command = [sys.executable, "-c", AVX512, *TINY[:-1], "steps=2", f"output={tmp_path}"]
+    said = []
+    for more in ([], ["force=true"]):
+        done = subprocess.run(
+            [*command, *more], env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        said.append([line.partition(" ")[0] for line in done.stderr.splitlines()])
+    assert said == [["data", "2"]] * 2
+    assert list((tmp_path / "cache").rglob("*-cache"))
