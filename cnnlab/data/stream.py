@@ -4,6 +4,13 @@ A step's batch is a pure function of the step, so Grain's own slicing among work
 the order, and resuming is starting at another step.
 """
 
+import contextlib
+import multiprocessing.connection
+import multiprocessing.resource_tracker
+import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 
 import grain
@@ -49,13 +56,49 @@ def stream(split: Split, schedule: Schedule, start_step: int, workers: int) -> I
         grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
     )
     if workers:
-        dataset = dataset.mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
+        # Through pipes: shared memory would outlive a process that is killed.
+        pipes = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
+        dataset = grain.experimental.WithOptionsIterDataset(dataset, pipes).mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2),
+            worker_init_fn=_end_with_parent,
         )
-    batches = iter(dataset)
+    beginning = _undisturbed if workers else contextlib.nullcontext
+    with beginning():
+        batches = iter(dataset)
     try:
-        for batch in batches:
-            # Out of the memory shared with the workers, which is freed with Grain's own array.
-            yield Batch(*map(np.array, batch)) if workers else batch
+        with beginning():
+            first = next(batches)  # this is when the workers begin
+        yield first
+        yield from batches
     finally:
         batches.close()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Processes that begin in here never see Ctrl-C or a closed terminal, which are sent to all.
+
+    The first process answers to them, and ends its workers when it has written its checkpoint.
+    """
+    signals = {getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        # Begun here, where it inherits the mask; it then unblocks some of what was blocked.
+        multiprocessing.resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent(index: int, count: int) -> None:
+    """What a worker does first: see to it that it ends when its parent does, however that was."""
+    del index, count
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_for, args=(parent.sentinel,), daemon=True).start()
+
+
+def _wait_for(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
