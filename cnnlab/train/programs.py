@@ -104,7 +104,7 @@ def _for_here(program: bytes) -> bytes:
     """A compiled program whose record of the processor does not name what only tunes code.
 
     XLA adds two such hints wherever there is AVX-512, at loading too, and then does not find them
-    in the processor: a line of 2 KB each, which speaks of illegal instructions. (XLA's issue 44565.)
+    in the processor: a line of 2 KB each, which speaks of illegal instructions (XLA's issue 44565).
     No code is made by the record any more, and the folder is of one kind of processor.
     """
     return _FEATURES.sub(lambda found: _WIDE_OR_HINT.sub(rb"-\1", found[0]), program)
