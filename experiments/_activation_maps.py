@@ -74,7 +74,7 @@ def collect(cfg: DictConfig) -> dict[str, Any]:
         "about": about,
         "rank": raw.ndim - 2,
         "images": np.asarray(raw, np.float64).round(3).tolist(),
-        "white": data.high,
+        "white": data.high or float(np.abs(raw).max()),
         "labels": [data.class_names[i] for i in label],
         "first": _first(layer, xs, maps.first, cfg) if is_conv else None,
         "filters_compared": activations.template_errors(layer, seed=cfg.seed)

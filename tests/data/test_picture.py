@@ -90,7 +90,11 @@ def test_inversion_is_decided_by_the_training_images_borders(tmp_path, said):
     np.testing.assert_array_equal(read_picture(path, dark, invert=False), kept)
     np.testing.assert_array_equal(read_picture(path, light, invert=True), swapped)
     # Never colours; nor where the training images have both kinds of border, or say nothing.
-    for form in (Form((8, 8, 3)), Form((8, 8, 1), light_borders=0.3), Form((8, 8, 1))):
+    for form in (
+        Form((8, 8, 3), light_borders=0.0),
+        Form((8, 8, 1), light_borders=0.3),
+        Form((8, 8, 1)),
+    ):
         assert read_picture(path, form)[0, 0, 0] == 255
     # A picture of the data set's size may be its own: it is kept, and a line says what to do.
     said.clear()
