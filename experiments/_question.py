@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnlab.config import cli, config_hash
+from cnnlab.config import ConfigError, cli, config_hash
 from experiments._cells import Cells
 from experiments._verdict import Verdict
 
@@ -79,7 +79,7 @@ def entry(question: Question, examples: Sequence[str] = ("", "scale=full")) -> C
         print(folder / "results.json")
 
     main.__doc__ = f"{question.title}\n\n{question.note}"
-    return cli(question.name, examples=examples)(main)
+    return cli(question.name, examples=examples, rehearsal=lambda _: question.check)(main)
 
 
 def answer(question: Question, cfg: "DictConfig") -> tuple[Path, dict[str, Any]]:
@@ -102,7 +102,12 @@ def answer(question: Question, cfg: "DictConfig") -> tuple[Path, dict[str, Any]]
             cells.unlink(missing_ok=True)
         directory.begin(OmegaConf.to_yaml(cfg), force=cfg.force)
         started = time.perf_counter()
-        data = question.measure(cfg, Cells(cells, show=cfg.progress))
+        try:
+            data = question.measure(cfg, Cells(cells, show=cfg.progress))
+        except ConfigError:  # a setting that only showed when it was used: no folder for it
+            if not cells.is_file():
+                shutil.rmtree(directory.path)
+            raise
         seconds = round(time.perf_counter() - started, 1)
         result = _result(question, OmegaConf.to_container(cfg), data, seconds)
         shutil.rmtree(directory.figures, ignore_errors=True)

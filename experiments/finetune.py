@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
+from experiments.train import rehearsal
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 @cli(
     "finetune",
+    rehearsal=rehearsal,
     examples=(
         "run=outputs/... data=mnist",
         "run=outputs/... data=digits freeze=false head=mlp epochs=10 optimizer.lr=0.01",

@@ -5,11 +5,21 @@ from typing import TYPE_CHECKING
 from cnnlab.config import cli
 
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
+    from collections.abc import Callable
+
     from omegaconf import DictConfig
+
+
+def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], None]":
+    """What tries out a sweep's jobs before the first one starts."""
+    from cnnlab.config import Rehearsal
+
+    return Rehearsal(configs)
 
 
 @cli(
     "train",
+    rehearsal=rehearsal,
     examples=(
         "backbone=vgg11 conv=depthwise_separable data=mnist1d optimizer=adamw epochs=5",
         "experiment=vgg_fashion seed=1",

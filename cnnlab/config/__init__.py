@@ -16,7 +16,8 @@ from cnnlab.errors import CnnlabError, ConfigError
 # These import jax, so they load at first use.
 _LAZY = {
     "build": "objects",
-    "build_model": "objects",
+    "Rehearsal": "rehearsal",
+    "build_model": "networks",
     "refusing": "objects",
     "build_finetune": "runs",
     "load_config": "runs",
@@ -27,6 +28,7 @@ _LAZY = {
 __all__ = [
     "CnnlabError",
     "ConfigError",
+    "Rehearsal",
     "build",
     "build_finetune",
     "build_model",

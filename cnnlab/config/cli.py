@@ -21,17 +21,22 @@ from omegaconf import DictConfig, OmegaConf
 from cnnlab.config.compose import prepare
 from cnnlab.config.help import help_text, program
 from cnnlab.config.messages import listing, one_line, show
-from cnnlab.config.overrides import parse, structural_lines
+from cnnlab.config.overrides import parse, quote_home, structural_lines
 from cnnlab.config.source import VERSION_BASE, Source, default_directory
 from cnnlab.config.sweep import sweep_jobs
 from cnnlab.errors import CnnlabError, ConfigError, Interrupted
 
 Task = Callable[[DictConfig], Any]
+Rehearsal = Callable[[list[DictConfig]], Callable[[DictConfig], None]]
 OK, FAILED, REFUSED, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
 
 def cli(
-    config_name: str, *, config_dir: str | Path | None = None, examples: Sequence[str] = ()
+    config_name: str,
+    *,
+    config_dir: str | Path | None = None,
+    examples: Sequence[str] = (),
+    rehearsal: Rehearsal | None = None,
 ) -> Callable[[Task], Callable[..., Any]]:
     """Make `main(cfg)` a command: `main()` then reads the command line, and exits on failure.
 
@@ -43,7 +48,8 @@ def cli(
     traceback of all errors.
 
     **Arguments:** `config_name`, the primary config; `config_dir`, its directory instead of the
-    project's; `examples`, arguments of the example commands that `--help` shows.
+    project's; `examples`, arguments of the example commands that `--help` shows; `rehearsal`, given
+    the configs of all jobs of a sweep, makes a check of each that goes further than its values.
     """
 
     def decorate(task: Task) -> Callable[..., Any]:
@@ -52,7 +58,9 @@ def cli(
             if cfg is not None:
                 return task(cfg)
             directory = Path(config_dir) if config_dir is not None else default_directory()
-            status = _Command(task, Source(str(directory.resolve()), config_name), examples).run()
+            status = _Command(
+                task, Source(str(directory.resolve()), config_name), examples, rehearsal
+            ).run()
             if status != OK:
                 sys.exit(status)
             return None
@@ -65,10 +73,17 @@ def cli(
 class _Command:
     """One call of the command line."""
 
-    def __init__(self, task: Task, source: Source, examples: Sequence[str]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        source: Source,
+        examples: Sequence[str],
+        rehearsal: Rehearsal | None = None,
+    ) -> None:
         self.task = task
         self.source = source
         self.examples = examples
+        self.rehearsal = rehearsal
         self.failed: list[str] = []
 
     def run(self) -> int:
@@ -89,6 +104,7 @@ class _Command:
 
     def _run(self, argv: list[str]) -> int:
         args = _parse_arguments(argv)
+        given, args.overrides = args.overrides, quote_home(args.overrides)
         self.source = self._source(args)
         if args.help:
             print(help_text(self.source, self.task, self.examples, args.overrides))
@@ -99,11 +115,11 @@ class _Command:
             return OK
         jobs: dict[tuple[str, ...], DictConfig] = {}
         if sweep:
-            jobs = sweep_jobs(self.source, args.overrides)
+            jobs = sweep_jobs(self.source, args.overrides, self.rehearsal)
         elif not (args.hydra_help or args.shell_completion or args.experimental_rerun):
             jobs = {tuple(args.overrides): prepare(self.source, args.overrides)}
         # Flags first: Hydra's own parser does not find them between overrides.
-        flags = [a for a in argv if a not in args.overrides]
+        flags = [a for a in argv if a not in given]
         self._hand_over([*flags, *args.overrides], _Job(self, sweep, jobs))
         if self.failed:
             count = f"{len(self.failed)} of {len(jobs)}" if jobs else str(len(self.failed))

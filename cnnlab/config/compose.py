@@ -15,6 +15,7 @@ from cnnlab.config.overrides import (
     check_choice,
     is_structural,
     parse,
+    quote_home,
     selects_group,
     structural_lines,
 )
@@ -44,7 +45,7 @@ def compose(
     lead nowhere, targets that are not allowed.
     """
     directory = Path(config_dir) if config_dir is not None else default_directory()
-    return prepare(Source(str(directory.resolve()), config_name), overrides)
+    return prepare(Source(str(directory.resolve()), config_name), quote_home(overrides))
 
 
 def check_config(cfg: Any, config_name: str = "train") -> DictConfig:

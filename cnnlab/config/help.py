@@ -1,4 +1,4 @@
-"""The text of `--help`: groups with their choices, top-level keys, example commands."""
+"""The text of `--help`: groups with their choices, keys with their kinds, example commands."""
 
 import inspect
 import re
@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cnnlab.config.allowed import SEVERAL, TARGETS
+from cnnlab.config.kinds import DURATIONS
 from cnnlab.config.messages import show
 from cnnlab.config.source import Source
+from cnnlab.config.targets import PARTIAL, TARGET
 from cnnlab.config.tree import plain
+from cnnlab.config.values import SECTION, Types, kind_of
 
 _FLAGS = """\
   -m, --multirun      run all combinations of the values in key=a,b,c (a sweep)
@@ -38,6 +42,7 @@ def help_text(source: Source, task: Any, examples: Sequence[str], overrides: Seq
     cfg = source.load(tuple(overrides), sweep=True)
     tree = plain(cfg)
     chosen = tree.pop("hydra")["runtime"]["choices"]
+    types = tree.pop(SECTION, None) or {}
     # Hydra does not report the choices of a group that takes a list: they show as its keys.
     lists = {group: list(tree[group] or ()) for group in tree if source.is_group(group)}
     chosen = {**{g: names for g, names in lists.items() if g not in chosen}, **chosen}
@@ -53,7 +58,8 @@ def help_text(source: Source, task: Any, examples: Sequence[str], overrides: Seq
             "Groups, group=choice (* is the default; group.key=value sets one of its values):",
             [_group_line(g, options, chosen.get(g)) for g, options in groups.items()],
         ),
-        _section("Keys, key=value:", _key_lines(keys, _comments(source))),
+        _section("Keys, key=value:", _key_lines(keys, types, _comments(source))),
+        _section("Values of the groups chosen here, group.key=value:", _group_values(tree)),
         _section("Examples:", [f"  {command} {example}".rstrip() for example in examples]),
         _section("Flags:", [_FLAGS]),
     ]
@@ -75,13 +81,38 @@ def _group_line(group: str, options: Sequence[str], chosen: Any) -> str:
     )  # fmt: skip
 
 
-def _key_lines(keys: dict[str, Any], comments: dict[str, str]) -> list[str]:
+def _key_lines(keys: dict[str, Any], types: Types, comments: dict[str, str]) -> list[str]:
     lines = []
     for key, value in keys.items():
-        text = f"{key}={_inline(value)}"
-        comment = comments.get(key)
-        lines.append(f"  {text:<34} {comment}" if comment else f"  {text}")
+        kind = kind_of(key, types) or (DURATIONS if set(DURATIONS) <= set(keys) else {}).get(key)
+        if kind is None and isinstance(value, dict) and set(value) == set(DURATIONS):
+            kind = "duration"
+        about = [part for part in (kind, comments.get(key)) if part]
+        lines.append(_line(f"{key}={_inline(value)}", "; ".join(about)))
     return lines
+
+
+def _group_values(tree: dict[str, Any]) -> list[str]:
+    """The arguments of the nodes that the chosen groups have, with their kinds."""
+    lines = []
+    for group, value in tree.items():
+        if group not in TARGETS or not value:
+            continue
+        nodes = (
+            {f"{group}.{k}": v for k, v in value.items()} if group in SEVERAL else {group: value}
+        )
+        for key, node in nodes.items():
+            kinds = TARGETS[group].get(node.get(TARGET), {})
+            names = [name for name in node if name not in (TARGET, PARTIAL)]
+            lines += [_line(f"{key}.{n}={_inline(node[n])}", kinds.get(n, "")) for n in names]
+    return lines
+
+
+def _line(setting: str, about: str) -> str:
+    return textwrap.fill(
+        f"{setting:<34} {about}".rstrip(), 108, initial_indent="  ",
+        subsequent_indent=" " * 37, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _inline(value: Any) -> str:

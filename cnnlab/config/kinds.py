@@ -30,7 +30,16 @@ from cnnlab.config.messages import nearest, show
 from cnnlab.config.vocabulary import DURATIONS, Wrong, alternatives, reader
 from cnnlab.errors import ConfigError
 
-__all__ = ["DURATIONS", "check_phrase", "choices", "node_group", "of_default", "read", "takes_list"]
+__all__ = [
+    "DURATIONS",
+    "alternatives",
+    "check_phrase",
+    "choices",
+    "node_group",
+    "of_default",
+    "read",
+    "takes_list",
+]
 
 _ARTICLES = (
     (re.compile("even|odd|increasing"), "an "),

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from cnnlab.config.compose import check_config
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
+from cnnlab.config.networks import build_model, try_model
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier
@@ -50,38 +51,8 @@ def build(cfg: DictConfig | Mapping[str, Any]) -> Experiment:
     runtime, data = prologue(cfg)
     model_key, run_key = jr.split(jr.key(cfg.seed))
     model, model_state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
+    try_model(model, model_state)
     return assemble(cfg, runtime, data, model, model_state, key=run_key)
-
-
-def build_model(
-    cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int, *, key: PRNGKeyArray
-) -> tuple[Classifier, eqx.nn.State]:
-    """The classifier of a config, with random weights, and its state.
-
-    **Arguments:** `input_shape`, `(*spatial, c)` of one example.
-    """
-    conv = instantiate(cfg.conv, key="conv")
-    norm = None if cfg.norm is None else instantiate(cfg.norm, key="norm")
-
-    def make(key: PRNGKeyArray) -> Classifier:
-        backbone_key, head_key = jr.split(key)
-        backbone = instantiate(
-            cfg.backbone,
-            key="backbone",
-            in_shape=input_shape,
-            optional={"conv": conv, "norm": norm, "key": backbone_key},
-        )
-        head = instantiate(
-            cfg.head,
-            key="head",
-            in_shape=backbone.out_shape,
-            num_classes=num_classes,
-            optional={"key": head_key},
-        )
-        return Classifier(backbone, head)
-
-    # Compiled as one program: hundreds of small kernels would take longer to dispatch.
-    return eqx.filter_jit(eqx.nn.make_with_state(make))(key)
 
 
 def assemble(
@@ -105,6 +76,9 @@ def assemble(
         per_epoch = batches.steps_per_epoch
         plan = _plan(cfg, per_epoch)
         transforms = _named(cfg, "augment")
+        for name, transform in zip(cfg.augment, transforms, strict=True):
+            with refusing(f"augment.{name}."):
+                transform.check(data.input_shape[:-1])
         check_effects(cfg, plan, transforms, validation=len(data.val))
         prepare = make_prepare(
             mean=data.mean,
@@ -225,11 +199,11 @@ def _rule(cfg: DictConfig, total: int, per_epoch: int) -> optax.GradientTransfor
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
-    """Values that stand at the top of a config: a ValueError's message begins with their key."""
+def refusing(prefix: str = "") -> Iterator[None]:
+    """What a config says: a ValueError's message begins with its key, after `prefix`."""
     try:
         yield
     except ConfigError:
         raise
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(f"{prefix}{error}") from error

@@ -10,18 +10,29 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from cnnlab.config.allowed import SEVERAL
+from cnnlab.config.kinds import alternatives, takes_list
 from cnnlab.config.messages import listing, nearest, nearest_key, one_line, show
 from cnnlab.config.source import Source
 from cnnlab.config.targets import TARGET
 from cnnlab.config.tree import MISSING, find, has, in_target, is_interpolation, plain, walk
+from cnnlab.config.values import SECTION, kind_of
 from cnnlab.errors import ConfigError
+
+
+def quote_home(lines: Sequence[str]) -> list[str]:
+    """The overrides with quotes around a value that is a path below `~`, which Hydra's grammar and
+    most shells leave as it is: `output=~/runs`."""
+    if isinstance(lines, str):
+        raise ConfigError(f"overrides: expected a list of strings, got {show(lines)}")
+    home = re.compile(r"([+]*[\w.@/]+)=(~[^\s,'\"()\[\]{}]*)")
+    matches = [isinstance(line, str) and home.fullmatch(line) for line in lines]
+    return [f"{m[1]}='{m[2]}'" if m else o for m, o in zip(matches, lines, strict=True)]
 
 
 def parse(lines: Sequence[str], source: Source, *, sweep: bool = False) -> list[Override]:
     """Hydra's overrides from their text. Raises ConfigError, for several values (`lr=1,2`) too
     unless they are for a sweep."""
-    if isinstance(lines, str):
-        raise ConfigError(f"overrides: expected a list of strings, got {show(lines)}")
     parser = OverridesParser.create(config_loader=source.loader)
     parsed = []
     for line in lines:
@@ -35,12 +46,24 @@ def parse(lines: Sequence[str], source: Source, *, sweep: bool = False) -> list[
         if not override.key_or_group:
             raise ConfigError(f"{line}: expected key=value")
         if override.is_sweep_override() and not sweep:
-            raise ConfigError(
-                f"{override.key_or_group}: several values, {show(override.get_value_string())}, "
-                f"need a sweep (-m); a list is written {override.key_or_group}=[...]"
-            )
+            raise ConfigError(_several_values(override, source))
         parsed.append(override)
     return parsed
+
+
+def _several_values(override: Override, source: Source) -> str:
+    key, text = override.key_or_group, override.get_value_string()
+    tree = plain(source.load_base())
+    kind = kind_of(key, tree.get(SECTION) or {})
+    advice = f"; a list is written {key}=[{text}]"
+    if kind is not None and not takes_list(kind):
+        words = any(part in ("text", "path", "name") for part in alternatives(kind))
+        advice = f"; a value with a comma is quoted, {key}=\"'{text}'\"" if words else ""
+    elif source.is_group(key):
+        advice = advice if key in SEVERAL else ""
+    elif not isinstance(tree.get(key), str | list):
+        advice = ""
+    return f"{key}: several values, {show(text)}, need a sweep (-m){advice}"
 
 
 def selects_group(override: Override, source: Source) -> bool:
@@ -79,11 +102,14 @@ def check_choice(override: Override, source: Source, chosen: Mapping[str, Any]) 
         raise ConfigError(
             f"{group}: expected one choice, got {show(value)}{_choose(group, source)}"
         )
+    if several and len(set(map(str, value))) < len(value):
+        raise ConfigError(f"{group}: expected each choice once, got {show(value)}")
     for choice in value if several else [value]:
         if not isinstance(choice, str):
             text = show(choice)
             raise ConfigError(f"{group}={text}: no such choice{_choose(group, source)}")
-        if not is_interpolation(choice) and not source.has_choice(group, choice):
+        outside = {"", ".", ".."} & set(choice.split("/"))
+        if outside or not (is_interpolation(choice) or source.has_choice(group, choice)):
             text = f"{group}={choice}"
             raise ConfigError(f"{text}: no such choice{_choose(group, source, choice)}")
 

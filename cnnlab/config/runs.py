@@ -11,7 +11,8 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cnnlab.config.compose import check_config
-from cnnlab.config.objects import assemble, build, build_model, prologue
+from cnnlab.config.networks import build_model, try_model
+from cnnlab.config.objects import assemble, build, prologue
 from cnnlab.config.saved import read_config
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier, Report, freeze, load_backbone
@@ -124,6 +125,15 @@ def load_config(run: str | Path) -> DictConfig:
     return read_config(file)
 
 
+def with_backbone(cfg: DictConfig) -> DictConfig:
+    """A copy of a config of `finetune`, with the backbone that its run has."""
+    source, cfg = load_config(cfg.run), cfg.copy()
+    checkpoint_path(Path(cfg.run), cfg.checkpoint)
+    with open_dict(cfg):
+        cfg.backbone, cfg.conv, cfg.norm = source.backbone, source.conv, source.norm
+    return cfg
+
+
 def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
     """The backbone of a finished run under a new head, and what of it was loaded (A 4.8).
 
@@ -132,14 +142,12 @@ def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
 
     **Raises:** `ConfigError`; `CheckpointError` when the run has no readable checkpoint.
     """
-    cfg = check_config(cfg, "finetune")
-    source = load_config(cfg.run)
-    with open_dict(cfg):
-        cfg.backbone, cfg.conv, cfg.norm = source.backbone, source.conv, source.norm
+    cfg = with_backbone(check_config(cfg, "finetune"))
     runtime, data = prologue(cfg)
     model_key, run_key = jr.split(jr.key(cfg.seed))
     model, model_state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
-    _, arrays, _ = _checkpoint(cfg.run, cfg.checkpoint, source)
+    try_model(model, model_state)
+    _, arrays, _ = _checkpoint(cfg.run, cfg.checkpoint, load_config(cfg.run))
     arrays = {k: v for k, v in evaluated_arrays(arrays).items() if k.startswith("backbone.")}
     model, model_state, report = load_backbone(model, model_state, arrays)
     if not report.matched:

@@ -1,11 +1,13 @@
 """The jobs of a sweep, composed and checked before the first one starts."""
 
+import contextlib
 import itertools
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
 from cnnlab.config.compose import prepare
@@ -14,40 +16,87 @@ from cnnlab.config.source import Source
 from cnnlab.config.tree import plain
 from cnnlab.errors import ConfigError
 
+MOST_JOBS = 10_000
 _HYDRA = re.compile(r"[+~]*hydra[./]")
 
+Check = Callable[[DictConfig], None]
 
-def sweep_jobs(source: Source, lines: Sequence[str]) -> dict[tuple[str, ...], DictConfig]:
+
+def sweep_jobs(
+    source: Source,
+    lines: Sequence[str],
+    rehearsal: Callable[[list[DictConfig]], Check] | None = None,
+) -> dict[tuple[str, ...], DictConfig]:
     """The checked config of each combination of values, by its overrides as Hydra writes them.
 
     The values in `hydra.sweeper.params` of the config count too, before those of `lines`. For an
-    interval, which only an optimiser's sweeper can search, both ends are checked. Raises
-    ConfigError that names the job.
+    interval, which only an optimiser's sweeper can search, both ends are checked.
+
+    **Arguments:** `rehearsal`, given all configs, makes a check of each of them that goes further
+    than composing does. It is called when all are composed.
+
+    Raises ConfigError that names the job; also for more than `MOST_JOBS` of them.
     """
     parsed = parse(lines, source, sweep=True)
-    cfg = source.load(structural_lines(parsed, source), sweep=True)
-    parameters = plain(cfg)["hydra"]["sweeper"].get("params") or {}
-    swept = parse([f"{k}={v}" for k, v in parameters.items()], source, sweep=True)
-    values = {o.get_key_element(): _values(o) for o in [*swept, *parsed]}
-    jobs = {}
+    sweeper = plain(source.load(structural_lines(parsed, source), sweep=True))["hydra"]["sweeper"]
+    swept = parse(
+        [f"{k}={v}" for k, v in (sweeper.get("params") or {}).items()], source, sweep=True
+    )
+    overrides = {o.get_key_element(): o for o in [*swept, *parsed]}
+    searches = not str(sweeper.get("_target_", "")).endswith(".BasicSweeper")
+    number = math.prod(_count(o, searches) for o in overrides.values())
+    if number > MOST_JOBS:
+        raise ConfigError(f"-m: expected at most {MOST_JOBS:,} jobs, got {number:,}")
+    values = {key: _values(override) for key, override in overrides.items()}
+    jobs: dict[tuple[str, ...], DictConfig] = {}
+    names = {}
     for job in itertools.product(*values.values()):
-        try:
-            jobs[tuple(line for line in job if not _HYDRA.match(line))] = prepare(source, job)
-        except ConfigError as error:
-            lines_of = zip(job, values.values(), strict=True)
-            varied = " ".join(line for line, every in lines_of if len(every) > 1)
-            where = f" (job with {varied})" if varied else ""
-            raise ConfigError(f"{error}{where}") from error
+        short = tuple(line for line in job if not _HYDRA.match(line))
+        pairs = zip(job, values.values(), strict=True)
+        names[short] = " ".join(line for line, every in pairs if len(every) > 1)
+        with _naming(names[short]):
+            jobs[short] = prepare(source, job)
+    if rehearsal is not None:
+        check = rehearsal(list(jobs.values()))
+        for short, cfg in jobs.items():
+            with _naming(names[short]):
+                check(cfg)
     return jobs
+
+
+@contextlib.contextmanager
+def _naming(varied: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{error}{f' (job with {varied})' if varied else ''}") from error
+
+
+def _count(override: Override, searches: bool) -> int:
+    """How many values an override has, without making them."""
+    key, value = override.get_key_element(), override.value()
+    if isinstance(value, IntervalSweep) and not searches:
+        raise ConfigError(
+            f"{key}: {override.get_value_string()} is for a sweeper that searches; this one takes "
+            f"values, {key}=1,2,3, or {key}=range(start,stop,step)"
+        )
+    if isinstance(value, RangeSweep):
+        start, stop, step = (float(bound or 0) for bound in (value.start, value.stop, value.step))
+        if not step or not math.isfinite(stop - start) or (stop - start) / step <= 0:
+            raise ConfigError(f"{key}: no values in {override.get_value_string()}")
+        return math.ceil((stop - start) / step)
+    if override.is_discrete_sweep():
+        count = sum(1 for _ in itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1))
+        if not count:
+            raise ConfigError(f"{key}: no values in {override.get_value_string()}")
+        return count
+    return 1
 
 
 def _values(override: Override) -> list[str]:
     key = override.get_key_element()
     if override.is_discrete_sweep():
-        values = list(override.sweep_string_iterator())
-        if not values:
-            raise ConfigError(f"{key}: no values in {override.get_value_string()}")
-        return [f"{key}={value}" for value in values]
+        return [f"{key}={value}" for value in override.sweep_string_iterator()]
     if override.is_interval_sweep():
         interval: Any = override.value()
         assert isinstance(interval, IntervalSweep)

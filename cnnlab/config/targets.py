@@ -54,7 +54,7 @@ def read_node(node: Any, group: str, key: str) -> dict[str, Any]:
         raise ConfigError(f"{key}: expected a mapping with a {TARGET}, got {show(node)}")
     target = node[TARGET]
     allowed = TARGETS.get(group, {})
-    if not isinstance(target, str) or target not in allowed:
+    if not is_allowed(target, group):
         raise _refused(target, key, f"{group} allows {', '.join(allowed) or 'none'}", allowed)
     waits = group in PARTIAL_GROUPS
     if node.get(PARTIAL, False) is not waits:
@@ -77,6 +77,11 @@ def read_node(node: Any, group: str, key: str) -> dict[str, Any]:
     return found
 
 
+def is_allowed(target: Any, group: str) -> bool:
+    """Whether a group lists a target: the one gate to what is imported and called."""
+    return isinstance(target, str) and target in TARGETS.get(group, ())
+
+
 def resolve_target(target: str, group: str, key: str) -> Callable[..., Any]:
     """The class or function of a target in a group's list. Raises ConfigError for any other."""
     read_node({TARGET: target, **({PARTIAL: True} if group in PARTIAL_GROUPS else {})}, group, key)
@@ -89,6 +94,19 @@ def check_hydra_targets(cfg: Mapping[str, Any]) -> None:
     for key, target in _targets(cfg, "hydra"):
         if not (isinstance(target, str) and _HYDRA.fullmatch(target)):
             raise _refused(target, key, "hydra allows its own parts and hydra_plugins")
+    for key in ("job_logging", "hydra_logging"):
+        _check_logging(cfg.get(key), f"hydra.{key}")
+
+
+def _check_logging(node: Any, key: str) -> None:
+    """Refuse what Python's logging would import and call: factories, and classes but its own."""
+    for name, value in node.items() if isinstance(node, Mapping) else ():
+        own = isinstance(value, str) and re.fullmatch(r"logging(\.handlers)?\.[A-Z]\w+", value)
+        if name == "()" or (name == "class" and not own):
+            raise ConfigError(
+                f"{key}.{name}: {show(value)} is refused; logging has its own classes"
+            )
+        _check_logging(value, f"{key}.{name}")
 
 
 def _several(value: Any, group: str) -> Mapping[str, Any]:

@@ -108,7 +108,7 @@ def _is_name(value: Any) -> bool:
 
 def _is_data_set(value: Any) -> bool:
     return isinstance(value, str) and bool(
-        re.fullmatch(r"\w{1,100}(/[\w.-]{1,100})?(:\d+\.\d+\.\d+)?", value, re.ASCII)
+        re.fullmatch(r"\w{1,100}(/\w[\w.-]{0,99})?(:\d+\.\d+\.\d+)?", value, re.ASCII)
     )
 
 

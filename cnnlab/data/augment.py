@@ -66,6 +66,11 @@ def prepare(
 class Augmentation(abc.ABC):
     """What the configs of the group `augment` make."""
 
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises `ValueError`, which begins with an argument's name, where this can't be applied to
+        examples of spatial shape `shape`."""
+        del shape
+
     @abc.abstractmethod
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, epoch: Epoch) -> Batch: ...
 
@@ -103,7 +108,7 @@ class Crop(Augmentation):
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, epoch: Epoch) -> Batch:
         del epoch
         shape = batch.image.shape[1:-1]
-        self._check(shape)
+        self.check(shape)
         shifts = per_example(
             key,
             batch.index,
@@ -111,11 +116,10 @@ class Crop(Augmentation):
         )
         return batch._replace(image=shift(batch.image, shifts, self.mode))
 
-    def _check(self, shape: tuple[int, ...]) -> None:
-        if self.mode == "reflect" and self.padding >= min(shape):
+    def check(self, shape: tuple[int, ...]) -> None:
+        if self.padding >= min(shape):
             raise ValueError(
-                f"padding: expected less than the smallest side {min(shape)} to reflect,"
-                f" got {self.padding}"
+                f"padding: expected less than the smallest side {min(shape)}, got {self.padding}"
             )
 
 
@@ -159,6 +163,12 @@ class Cutout(Augmentation):
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ValueError(f"size: expected an integer >= 1, got {self.size}")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        if self.size > min(shape):
+            raise ValueError(
+                f"size: expected at most the smallest side {min(shape)}, got {self.size}"
+            )
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, epoch: Epoch) -> Batch:
         del epoch

@@ -68,7 +68,7 @@ WRONG = [
     ("epochs=a=b", "epochs=a=b: not a valid override", "quote"),
     ('name="x', 'name="x: not a valid override', "quote"),
     ("backbone.plan[0]=7", "backbone.plan[0]=7: a position", "backbone.plan.0=7"),
-    ("lr=1,2", "lr: several values", "lr=[...]"),
+    ("sizes=1,2", "sizes: several values", "sizes=[1,2]"),
     ("epochs=5|steps=10", "epochs: give one of epochs, steps, examples", "steps=10"),
     ("epochs=null", "epochs: required", "give one of"),
     ("evaluate_every.steps=5|evaluate_every.epochs=2", "evaluate_every.epochs: give one", "=5"),

@@ -1,0 +1,92 @@
+"""From a config's conv, norm, backbone and head to a network: itself, or tried out as shapes."""
+
+import os
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import PRNGKeyArray
+from omegaconf import DictConfig
+
+from cnnlab.config.instantiate import instantiate
+from cnnlab.config.messages import one_line
+from cnnlab.errors import ConfigError
+from cnnlab.models import Classifier
+
+
+def build_model(
+    cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int, *, key: PRNGKeyArray
+) -> tuple[Classifier, eqx.nn.State]:
+    """The classifier of a config, with random weights, and its state.
+
+    **Arguments:** `input_shape`, `(*spatial, c)` of one example.
+    """
+    # Compiled as one program: hundreds of small kernels would take longer to dispatch.
+    make = eqx.nn.make_with_state(_maker(cfg, input_shape, num_classes))
+    try:
+        return eqx.filter_jit(make)(key)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise ConfigError(f"backbone: too large for the memory here: {one_line(error)}") from error
+
+
+def check_model(cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int) -> None:
+    """Make the classifier and run it on two examples, as shapes only.
+
+    Raises ConfigError where its parts do not fit together, or it can't fit into memory.
+    """
+    make = eqx.nn.make_with_state(_maker(cfg, input_shape, num_classes))
+    model, state = eqx.filter_eval_shape(make, jr.key(0))
+    arrays = [leaf for leaf in jax.tree.leaves(model) if hasattr(leaf, "dtype")]
+    size = sum(array.size * array.dtype.itemsize for array in arrays)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise ConfigError(
+            f"backbone: expected a network that fits into {memory / 2**30:.0f} GiB of memory, "
+            f"got {sum(array.size for array in arrays):,} parameters"
+        )
+    try_model(model, state)
+
+
+def try_model(model: Classifier, state: eqx.nn.State) -> None:
+    """Run a classifier, of arrays or of shapes, on two examples as shapes.
+
+    Raises ConfigError where a layer can't take what it gets.
+    """
+    inputs = jax.ShapeDtypeStruct((2, *model.in_shape), jnp.float32)
+    try:
+        eqx.filter_eval_shape(lambda m, s, x: m(x, s, key=jr.key(0)), model, state, inputs)
+    except ConfigError:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"backbone: inputs of shape {model.in_shape}: {reason}") from error
+
+
+def _maker(
+    cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int
+) -> Callable[[PRNGKeyArray], Classifier]:
+    conv = instantiate(cfg.conv, key="conv")
+    norm = None if cfg.norm is None else instantiate(cfg.norm, key="norm")
+
+    def make(key: PRNGKeyArray) -> Classifier:
+        backbone_key, head_key = jr.split(key)
+        backbone = instantiate(
+            cfg.backbone,
+            key="backbone",
+            in_shape=input_shape,
+            optional={"conv": conv, "norm": norm, "key": backbone_key},
+        )
+        head = instantiate(
+            cfg.head,
+            key="head",
+            in_shape=backbone.out_shape,
+            num_classes=num_classes,
+            optional={"key": head_key},
+        )
+        return Classifier(backbone, head)
+
+    return make
