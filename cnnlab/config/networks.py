@@ -33,8 +33,10 @@ def build_model(
         raise ConfigError(f"backbone: too large for the memory here: {one_line(error)}") from error
 
 
-def check_model(cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int) -> None:
-    """Make the classifier and run it on two examples, as shapes only.
+def check_model(
+    cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int
+) -> tuple[Classifier, eqx.nn.State]:
+    """Make the classifier and run it on two examples, as shapes only, which are given back.
 
     Raises ConfigError where its parts do not fit together, or it can't fit into memory.
     """
@@ -49,6 +51,7 @@ def check_model(cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int)
             f"got {sum(array.size for array in arrays):,} parameters"
         )
     try_model(model, state)
+    return model, state
 
 
 def try_model(model: Classifier, state: eqx.nn.State) -> None:

@@ -19,6 +19,7 @@ from cnnlab.config.objects import assemble, prologue
 from cnnlab.config.runs import with_backbone
 from cnnlab.data import Dataset
 from cnnlab.errors import ConfigError
+from cnnlab.models import Classifier
 
 _NETWORK = ("backbone", "conv", "norm", "head")
 
@@ -32,7 +33,7 @@ class Rehearsal:
 
     def __init__(self, configs: Sequence[DictConfig]) -> None:
         self._data: dict[str, Dataset] = {}
-        self._networks: set[str] = set()
+        self._networks: dict[str, tuple[Classifier, eqx.nn.State]] = {}
         # A host's devices are made once for the process: as many as the largest job takes. What is
         # wrong with that one is said in its turn.
         largest = max(configs, key=lambda cfg: cfg.runtime.get("devices") or 0)
@@ -48,6 +49,6 @@ class Rehearsal:
         runtime, data = prologue(cfg, self._data[name])
         network = config_hash(OmegaConf.masked_copy(cfg, [*_NETWORK, "data"]))
         if network not in self._networks:
-            check_model(cfg, data.input_shape, data.num_classes)
-            self._networks.add(network)
-        assemble(cfg, runtime, data, eqx.nn.Identity(), eqx.nn.State(None), key=jr.key(cfg.seed))
+            found = check_model(cfg, data.input_shape, data.num_classes)
+            self._networks[network] = found
+        assemble(cfg, runtime, data, *self._networks[network], key=jr.key(cfg.seed))
