@@ -243,10 +243,11 @@ def test_values_on_the_command_line_replace_those_of_a_preset(configs):
 
 def test_both_ends_of_an_interval_are_checked(configs):
     source = Source(str(configs))
-    jobs = sweep_jobs(source, ["label_smoothing=interval(0.0,0.5)", "seed=1"])
+    searches = "hydra.sweeper._target_=hydra_plugins.some.Sweeper"
+    jobs = sweep_jobs(source, [searches, "label_smoothing=interval(0.0,0.5)", "seed=1"])
     assert [cfg.label_smoothing for cfg in jobs.values()] == [0.0, 0.5]
     with pytest.raises(ConfigError, match="steps: expected a whole number >= 1"):
-        sweep_jobs(source, ["steps=interval(-1,5)"])
+        sweep_jobs(source, [searches, "steps=interval(-1,5)"])
 
 
 def test_hydras_settings_are_no_part_of_a_jobs_overrides(configs):
