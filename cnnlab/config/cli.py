@@ -1,13 +1,16 @@
 """Entry points: Hydra's command line with our checks before it and one-line errors around it."""
 
+import contextlib
 import errno
 import functools
 import inspect
 import os
+import signal
 import sys
+import threading
 import traceback
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +88,12 @@ class _Command:
         self.examples = examples
         self.rehearsal = rehearsal
         self.failed: list[str] = []
+        self.interrupted = False
 
     def run(self) -> int:
         try:
-            status = self._run(sys.argv[1:])
+            with self._hearing_interrupts():
+                status = self._run(sys.argv[1:])
             sys.stdout.flush()
             return status
         except BrokenPipeError:
@@ -96,11 +101,52 @@ class _Command:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return INTERRUPTED
+        except SystemExit:  # Hydra's, which took it for an error in the config
+            if self.interrupted:
+                return INTERRUPTED
+            raise
         except CnnlabError as error:
             if _full_errors():
                 raise
             _say(f"error: {one_line(error)}")
             return REFUSED if isinstance(error, ConfigError) else FAILED
+
+    @contextlib.contextmanager
+    def _hearing_interrupts(self) -> Iterator[None]:
+        """Ctrl-C raises `KeyboardInterrupt`, and is sent again where Python drops it (a callback).
+
+        It is remembered, too: other code may make another error of it. While a module loads, where
+        packages do so and there is nothing to clean up, the process ends at once.
+        """
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        if ignored or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def interrupt(number: int, frame: Any) -> None:
+            self.interrupted = True
+            while frame is not None:
+                if frame.f_code.co_filename.startswith("<frozen importlib"):
+                    os.write(2, b"interrupted\n")
+                    os._exit(INTERRUPTED)
+                frame = frame.f_back
+            raise KeyboardInterrupt
+
+        def dropped(what: Any) -> None:
+            if what.exc_type is KeyboardInterrupt:
+                again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+                again.daemon = True
+                again.start()
+            else:
+                hook(what)
+
+        before, hook = signal.signal(signal.SIGINT, interrupt), sys.unraisablehook
+        sys.unraisablehook = dropped
+        try:
+            yield
+        finally:
+            sys.unraisablehook = hook
+            signal.signal(signal.SIGINT, before)
 
     def _run(self, argv: list[str]) -> int:
         args = _parse_arguments(argv)
@@ -204,6 +250,8 @@ class _Job:
         except BrokenPipeError:
             sys.exit(_unread())
         except Exception as raised:
+            if self.command.interrupted:
+                raise KeyboardInterrupt from raised
             error = _plain(raised)
             if _full_errors() or not (self.sweep or isinstance(error, CnnlabError)):
                 raise

@@ -1,7 +1,10 @@
 """A tiny entry point: `python task.py CONFIGS [flags] [overrides]`. Fails as its `seed` says."""
 
 import json
+import os
+import signal
 import sys
+import time
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,6 +28,36 @@ def run(cfg: DictConfig) -> None:
     }
     if cfg.seed in failures:
         raise failures[cfg.seed]
+    if cfg.seed == 95:
+        interrupted_in_a_callback()
+    if cfg.seed == 96:
+        interrupted_in_an_import()
+
+
+def interrupted_in_a_callback() -> None:
+    """Where Python drops what is raised."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(60)  # ends the process if nothing else does
+
+    class Thing:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        Thing()
+        while True:
+            pass
+    finally:
+        signal.alarm(0)
+
+
+def interrupted_in_an_import() -> None:
+    """As some packages do."""
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    except BaseException as error:
+        raise ImportError("could not be loaded") from error
 
 
 if __name__ == "__main__":
