@@ -84,7 +84,7 @@ def compare(name: str, settings: Settings) -> Iterator[list[Line]]:
         problem = random_problem(name, rng)
         shapes = problem.x_shape, problem.kernel_shape, problem.y_shape
         arrays = [rng.standard_normal(s).astype(problem.dtype) for s in shapes]
-        values = _algorithm(name, arrays, problem, settings.options)
+        values = computed(name, arrays, problem, settings.options)
         at = iter(lines)
         for f, count in others.values():
             expected = f(*arrays, problem) if i < count else (None,) * len(PASSES)
@@ -97,9 +97,10 @@ def compare(name: str, settings: Settings) -> Iterator[list[Line]]:
             jax.clear_caches()
 
 
-def _algorithm(
+def computed(
     name: str, arrays: list[np.ndarray], problem: Problem, options: dict[str, Any]
 ) -> Three:
+    """What an algorithm gives in the three passes; `options` are the compiler's."""
     call = functools.partial(
         ops.conv,
         stride=problem.stride,

@@ -111,16 +111,31 @@ def contenders(
 
 def torch_missing() -> str | None:
     """Why PyTorch cannot be measured here, or None where it can."""
-    if jax.default_backend() != "cpu":
-        return f"it is measured on the CPU, and JAX runs on {jax.default_backend()}"
     # PyTorch's threads spin while they wait for each other, which takes 30 times as long when the
     # cores have other work (the next contender's threads, say). Read when the library loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        importlib.import_module("torch")
+        torch = importlib.import_module("torch")
     except (ImportError, OSError) as problem:
         return f"{problem} (it comes with the extra bench)"
+    if jax.default_backend() != "cpu" and torch_device() == "cpu":
+        return f"it has no device, and JAX runs on {jax.default_backend()} ({torch.__version__})"
     return None
+
+
+def torch_device() -> str:
+    """Where PyTorch runs: where JAX does."""
+    import torch
+
+    return "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
+
+
+def torch_done() -> None:
+    """Wait for what PyTorch was asked to compute."""
+    import torch
+
+    if torch_device() == "cuda":
+        torch.cuda.synchronize()
 
 
 def _geometry(problem: Problem) -> dict[str, Any]:
@@ -203,7 +218,7 @@ def _torch(problem: Problem, arrays: Arrays, *, channels_last: bool) -> Contende
     from torch.nn import functional as F
 
     torch.set_num_threads(os.cpu_count() or 1)
-    x, kernel, dy = (torch.from_numpy(a) for a in _channels_first(arrays))
+    x, kernel, dy = (torch.from_numpy(a).to(torch_device()) for a in _channels_first(arrays))
     if channels_last:
         layout = {2: torch.channels_last, 3: torch.channels_last_3d}[problem.rank]
         x, kernel, dy = (a.contiguous(memory_format=layout) for a in (x, kernel, dy))
@@ -218,15 +233,19 @@ def _torch(problem: Problem, arrays: Arrays, *, channels_last: bool) -> Contende
 
     def forward():
         with torch.inference_mode():
-            return compute(x, kernel)
+            y = compute(x, kernel)
+        torch_done()
+        return y
 
     leaves = tuple(a.detach().requires_grad_() for a in (x, kernel))
 
     def gradients():
         y = compute(*leaves)
-        return y.detach(), *torch.autograd.grad(y, leaves, dy)
+        result = y.detach(), *torch.autograd.grad(y, leaves, dy)
+        torch_done()
+        return result
 
-    restore = lambda result: _channels_last(tuple(t.numpy() for t in result))
+    restore = lambda result: _channels_last(tuple(t.cpu().numpy() for t in result))
     return Contender({"forward": forward, "gradients": gradients}, restore)
 
 

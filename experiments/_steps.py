@@ -21,6 +21,7 @@ import optax
 
 from cnnlab import models
 from cnnlab.ops.native import ENGINE
+from experiments._contenders import torch_device
 
 LEARNING_RATE, MOMENTUM, CLASSES = 0.01, 0.9, 10
 PEERS = ("eqx", "torch")
@@ -172,8 +173,9 @@ def _torch(job: Job, *, channels_last: bool = False, compiled: bool = False) -> 
     linear = torch.nn.Linear(*weight.shape)
     linear.weight.data, linear.bias.data = torch.from_numpy(weight.T.copy()), torch.tensor(bias)
     pooled = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
-    model = torch.nn.Sequential(*layers, *pooled, linear)
-    images, labels = (torch.from_numpy(v) for v in job.batch)
+    device = torch_device()
+    model = torch.nn.Sequential(*layers, *pooled, linear).to(device)
+    images, labels = (torch.from_numpy(v).to(device) for v in job.batch)
     images = images.permute(0, 3, 1, 2).contiguous()
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
@@ -184,7 +186,7 @@ def _torch(job: Job, *, channels_last: bool = False, compiled: bool = False) -> 
 
     def run() -> float:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16) if narrow else contextlib.nullcontext():
+        with torch.autocast(device, torch.bfloat16) if narrow else contextlib.nullcontext():
             logits = call(images)
         loss = F.cross_entropy(logits.float(), labels)
         loss.backward()

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-from safetensors.numpy import save
 
 from cnnlab.train.arrays import Arrays, CheckpointError, state_arrays, with_state_arrays
 from cnnlab.train.state import TrainState
@@ -52,6 +50,8 @@ def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
     **Raises:** `CheckpointError` when the file can't be written (a full disk); what stood at
     `path` before is untouched.
     """
+    from safetensors.numpy import save  # here, as training itself does without it
+
     arrays = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     sums = {name: zlib.crc32(value.tobytes()) for name, value in arrays.items()}
     values = {**header, "versions": versions(), "crc32": sums}
@@ -84,6 +84,8 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
     **Raises:** `CheckpointError` naming the file when it is missing, truncated or altered.
     """
+    import safetensors
+
     if not path.is_file():  # a pipe or a device would be read without end
         what = "not a file" if path.exists() else "no such checkpoint"
         raise CheckpointError(f"{path}: {what}")

@@ -4,10 +4,6 @@ import contextlib
 import sys
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-
 from cnnlab.train.evaluate import Evaluation
 
 
@@ -34,6 +30,10 @@ class Progress:
     """A bar on a terminal; plain lines, one an evaluation, where output is not a terminal."""
 
     def __init__(self, enabled: bool = True) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
         self._console = Console(file=_Terminal(sys.stderr), soft_wrap=True)
         self._enabled = enabled
         self._bar = Bar(

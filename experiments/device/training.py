@@ -1,0 +1,157 @@
+"""Loss curves of all runtimes beside the CPU's, and the run of `make train`."""
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.random as jr
+
+from cnnlab import nn
+from cnnlab.data import augment
+from cnnlab.data.batches import loader
+from cnnlab.data.dataset import Dataset, assemble
+from cnnlab.data.embedded import fake
+from cnnlab.data.fetch import DEBIAN_FOLDER
+from cnnlab.data.idx import has_idx_files, read_split
+from cnnlab.data.splits import ArraySplit
+from cnnlab.models import VGG, Classifier, LinearHead
+from cnnlab.train import optim, schedules
+from cnnlab.train.evaluate import Evaluator
+from cnnlab.train.parallel import Jit, Pmap, Runtime, Shard
+from cnnlab.train.state import TrainState, init_state
+from cnnlab.train.step import make_judge, make_prepare, make_train_step
+from experiments.device import Job, one_line, table
+
+# What experiment=fashion says; a test compares.
+PRESET = {"plan": [16, "M", 32, 32, "M", 64, 64], "epochs": 4.25, "batch_size": 128, "tta": "flip"}
+MUON = {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.05, "adam_lr": 3e-3}
+# Other sums, other roundings: what 30 steps make of them, of losses of about 1.
+CURVE = 0.02
+
+
+def curves(job: Job) -> list[str]:
+    """30 steps from the same weights on the same batches, by every runtime and on the CPU."""
+    steps, batch = (3, 8) if job.small else (30, 64)
+    data = fake(
+        shape=(8, 8, 1) if job.small else (28, 28, 1), train_size=batch * steps, test_size=16
+    )
+    plan = [4] if job.small else PRESET["plan"]
+    count = len(jax.devices())
+    found: dict[str, list[float]] = {}
+    notes = []
+    runtimes = {"jit on the CPU": _on_cpu, "jit": Jit, "pmap": Pmap, "shard": Shard}
+    for name, make in runtimes.items():
+        if job.left() <= 0 and found:
+            notes.append(f"- {name}: no time left")
+            continue
+        try:
+            runtime = make()
+            # Sums in float32 everywhere, or the curves would differ by the device's short numbers.
+            with jax.default_matmul_precision("highest"):
+                run = _steps(data, runtime, *_state(data, plan, steps), batch)
+                losses = [metrics["loss"] for _, metrics in itertools.islice(run, steps)]
+                found[name] = [float(loss) for loss in losses]
+        except Exception as error:
+            notes.append(f"- {name}: {one_line(error)}")
+    if not found:
+        return notes
+    first = next(iter(found))
+    rows = []
+    for name, losses in found.items():
+        off = max(abs(a - b) for a, b in zip(losses, found[first], strict=True))
+        shown = [f"{losses[i]:.5f}" for i in (0, steps // 2, steps - 1)]
+        same = f"{off:.1e}{'' if off <= CURVE else ' **apart**'}"
+        rows.append([name, *shown, "" if name == first else same])
+    numbers = [f"loss of step {i + 1}" for i in (0, steps // 2, steps - 1)]
+    heading = ["runtime", *numbers, f"largest difference from {first}"]
+    about = f"{steps} steps of {batch}, {count} device{'s' if count > 1 else ''}; sums in float32."
+    return [about, "", *table(heading, rows), "", *notes]
+
+
+def preset(job: Job) -> list[str]:
+    """`make train`'s network, optimizer and augmentation, as far as there is time."""
+    data = _fashion(job)
+    batch = 16 if job.small else PRESET["batch_size"]
+    total = 4 if job.small else int(PRESET["epochs"] * (len(data.train) // batch))
+    runtime = Jit()
+    start, done = time.perf_counter(), 0
+    state, optimizer = _state(data, PRESET["plan"], total)
+    for arrays, metrics in _steps(data, runtime, state, optimizer, batch):
+        if done == 0:
+            jax.block_until_ready((arrays, metrics))
+            compiled = time.perf_counter()
+        done += 1
+        if done % 50 == 0 or done == total:
+            loss = float(metrics["loss"])
+            if done == total or job.left() < 10:
+                break
+    seconds = time.perf_counter() - compiled
+    model, state = runtime.fetch(arrays, state).averaged()
+    judge = make_judge(mean=data.mean, std=data.std, views=PRESET["tta"])
+    batches = loader(data.test, 32 if job.small else 500, seed=0, shuffle=False)
+    accuracy = Evaluator(batches, judge, runtime)(model, state).accuracy
+    cut = "" if done == total else f" of {total} (no time for more, so the rate did not fall to 0)"
+    return [
+        f"- data: {data.name}, {data.origin}",
+        f"- {done} steps{cut} of {batch} in {seconds:.1f} s after {compiled - start:.1f} s to the "
+        f"first ({(done - 1) * batch / max(seconds, 1e-9):,.0f} images/s)",
+        f"- last loss {loss:.3f}, test accuracy {100 * accuracy:.2f} % (n = {len(data.test):,})",
+    ]
+
+
+def _state(data: Dataset, plan: Sequence[Any], total: int) -> tuple[TrainState, Any]:
+    """The state before the first of `total` steps, and the optimizer."""
+
+    def make() -> Classifier:
+        body, head = jr.split(jr.key(0))
+        backbone = VGG(data.input_shape, plan, norm=nn.BatchNorm, key=body)
+        return Classifier(backbone, LinearHead(backbone.out_shape, data.num_classes, key=head))
+
+    model, state = eqx.filter_jit(eqx.nn.make_with_state(make))()
+    optimizer = optim.assemble(optim.muon(schedules.onecycle(total), **MUON))
+    return init_state(model, state, optimizer, average=False, key=jr.key(1)), optimizer
+
+
+def _steps(
+    data: Dataset, runtime: Runtime, state: TrainState, optimizer: Any, batch: int
+) -> Iterator[tuple[Any, Any]]:
+    """Training, step after step: `(arrays, metrics)`, without end."""
+    batches = loader(data.train, batch, seed=0, placement="device")
+    prepare = make_prepare(
+        mean=data.mean,
+        std=data.std,
+        num_classes=data.num_classes,
+        transforms=[augment.Flip()],
+        label_smoothing=0.0,
+        steps_per_epoch=batches.steps_per_epoch,
+    )
+    compiled = runtime.compile(make_train_step(optimizer), prepare, batches.fetch, state)
+    arrays, resident = runtime.place(state), runtime.replicate(batches.resident)
+    for handle in batches.handles(0):
+        arrays, metrics = compiled(arrays, resident, handle)
+        yield arrays, metrics
+
+
+def _on_cpu() -> Jit:
+    """The runtime on the host's processor, whatever JAX runs on."""
+    runtime = Jit()
+    runtime.devices = jax.devices("cpu")[:1]
+    return runtime
+
+
+def _fashion(job: Job) -> Dataset:
+    """Fashion-MNIST where its files are at hand, else made-up images of the same size."""
+    if job.small:
+        return fake(shape=(28, 28, 1), train_size=64, test_size=32)
+    for folder in filter(None, (job.data, DEBIAN_FOLDER)):
+        if has_idx_files(Path(folder)):
+            read = lambda which, folder=folder: read_split(folder, which, num_classes=10)
+            splits = [ArraySplit(*read(which)) for which in ("train", "test")]
+            names = [f"class {i}" for i in range(10)]
+            options = {"class_names": names, "val_fraction": 0.1, "origin": f"read from {folder}"}
+            return assemble("fashion_mnist", *splits, **options)
+    return fake(shape=(28, 28, 1), train_size=60_000, test_size=10_000)

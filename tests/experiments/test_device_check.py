@@ -1,0 +1,87 @@
+"""The check of a device, small, on the CPU."""
+
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from cnnlab.config import compose
+from experiments import device_check
+from experiments.device import Job, speed, training
+
+NOT_NEEDED = ("hydra", "omegaconf", "tensorflow_datasets", "safetensors", "PIL", "matplotlib",
+              "rich", "grain", "sklearn", "torch")  # fmt: skip
+
+
+def test_a_page_with_every_part(tmp_path, capsys):
+    # Of the parts that other tests run whole, the smallest case.
+    parts = "curves,long,grid,memory"
+    assert device_check.main([f"output={tmp_path}", f"parts={parts}", "small=true"]) == 0
+    [page] = tmp_path.iterdir()
+    assert capsys.readouterr().out.strip() == str(page) and page.name == "device-cpu.md"
+    text = page.read_text()
+    assert "failed" not in text and "apart" not in text and "off by" not in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    for name in ("jit on the CPU", "jit", "pmap", "shard", "3x3 3->4, 8x8, batch 2", "1 x 64 x 4"):
+        assert any(row.startswith(f"| {name} |") for row in rows), name
+    assert f"jax {jax.__version__}" in text and "this process: " in text
+
+
+def test_a_part_that_fails_is_a_line_and_the_others_go_on(tmp_path, monkeypatch):
+    def broken(job):
+        raise RuntimeError("no\nluck")
+
+    monkeypatch.setattr(speed, "grid", broken)
+    page = device_check.check(10, tmp_path, ["grid", "memory"])
+    text = page.read_text()
+    assert "**failed**: RuntimeError: no luck" in text and "this process: " in text
+
+
+def test_a_part_keeps_to_its_time(tmp_path):
+    page = device_check.check(1e-9, tmp_path, ["steps", "memory"], small=True)
+    assert "no time left" in page.read_text() and "this process: " in page.read_text()
+    # What has begun is shown; of the rest it says that there was no time.
+    assert speed._row(lambda job: ["1", "2"], Job(until=0.0), 2) == ["no time left", ""]
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("sceonds=3", "sceonds=3: expected one of seconds=, "),
+        ("seconds=abc", "seconds: expected a number above 0"),
+        ("seconds=nan", "seconds: expected a number above 0"),
+        ("parts=grd", "parts: expected some of algorithms, "),
+        ("small=1", "small: expected true or false, got 1"),
+        ("data=/nowhere", "data: expected a folder, got /nowhere"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(argument, message, capsys):
+    assert device_check.main([argument]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message) and error.count("\n") == 1
+
+
+def test_the_preset_is_that_of_make_train():
+    cfg = compose(["experiment=fashion"])
+    assert {k: cfg[k] for k in ("epochs", "batch_size", "tta")} == {
+        k: training.PRESET[k] for k in ("epochs", "batch_size", "tta")
+    }
+    assert list(cfg.backbone.plan) == training.PRESET["plan"]
+    assert {k: v for k, v in cfg.optimizer.items() if not k.startswith("_")} == training.MUON
+    assert cfg.schedule._target_.endswith("onecycle") and list(cfg.augment) == ["flip"]
+    assert (cfg.schedule.peak, cfg.schedule.start, cfg.schedule.final) == (0.2, 0.1, 0.0)
+
+
+def test_it_imports_nothing_that_a_bare_machine_lacks():
+    script = f"""
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {NOT_NEEDED!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+import experiments.device_check
+from experiments.device import agreement, speed, training
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
