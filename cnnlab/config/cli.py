@@ -1,16 +1,13 @@
 """Entry points: Hydra's command line with our checks before it and one-line errors around it."""
 
-import contextlib
 import errno
 import functools
 import inspect
 import os
-import signal
 import sys
-import threading
 import traceback
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cnnlab.config.compose import prepare
 from cnnlab.config.help import help_text, program
+from cnnlab.config.interrupts import INTERRUPTED, Interrupts
 from cnnlab.config.messages import listing, one_line, show
 from cnnlab.config.overrides import parse, quote_home, structural_lines
 from cnnlab.config.source import VERSION_BASE, Source, default_directory
@@ -31,7 +29,7 @@ from cnnlab.errors import CnnlabError, ConfigError, Interrupted
 
 Task = Callable[[DictConfig], Any]
 Rehearsal = Callable[[list[DictConfig]], Callable[[DictConfig], None]]
-OK, FAILED, REFUSED, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
+OK, FAILED, REFUSED, UNREAD = 0, 1, 2, 141
 
 
 def cli(
@@ -88,11 +86,11 @@ class _Command:
         self.examples = examples
         self.rehearsal = rehearsal
         self.failed: list[str] = []
-        self.interrupted = False
+        self.interrupts = Interrupts()
 
     def run(self) -> int:
         try:
-            with self._hearing_interrupts():
+            with self.interrupts.heard():
                 status = self._run(sys.argv[1:])
             sys.stdout.flush()
             return status
@@ -102,7 +100,7 @@ class _Command:
             print("interrupted", file=sys.stderr)
             return INTERRUPTED
         except SystemExit:  # Hydra's, which took it for an error in the config
-            if self.interrupted:
+            if self.interrupts.pressed:
                 return INTERRUPTED
             raise
         except CnnlabError as error:
@@ -110,43 +108,6 @@ class _Command:
                 raise
             _say(f"error: {one_line(error)}")
             return REFUSED if isinstance(error, ConfigError) else FAILED
-
-    @contextlib.contextmanager
-    def _hearing_interrupts(self) -> Iterator[None]:
-        """Ctrl-C raises `KeyboardInterrupt`, and is sent again where Python drops it (a callback).
-
-        It is remembered, too: other code may make another error of it. While a module loads, where
-        packages do so and there is nothing to clean up, the process ends at once.
-        """
-        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        if ignored or threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def interrupt(number: int, frame: Any) -> None:
-            self.interrupted = True
-            while frame is not None:
-                if frame.f_code.co_filename.startswith("<frozen importlib"):
-                    os.write(2, b"interrupted\n")
-                    os._exit(INTERRUPTED)
-                frame = frame.f_back
-            raise KeyboardInterrupt
-
-        def dropped(what: Any) -> None:
-            if what.exc_type is KeyboardInterrupt:
-                again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-                again.daemon = True
-                again.start()
-            else:
-                hook(what)
-
-        before, hook = signal.signal(signal.SIGINT, interrupt), sys.unraisablehook
-        sys.unraisablehook = dropped
-        try:
-            yield
-        finally:
-            sys.unraisablehook = hook
-            signal.signal(signal.SIGINT, before)
 
     def _run(self, argv: list[str]) -> int:
         args = _parse_arguments(argv)
@@ -250,7 +211,7 @@ class _Job:
         except BrokenPipeError:
             sys.exit(_unread())
         except Exception as raised:
-            if self.command.interrupted:
+            if self.command.interrupts.pressed:
                 raise KeyboardInterrupt from raised
             error = _plain(raised)
             if _full_errors() or not (self.sweep or isinstance(error, CnnlabError)):
