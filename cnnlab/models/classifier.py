@@ -6,6 +6,8 @@ import equinox as eqx
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from cnnlab.nn._checks import having
+
 
 class Classifier(eqx.nn.StatefulLayer):
     """A backbone that maps an input to features and a head that maps features to class scores.
@@ -24,8 +26,11 @@ class Classifier(eqx.nn.StatefulLayer):
         - `backbone`: `(x, state, *, key) -> (features, state)` with `in_shape`, `out_shape`.
         - `head`: `(features, state, *, key) -> (logits, state)` with `in_shape`, `num_classes`.
 
-        **Raises:** `ValueError` if the head was made for features of another shape.
+        **Raises:** `ValueError` if the head was made for features of another shape, `TypeError`
+        for what is no backbone or no head.
         """
+        having("backbone", backbone, "a backbone such as VGG", "in_shape", "out_shape")
+        having("head", head, "a head such as LinearHead", "in_shape", "num_classes")
         if tuple(head.in_shape) != tuple(backbone.out_shape):
             raise ValueError(
                 f"head: expected a head for features of shape {tuple(backbone.out_shape)}, "

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from cnnlab.nn._checks import having
+
 from .trace import ReceptiveField, trace
 
 
@@ -29,6 +31,7 @@ def feature_info(backbone: Any) -> list[FeatureInfo]:
 
     **Raises:** `ValueError` for a backbone with a stage that does not run.
     """
+    having("backbone", backbone, "a backbone such as VGG", "in_shape", "stages")
     calls = {call.path: call for call in trace(backbone, backbone.in_shape, parts=["stages"])}
     info = []
     for i in range(len(backbone.stages)):

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
+from cnnlab.nn._checks import having
+
 _Model = TypeVar("_Model")
 _State = TypeVar("_State", bound=eqx.nn.State | None)
 
@@ -28,6 +30,8 @@ def named_arrays(model: Any, state: eqx.nn.State | None = None) -> dict[str, Any
 
     **Raises:** `ValueError` if the state has no entry for one of the model's layers.
     """
+    if state is not None:
+        having("state", state, "an eqx.nn.State or None", "get", "set", "tree_flatten")
     statistics = None if state is None else _entries(state)
     arrays: dict[str, Any] = {}
     for path, leaf in jtu.tree_leaves_with_path(model, is_leaf=_is_index):
@@ -55,6 +59,7 @@ def with_arrays(model: _Model, state: _State, arrays: Mapping[str, Any]) -> tupl
 
     **Raises:** `ValueError` for a name the model does not have and for a wrong shape.
     """
+    having("arrays", arrays, "arrays by name", "items")
     current = named_arrays(model, state)
     for name, value in arrays.items():
         if name not in current:

@@ -7,6 +7,8 @@ from typing import Any
 import equinox as eqx
 import jax.tree_util as jtu
 
+from cnnlab.nn._checks import having
+
 from .classifier import Classifier
 from .names import named_arrays, with_arrays
 
@@ -55,8 +57,10 @@ def replace_head(model: Classifier, head: Any) -> Classifier:
 
     The state of the old model serves the new one: the heads of this package have none.
 
-    **Raises:** `ValueError` if the head was made for features of another shape.
+    **Raises:** `ValueError` if the head was made for features of another shape, `TypeError` for
+    what is no classifier or no head.
     """
+    having("model", model, "a Classifier", "backbone")
     return Classifier(model.backbone, head)
 
 
@@ -105,6 +109,7 @@ def load_backbone(
 
     **Returns:** the new model, the new state and a `Report`. Print it: nothing is refused.
     """
+    having("tensors", tensors, "arrays by name", "items")
     prefix = _BACKBONE if isinstance(model, Classifier) else ""
     own = {n: a for n, a in named_arrays(model, state).items() if n.startswith(prefix)}
     given = {

@@ -32,6 +32,14 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     )
 
 
+def having(name: str, value: Any, what: str, *attributes: str) -> Any:
+    """`value` if it has all of the attributes; TypeError that says what was expected otherwise."""
+    if not all(hasattr(value, attribute) for attribute in attributes):
+        shown = f"an array {value.shape}" if hasattr(value, "shape") else repr(value)[:60]
+        raise TypeError(f"{name}: expected {what}, got {shown}")
+    return value
+
+
 def fraction(name: str, value: float) -> float:
     """`value` as a float; ValueError unless 0 <= value < 1."""
     if not 0 <= value < 1:
