@@ -18,7 +18,7 @@ _CONV = {"padding": _PADDING, "use_bias": SWITCH, "kernel_init": "text or node o
 _GROUPS = {"groups": _SMALL}
 _NORM = {"eps": "number > 0", "use_weight": SWITCH, "use_bias": SWITCH}
 _VGG = {
-    "plan": "list of channel counts > 0 and 'M' or one of vgg11, vgg13, vgg16, vgg19",
+    "plan": "list of at least 1 channel counts > 0 and 'M' or one of vgg11, vgg13, vgg16, vgg19",
     "activation": _ACTIVATION,
     "kernel_size": _EACH_AXIS,
     "pool": "one of max, avg, stride",

@@ -42,6 +42,8 @@ def parse(lines: Sequence[str], source: Source, *, sweep: bool = False) -> list[
             override = parser.parse_override(line)
         except HydraException as error:
             raise ConfigError(_grammar_message(line, error)) from error
+        except ValueError as error:  # Python's own limit to the digits of a number
+            raise ConfigError(f"{show(line)}: not a valid override: {one_line(error)}") from error
         override.config_loader = source.loader
         if not override.key_or_group:
             raise ConfigError(f"{line}: expected key=value")
@@ -108,9 +110,9 @@ def check_choice(override: Override, source: Source, chosen: Mapping[str, Any]) 
         if not isinstance(choice, str):
             text = show(choice)
             raise ConfigError(f"{group}={text}: no such choice{_choose(group, source)}")
-        outside = {"", ".", ".."} & set(choice.split("/"))
+        outside = {"", ".", ".."} & set(choice.split("/")) or len(choice) > 200
         if outside or not (is_interpolation(choice) or source.has_choice(group, choice)):
-            text = f"{group}={choice}"
+            text = f"{group}={choice[:60]}"
             raise ConfigError(f"{text}: no such choice{_choose(group, source, choice)}")
 
 

@@ -36,10 +36,11 @@ WRONG = [
     ("optimizer.momentum=big", "optimizer.momentum: expected a number", "got 'big'"),
     ("optimizer.momentum=true", "optimizer.momentum: expected a number", "got true"),
     ("backbone.use_bias=1", "backbone.use_bias: expected true or false", "got 1"),
-    ("backbone.plan=true", "backbone.plan: expected a list of channel counts", "got true"),
-    ("backbone.plan={a: 1}", "backbone.plan: expected a list of channel counts", "got {a: 1}"),
+    ("backbone.plan=true", "backbone.plan: expected a list of at least 1 channel", "got true"),
+    ("backbone.plan={a: 1}", "backbone.plan: expected a list of at least 1 channel", "got {a: 1}"),
     ("backbone=vgg12", "backbone=vgg12: no such choice", "did you mean vgg1"),
     ("backbone=transformer", "backbone=transformer: no such choice", "choices: mlp, vgg11, vgg16"),
+    ("backbone=" + "x" * 5000, "backbone=xxxx", "no such choice"),
     ("backbone=5", "backbone=5: no such choice", "choices: mlp, vgg11, vgg16"),
     ("backbone=null", "backbone=null: no such choice", "choices: mlp"),
     ("backbone=[vgg11,mlp]", "backbone: expected one choice", "got [vgg11, mlp]"),
@@ -68,6 +69,7 @@ WRONG = [
     ("epochs=a=b", "epochs=a=b: not a valid override", "quote"),
     ('name="x', 'name="x: not a valid override', "quote"),
     ("backbone.plan[0]=7", "backbone.plan[0]=7: a position", "backbone.plan.0=7"),
+    ("seed=" + "9" * 4400, "'seed=9999", "4300 digits"),
     ("sizes=1,2", "sizes: several values", "sizes=[1,2]"),
     ("epochs=5|steps=10", "epochs: give one of epochs, steps, examples", "steps=10"),
     ("epochs=null", "epochs: required", "give one of"),
@@ -94,7 +96,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "begins", "says"), WRONG, ids=[w[0] for w in WRONG])
+@pytest.mark.parametrize(("overrides", "begins", "says"), WRONG, ids=[w[0][:60] for w in WRONG])
 def test_wrong_override(configs, overrides, begins, says):
     with pytest.raises(ConfigError) as caught:
         compose(overrides.split("|"), config_dir=configs)
