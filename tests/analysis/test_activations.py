@@ -1,6 +1,7 @@
 """Activation maps against loops, and where they must be largest."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -23,7 +24,7 @@ def network():
 def layer(cls, *args, **options):
     made = cls(*args, kernel_init="zeros", key=jr.key(0), **options)
     rng = np.random.default_rng(1)
-    random = lambda a: jnp.asarray(rng.standard_normal(a.shape), jnp.float32)
+    random = lambda a: jax.device_put(rng.standard_normal(a.shape).astype(np.float32))
     return eqx.tree_at(lambda m: (m.weight, m.bias), made, replace_fn=random)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_a_stack_is_the_composed_layer(rank):
         layers = random_stack(rng, rank, depth=3 if rank < 3 else 2)
         composed = compose_all(layers)
         sizes = [e + s for e, s in zip(composed.extent, composed.stride, strict=True)]
-        x = jnp.asarray(integers(rng, 2, *sizes, layers[0].kernel.shape[-2]), jnp.float32)
+        x = jax.device_put(integers(rng, 2, *sizes, layers[0].kernel.shape[-2]).astype(np.float32))
         expected = run(layers, x)
         assert expected.shape[1:-1] == (2,) * rank == composed.out(sizes)
         assert np.array_equal(expected, run([composed], x))
@@ -64,7 +65,7 @@ def test_a_stack_is_the_composed_layer(rank):
 
 def test_padding_circular_and_zeros():
     layers = [one_channel(1, 2, 3, padding=((1, 1),)), one_channel(2, 1, 5, padding=((1, 1),))]
-    x = jnp.asarray(np.arange(1.0, 9), jnp.float32)[None, :, None]
+    x = jax.device_put(np.arange(1.0, 9, dtype=np.float32)[None, :, None])
     composed = compose_all(layers)
     assert np.array_equal(run(layers, x, "circular"), run([composed], x, "circular"))
     inside = unpadded(layers, (8,))
@@ -89,7 +90,7 @@ def test_unpadded_by_a_stack_of_ones():
 def test_a_layer_of_a_network(getkey):
     conv = nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding="SAME", flip=True, key=getkey())
     layer = layer_of(conv, (5, 4))
-    x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 5, 4, 2)), jnp.float32)
+    x = jax.device_put(np.random.default_rng(0).standard_normal((1, 5, 4, 2)).astype(np.float32))
     np.testing.assert_allclose(apply(layer, x), conv(x), rtol=1e-5, atol=1e-5)
     assert layer.extent == (3, 2) and layer.padding == ((1, 1), (0, 1))
     with pytest.raises(ValueError, match=r"^conv: expected one group, got 2"):

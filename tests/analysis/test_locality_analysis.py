@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def test_distances_by_a_loop():
 
 
 def test_a_convolution_reaches_its_radius():
-    kernel = jnp.asarray(np.random.default_rng(0).uniform(1, 2, (3, 3, 2, 1)), jnp.float32)
+    kernel = jax.device_put(np.random.default_rng(0).uniform(1, 2, (3, 3, 2, 1)).astype(np.float32))
     [x] = locality.random_inputs((6, 5, 2), 1, 0)
     strength = locality.strength(lambda x: ops.conv(x, kernel, algorithm="lax"), [x])
     assert strength.shape == (6, 5, 6, 5)

@@ -114,7 +114,7 @@ def test_the_nearest_convolution_is_the_least_squares_one(rng, kernel, shape, st
 
 
 def test_nothing_is_missing_without_a_rotation_or_for_a_sign(rng):
-    kernel = jnp.asarray(rng.standard_normal((3, 1, 2)), jnp.float32)
+    kernel = jax.device_put(rng.standard_normal((3, 1, 2)).astype(np.float32))
     for sign in (1.0, -1.0):
         got, missing = rotations.nearest_convolution(kernel, sign * np.eye(6), (6, 1))
         np.testing.assert_allclose(got, sign * kernel, atol=1e-6)

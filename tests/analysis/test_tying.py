@@ -12,8 +12,8 @@ from cnnlab.analysis import tying
 @pytest.mark.parametrize("rank", [1, 2])
 def test_copies_make_a_convolution(rank):
     rng = np.random.default_rng(rank)
-    x = jnp.asarray(rng.standard_normal((2, *(6,) * rank, 2)), jnp.float32)
-    kernel = jnp.asarray(rng.standard_normal((*(3,) * rank, 2, 4)), jnp.float32)
+    x = jax.device_put(rng.standard_normal((2, *(6,) * rank, 2)).astype(np.float32))
+    kernel = jax.device_put(rng.standard_normal((*(3,) * rank, 2, 4)).astype(np.float32))
     geometry = {"stride": 2, "padding": "SAME"}
     weights = tying.copies(kernel, (3,) * rank)
     y = ops.local_conv(x, weights, window=3, **geometry)

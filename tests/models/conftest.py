@@ -1,7 +1,7 @@
 """Models with random arrays, drawn by NumPy: initialisers would compile for every new shape."""
 
 import equinox as eqx
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 
@@ -18,9 +18,11 @@ def make():
         template, state = eqx.filter_eval_shape(build, *args, **kwargs)
         arrays = {
             # Positive where an array may be a variance, and everywhere of the size of a He start.
-            name: jnp.asarray(rng.uniform(0.5, 1.5, a.shape), a.dtype)
+            name: jax.device_put(rng.uniform(0.5, 1.5, a.shape).astype(a.dtype))
             if a.ndim == 1
-            else jnp.asarray(rng.normal(0, np.prod(a.shape[:-1]) ** -0.5, a.shape), a.dtype)
+            else jax.device_put(
+                rng.normal(0, np.prod(a.shape[:-1]) ** -0.5, a.shape).astype(a.dtype)
+            )
             for name, a in named_arrays(template, state).items()
         }
         return with_arrays(template, state, arrays)

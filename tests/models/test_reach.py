@@ -30,7 +30,7 @@ def measured(f, shape):
     1 + noise, so that all maxima differ, many times."""
     out = jax.eval_shape(f, jax.ShapeDtypeStruct((1, *shape), jnp.float32)).shape[1:-1]
     rng = np.random.default_rng(0)
-    xs = jnp.asarray(1 + rng.random((64, *shape)), jnp.float32)
+    xs = jax.device_put(1 + rng.random((64, *shape)).astype(np.float32))
     boxes = []
     for position in ([n // 2 for n in out], [n // 2 + 1 for n in out]):
         value = lambda x, at=tuple(position): f(x)[(slice(None), *at)].sum()

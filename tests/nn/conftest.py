@@ -4,7 +4,6 @@ import itertools
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -17,7 +16,7 @@ def rng():
 @pytest.fixture
 def normal(rng):
     """`normal(*shape)`: float32 normal numbers."""
-    return lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)
+    return lambda *shape: jax.device_put(rng.standard_normal(shape).astype(np.float32))
 
 
 @eqx.filter_jit

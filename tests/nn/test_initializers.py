@@ -52,7 +52,7 @@ def test_he_keeps_the_scale_through_relu_layers(getkey):
         nn.Conv1d(64, 64, 3, padding=[[1, 1]], padding_mode="circular", key=k)
         for k in jax.random.split(getkey(), 4)
     ]
-    x = jnp.asarray(np.random.default_rng(0).standard_normal((8, 32, 64)), jnp.float32)
+    x = jax.device_put(np.random.default_rng(0).standard_normal((8, 32, 64)).astype(np.float32))
 
     @jax.jit
     def forward(x):

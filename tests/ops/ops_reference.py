@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import dataclass
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ def few(examples):
 
 def normal(*shape, seed=0, dtype=np.float32):
     """Normal numbers without a compilation for every shape; another seed, other numbers."""
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
+    return jax.device_put(np.random.default_rng(seed).standard_normal(shape).astype(dtype))
 
 
 @dataclass(frozen=True)

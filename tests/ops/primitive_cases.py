@@ -4,7 +4,6 @@ import functools
 from dataclasses import dataclass, replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cnnlab import ops
@@ -92,8 +91,10 @@ NAMES = [small.name for small in served() if small.rank == 1]
 def arrays(problem, seed=0, dtype=None):
     """x, kernel and dy of a problem."""
     rng = np.random.default_rng(seed)
+    dtype = np.dtype(dtype or problem.dtype)
     shapes = problem.x_shape, problem.kernel_shape, problem.y_shape
-    return tuple(jnp.asarray(rng.standard_normal(s), dtype or problem.dtype) for s in shapes)
+    # `jnp.asarray` would compile a program for every shape, device_put compiles none.
+    return tuple(jax.device_put(rng.standard_normal(s).astype(dtype)) for s in shapes)
 
 
 def plain(problem):

@@ -16,7 +16,7 @@ ACTIVATIONS = {None: lambda y: y, "relu": lambda y: jnp.maximum(y, 0), "gelu": j
 
 
 def normal(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+    return jax.device_put(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
 
 
 X, KERNEL, BIAS, DY = normal(0, 3, 6, 5, 8), normal(1, 3, 3, 8, 8) / 8, normal(2, 8), normal(3, 8)

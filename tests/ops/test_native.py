@@ -419,7 +419,7 @@ def driver(tmp_path_factory):
     sources = [str(build.SOURCES / name) for name in CORE]
     includes = [f"-I{onednn.include}", f"-I{build.SOURCES}"]
     flags = [
-        "-O0",
+        "-O1",
         "-g",
         "-std=c++17",
         "-fopenmp",

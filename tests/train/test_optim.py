@@ -21,10 +21,14 @@ PARAMS = {"weight": jnp.linspace(-1.0, 1.0, 3 * 3 * 2 * 4).reshape(3, 3, 2, 4), 
 
 
 def run(rule, grads, params):
-    state = rule.init(params)
-    for g in grads:
+    @jax.jit
+    def step(g, state, params):
         updates, state = rule.update(g, state, params)
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), state
+
+    state = jax.jit(rule.init)(params)
+    for g in grads:
+        params, state = step(g, state, params)
     return params
 
 
