@@ -29,6 +29,7 @@ from cnnlab.ops.algorithms import REGISTRY
 CONVS = {
     "dense": {},
     "dilated": {},
+    "fully_connected": {},
     "grouped": {"groups": 2},
     "depthwise": {},
     "depthwise_separable": {},
