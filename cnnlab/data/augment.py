@@ -47,7 +47,9 @@ def normalise(
     std: Float[Array | np.ndarray, " c"],
 ) -> Float[Array, "*batch c"]:
     """`(image - mean) / std` per channel, float32, with the statistics in raw units."""
-    return (jnp.asarray(image, jnp.float32) - mean) / std
+    image = jnp.asarray(image, jnp.float32)
+    by_channel = lambda v: jnp.reshape(v, (1,) * (image.ndim - 1) + (-1,))
+    return (image - by_channel(mean)) / by_channel(std)
 
 
 def prepare(

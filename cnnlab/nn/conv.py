@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from cnnlab import ops
 from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, window_geometry
 from cnnlab.nn.initializers import initializer
-from cnnlab.ops.algorithms import PASSES, REGISTRY, Pass
+from cnnlab.ops.algorithms import PASSES, Pass
 from cnnlab.ops.geometry import Padding
 from cnnlab.ops.problem import Problem, describe
 
@@ -79,7 +79,7 @@ class Conv(eqx.Module):
         self.groups = divisor("groups", groups, in_channels=in_channels, out_channels=out_channels)
         self.padding_mode = choice("padding_mode", padding_mode, ops.PADDING_MODES)
         self.flip = flip
-        self.algorithm = choice("algorithm", algorithm, ("auto", *REGISTRY))
+        self.algorithm = choice("algorithm", algorithm, ops.ALGORITHMS)
         shape = (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
         self.weight = initializer(kernel_init)(key, shape, groups=self.groups)
         self.bias = jnp.zeros(self.out_channels) if use_bias else None

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from cnnlab import ops
 from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, window_geometry
 from cnnlab.nn.initializers import initializer
-from cnnlab.ops.algorithms import REGISTRY, Pass
+from cnnlab.ops.algorithms import Pass
 from cnnlab.ops.geometry import Padding
 from cnnlab.ops.precision import add_bias
 from cnnlab.ops.problem import Problem, describe
@@ -76,7 +76,7 @@ class ConvTranspose(eqx.Module):
             "output_padding", output_padding, num_spatial_dims, minimum=0
         )
         self.groups = divisor("groups", groups, in_channels=in_channels, out_channels=out_channels)
-        self.algorithm = choice("algorithm", algorithm, ("auto", *REGISTRY))
+        self.algorithm = choice("algorithm", algorithm, ops.ALGORITHMS)
         # Drawn as the kernel of a convolution from in_channels to out_channels, so that fans and
         # `dirac` mean what they mean there, then laid out as the kernel of its adjoint.
         group_in, group_out = self.in_channels // self.groups, self.out_channels // self.groups

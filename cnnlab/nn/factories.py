@@ -64,6 +64,8 @@ def dense(
     if algorithm == "auto":
         return layer
     problem = layer.problem((1, *spatial_shape, in_channels))
+    if algorithm not in REGISTRY:
+        return layer
     return layer if REGISTRY[algorithm].refusal(problem) is None else make()
 
 

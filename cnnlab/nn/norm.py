@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab.nn import replicas
 from cnnlab.nn._checks import check_channels, divisor, fraction, positive_int
-from cnnlab.ops import accumulation_dtype
+from cnnlab.ops.precision import accumulation_dtype, last_axes
 
 
 class BatchNorm(eqx.nn.StatefulLayer):
@@ -81,7 +81,7 @@ class BatchNorm(eqx.nn.StatefulLayer):
     def _statistics(self, flat: Array) -> tuple[Array, Array]:
         mean = replicas.pmean(jnp.mean(flat, axis=0), self.axis_name)
         # Around the mean of all replicas, so that the mean over replicas is the whole's variance.
-        var = replicas.pmean(jnp.mean(jnp.square(flat - mean), axis=0), self.axis_name)
+        var = replicas.pmean(jnp.mean(jnp.square(flat - mean[None]), axis=0), self.axis_name)
         return mean, var
 
     def _update(self, state: State, mean: Array, var: Array, local_count: int) -> State:
@@ -181,8 +181,9 @@ def _normalise(
     x: Array, mean: Array, var: Array, eps: float, weight: Array | None, bias: Array | None
 ) -> Array:
     """`(x - mean) / sqrt(var + eps) * weight + bias` in the type of `x`."""
-    scale = lax.rsqrt(var.astype(x.dtype) + eps)
+    own = lambda v: last_axes(v, x.ndim).astype(x.dtype)
+    scale = lax.rsqrt(own(var) + eps)
     if weight is not None:
-        scale = scale * weight.astype(x.dtype)
-    y = (x - mean.astype(x.dtype)) * scale
-    return y if bias is None else y + bias.astype(x.dtype)
+        scale = scale * own(weight)
+    y = (x - own(mean)) * scale
+    return y if bias is None else y + own(bias)

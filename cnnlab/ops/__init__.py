@@ -5,8 +5,8 @@ Arrays are channels last with any leading batch axes, `(*batch, *spatial, c)`; k
 for a convolution; the package of that name holds their files.
 """
 
-from cnnlab.ops.convolution import algorithms, conv, conv_transpose
-from cnnlab.ops.fft import fft_conv
+from cnnlab.ops.choice import NAMES as ALGORITHMS
+from cnnlab.ops.convolution import algorithms, conv, conv_transpose, fft_conv
 from cnnlab.ops.fused import FUSED_ACTIVATIONS
 from cnnlab.ops.geometry import output_shape, resolve_padding, to_tuple, transpose_shape
 from cnnlab.ops.padding import PADDING_MODES, pad
@@ -17,6 +17,7 @@ from cnnlab.ops.toeplitz import toeplitz_matrix
 from cnnlab.ops.vect import unvect, vect
 
 __all__ = [
+    "ALGORITHMS",
     "FUSED_ACTIVATIONS",
     "PADDING_MODES",
     "accumulation_dtype",

@@ -10,7 +10,7 @@ from cnnlab.ops.problem import Problem
 class Candidates(list[str]):
     """Names of the algorithms that can serve, first the one `auto` takes for the forward pass.
 
-    - `auto`: what `auto` takes for each pass on the default platform.
+    - `auto`, `direct`: what these take for each pass on the default platform.
     - `refused`: for every other algorithm, why it cannot serve.
     """
 
@@ -18,23 +18,30 @@ class Candidates(list[str]):
         platform = jax.default_backend()
         self.problem = problem
         self.auto: dict[Pass, str] = {p: automatic(problem, p, platform) for p in PASSES}
+        self.direct: dict[Pass, str] = {
+            p: automatic(problem, p, platform, only_direct=True) for p in PASSES
+        }
         first = self.auto["forward"]
         super().__init__([first, *(name for name in serving(problem) if name != first)])
         reasons = {name: a.refusal(problem) for name, a in REGISTRY.items() if name not in self}
         self.refused: dict[str, str] = {name: reason for name, reason in reasons.items() if reason}
 
     def __str__(self) -> str:
-        """A line an algorithm: its costs, its source, and the passes that `auto` takes it for."""
+        """A line an algorithm: its costs, its source, what its errors are relative to, and the
+        passes that `auto` and `direct` take it for."""
         lines = []
         for name in self:
             algorithm = REGISTRY[name]
-            taken = ", ".join(p.replace("_", " ") for p in PASSES if self.auto[p] == name)
+            taken = [
+                f"  <- {asked}: {', '.join(p.replace('_', ' ') for p in passes)}"
+                for asked in ("auto", "direct")
+                if (passes := [p for p in PASSES if getattr(self, asked)[p] == name])
+            ]
             megabytes = algorithm.extra_memory(self.problem) / 2**20
             lines.append(
                 f"{name:<16} {algorithm.multiply_adds(self.problem):>16,} multiply-adds "
-                f"{megabytes:>9,.1f} MiB extra  {algorithm.source}"
-                + f"  <- auto: {taken}"
-                * bool(taken)
+                f"{megabytes:>9,.1f} MiB extra  {algorithm.source}; errors relative to "
+                f"{algorithm.errors}{''.join(taken)}"
             )
         lines += [f"{name:<16} no: {reason}" for name, reason in self.refused.items()]
         return "\n".join(lines)

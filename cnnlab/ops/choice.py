@@ -6,19 +6,23 @@ measured for the package (`tables/`), the rules. It may take another one for eac
 
 import math
 import os
+from dataclasses import replace
 
 from cnnlab.ops import rules, table
 from cnnlab.ops.algorithms import REGISTRY, Algorithm, Pass
+from cnnlab.ops.lowering import EXPORT
 from cnnlab.ops.problem import Problem
 
 VARIABLE = "CNNLAB_CONV"
+# What can be asked for: the fastest, the fastest of those that sum every result by itself, or one.
+NAMES = ("auto", "direct", *REGISTRY)
 # By how much of its own time another algorithm must have been faster than `lax` to be taken.
 MARGIN = 0.15
 
 
 def serving(problem: Problem) -> list[str]:
     """Names of the algorithms that can serve the problem, in the registry's order."""
-    return [name for name, a in REGISTRY.items() if a.refusal(problem) is None]
+    return [name for name in REGISTRY if _refusal(name, problem) is None]
 
 
 def check(name: str, problem: Problem) -> str:
@@ -30,32 +34,49 @@ def check(name: str, problem: Problem) -> str:
     forced = os.environ.get(VARIABLE, "")
     if forced:
         _check_name(VARIABLE, forced)
-        return "auto" if forced == "auto" or REGISTRY[forced].refusal(problem) else forced
+        return forced if forced not in REGISTRY or not _refusal(forced, problem) else "auto"
     _check_name("algorithm", name)
-    if name == "auto":
+    if name not in REGISTRY:
         return name
-    reason = REGISTRY[name].refusal(problem)
+    reason = _refusal(name, problem)
     if reason is not None:
         raise ValueError(f"algorithm: {name!r} cannot serve this convolution: {reason}")
     return name
 
 
 def _check_name(where: str, name: str) -> None:
-    if name != "auto" and name not in REGISTRY:
-        raise ValueError(f"{where}: expected one of auto, {', '.join(REGISTRY)}, got {name!r}")
+    if name not in NAMES:
+        raise ValueError(f"{where}: expected one of {', '.join(NAMES)}, got {name!r}")
 
 
 def choose(name: str, problem: Problem, which: Pass, platform: str) -> Algorithm:
     """The algorithm of a name that `check` gave, for one pass on one platform."""
-    return REGISTRY[name if name != "auto" else automatic(problem, which, platform)]
+    if name in REGISTRY and (platform != EXPORT or REGISTRY[name].portable):
+        return REGISTRY[name]
+    only_direct = name == "direct"
+    return REGISTRY[automatic(problem, which, platform, only_direct=only_direct)]
 
 
-def automatic(problem: Problem, which: Pass, platform: str) -> str:
-    """The name that `auto` stands for."""
-    able = serving(problem)
-    measured = table.measured(problem, which, platform)
+def automatic(problem: Problem, which: Pass, platform: str, *, only_direct: bool = False) -> str:
+    """The name that `auto` stands for, or, of those that sum every result by itself, `direct`."""
+    problem = _sample(problem)
+    able = [name for name in serving(problem) if platform != EXPORT or REGISTRY[name].portable]
+    if only_direct:
+        able = [name for name in able if REGISTRY[name].direct(problem, which, platform)]
+    measured = {} if platform == EXPORT else table.measured(problem, which, platform)
     if times := {name: measured[name] for name in able if name in measured}:
         best = min(times, key=times.__getitem__)
         # Closer than that, measurements do not tell them apart; XLA knows what surrounds its own.
         return "lax" if times.get("lax", math.inf) < (1 + MARGIN) * times[best] else best
-    return next(name for name in rules.prefer(problem, which, platform) if name in able)
+    # The last serves every problem, and is direct.
+    preferred = (*rules.prefer(problem, which, platform), "im2col")
+    return next(name for name in preferred if name in able)
+
+
+def _refusal(name: str, problem: Problem) -> str | None:
+    return REGISTRY[name].refusal(_sample(problem))
+
+
+def _sample(problem: Problem) -> Problem:
+    """The problem with a batch of one where its size is left open, as `jax.export` allows."""
+    return problem if isinstance(problem.batch, int) else replace(problem, batch=1)

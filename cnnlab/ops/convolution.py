@@ -43,7 +43,9 @@ def conv(
         groups: channels are split into this many groups that do not mix (A 5.2);
             `groups = c_in` is a depthwise convolution.
         flip: reverse the kernel in space: the convolution of signal processing (A 3.5).
-        algorithm: `"auto"`, or one of the names that `algorithms` lists.
+        algorithm: `"auto"`, the fastest; `"direct"`, the fastest of those that sum every result by
+            itself, so that nothing outside a window touches its result (docs/errors.md); or one of
+            the names that `algorithms` lists.
         bias: added to the result, one number a channel (A 3.2).
         activation: applied at the end: None, `"relu"` or `"gelu"` (its tanh form, as
             `jax.nn.gelu`). Some algorithms add the bias and apply it while they write the result.
@@ -74,6 +76,31 @@ def conv(
     else:
         y = conv_bias(x, kernel, bias.astype(dtype), problem, algorithm, activation)
     return y.reshape(*batch, *problem.y_shape[1:])
+
+
+def fft_conv(
+    x: Inexact[Array, "*shape c_in"],
+    kernel: Inexact[Array, "*window c_group c_out"],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    flip: bool = False,
+) -> Inexact[Array, "*out c_out"]:
+    """`conv` by Fourier transforms (A 6.3), whatever the environment forces.
+
+    Linear, never circular, for any lengths: the kernel may be as long as the input, or longer where
+    it is padded. Arguments, result and errors as of `conv`.
+    """
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    dtype = jnp.result_type(x, kernel)
+    problem = describe(x.shape, kernel.shape, **geometry, dtype=dtype)
+    if flip:
+        kernel = jnp.flip(kernel, range(problem.rank))
+    merged = x.astype(dtype).reshape(1, *problem.x_shape)
+    y = bind("forward", merged, kernel.astype(dtype)[None], problem, "fft")
+    return y.reshape(*x.shape[: -problem.rank - 1], *problem.y_shape[1:])
 
 
 def algorithms(

@@ -1,51 +1,23 @@
 """Convolution by products of Fourier transforms (A 6.3)."""
 
 import math
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Inexact
 
-from cnnlab.ops.geometry import Padding, dilated_size
+from cnnlab.ops.geometry import dilated_size
 from cnnlab.ops.precision import accumulation_dtype
-from cnnlab.ops.problem import Problem, describe
-
-
-def fft_conv(
-    x: Inexact[Array, "*shape c_in"],
-    kernel: Inexact[Array, "*window c_group c_out"],
-    *,
-    stride: int | Sequence[int] = 1,
-    padding: Padding = "SAME",
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-    flip: bool = False,
-) -> Inexact[Array, "*out c_out"]:
-    """The convolution of `conv`, computed in the frequency domain (A 6.3).
-
-    Linear, never circular: the transforms are long enough that nothing which wraps around reaches
-    the result. Any lengths of input and kernel (the kernel may be as long as the input, or longer
-    where it is padded), 1 to 3 spatial axes. Stride keeps every stride-th result.
-
-    Args and returns: as `conv`.
-
-    Raises:
-        ValueError: arguments that `conv` refuses too.
-    """
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    dtype = jnp.result_type(x, kernel)
-    problem = describe(x.shape, kernel.shape, **geometry, dtype=dtype)
-    if flip:
-        kernel = jnp.flip(kernel, range(problem.rank))
-    batch = x.shape[: -problem.rank - 1]
-    x = x.astype(dtype).reshape(problem.batch, *x.shape[-problem.rank - 1 :])
-    y = spectral(x, kernel.astype(dtype), problem)
-    return y.reshape(*batch, *y.shape[1:])
+from cnnlab.ops.problem import Problem
 
 
 def spectral(x: Array, kernel: Array, problem: Problem) -> Array:
-    """`fft_conv` of arguments already checked; `x` is `(batch, *spatial, c_in)`."""
+    """The convolution by one transform of the whole; `x` is `(batch, *spatial, c_in)`.
+
+    Linear, never circular: the transforms are long enough that nothing which wraps around reaches
+    the result. Any lengths of input and kernel, 1 to 3 spatial axes. Stride keeps every stride-th
+    result.
+    """
     wide = accumulation_dtype(problem.dtype)
     lengths = transform_lengths(problem)
     y = filtered(channels_first(x.astype(wide), problem), kernel.astype(wide), lengths, problem)

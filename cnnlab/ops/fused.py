@@ -10,16 +10,16 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-from jax._src import dispatch
 from jax.core import ShapedArray
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive
-from jax.interpreters import batching, mlir
+from jax.interpreters import batching
 from jaxtyping import Array
 
 from cnnlab.ops.choice import choose
-from cnnlab.ops.precision import add_bias
-from cnnlab.ops.primitive import PLATFORMS, abstract_result, bind, lowering, vary_alike
+from cnnlab.ops.lowering import register
+from cnnlab.ops.precision import add_bias, last_axes
+from cnnlab.ops.primitive import abstract_result, bind, vary_alike
 from cnnlab.ops.problem import Problem
 
 ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {
@@ -73,7 +73,7 @@ def _conv(x: Array, kernel: Array, *, problem: Problem, algorithm: str) -> Array
 def _apart(x, kernel, bias, *, problem: Problem, algorithm: str, activation: str | None) -> Array:
     """The same one after the other."""
     y = _conv(x, kernel, problem=problem, algorithm=algorithm)
-    return ACTIVATIONS[activation](y + bias)
+    return ACTIVATIONS[activation](y + last_axes(bias, y.ndim))
 
 
 def _abstract(x, kernel, bias, *, problem: Problem, **_) -> ShapedArray:
@@ -104,18 +104,9 @@ def _compute(platform: str, x, kernel, bias, *, problem: Problem, algorithm: str
     with jax.named_scope(f"forward_{chosen.name}"):
         if chosen.fused is not None:
             return chosen.fused(x, kernel, bias, problem, activation)
-        return ACTIVATIONS[activation](chosen.compute("forward", x, kernel, problem) + bias)
+        y = chosen.compute("forward", x, kernel, problem)
+        return ACTIVATIONS[activation](y + last_axes(bias, y.ndim))
 
 
-@functools.partial(jax.jit, static_argnames=("problem", "algorithm", "activation"))
-def _run(x: Array, kernel: Array, bias: Array, **params) -> Array:
-    return _primitive.bind(x, kernel, bias, **params)
-
-
-_primitive.def_impl(_run)
-_primitive.def_abstract_eval(_abstract)
+register(_primitive, _abstract, _compute)
 batching.primitive_batchers[_primitive] = _batch
-dispatch.prim_requires_devices_during_lowering.add(_primitive)  # as in primitive.py
-for _platform in (*PLATFORMS, None):
-    _lower = lowering(functools.partial(_compute, _platform or "other"))
-    mlir.register_lowering(_primitive, _lower, platform=_platform)

@@ -18,14 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax._src import dispatch
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, batching
 from jaxtyping import Array, Float, Real, UInt8
 
 from cnnlab.ops import native
-from cnnlab.ops.primitive import PLATFORMS, abstract_result, lowering, vary_alike
+from cnnlab.ops.lowering import register
+from cnnlab.ops.primitive import abstract_result, vary_alike
 from cnnlab.ops.windows import Windows
 
 # The engine's index is a byte, and it has three spatial axes at most.
@@ -156,21 +156,13 @@ def _batch(primitive: Primitive, args: tuple, axes: tuple, *, windows: Windows):
     return apart(out), 0
 
 
-def _register(primitive: Primitive, abstract: Callable, compute: Callable) -> None:
-    run = lambda *args, windows: primitive.bind(*args, windows=windows)
-    primitive.def_impl(jax.jit(run, static_argnames="windows"))
-    primitive.def_abstract_eval(abstract)
-    batching.primitive_batchers[primitive] = functools.partial(_batch, primitive)
-    dispatch.prim_requires_devices_during_lowering.add(primitive)  # as in primitive.py
-    for platform in (*PLATFORMS, None):
-        of_platform = functools.partial(compute, platform or "other")
-        lower = lowering(of_platform, several=primitive.multiple_results)
-        mlir.register_lowering(primitive, lower, platform=platform)
-
-
-_register(_largest, _abstract_largest, _compute_largest)
-_register(_gather, _abstract_gather, _compute_gather)
-_register(_scatter, _abstract_scatter, _compute_scatter)
+for _primitive, _abstract, _compute in (
+    (_largest, _abstract_largest, _compute_largest),
+    (_gather, _abstract_gather, _compute_gather),
+    (_scatter, _abstract_scatter, _compute_scatter),
+):
+    register(_primitive, _abstract, _compute)
+    batching.primitive_batchers[_primitive] = functools.partial(_batch, _primitive)
 
 ad.primitive_jvps[_largest] = _jvp_of_largest
 # Linear in the first argument; the index, the second, has no derivative.

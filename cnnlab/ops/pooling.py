@@ -11,7 +11,7 @@ from jaxtyping import Array, Inexact, Real
 from cnnlab.ops.geometry import Padding, Pairs, output_shape, resolve_padding, to_tuple
 from cnnlab.ops.largest import largest, lowest, serves
 from cnnlab.ops.patches import check_window
-from cnnlab.ops.precision import accumulation_dtype
+from cnnlab.ops.precision import accumulation_dtype, last_axes
 from cnnlab.ops.windows import Windows
 
 
@@ -64,7 +64,7 @@ def avg_pool(
         return (total / math.prod(window)).astype(x.dtype)
     ones = jnp.ones((*x.shape[-len(window) - 1 : -1], 1), wide.real.dtype)
     counts = _reduce(ones, np.zeros((), ones.dtype), lax.add, window, stride, pads)
-    return (total / counts).astype(x.dtype)
+    return (total / last_axes(counts, total.ndim)).astype(x.dtype)
 
 
 def global_pool(

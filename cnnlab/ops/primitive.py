@@ -20,18 +20,16 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-from jax._src import dispatch
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, batching
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
 from cnnlab.ops.algorithms import PASSES, Algorithm, Pass
 from cnnlab.ops.choice import choose
+from cnnlab.ops.lowering import register
 from cnnlab.ops.problem import Problem
-
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 _PRIMITIVES: dict[Pass, Primitive] = {
     which: Primitive("conv" if which == "forward" else f"conv_{which}") for which in PASSES
@@ -111,11 +109,6 @@ def _as_groups(chosen: Algorithm, which: Pass, a: Array, b: Array, problem: Prob
     return jnp.moveaxis(y.reshape(*y.shape[:-1], members, -1), -2, 0)
 
 
-@functools.partial(jax.jit, static_argnames=("which", "problem", "algorithm"))
-def _run(a: Array, b: Array, *, which: Pass, problem: Problem, algorithm: str) -> Array:
-    return bind(which, a, b, problem, algorithm)
-
-
 # Where the axis that `vmap` maps goes when it maps a kernel, or one operand of the kernel gradient:
 # (which, operand) -> channels that grow, axis of the operand and of the result, which of the two
 # hold all groups.
@@ -172,30 +165,11 @@ def _part(y: Array, place: int, groups: int, size: int) -> Array:
     return y.reshape(*y.shape[: at + 1], -1, *y.shape[at + 3 :])
 
 
-def lowering(compute: Callable, *, several: bool = False) -> Callable:
-    """A lowering, of one result or several, in which arrays have no mesh: where they are is
-    settled, and algorithms know nothing of explicit or manual axes."""
-    lower = mlir.lower_fun(compute, several)
-
-    def rule(ctx, *args, **params):
-        plain = [ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_in]
-        with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
-            return lower(ctx.replace(avals_in=plain), *args, **params)
-
-    return rule
-
-
 def _register(which: Pass) -> None:
     primitive = _PRIMITIVES[which]
-    primitive.def_impl(functools.partial(_run, which=which))
-    primitive.def_abstract_eval(functools.partial(_abstract, which))
+    compute = functools.partial(_compute, which)
+    register(primitive, functools.partial(_abstract, which), compute)
     batching.primitive_batchers[primitive] = functools.partial(_batch, which)
-    # A foreign call among several devices is cut along the batch by `custom_partitioning`, which
-    # needs the devices; jax looks for its primitive before this one is lowered to it.
-    dispatch.prim_requires_devices_during_lowering.add(primitive)
-    for platform in (*PLATFORMS, None):
-        compute = functools.partial(_compute, which, platform or "other")
-        mlir.register_lowering(primitive, lowering(compute), platform=platform)
 
 
 for _which in PASSES:

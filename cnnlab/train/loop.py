@@ -113,7 +113,9 @@ class Loop:
         self._since, self._paused = time.perf_counter(), 0.0
         self._logged = (start, self._since)
         resident = self.runtime.replicate(self.loader.resident)
-        traced_once = eqx.debug.assert_max_traces(self.step, max_traces=1)
+        # Without jit every step is a trace.
+        most = None if jax.config.jax_disable_jit else 1
+        traced_once = eqx.debug.assert_max_traces(self.step, max_traces=most)
         compiled = self.runtime.compile(traced_once, self.prepare, self.loader.fetch, state)
         handles = self.loader.handles(start)
         try:

@@ -80,7 +80,9 @@ def make_train_step(
             params, static, state, batch
         )
         grads = pmean(grads)
-        updates, opt_state = optimizer.update(grads, state.opt_state, params)
+        # Optax relies on what debugging settings may forbid.
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            updates, opt_state = optimizer.update(grads, state.opt_state, params)
         params = optax.apply_updates(params, updates)
         correct = jnp.argmax(logits, -1) == jnp.argmax(batch.label, -1)
         metrics = {

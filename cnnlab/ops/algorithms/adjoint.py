@@ -70,7 +70,7 @@ def by_phases(forward: Map) -> Map:
 
     def input_gradient(dy: Array, kernel: Array, problem: Problem) -> Array:
         if any(s > 1 and d > 1 for s, d in zip(problem.stride, problem.dilation, strict=True)):
-            dy, problem = _without_stride(dy, problem)
+            dy, problem = without_stride(dy, problem)
         parts = {}
         for offset, taps, part in phases(problem):
             if 0 in part.kernel_size:
@@ -84,7 +84,7 @@ def by_phases(forward: Map) -> Map:
     return input_gradient
 
 
-def _without_stride(dy: Array, problem: Problem) -> tuple[Array, Problem]:
+def without_stride(dy: Array, problem: Problem) -> tuple[Array, Problem]:
     """The same transpose with stride 1: zeros between the entries of `dy`."""
     between = tuple((0, 0, s - 1) for s in problem.stride)
     dy = lax.pad(dy, jnp.zeros((), dy.dtype), ((0, 0, 0), *between, (0, 0, 0)))

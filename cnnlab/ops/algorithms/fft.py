@@ -3,8 +3,10 @@
 import math
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from cnnlab.ops.algorithms.base import Algorithm
+from cnnlab.ops.algorithms import causal, reach
+from cnnlab.ops.algorithms.base import Algorithm, Map, transpose
 from cnnlab.ops.fft import spectral, transform_lengths
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Problem
@@ -46,11 +48,44 @@ def memory(problem: Problem, lengths: tuple[int, ...], blocks: int) -> int:
     return sum(spectra(problem, blocks)) * math.prod(lengths) * itemsize
 
 
+def cost_of_pieces(problem: Problem) -> int:
+    """Of a causal convolution."""
+    longest, *halves = causal.pieces(problem)
+    n = problem.spatial[0]
+    total = cost(problem, (2 * longest,), max(-(-n // longest) - 1, 0))
+    total += sum(cost(problem, (2 * half,), -(-n // (2 * half))) for half in halves)
+    return total + problem.multiply_adds * min(causal.SHORT, problem.taps) // problem.taps
+
+
+def exact(forward: Map) -> dict[str, Map]:
+    """The three maps of an algorithm whose forward pass is `forward`, such that causal results are
+    causal to the bit and where no window reaches there is zero."""
+
+    def split(x: Array, kernel: Array, problem: Problem) -> Array:
+        run = causal.forward if causal.causal(problem) else forward
+        return run(x, kernel, problem)
+
+    def back(dy: Array, kernel: Array, problem: Problem) -> Array:
+        run = transpose(forward, "input_gradient")
+        return (causal.input_gradient if causal.causal(problem) else run)(dy, kernel, problem)
+
+    return {
+        "forward": reach.forward_within(split),
+        "input_gradient": reach.input_gradient_within(back),
+        "kernel_gradient": transpose(forward, "kernel_gradient"),
+    }
+
+
 FFT = Algorithm(
     name="fft",
     source="A 6.3",
     refusal=refusal,
-    forward=spectral,
-    multiply_adds=lambda problem: cost(problem, transform_lengths(problem), 1),
+    **exact(spectral),
+    errors="the largest entry of the whole map; causal: of what came before",
+    multiply_adds=lambda problem: (
+        cost_of_pieces(problem)
+        if causal.causal(problem)
+        else cost(problem, transform_lengths(problem), 1)
+    ),
     extra_memory=lambda problem: memory(problem, transform_lengths(problem), 1),
 )

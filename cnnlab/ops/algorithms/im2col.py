@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from cnnlab.ops.algorithms import adjoint
-from cnnlab.ops.algorithms.base import Algorithm
+from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm
 from cnnlab.ops.algorithms.slices import pad_input, tap_slices
 from cnnlab.ops.algorithms.tiles import by_tiles, sum_tiles, tile_size
 from cnnlab.ops.precision import accumulation_dtype, product
@@ -65,8 +65,10 @@ IM2COL = Algorithm(
     source="A 6.2",
     refusal=lambda problem: None,
     forward=by_tiles(_forward, _bytes_each),
+    errors=OWN_SUM,
     multiply_adds=lambda problem: problem.multiply_adds,
     extra_memory=_extra_memory,
     input_gradient=by_tiles(adjoint.by_phases(_forward), _bytes_each),
     kernel_gradient=_kernel_gradient,
+    direct=lambda problem, which, platform: True,
 )

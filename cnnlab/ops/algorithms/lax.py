@@ -4,9 +4,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms.base import Algorithm
+from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm
 from cnnlab.ops.precision import accumulation_dtype
-from cnnlab.ops.problem import Problem
+from cnnlab.ops.problem import Pass, Problem
 
 _SPATIAL = {1: "H", 2: "HW", 3: "DHW"}
 
@@ -36,11 +36,20 @@ def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
     return y.astype(problem.dtype)
 
 
+def _direct(problem: Problem, which: Pass, platform: str) -> bool:
+    """XLA computes the kernel's gradient of groups as one of a single group, and keeps a part: what
+    is infinite or NaN in a group reaches the others. Libraries on GPUs transform where it pays."""
+    whole = problem.groups == 1 or which != "kernel_gradient"
+    return platform in ("cpu", "tpu") and whole
+
+
 LAX = Algorithm(
     name="lax",
     source="B eq. 10.8; jax.lax.conv_general_dilated",
     refusal=lambda problem: None,
     forward=_forward,
+    errors=f"{OWN_SUM}; on a GPU its library may transform",
+    direct=_direct,
     multiply_adds=lambda problem: problem.multiply_adds,
     extra_memory=lambda problem: 0,
 )

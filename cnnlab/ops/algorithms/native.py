@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms.base import Algorithm
+from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm
 from cnnlab.ops.native import ENGINE, convolve, convolve_bias
 from cnnlab.ops.problem import Pass, Problem
 
@@ -94,14 +94,22 @@ def _extra_memory(problem: Problem) -> int:
     return copies * int(np.prod(problem.kernel_shape)) * problem.dtype.itemsize
 
 
+def _direct(problem: Problem, which: Pass, platform: str) -> bool:
+    del platform
+    return which != "forward" or _together(problem) == 1
+
+
 NATIVE = Algorithm(
     name="native",
     source="oneDNN, through XLA's foreign function interface",
     refusal=refusal,
     forward=_forward,
+    errors=f"{OWN_SUM}; groups of few channels share NaN and infinities",
+    direct=_direct,
     input_gradient=functools.partial(convolve, "input_gradient"),
     kernel_gradient=functools.partial(convolve, "kernel_gradient"),
     fused=_fused,
+    portable=False,
     unavailable=ENGINE.refusal,
     multiply_adds=lambda problem: problem.multiply_adds,
     extra_memory=_extra_memory,

@@ -34,10 +34,12 @@ NATIVE_WINOGRAD = Algorithm(
     name="native_winograd",
     source="arXiv 1509.09308; oneDNN's matrix products",
     refusal=refusal,
+    errors=winograd.WINOGRAD.errors,
     forward=functools.partial(convolve, "forward", winograd=True),
     input_gradient=functools.partial(convolve, "input_gradient", winograd=True),
     kernel_gradient=functools.partial(convolve, "kernel_gradient", winograd=True),
     fused=_fused,
+    portable=False,
     unavailable=ENGINE.refusal,
     multiply_adds=winograd.WINOGRAD.multiply_adds,
     # The transformed kernel, and once more in the layout of the product.

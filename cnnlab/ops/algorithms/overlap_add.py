@@ -12,7 +12,8 @@ from jax import lax
 from jaxtyping import Array
 
 from cnnlab.ops.algorithms.base import Algorithm
-from cnnlab.ops.algorithms.fft import cost, memory, refusal
+from cnnlab.ops.algorithms.causal import causal
+from cnnlab.ops.algorithms.fft import cost, cost_of_pieces, exact, memory, refusal
 from cnnlab.ops.fft import channels_first, channels_last, crop, fast_length, filtered
 from cnnlab.ops.geometry import dilated_size
 from cnnlab.ops.precision import accumulation_dtype
@@ -88,7 +89,12 @@ FFT_OVERLAP_ADD = Algorithm(
     name="fft_overlap_add",
     source="A 6.3; overlap-add after Stockham (1966)",
     refusal=refusal,
-    forward=_forward,
-    multiply_adds=lambda problem: cost(problem, _lengths(problem), _count(problem)),
+    **exact(_forward),
+    errors="the largest entry of its block; causal: of what came before",
+    multiply_adds=lambda problem: (
+        cost_of_pieces(problem)
+        if causal(problem)
+        else cost(problem, _lengths(problem), _count(problem))
+    ),
     extra_memory=lambda problem: memory(problem, _lengths(problem), _count(problem)),
 )

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms.base import Algorithm
+from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm
 from cnnlab.ops.precision import product
 from cnnlab.ops.problem import Problem
 
@@ -50,8 +50,10 @@ POINTWISE = Algorithm(
     source="A 5.1",
     refusal=_refusal,
     forward=_forward,
+    errors=OWN_SUM,
     multiply_adds=lambda problem: problem.multiply_adds,
     extra_memory=lambda problem: 0,
     input_gradient=_input_gradient,
     kernel_gradient=_kernel_gradient,
+    direct=lambda problem, which, platform: True,
 )

@@ -13,11 +13,11 @@ from jax import lax
 from jaxtyping import Array
 
 from cnnlab.ops.algorithms import adjoint
-from cnnlab.ops.algorithms.base import Algorithm
+from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm
 from cnnlab.ops.algorithms.slices import pad_input, tap_slices
 from cnnlab.ops.algorithms.tiles import by_tiles
 from cnnlab.ops.geometry import dilated_size
-from cnnlab.ops.precision import accumulation_dtype
+from cnnlab.ops.precision import accumulation_dtype, last_axes
 from cnnlab.ops.problem import Problem
 
 MAX_TAPS = 256
@@ -49,9 +49,10 @@ def _times(x: Array, weight: Array, wide: jnp.dtype) -> Array:
     """One tap: `(*, c_in)` times `(c_in / g, g, c_out / g)`."""
     group_in, groups, group_out = weight.shape
     if group_in == group_out == 1:
-        return x.astype(wide) * weight.reshape(groups).astype(wide)
+        return x.astype(wide) * last_axes(weight.reshape(groups), x.ndim).astype(wide)
     if group_in == 1:
-        return x.astype(wide)[..., None] * weight.reshape(groups, group_out).astype(wide)
+        weight = last_axes(weight.reshape(groups, group_out), x.ndim + 1)
+        return x.astype(wide)[..., None] * weight.astype(wide)
     if groups == 1:
         return jnp.matmul(x, weight[:, 0], preferred_element_type=wide)
     x = x.reshape(*x.shape[:-1], groups, group_in)
@@ -103,8 +104,10 @@ def _whole_blocks(dy: Array, x: Array, rows: int, problem: Problem) -> tuple[Arr
     zero = jnp.zeros((), dy.dtype)
     still = ((0, 0, 0),) * problem.rank
     dy = lax.pad(dy, zero, ((0, 0, 0), (0, rows - problem.out[0], 0), *still))
-    padded = pad_input(x, problem)
     extent = dilated_size(problem.kernel_size, problem.dilation)[0]
+    # Without rows that no window reads: the zeros would meet them.
+    read = (problem.out[0] - 1) * problem.stride[0] + extent
+    padded = pad_input(x, problem)[:, :read]
     missing = (rows - 1) * problem.stride[0] + extent - padded.shape[1]
     return dy, lax.pad(padded, zero, ((0, 0, 0), (0, max(missing, 0), 0), *still))
 
@@ -120,6 +123,7 @@ TAPS = Algorithm(
     source="B eq. 10.8, the sum over taps outside; A 5.2 for depthwise",
     refusal=_refusal,
     forward=by_tiles(_forward, _bytes_each),
+    errors=OWN_SUM,
     multiply_adds=lambda problem: problem.multiply_adds,
     # The padded input, and one tap's products where they are matrix products.
     extra_memory=lambda problem: (
@@ -131,4 +135,5 @@ TAPS = Algorithm(
     ),
     input_gradient=by_tiles(adjoint.by_phases(_forward), _bytes_each),
     kernel_gradient=_kernel_gradient,
+    direct=lambda problem, which, platform: True,
 )

@@ -4,7 +4,7 @@ import math
 
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms.base import Algorithm
+from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm
 from cnnlab.ops.precision import product
 from cnnlab.ops.problem import Problem
 from cnnlab.ops.toeplitz import matrix
@@ -42,6 +42,7 @@ TOEPLITZ = Algorithm(
     source="A 3.3",
     refusal=_refusal,
     forward=_forward,
+    errors=f"{OWN_SUM}; NaN and infinities reach everything",
     multiply_adds=lambda problem: problem.batch * math.prod(_entries(problem)),
     extra_memory=lambda problem: math.prod(_entries(problem)) * problem.dtype.itemsize,
     input_gradient=_input_gradient,

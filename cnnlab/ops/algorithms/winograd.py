@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms import adjoint
+from cnnlab.ops.algorithms import adjoint, reach
 from cnnlab.ops.algorithms.base import Algorithm, Map
 from cnnlab.ops.algorithms.tiles import BUDGET, map_tiles, sum_tiles, tile_size
 from cnnlab.ops.precision import accumulation_dtype
@@ -181,14 +181,16 @@ def _algorithm(name: str, m: int) -> Algorithm:
         kernel = (m + 2) ** problem.rank * channels * accumulation_dtype(problem.dtype).itemsize
         return 2 * each * _tile(problem, m) + kernel
 
+    within = reach.forward_within(_forward(m))
     return Algorithm(
         name=name,
         source=f"F({m}, 3) of Lavin and Gray, arXiv 1509.09308",
         refusal=_refusal,
-        forward=_forward(m),
+        forward=within,
+        errors=f"the largest entries of its tile, {m + 2} inputs along an axis, all channels",
         multiply_adds=products,
         extra_memory=extra_memory,
-        input_gradient=adjoint.by_phases(_forward(m)),
+        input_gradient=adjoint.by_phases(within),
         kernel_gradient=_kernel_gradient(m),
     )
 

@@ -1,0 +1,64 @@
+"""Exact zeros where no window reaches: what transforms leave there is rounding.
+
+The derivative of one result in an input outside its window is then 0, not 1e-8.
+"""
+
+import functools
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool
+
+from cnnlab.ops.algorithms.adjoint import without_stride
+from cnnlab.ops.algorithms.base import Map
+from cnnlab.ops.geometry import dilated_size
+from cnnlab.ops.problem import Problem
+
+
+def forward_within(forward: Map) -> Map:
+    """`forward` with zeros where a window holds nothing but zeros."""
+
+    @functools.wraps(forward)
+    def within(x: Array, kernel: Array, problem: Problem) -> Array:
+        lows = tuple(low for low, _ in problem.padding)
+        held = _held(x, lows, problem.stride, problem.out, problem)
+        return jnp.where(held, forward(x, kernel, problem), 0)
+
+    return within
+
+
+def input_gradient_within(input_gradient: Map) -> Map:
+    """The same of the transpose in the input."""
+
+    @functools.wraps(input_gradient)
+    def within(dy: Array, kernel: Array, problem: Problem) -> Array:
+        dx = input_gradient(dy, kernel, problem)
+        apart, plain = without_stride(dy, problem)
+        extents = dilated_size(problem.kernel_size, problem.dilation)
+        lows = tuple(e - 1 - low for e, (low, _) in zip(extents, problem.padding, strict=True))
+        held = _held(apart, lows, plain.stride, problem.spatial, problem)
+        return jnp.where(held, dx, 0)
+
+    return within
+
+
+def _held(
+    x: Array,
+    lows: tuple[int, ...],
+    strides: tuple[int, ...],
+    out: tuple[int, ...],
+    problem: Problem,
+) -> Bool[Array, "batch *out 1"]:
+    """Whether the windows, which begin `lows` before `x`, hold an entry that is not zero. A
+    window is all between its first and its last tap."""
+    count = jnp.any(x != 0, axis=-1).astype(jnp.int32)
+    extents = dilated_size(problem.kernel_size, problem.dilation)
+    for axis, (low, e, s, n) in enumerate(zip(lows, extents, strides, out, strict=True), 1):
+        # Sums from the beginning to where windows begin and end; what lies in between is held.
+        pads = [(0, 0, 0)] * count.ndim
+        last = (n - 1) * s + e  # behind the last window's end
+        pads[axis] = (low + 1, last - low - count.shape[axis], 0)
+        sums = jnp.cumsum(lax.pad(count, jnp.int32(0), pads), axis=axis)
+        cut = functools.partial(lax.slice_in_dim, sums, axis=axis, stride=s)
+        count = cut(e, last + 1) - cut(0, last + 1 - e)
+    return (count > 0)[..., None]

@@ -1,0 +1,54 @@
+"""How cnnlab's primitives run and become programs: the one module that needs what jax keeps to
+itself (`jax._src`), beside the compiled programs that `train/programs.py` keeps."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+from jax._src import dispatch
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+# In the place of a platform: a program that is written down for machines unknown.
+EXPORT = "export"
+
+
+def register(primitive: Primitive, abstract: Callable, compute: Callable) -> None:
+    """What a primitive gives, and how it is computed.
+
+    Args:
+        abstract: `(*types, **params) -> type` (or a list of them).
+        compute: `(platform, *arrays, **params)`, written in JAX. The platform is one of
+            `PLATFORMS`, `"other"` or `EXPORT`.
+    """
+    # Not by a jitted `bind`, which under `jax.disable_jit` would come here again.
+    primitive.def_impl(functools.partial(dispatch.apply_primitive, primitive))
+    primitive.def_abstract_eval(abstract)
+    # A foreign call among several devices is cut along the batch by `custom_partitioning`, which
+    # needs the devices; jax looks for its primitive before this one is lowered to it.
+    dispatch.prim_requires_devices_during_lowering.add(primitive)
+    exported = _rule(functools.partial(compute, EXPORT), primitive.multiple_results)
+    for platform in (*PLATFORMS, None):
+        here = functools.partial(compute, platform or "other")
+        rule = functools.partial(_lower, _rule(here, primitive.multiple_results), exported)
+        mlir.register_lowering(primitive, rule, platform=platform)
+
+
+def _lower(here: Callable, exported: Callable, ctx, *args, **params):
+    for_export = ctx.module_context.lowering_parameters.for_export
+    return (exported if for_export else here)(ctx, *args, **params)
+
+
+def _rule(compute: Callable, several: bool) -> Callable:
+    """A lowering in which arrays have no mesh: where they are is settled, and algorithms know
+    nothing of explicit or manual axes."""
+    lower = mlir.lower_fun(compute, several)
+
+    def rule(ctx, *args, **params):
+        plain = [ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_in]
+        with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+            return lower(ctx.replace(avals_in=plain), *args, **params)
+
+    return rule
