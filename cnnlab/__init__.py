@@ -13,6 +13,7 @@ _SUBMODULES = ("analysis", "config", "data", "models", "nn", "ops", "train")
 _EXPORTS = {
     "build": "cnnlab.config",
     "compose": "cnnlab.config",
+    "export": "cnnlab.models",
     "summary": "cnnlab.analysis",
 }
 

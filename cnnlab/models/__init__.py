@@ -1,6 +1,7 @@
 """Backbones from a plan, heads, the classifier made of both, and transfer between models."""
 
 from .classifier import Classifier
+from .export import export
 from .features import FeatureInfo, feature_info
 from .flatten import Flatten
 from .heads import ConvHead, LinearHead, MLPHead
@@ -21,6 +22,7 @@ __all__ = [
     "LinearHead",
     "MLPHead",
     "Report",
+    "export",
     "feature_info",
     "freeze",
     "load_backbone",

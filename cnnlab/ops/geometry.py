@@ -50,7 +50,8 @@ def check_entries(name: str, shape: Sequence[int]) -> None:
     Raises:
         ValueError: in one line that begins with `name`, the argument it comes from.
     """
-    if max(shape, default=0) > MAX_SIZE or math.prod(shape) > MAX_ENTRIES:
+    sizes = [n for n in shape if isinstance(n, Integral)]  # not those that an export leaves open
+    if max(sizes, default=0) > MAX_SIZE or math.prod(sizes) > MAX_ENTRIES:
         raise ValueError(
             f"{name}: asks for an array of shape {tuple(shape)}; an axis may have up to "
             f"{MAX_SIZE:,} entries, all together {MAX_ENTRIES:,}"

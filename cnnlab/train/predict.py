@@ -1,17 +1,21 @@
 """A trained model that classifies single examples, without its data set."""
 
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from cnnlab.data import Dataset
+from cnnlab.data.augment import normalise
 from cnnlab.data.batches import Batch
 from cnnlab.data.picture import Form
 from cnnlab.data.splits import as_raw
 from cnnlab.errors import CnnlabError
+from cnnlab.models import export
 from cnnlab.train.step import make_judge
 
 
@@ -97,6 +101,16 @@ class Predictor:
         if not np.isfinite(probabilities).all():
             raise CnnlabError("the network's probabilities for this example are not numbers")
         return probabilities
+
+    def export(self, path: str | Path) -> None:
+        """Write the probabilities of raw examples as StableHLO (`cnnlab.export`)."""
+        model = eqx.nn.inference_mode(self._model)
+
+        def probabilities(x: Float[Array, "n *shape"]) -> Float[Array, "n k"]:
+            logits, _ = model(normalise(x, self.mean, self.std), self._state)
+            return jax.nn.softmax(logits)
+
+        export(probabilities, self.input_shape, path)
 
     def top(self, example: Shaped[np.ndarray, "..."], count: int) -> list[tuple[str, float]]:
         """The `count` most probable classes, by name, with their probabilities."""

@@ -6,7 +6,7 @@ The derivative of one result in an input outside its window is then 0, not 1e-8.
 import functools
 
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 from jaxtyping import Array, Bool
 
 from cnnlab.ops.algorithms.adjoint import without_stride
@@ -54,11 +54,13 @@ def _held(
     count = jnp.any(x != 0, axis=-1).astype(jnp.int32)
     extents = dilated_size(problem.kernel_size, problem.dilation)
     for axis, (low, e, s, n) in enumerate(zip(lows, extents, strides, out, strict=True), 1):
-        # Sums from the beginning to where windows begin and end; what lies in between is held.
-        pads = [(0, 0, 0)] * count.ndim
-        last = (n - 1) * s + e  # behind the last window's end
-        pads[axis] = (low + 1, last - low - count.shape[axis], 0)
-        sums = jnp.cumsum(lax.pad(count, jnp.int32(0), pads), axis=axis)
-        cut = functools.partial(lax.slice_in_dim, sums, axis=axis, stride=s)
-        count = cut(e, last + 1) - cut(0, last + 1 - e)
+        # Entries before where windows begin and end: what lies in between is held. (jaxlib 0.10.1
+        # gives wrong sums where padding comes before them, so the places are clipped instead.)
+        begin = np.arange(n) * s - low
+        size = count.shape[axis]
+        before = jnp.pad(jnp.cumsum(count, axis), [(int(i == axis), 0) for i in range(count.ndim)])
+        until = lambda at, before=before, axis=axis, size=size: jnp.take(
+            before, np.clip(at, 0, size), axis
+        )
+        count = until(begin + e) - until(begin)
     return (count > 0)[..., None]

@@ -17,6 +17,8 @@ BUDGET = 5 << 18
 
 def tile_size(batch: int, bytes_each: int, budget: int = BUDGET) -> int:
     """The largest divisor of `batch` whose examples hold at most `budget` bytes; at least 1."""
+    if not isinstance(batch, int):  # an export leaves it open: all at once
+        return batch
     most = max(1, min(batch, budget // max(bytes_each, 1)))
     return next(n for n in range(most, 0, -1) if batch % n == 0)
 
@@ -34,7 +36,7 @@ def by_tiles(plain: Map, bytes_each: Callable[[Problem], int]) -> Map:
 
 def map_tiles(f: Callable[..., Array], arrays: tuple[Array, ...], tile: int) -> Array:
     """`f` of all examples, `tile` at a time; `f` maps `(tile, ...)` arrays to such an array."""
-    count = arrays[0].shape[0] // tile if tile else 1
+    count = 1 if arrays[0].shape[0] == tile else arrays[0].shape[0] // tile
     if count == 1:
         return f(*arrays)
     split = [_split(a, tile, count) for a in arrays]
@@ -50,7 +52,7 @@ def map_tiles(f: Callable[..., Array], arrays: tuple[Array, ...], tile: int) -> 
 
 def sum_tiles(f: Callable[..., Array], arrays: tuple[Array, ...], tile: int) -> Array:
     """Sum of `f` over tiles of examples."""
-    count = arrays[0].shape[0] // tile if tile else 1
+    count = 1 if arrays[0].shape[0] == tile else arrays[0].shape[0] // tile
     if count == 1:
         return f(*arrays)
     split = [_split(a, tile, count) for a in arrays]

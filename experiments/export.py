@@ -1,0 +1,31 @@
+"""A trained run as one StableHLO file."""
+
+from typing import TYPE_CHECKING
+
+from cnnlab.config import cli
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@cli("export", examples=("run=outputs/... path=model.stablehlo",))
+def main(cfg: "DictConfig") -> None:
+    """Write a trained model, raw examples to probabilities, for any batch size and platform."""
+    from pathlib import Path
+
+    from cnnlab.config import load_predictor
+    from cnnlab.errors import ConfigError
+    from experiments._print import narrate
+
+    narrate()
+    predictor = load_predictor(cfg.run, cfg.checkpoint)
+    try:
+        predictor.export(cfg.path)
+    except OSError as error:
+        raise ConfigError(f"path: cannot write {cfg.path}: {error.strerror or error}") from None
+    size = Path(cfg.path).stat().st_size
+    print(f"{cfg.path}: (batch, {', '.join(map(str, predictor.input_shape))}), {size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
