@@ -47,9 +47,8 @@ def normalise(
     std: Float[Array | np.ndarray, " c"],
 ) -> Float[Array, "*batch c"]:
     """`(image - mean) / std` per channel, float32, with the statistics in raw units."""
-    image = jnp.asarray(image, jnp.float32)
-    by_channel = lambda v: jnp.reshape(v, (1,) * (image.ndim - 1) + (-1,))
-    return (image - by_channel(mean)) / by_channel(std)
+    own = lambda v: jnp.broadcast_to(v, image.shape)
+    return (jnp.asarray(image, jnp.float32) - own(mean)) / own(std)
 
 
 def prepare(
