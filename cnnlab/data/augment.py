@@ -3,8 +3,7 @@
 Every augmentation is a callable `(batch, *, key, epoch) -> batch` on a prepared batch: `image`
 `(b, *spatial, c)` float32, `label` `(b, k)` float32 targets. What happens to an example is drawn
 from `fold_in(key, index)` with its position in the split: replicas that get half a batch each draw
-what one device draws for the whole. `Mixup` and `CutMix` combine each example with the next one of
-the batch they are given.
+what one device draws for the whole. `Mixup` and `CutMix` combine it with the next one.
 """
 
 import abc
