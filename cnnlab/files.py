@@ -1,12 +1,14 @@
 """Files that appear whole or not at all, where this package keeps what it made, and for what
 processor."""
 
+import atexit
 import contextlib
 import errno
 import hashlib
 import os
 import platform
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +41,26 @@ def _home_of_user() -> Path:
     raise FileNotFoundError(
         errno.ENOENT, "no home folder: set it to an absolute path", "XDG_CACHE_HOME"
     )
+
+
+def lend_matplotlib_a_folder() -> None:
+    """Give matplotlib, before it loads, a folder in ours, or a temporary one if ours is closed.
+
+    It would print two lines where it can't write in the home folder, and take a relative `HOME` as
+    it is. A folder that the user chose by `MPLCONFIGDIR` stays.
+    """
+    if os.environ.get("MPLCONFIGDIR") or "matplotlib" in sys.modules:
+        return
+    try:
+        folder = cache_dir() / "matplotlib"
+        folder.mkdir(parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK)
+    except OSError:
+        usable = False
+    if not usable:
+        folder = Path(tempfile.mkdtemp(prefix="cnnlab-matplotlib-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["MPLCONFIGDIR"] = str(folder)
 
 
 def processor() -> str:

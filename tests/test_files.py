@@ -2,6 +2,8 @@
 
 import os
 import pwd
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,35 @@ def test_a_folder_appears_whole_or_not(tmp_path):
         (part / "file").write_text("second")
         raise RuntimeError("stop")
     assert list(tmp_path.iterdir()) == [target] and (target / "file").read_text() == "first"
+
+
+@pytest.mark.parametrize("home", ["own", "relative", "nowhere"])
+def test_matplotlib_writes_in_our_folder_or_a_temporary_one(home, tmp_path, monkeypatch):
+    """It says nothing, and leaves nothing where the user is."""
+    (tmp_path / "file").touch()
+    base = {
+        "own": tmp_path / "cache",
+        "relative": tmp_path / "c",
+        "nowhere": tmp_path / "file" / "c",
+    }
+    code = (
+        "from cnnlab.files import lend_matplotlib_a_folder as lend; lend()\n"
+        "import matplotlib; print(matplotlib.get_configdir(), matplotlib.get_cachedir())"
+    )
+    environment = {
+        **os.environ,
+        "HOME": "here" if home == "relative" else str(tmp_path / "file"),
+        "XDG_CACHE_HOME": str(base[home]),
+        "MPLCONFIGDIR": "",
+        "PYTHONPATH": str(Path(files.__file__).parent.parent),
+    }
+    environment.pop("XDG_CONFIG_HOME", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    config, cache = map(Path, done.stdout.split())
+    assert config == cache
+    assert (config == base[home] / "cnnlab" / "matplotlib") is (home != "nowhere")
+    assert home != "nowhere" or not config.exists()
+    assert not (tmp_path / "here").exists()

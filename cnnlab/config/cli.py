@@ -26,6 +26,7 @@ from cnnlab.config.overrides import parse, quote_home, structural_lines
 from cnnlab.config.source import VERSION_BASE, Source, default_directory
 from cnnlab.config.sweep import sweep_jobs
 from cnnlab.errors import CnnlabError, ConfigError, Interrupted
+from cnnlab.files import lend_matplotlib_a_folder
 
 Task = Callable[[DictConfig], Any]
 Rehearsal = Callable[[list[DictConfig]], Callable[[DictConfig], None]]
@@ -136,6 +137,7 @@ class _Command:
     def _hand_over(self, argv: list[str], job: Task) -> None:
         """Let Hydra run the jobs (or answer `--info`, ...), with the flags that it knows."""
         source = self.source
+        lend_matplotlib_a_folder()
         run = hydra.main(source.directory, source.name, version_base=VERSION_BASE)(job)
         before, sys.argv = sys.argv, [sys.argv[0], *argv]
         try:

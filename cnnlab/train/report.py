@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnlab.files import lend_matplotlib_a_folder
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.metrics import read_lines
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def _figure(width: float, height: float) -> "Figure":
+    lend_matplotlib_a_folder()
     from matplotlib.figure import Figure  # takes half a second: not before the first step
 
     return Figure(figsize=(width, height), layout="constrained")
