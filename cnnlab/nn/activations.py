@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab.nn._checks import choice
+from cnnlab.ops.arguments import takes_arrays
 
 
 def _identity(x: Array) -> Array:
@@ -53,6 +54,7 @@ class Activation(eqx.Module):
         """Takes the name of an activation, a key of `ACTIVATIONS`; ValueError for any other."""
         self.name = choice("activation", activation, ACTIVATIONS)
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims"]:

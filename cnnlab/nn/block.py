@@ -18,6 +18,7 @@ from cnnlab.nn.activations import activation as activation_layer
 from cnnlab.nn.conv import Conv
 from cnnlab.nn.dropout import Dropout
 from cnnlab.nn.pool import AvgPool, MaxPool
+from cnnlab.ops.arguments import takes_arrays
 
 POOLS = {"max": MaxPool, "avg": AvgPool}
 
@@ -103,6 +104,7 @@ class ConvBlock(eqx.nn.StatefulLayer):
         self.layers = tuple(layers)
         self.out_shape = shape
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c"], state: State, *, key: PRNGKeyArray | None = None
     ) -> tuple[Float[Array, "*out c_out"], State]:

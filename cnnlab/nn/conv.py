@@ -12,6 +12,7 @@ from cnnlab import ops
 from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, window_geometry
 from cnnlab.nn.initializers import initializer
 from cnnlab.ops.algorithms import PASSES, Pass
+from cnnlab.ops.arguments import takes_arrays
 from cnnlab.ops.geometry import Padding
 from cnnlab.ops.problem import Problem, describe
 
@@ -84,6 +85,7 @@ class Conv(eqx.Module):
         self.weight = initializer(kernel_init)(key, shape, groups=self.groups)
         self.bias = jnp.zeros(self.out_channels) if use_bias else None
 
+    @takes_arrays
     def __call__(
         self,
         x: Float[Array, "*dims c_in"],

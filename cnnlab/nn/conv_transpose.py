@@ -13,6 +13,7 @@ from cnnlab import ops
 from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, window_geometry
 from cnnlab.nn.initializers import initializer
 from cnnlab.ops.algorithms import Pass
+from cnnlab.ops.arguments import takes_arrays
 from cnnlab.ops.geometry import Padding
 from cnnlab.ops.precision import add_bias
 from cnnlab.ops.problem import Problem, describe
@@ -88,6 +89,7 @@ class ConvTranspose(eqx.Module):
         self.weight = weight.reshape(*self.kernel_size, group_out, self.in_channels)
         self.bias = jnp.zeros(self.out_channels) if use_bias else None
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*out c_out"]:

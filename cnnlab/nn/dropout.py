@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab.nn import replicas
 from cnnlab.nn._checks import fraction
+from cnnlab.ops.arguments import takes_arrays
 
 
 class Dropout(eqx.Module):
@@ -28,6 +29,7 @@ class Dropout(eqx.Module):
         self.p = fraction("p", p)
         self.inference = inference
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims"]:

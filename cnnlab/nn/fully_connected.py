@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from cnnlab import ops
 from cnnlab.nn._checks import positive_int
 from cnnlab.nn.initializers import initializer
+from cnnlab.ops.arguments import takes_arrays
 from cnnlab.ops.precision import add_bias, product
 
 # 64 Mi weights, 256 MiB in float32; training keeps that a few times.
@@ -84,6 +85,7 @@ class FullyConnected(eqx.Module):
         out = (-(-n // s) for n, s in zip(self.spatial_shape, self.stride, strict=True))
         return (*out, self.out_channels)
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*out c_out"]:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab.nn._checks import check_channels, positive_int
 from cnnlab.nn.initializers import initializer
+from cnnlab.ops.arguments import takes_arrays
 from cnnlab.ops.precision import accumulation_dtype, add_bias
 
 
@@ -39,6 +40,7 @@ class Linear(eqx.Module):
         self.weight = initializer(kernel_init)(key, (self.in_features, self.out_features))
         self.bias = jnp.zeros(self.out_features) if use_bias else None
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims n_in"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims n_out"]:
@@ -61,6 +63,7 @@ class Linear(eqx.Module):
 class Identity(eqx.Module):
     """Returns its input."""
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims"]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from cnnlab import ops
 from cnnlab.nn._checks import positive_int, window_geometry
 from cnnlab.nn.initializers import initializer
+from cnnlab.ops.arguments import takes_arrays
 from cnnlab.ops.geometry import Padding
 from cnnlab.ops.precision import add_bias
 
@@ -66,6 +67,7 @@ class LocallyConnected(eqx.Module):
         self.weight = weight.reshape(*out, *weight.shape[1:])
         self.bias = jnp.zeros((*out, self.out_channels)) if use_bias else None
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*out c_out"]:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab.nn import replicas
 from cnnlab.nn._checks import check_channels, divisor, fraction, positive_int
+from cnnlab.ops.arguments import takes_arrays
 from cnnlab.ops.precision import accumulation_dtype, last_axes
 
 
@@ -62,6 +63,7 @@ class BatchNorm(eqx.nn.StatefulLayer):
         self.inference = inference
         self.axis_name = axis_name
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c"], state: State, *, key: PRNGKeyArray | None = None
     ) -> tuple[Float[Array, "*dims c"], State]:
@@ -129,6 +131,7 @@ class GroupNorm(eqx.Module):
         self.weight = jnp.ones(self.channels) if use_weight else None
         self.bias = jnp.zeros(self.channels) if use_bias else None
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims c"]:
@@ -165,6 +168,7 @@ class LayerNorm(eqx.Module):
         self.weight = jnp.ones(self.channels) if use_weight else None
         self.bias = jnp.zeros(self.channels) if use_bias else None
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims c"]:

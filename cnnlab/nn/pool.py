@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
 from cnnlab.nn._checks import choice, window_geometry
+from cnnlab.ops.arguments import takes_arrays
 from cnnlab.ops.geometry import Padding
 
 
@@ -47,6 +48,7 @@ class _AbstractPool(eqx.Module):
 class MaxPool(_AbstractPool):
     """Maximum over windows, per channel: `(*batch, *spatial, c) -> (*batch, *out, c)` (A 4.5)."""
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*out c"]:
@@ -57,6 +59,7 @@ class MaxPool(_AbstractPool):
 class AvgPool(_AbstractPool):
     """Mean over windows, per channel: `(*batch, *spatial, c) -> (*batch, *out, c)` (B 10.1.4)."""
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*out c"]:
@@ -75,6 +78,7 @@ class GlobalPool(eqx.Module):
         self.kind = choice("kind", kind, ("avg", "max", "sum"))
         self.num_spatial_dims = num_spatial_dims
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*batch c"]:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
 from cnnlab.nn.conv_variants import DepthwiseConv, PointwiseConv
+from cnnlab.ops.arguments import takes_arrays
 from cnnlab.ops.geometry import Padding
 
 
@@ -79,6 +80,7 @@ class SeparableConv(eqx.Module):
     def dilation(self) -> tuple[int, ...]:
         return self.depthwise.dilation
 
+    @takes_arrays
     def __call__(
         self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*out c_out"]:

@@ -7,6 +7,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Inexact, Num
 
+from cnnlab.ops.arguments import shown, takes_arrays
 from cnnlab.ops.candidates import Candidates
 from cnnlab.ops.choice import check
 from cnnlab.ops.fused import ACTIVATIONS, conv_bias
@@ -15,6 +16,7 @@ from cnnlab.ops.primitive import bind
 from cnnlab.ops.problem import describe, divides, kernel_rank
 
 
+@takes_arrays
 def conv(
     x: Num[Array, "*shape c_in"],
     kernel: Num[Array, "*window c_group c_out"],
@@ -63,7 +65,7 @@ def conv(
     problem = describe(x.shape, kernel.shape, **geometry, dtype=dtype)
     algorithm = check(algorithm, problem)
     if activation not in ACTIVATIONS:
-        raise ValueError(f"activation: expected None, 'relu' or 'gelu', got {activation!r}")
+        raise ValueError(f"activation: expected None, 'relu' or 'gelu', got {shown(activation)}")
     if bias is not None and bias.shape != problem.kernel_shape[-1:]:
         raise ValueError(f"bias: expected shape {problem.kernel_shape[-1:]}, got {bias.shape}")
     if flip:
@@ -78,6 +80,7 @@ def conv(
     return y.reshape(*batch, *problem.y_shape[1:])
 
 
+@takes_arrays
 def fft_conv(
     x: Inexact[Array, "*shape c_in"],
     kernel: Inexact[Array, "*window c_group c_out"],
@@ -131,6 +134,7 @@ def algorithms(
     return Candidates(describe(x_shape, kernel_shape, **geometry, dtype=dtype))
 
 
+@takes_arrays
 def conv_transpose(
     y: Inexact[Array, "*out c_y"],
     kernel: Inexact[Array, "*window c_group c_out"],
@@ -178,7 +182,7 @@ def conv_transpose(
         raise ValueError(f"shape: conv takes {shape} to {got}, but y has {spatial}")
     dtype = jnp.result_type(y, kernel)
     if not divides(groups, channels):
-        raise ValueError(f"groups: expected a divisor of {channels} channels, got {groups!r}")
+        raise ValueError(f"groups: expected a divisor of {channels} channels, got {shown(groups)}")
     x_shape = (*batch, *shape, groups * kernel.shape[-2])
     problem = describe(x_shape, kernel.shape, **geometry, groups=groups, dtype=dtype)
     algorithm = check(algorithm, problem)

@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from cnnlab.ops.arguments import shown
+
 Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
@@ -35,10 +37,10 @@ def to_tuple(
         values = tuple(value)
         labels = tuple(f"{name}[{i}]" for i in range(rank))
     else:
-        raise ValueError(f"{name}: expected an int or {rank} of them, got {value!r}")
+        raise ValueError(f"{name}: expected an int or {rank} of them, got {shown(value)}")
     for label, v in zip(labels, values, strict=True):
         if not isinstance(v, Integral) or isinstance(v, bool) or v < minimum:
-            raise ValueError(f"{label}: expected an int >= {minimum}, got {v!r}")
+            raise ValueError(f"{label}: expected an int >= {minimum}, got {shown(v)}")
         if v > MAX_SIZE:
             raise ValueError(f"{label}: expected an int of at most {MAX_SIZE:,}, got {v:,}")
     return tuple(int(v) for v in values)
@@ -110,7 +112,7 @@ def resolve_padding(
             return ((extent[0] - 1, 0),)
         raise ValueError(
             "padding: expected 'SAME', 'VALID', 'CAUSAL', an int or one entry per axis, "
-            f"got {padding!r}"
+            f"got {shown(padding)}"
         )
     return _explicit_padding(padding, rank)
 
@@ -121,7 +123,7 @@ def _explicit_padding(padding: int | Sequence[int | Sequence[int]], rank: int) -
     if not isinstance(padding, Sequence) or len(padding) != rank:
         raise ValueError(
             f"padding: expected an int or {rank} entries (an int or a (low, high) pair each), "
-            f"got {padding!r}"
+            f"got {shown(padding)}"
         )
     pairs = []
     for i, p in enumerate(padding):

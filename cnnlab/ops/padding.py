@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
+from cnnlab.ops.arguments import shown, takes_arrays
 from cnnlab.ops.geometry import check_entries, resolve_padding
 
 PADDING_MODES = {
@@ -15,6 +16,7 @@ PADDING_MODES = {
 }
 
 
+@takes_arrays
 def pad(
     x: Shaped[Array, "*shape c"], pads: Sequence[int | Sequence[int]], mode: str = "zeros"
 ) -> Shaped[Array, "*padded c"]:
@@ -31,7 +33,7 @@ def pad(
             `"circular"`, its size - 1 for `"reflect"`.
     """
     if mode not in PADDING_MODES:
-        raise ValueError(f"mode: expected one of {', '.join(PADDING_MODES)}, got {mode!r}")
+        raise ValueError(f"mode: expected one of {', '.join(PADDING_MODES)}, got {shown(mode)}")
     rank = len(pads)
     if rank < 1 or x.ndim < rank + 1:
         raise ValueError(f"pads: {rank} spatial axes do not fit an array of shape {x.shape}")
@@ -43,7 +45,7 @@ def pad(
         for i, (n, pair) in enumerate(zip(spatial, pairs, strict=True)):
             if max(pair) > n - limits[mode]:
                 raise ValueError(
-                    f"pads[{i}]: mode {mode!r} can give an axis of {n} at most "
+                    f"pads[{i}]: mode {shown(mode)} can give an axis of {n} at most "
                     f"{n - limits[mode]} more on a side, got {max(pair)}"
                 )
     widths = ((0, 0),) * (x.ndim - rank - 1) + pairs + ((0, 0),)

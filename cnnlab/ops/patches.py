@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact, Num
 
+from cnnlab.ops.arguments import shown, takes_arrays
 from cnnlab.ops.geometry import Padding, on_grid, output_shape, resolve_padding, to_tuple
 from cnnlab.ops.precision import accumulation_dtype
 
@@ -16,7 +17,7 @@ def check_window(window: Sequence[int], x_ndim: int) -> tuple[int, ...]:
     """`window` as a tuple: one size per spatial axis, at least one, no more than `x` has axes."""
     if not isinstance(window, Sequence) or isinstance(window, str) or not window:
         raise ValueError(
-            f"window: expected one size per spatial axis, such as (2, 2), got {window!r}"
+            f"window: expected one size per spatial axis, such as (2, 2), got {shown(window)}"
         )
     if x_ndim < len(window) + 1:
         raise ValueError(
@@ -25,6 +26,7 @@ def check_window(window: Sequence[int], x_ndim: int) -> tuple[int, ...]:
     return to_tuple("window", window, len(window))
 
 
+@takes_arrays
 def unfold(
     x: Num[Array, "*shape c"],
     window: Sequence[int],
@@ -63,6 +65,7 @@ def unfold(
     return columns.reshape(*columns.shape[: -rank - 1], math.prod(window) * x.shape[-1])
 
 
+@takes_arrays
 def fold(
     patches: Inexact[Array, "*out patch"],
     shape: Sequence[int],
@@ -107,6 +110,7 @@ def fold(
     return x.astype(patches.dtype)
 
 
+@takes_arrays
 def local_conv(
     x: Num[Array, "*shape c"],
     weights: Num[Array, "*positions patch c_out"],

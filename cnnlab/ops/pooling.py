@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Inexact, Real
 
+from cnnlab.ops.arguments import shown, takes_arrays
 from cnnlab.ops.geometry import Padding, Pairs, output_shape, resolve_padding, to_tuple
 from cnnlab.ops.largest import largest, lowest, serves
 from cnnlab.ops.patches import check_window
@@ -15,6 +16,7 @@ from cnnlab.ops.precision import accumulation_dtype, last_axes
 from cnnlab.ops.windows import Windows
 
 
+@takes_arrays
 def max_pool(
     x: Real[Array, "*shape c"],
     window: Sequence[int],
@@ -47,6 +49,7 @@ def max_pool(
     return largest(flat, windows).reshape(*x.shape[:first], *out, x.shape[-1])
 
 
+@takes_arrays
 def avg_pool(
     x: Inexact[Array, "*shape c"],
     window: Sequence[int],
@@ -67,6 +70,7 @@ def avg_pool(
     return (total / last_axes(counts, total.ndim)).astype(x.dtype)
 
 
+@takes_arrays
 def global_pool(
     x: Inexact[Array, "*shape c"], kind: str, num_spatial_dims: int = 2
 ) -> Inexact[Array, "*batch c"]:
@@ -87,7 +91,7 @@ def global_pool(
     """
     reductions = {"avg": jnp.mean, "max": _maximum, "sum": jnp.sum}
     if kind not in reductions:
-        raise ValueError(f"kind: expected one of {', '.join(reductions)}, got {kind!r}")
+        raise ValueError(f"kind: expected one of {', '.join(reductions)}, got {shown(kind)}")
     if not 1 <= num_spatial_dims < x.ndim:
         raise ValueError(
             f"num_spatial_dims: expected 1 to {x.ndim - 1} for shape {x.shape}, "

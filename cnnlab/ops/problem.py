@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jax.typing import DTypeLike
 
+from cnnlab.ops.arguments import shown
 from cnnlab.ops.geometry import (
     MAX_RANK,
     Padding,
@@ -91,7 +92,7 @@ def describe(
     x_shape = tuple(x_shape)
     if len(x_shape) < rank + 1:
         raise ValueError(
-            f"x: expected (*batch, {rank} spatial axes, channels), got shape {x_shape}"
+            f"x: expected (*batch, {rank} spatial axes, channels), got shape {shown(x_shape)}"
         )
     *batch, in_channels = x_shape[: -rank - 1] + x_shape[-1:]
     *kernel_size, group_channels, out_channels = kernel_shape
@@ -124,7 +125,7 @@ def kernel_rank(kernel_shape: Sequence[int]) -> int:
     if not 1 <= rank <= MAX_RANK:
         raise ValueError(
             "kernel: expected (*kernel_size, in_channels / groups, out_channels) with 1 to "
-            f"{MAX_RANK} spatial axes, got shape {tuple(kernel_shape)}"
+            f"{MAX_RANK} spatial axes, got shape {shown(tuple(kernel_shape))}"
         )
     return rank
 
@@ -140,7 +141,7 @@ def check_groups(groups: int, in_channels: int, group_channels: int, out_channel
     if not divides(groups, in_channels, out_channels):
         raise ValueError(
             f"groups: expected a divisor of {in_channels} input and {out_channels} output "
-            f"channels, got {groups!r}"
+            f"channels, got {shown(groups)}"
         )
     if in_channels != groups * group_channels:
         raise ValueError(

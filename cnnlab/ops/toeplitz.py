@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Num
 
+from cnnlab.ops.arguments import takes_arrays
 from cnnlab.ops.geometry import Padding, on_grid
 from cnnlab.ops.problem import Problem, describe
 
 
+@takes_arrays
 def toeplitz_matrix(
     kernel: Num[Array, "*window c_in c_out"],
     input_shape: Sequence[int],

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from jaxtyping import Array, Shaped
 
+from cnnlab.ops.arguments import shown, takes_arrays
 from cnnlab.ops.geometry import to_tuple
 
 
+@takes_arrays
 def vect(x: Shaped[Array, "*dims"], axes: int | None = None) -> Shaped[Array, "*batch size"]:
     """`vect(X)`: the last `axes` axes of `x` as one, in row-major order (A 1.3).
 
@@ -23,11 +25,12 @@ def vect(x: Shaped[Array, "*dims"], axes: int | None = None) -> Shaped[Array, "*
     """
     axes = x.ndim if axes is None else axes
     if not (isinstance(axes, int) and 0 <= axes <= x.ndim):
-        raise ValueError(f"axes: expected 0 to {x.ndim} for shape {x.shape}, got {axes!r}")
+        raise ValueError(f"axes: expected 0 to {x.ndim} for shape {x.shape}, got {shown(axes)}")
     batch = x.shape[: x.ndim - axes]
     return x.reshape(*batch, math.prod(x.shape[x.ndim - axes :]))
 
 
+@takes_arrays
 def unvect(v: Shaped[Array, "*batch size"], shape: Sequence[int]) -> Shaped[Array, "*dims"]:
     """`unvect(v)`: the last axis as an array of `shape` again; `unvect(vect(X), X.shape)` is `X`.
 
