@@ -9,6 +9,7 @@ import jax
 import jax.tree_util as jtu
 
 from cnnlab.models.trace import LayerCall, ReceptiveField, trace
+from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.choice import check, choose
 
 _HEADINGS = (
@@ -42,7 +43,8 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """The rows and their totals; `str(summary)` is the table.
+    """The rows and their totals; `str(summary)` is the table, and under it what the errors of each
+    algorithm in it are relative to.
 
     `parameters` counts the model, so a layer that runs twice counts once there.
     """
@@ -64,7 +66,9 @@ class Summary:
         widths = [max(len(row[i]) for row in table) for i in range(len(_HEADINGS))]
         lines = [_line(row, widths) for row in table]
         rule = "-" * max(len(line) for line in lines)
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        used = dict.fromkeys(name for r in self.rows for name in r.algorithm.split(", ") if name)
+        errors = [f"{name}: errors relative to {REGISTRY[name].errors}" for name in used]
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *errors])
 
 
 def summary(

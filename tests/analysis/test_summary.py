@@ -77,8 +77,11 @@ def test_the_table_as_text(getkey):
         *("parameters", "multiply-adds", "receptive", "field"),
     ]
     assert lines[2].split() == ["input", "(64,", "64,", "3)"]
-    assert len(lines) == len(table.rows) + 5
-    assert lines[-1].split() == ["total", "20,042", f"{table.multiply_adds:,}"]
+    total = len(table.rows) + 4
+    assert lines[total].split() == ["total", "20,042", f"{table.multiply_adds:,}"]
+    used = {name for row in table.rows for name in row.algorithm.split(", ")} - {""}
+    assert {line.split(":")[0] for line in lines[total + 1 :]} == used
+    assert "lax: errors relative to the products that it sums" in str(table)
     head = next(line for line in lines if line.startswith("head.linear"))
     assert head.split() == ["head.linear", "Linear", "(10,)", "650", "640", "all"]
     assert all("8 x 8" in line for line in lines if "(32, 32, 64)" in line)
