@@ -4,7 +4,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +44,23 @@ def help_text(source: Source, task: Any, examples: Sequence[str], overrides: Seq
     chosen = tree.pop("hydra")["runtime"]["choices"]
     types = tree.pop(SECTION, None) or {}
     # Hydra does not report the choices of a group that takes a list: they show as its keys.
-    lists = {group: list(tree[group] or ()) for group in tree if source.is_group(group)}
+    lists = {group: list(tree[group] or ()) for group in tree if group in SEVERAL}
     chosen = {**{g: names for g, names in lists.items() if g not in chosen}, **chosen}
     groups = {group: source.choices(group) for group in source.groups() if group in chosen}
     keys = {k: v for k, v in tree.items() if k not in groups}
     command = program()
     examples = list(examples) or _examples(groups, chosen, keys)
+    slots = ["[group=choice ...]"] * bool(groups) + ["[key=value ...]"] * bool(keys)
     about = inspect.getdoc(task) or inspect.getdoc(sys.modules.get(task.__module__)) or ""
     parts = [
-        f"usage: {command} [flags] [group=choice ...] [key=value ...]",
+        " ".join([f"usage: {command} [flags]", *slots]),
         about.split("\n\n")[0],
         _section(
             "Groups, group=choice (* is the default; group.key=value sets one of its values):",
             [_group_line(g, options, chosen.get(g)) for g, options in groups.items()],
         ),
         _section("Keys, key=value:", _key_lines(keys, types, _comments(source))),
-        _section("Values of the groups chosen here, group.key=value:", _group_values(tree)),
+        _section("Values of the groups chosen here, group.key=value:", _group_values(tree, keys)),
         _section("Examples:", [f"  {command} {example}".rstrip() for example in examples]),
         _section("Flags:", [_FLAGS]),
     ]
@@ -86,17 +87,22 @@ def _key_lines(keys: dict[str, Any], types: Types, comments: dict[str, str]) -> 
     for key, value in keys.items():
         kind = kind_of(key, types) or (DURATIONS if set(DURATIONS) <= set(keys) else {}).get(key)
         if kind is None and isinstance(value, dict) and set(value) == set(DURATIONS):
-            kind = "duration"
+            kind = f"one of {', '.join(f'{key}.{unit}' for unit in DURATIONS)}"
+            value = {unit: length for unit, length in value.items() if length is not None}
+        elif isinstance(value, dict) and (inner := [k for k in value if f"{key}.{k}" in types]):
+            nested = {f"{key}.{k}": value[k] for k in inner}
+            lines += _key_lines(nested, types, dict.fromkeys(nested, comments.get(key, "")))
+            continue
         about = [part for part in (kind, comments.get(key)) if part]
         lines.append(_line(f"{key}={_inline(value)}", "; ".join(about)))
     return lines
 
 
-def _group_values(tree: dict[str, Any]) -> list[str]:
+def _group_values(tree: dict[str, Any], keys: Container[str]) -> list[str]:
     """The arguments of the nodes that the chosen groups have, with their kinds."""
     lines = []
     for group, value in tree.items():
-        if group not in TARGETS or not value:
+        if group in keys or group not in TARGETS or not value:
             continue
         nodes = (
             {f"{group}.{k}": v for k, v in value.items()} if group in SEVERAL else {group: value}

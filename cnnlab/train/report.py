@@ -35,7 +35,10 @@ def curves(metrics: Path, path: Path) -> None:
             points = [(r["step"], r[name]) for r in records if r["kind"] == kind]
             if points:
                 label = {"train": "training", "val": "validation"}[kind]
+                # A line of one point has no length.
+                style = "o-" if len(points) == 1 else style
                 axes.plot(*zip(*points, strict=True), style, label=label, linewidth=1.2, ms=4)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("step")
         axes.set_ylabel("cross-entropy (nats)" if name == "loss" else name)
         axes.grid(alpha=0.3)

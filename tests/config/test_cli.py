@@ -162,7 +162,8 @@ def test_help(command):
     assert lines["backbone"].split(maxsplit=1)[1] == "mlp, *vgg11, vgg16"
     assert "*crop, flip, none (a list, augment=[crop,flip])" in lines["augment"]
     assert lines["name=tiny"].endswith("a name for the folder")
-    assert "evaluate_every={epochs: 1, steps: null, examples: null}" in out
+    assert "evaluate_every={epochs: 1}  " in out
+    assert "one of evaluate_every.epochs, evaluate_every.steps," in out
     assert "hydra" not in lines
     assert out.count(" epochs=3\n") == 1
     assert "-m, --multirun" in out

@@ -126,6 +126,19 @@ def test_missing_tracker_names_the_extra(tmp_path, monkeypatch, tracker):
         tracker().start(tmp_path, {})
 
 
+def test_a_curve_of_one_point_can_be_seen(tmp_path, monkeypatch):
+    lines = JsonLines(tmp_path / "metrics.jsonl", upto=0)
+    lines.log({**RECORD, "step": 15})
+    lines.close()
+    drawn = []
+    monkeypatch.setattr(report, "_save", lambda figure, path: drawn.append(figure))
+    report.curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
+    for axes in drawn[0].axes:
+        [line] = axes.lines
+        assert line.get_marker() == "o"
+        assert all(step.is_integer() for step in axes.get_xticks())
+
+
 def test_pictures_show_something(tmp_path):
     lines = JsonLines(tmp_path / "metrics.jsonl", upto=0)
     for step in range(1, 9):
