@@ -38,7 +38,7 @@ def curves(metrics: Path, path: Path) -> None:
                 # A line of one point has no length.
                 style = "o-" if len(points) == 1 else style
                 axes.plot(*zip(*points, strict=True), style, label=label, linewidth=1.2, ms=4)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.set_xlabel("step")
         axes.set_ylabel("cross-entropy (nats)" if name == "loss" else name)
         axes.grid(alpha=0.3)
