@@ -32,8 +32,12 @@ _REWORDED = (
 
 def show(value: Any) -> str:
     """The value as a user would write it, shortened."""
-    text = repr(value) if isinstance(value, str) else _text(value)
-    return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 3] + "..."
+    return shortened(repr(value) if isinstance(value, str) else _text(value))
+
+
+def shortened(text: str, most: int = _MAX_VALUE) -> str:
+    """The text, the end of a long one left out."""
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _text(value: Any) -> str:
@@ -43,6 +47,8 @@ def _text(value: Any) -> str:
         return "{" + ", ".join(f"{k}: {_text(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_text(v) for v in value) + "]"
+    if isinstance(value, int) and value.bit_length() > 1_000:  # Python won't write the longest
+        return f"a number of {value.bit_length():,} bits"
     return str(value)
 
 

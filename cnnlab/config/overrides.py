@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cnnlab.config.allowed import SEVERAL
 from cnnlab.config.kinds import alternatives, takes_list
-from cnnlab.config.messages import listing, nearest, nearest_key, one_line, show
+from cnnlab.config.messages import listing, nearest, nearest_key, one_line, shortened, show
 from cnnlab.config.source import Source
 from cnnlab.config.targets import TARGET
 from cnnlab.config.tree import MISSING, find, has, in_target, is_interpolation, plain, walk
@@ -42,7 +42,8 @@ def parse(lines: Sequence[str], source: Source, *, sweep: bool = False) -> list[
             override = parser.parse_override(line)
         except HydraException as error:
             raise ConfigError(_grammar_message(line, error)) from error
-        except ValueError as error:  # Python's own limit to the digits of a number
+        # Python's own limit to the digits of a number; hundreds of brackets within each other.
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{show(line)}: not a valid override: {one_line(error)}") from error
         override.config_loader = source.loader
         if not override.key_or_group:
@@ -110,9 +111,9 @@ def check_choice(override: Override, source: Source, chosen: Mapping[str, Any]) 
         if not isinstance(choice, str):
             text = show(choice)
             raise ConfigError(f"{group}={text}: no such choice{_choose(group, source)}")
-        outside = {"", ".", ".."} & set(choice.split("/")) or len(choice) > 200
+        outside = {"", ".", ".."} & set(choice.split("/"))
         if outside or not (is_interpolation(choice) or source.has_choice(group, choice)):
-            text = f"{group}={choice[:60]}"
+            text = shortened(f"{group}={choice}")
             raise ConfigError(f"{text}: no such choice{_choose(group, source, choice)}")
 
 
@@ -185,11 +186,11 @@ def _no_such_key(key: str, tree: dict, source: Source, addable: bool = False) ->
     above = {k for k in keys if key.startswith(f"{k}.") and isinstance(tree_at(tree, k), Mapping)}
     if "/" in key:
         listed = f"groups: {listing(source.groups())}"
-        return ConfigError(f"{key}: no such group; {listed}")
+        return ConfigError(f"{shortened(key)}: no such group; {listed}")
     keys = [k for k in keys if k not in above]
     close = nearest_key(key, keys)
     if close is not None and close != key:
-        return ConfigError(f"{key}: no such key; did you mean {close}?")
+        return ConfigError(f"{shortened(key)}: no such key; did you mean {close}?")
     hint = ""
     parent = key.rpartition(".")[0]
     while parent and not isinstance(tree_at(tree, parent), Mapping):
@@ -199,7 +200,7 @@ def _no_such_key(key: str, tree: dict, source: Source, addable: bool = False) ->
     hint = f"; {parent} has: {names}" if parent else f"; there are: {names}"
     if addable and in_target(tree, key):
         hint += f" (+{key}=... passes a further argument)"
-    return ConfigError(f"{key}: no such key{hint}")
+    return ConfigError(f"{shortened(key)}: no such key{hint}")
 
 
 def tree_at(tree: dict, key: str) -> Any:
@@ -228,4 +229,5 @@ def _grammar_message(line: str, error: HydraException) -> str:
     reason = one_line(error).removeprefix(f"Error parsing override '{line}' ")
     if "LexerNoViableAltException" in reason:
         reason = "a character that has to be quoted"
+    name, line, reason = shortened(name), shortened(line), shortened(reason, 120)
     return f"{line}: not a valid override ({reason}); quote special characters: {name}='\"...\"'"

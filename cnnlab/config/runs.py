@@ -40,16 +40,18 @@ def load_run(
         normalised by the statistics that `checkpoint` holds, those of training.
     - `changes`: top-level keys that get another value, such as `eval_batch_size`.
 
-    **Raises:** `ConfigError` when it is not a run directory, or its model takes one size only.
+    **Raises:** `ConfigError` when it is not a run directory, has links that lead out of it, or its
+        model takes one size only.
     """
-    cfg = load_config(run)
+    cfg, directory = load_config(run), RunDirectory(Path(run))
+    directory.check_links()  # what it is evaluated to is drawn there
     # Wherever it was trained: one device evaluates it.
     cfg.update({**changes, "runtime": {"_target_": "cnnlab.train.parallel.Jit"}, "logger": {}})
     if size is not None:
         with open_dict(cfg):
             cfg.data.size = size
     experiment = build(cfg)
-    experiment.directory = RunDirectory(Path(run))
+    experiment.directory = directory
     if size is not None:
         _, arrays, header = _checkpoint(run, checkpoint, cfg)
         about = header["data"]

@@ -14,6 +14,8 @@ from cnnlab.errors import ConfigError
 
 _MOST_BYTES = 100_000
 _MOST_NESTED = 20
+_MOST_VALUES = 2_000
+_LONGEST = 4_096  # characters of one value; longer numbers take long, too
 
 
 def read_config(file: Path) -> DictConfig:
@@ -40,7 +42,7 @@ def _read(file: Path) -> dict[str, Any]:
         if len(data) > _MOST_BYTES:
             raise ValueError(f"more than {_MOST_BYTES:,} bytes")
         text = data.decode()
-        depth = 0
+        depth = values = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError("it has aliases (*)")
@@ -48,9 +50,17 @@ def _read(file: Path) -> dict[str, Any]:
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > _MOST_NESTED:
                 raise ValueError(f"it is nested deeper than {_MOST_NESTED}")
+            if isinstance(event, yaml.ScalarEvent):
+                values += 1
+                if values > _MOST_VALUES or len(event.value) > _LONGEST:
+                    raise ValueError(
+                        f"more than {_MOST_VALUES:,} values, or one of more than {_LONGEST:,}"
+                        " characters"
+                    )
         cfg = OmegaConf.create(text)
         if not isinstance(cfg, DictConfig) or not all(isinstance(key, str) for key in cfg):
             raise ValueError("expected a mapping")
         return plain(cfg)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+    # OverflowError: of a sexagesimal number.
+    except (OSError, ValueError, OverflowError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"run: {file} is damaged: {one_line(error)}") from error

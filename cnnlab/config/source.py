@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,10 +76,10 @@ class Source:
         return self.load(sweep=True)
 
     def is_group(self, name: str) -> bool:
-        return self.loader.repository.group_exists(name)
+        return _exists(self.loader.repository.group_exists, name)
 
     def has_choice(self, group: str, choice: str) -> bool:
-        return self.loader.repository.config_exists(f"{group}/{choice}")
+        return _exists(self.loader.repository.config_exists, f"{group}/{choice}")
 
     def choices(self, group: str) -> list[str]:
         return sorted(self.loader.repository.get_group_options(group, ObjectType.CONFIG))
@@ -93,6 +93,13 @@ class Source:
         roots = [self.directory] + ([self.extra] if self.extra is not None else [])
         files = (file for root in roots for file in Path(root).rglob("*.yaml"))
         return tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files))
+
+
+def _exists(look: Callable[[str], bool], name: str) -> bool:
+    try:
+        return look(name)
+    except (OSError, ValueError):  # longer than a file's name may be; with a zero byte
+        return False
 
 
 def job_part(cfg: DictConfig) -> DictConfig:

@@ -6,6 +6,7 @@ The same config, reading the same examples and weights, finds the same directory
 
 import fcntl
 import json
+import os
 import shutil
 import zlib
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,18 @@ class RunDirectory:
         self.figures = path / "figures"
         self.profile = path / "profile"
         self.tensorboard = path / "tensorboard"
+
+    def check_links(self) -> None:
+        """Raises `ConfigError` where a link leads out of the directory: a run from somebody else
+        may not have files written elsewhere."""
+        folders = (self.checkpoints, self.figures, self.profile, self.tensorboard)
+        files = (self.config, self.metrics, self.result, self.path / ".lock")
+        real = os.path.realpath  # Path.resolve raises for a link to itself
+        inside = real(self.path)
+        within = (entry for folder in folders if folder.is_dir() for entry in folder.iterdir())
+        for entry in (*files, *folders, *within):
+            if entry.is_symlink() and not Path(real(entry)).is_relative_to(inside):
+                raise ConfigError(f"run: {entry} is a link that leads out of the run directory")
 
     def complete(self) -> bool:
         """Whether the run ended: its presence is what `result.json` means."""
@@ -80,8 +93,10 @@ class RunDirectory:
     def lock(self) -> Iterator[None]:
         """Hold the directory for this process; released by the system however it ends.
 
-        **Raises:** `CnnlabError` when another process holds it; `ConfigError` where none can be.
+        **Raises:** `CnnlabError` when another process holds it; `ConfigError` where none can be,
+        or links lead out of it.
         """
+        self.check_links()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             held = open(self.path / ".lock", "w")  # noqa: SIM115

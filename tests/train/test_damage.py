@@ -218,6 +218,34 @@ def test_an_output_that_can_be_no_folder(tiny, tmp_path):
             pass
 
 
+@pytest.mark.parametrize("name", [".lock", "figures", "checkpoints", "figures/confusion-test.png"])
+def test_links_that_lead_out_of_a_run_are_not_written_through(run, tmp_path, name):
+    """A run directory from somebody else: opening its lock file would empty what it points to."""
+    folder, _ = run
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    link = folder / name
+    shutil.rmtree(link, ignore_errors=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(elsewhere)
+    with pytest.raises(ConfigError, match=f"{name} is a link that leads out"):
+        load_run(folder)
+    with (
+        pytest.raises(ConfigError, match=f"{name} is a link that leads out"),
+        RunDirectory(folder).lock(),
+    ):
+        pass
+    assert elsewhere.read_text() == "mine"
+
+
+def test_links_within_a_run_and_to_it_are_fine(run, tmp_path):
+    folder, _ = run
+    (folder / "figures" / "last.png").symlink_to("curves.png")
+    (folder / "figures" / "itself.png").symlink_to("itself.png")
+    (tmp_path / "short").symlink_to(folder)
+    RunDirectory(tmp_path / "short").check_links()
+
+
 def test_answers_that_are_no_numbers_are_refused(uninterrupted, run):
     experiment = uninterrupted[0]
     rewrite(run[1], set_weight(lambda w: np.full_like(w, 3e38)))  # finite, the answers are not
