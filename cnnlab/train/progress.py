@@ -56,8 +56,8 @@ class Progress:
     def start(self, step: int, steps: int) -> None:
         """Begin at `step` of `steps`."""
         self._steps = steps
-        self._numbers = "compiling"
-        self._task = self._bar.add_task("", total=steps, completed=step, numbers=self._numbers)
+        self._numbers = ""
+        self._task = self._bar.add_task("", total=steps, completed=step, numbers="compiling")
 
     def update(self, step: int, *, loss: float, accuracy: float, rate: float) -> None:
         """Show the means of the last steps; `rate` in images a second."""
@@ -67,8 +67,9 @@ class Progress:
     def note(self, step: int, evaluation: Evaluation) -> None:
         """Write the line of one evaluation, which stays."""
         if self._enabled:
+            training = f"{self._numbers}  |  " if self._numbers else ""
             self._console.print(
-                f"step {step}/{self._steps}  {self._numbers}  |  "
+                f"step {step}/{self._steps}  {training}"
                 f"validation loss {evaluation.loss:.4f}  accuracy {evaluation.accuracy:.4f}",
                 highlight=False,
             )
