@@ -101,6 +101,7 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     """Exact comparisons on random geometries; times of all routes to some convolutions."""
     import numpy as np
 
+    from cnnlab.analysis.grid import GRID
     from experiments import _contenders, _timed
     from experiments import _from_scratch as parts
 

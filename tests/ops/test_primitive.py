@@ -203,10 +203,15 @@ def test_a_second_call_does_not_trace_again():
         assert gradient(x + 1, kernel, name).shape == x.shape
     assert traced == ["im2col", "taps"]
     # Nor do calls outside of jit compile again.
-    ops.conv(x, kernel, padding=2)
-    compiled = primitive._run._cache_size()
-    ops.conv(x - 1, kernel * 2, padding=2)
-    assert primitive._run._cache_size() == compiled > 0
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
+    )
+    other, twice = x - 1, kernel * 2
+    assert ops.conv(x, kernel, padding=7).shape == (2, 17, 2)
+    first = len(compiled)
+    assert ops.conv(other, twice, padding=7).shape == (2, 17, 2)
+    assert len(compiled) == first > 0
 
 
 @pytest.mark.parametrize("name", NAMES)
