@@ -10,8 +10,9 @@ import jax.random as jr
 import numpy as np
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cnnlab.config import kinds
 from cnnlab.config.compose import check_config
-from cnnlab.config.networks import build_model, try_model
+from cnnlab.config.networks import build_model, check_model, try_model
 from cnnlab.config.objects import assemble, build, prologue
 from cnnlab.config.saved import read_config
 from cnnlab.errors import ConfigError
@@ -27,6 +28,13 @@ from cnnlab.train.checkpoint import check_run, checkpoint_path, of_file, read
 from cnnlab.train.experiment import Experiment
 from cnnlab.train.predict import Predictor
 from cnnlab.train.rundir import RunDirectory
+
+_DATA = {
+    "input_shape": "list of at least 2 whole numbers from 1 to 65536",
+    "class_names": "list of at least 1 texts",
+    "mean": "list of numbers",
+    "std": "list of numbers > 0",
+}
 
 
 def load_run(
@@ -55,6 +63,7 @@ def load_run(
     if size is not None:
         _, arrays, header = _checkpoint(run, checkpoint, cfg)
         about = header["data"]
+        _check_data(about)
         shapes = experiment.data.input_shape, tuple(about["input_shape"])
         _filled(experiment.model, experiment.model_state, arrays, "data.size", *shapes)
         mean, std = (np.asarray(about[key], np.float32) for key in ("mean", "std"))
@@ -77,14 +86,27 @@ def load_predictor(
     path, arrays, header = _checkpoint(run, checkpoint, cfg)
     data = header["data"]
     with of_file(path):
-        try:
-            trained, classes = tuple(data["input_shape"]), len(data["class_names"])
-            shape = input_shape or trained
-            model, state = build_model(cfg, shape, classes, key=jr.key(0))
-            found = _filled(model, state, arrays, "size", shape, trained)
-            return Predictor(*found, data, input_shape=shape)
-        except (KeyError, TypeError) as error:
-            raise CheckpointError(f"damaged checkpoint (its data are {data})") from error
+        _check_data(data)
+        trained, classes = tuple(data["input_shape"]), len(data["class_names"])
+        shape = input_shape or trained
+        # As shapes, which the arrays fill: nothing is made as large as a config says.
+        model, state = check_model(cfg, shape, classes)
+        found = _filled(model, state, arrays, "size", shape, trained)
+        return Predictor(*found, data, input_shape=shape)
+
+
+def _check_data(data: dict[str, Any]) -> None:
+    """Raises `CheckpointError` unless a header's `data` are such as `describe` makes."""
+    try:
+        for name, kind in _DATA.items():
+            kinds.read(kind, data.get(name), f"data.{name}")
+        if not all(map(str.isprintable, data["class_names"])):  # they are written to terminals
+            raise ConfigError("data.class_names: expected printable names")
+        channels = data["input_shape"][-1]
+        if not len(data["mean"]) == len(data["std"]) == channels:
+            raise ConfigError(f"data: expected means and deviations of {channels} channels")
+    except ConfigError as error:
+        raise CheckpointError(f"damaged checkpoint ({error})") from error
 
 
 def _checkpoint(run: str | Path, which: str, cfg: DictConfig) -> tuple[Path, Arrays, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from cnnlab.config import load_predictor, load_run
 from cnnlab.errors import CnnlabError, ConfigError
@@ -74,6 +75,38 @@ def test_weights_of_something_else_are_refused(uninterrupted, run, change, messa
     with pytest.raises(CheckpointError, match=f"{last.name}.*{message}"):
         experiment.trained(str(last))
     with pytest.raises(CheckpointError, match=f"{last.name}.*{message}"):
+        load_predictor(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("input_shape", [2**40, 1, 1]),
+        ("input_shape", ["8", 8, 1]),
+        ("input_shape", None),
+        ("class_names", ["\x1b[2J"] * 10),
+        ("class_names", "abcdefghij"),
+        ("mean", ["x"]),
+        ("mean", [1.0, 2.0, 3.0, 4.0, 5.0]),
+        ("std", [0.0]),
+        ("std", [1e308]),
+    ],
+)
+def test_a_header_that_does_not_say_what_the_data_are(run, key, value):
+    folder, last = run
+    rewrite(last, lambda arrays, about: about["data"].update({key: value}))
+    with pytest.raises(CheckpointError, match=r"damaged checkpoint \(data"):
+        load_predictor(folder)
+
+
+def test_a_network_larger_than_its_checkpoint_is_never_made(run):
+    """What a config from elsewhere says is compared as shapes: here 64 GiB of weights."""
+    folder, last = run
+    config = OmegaConf.load(folder / "config.yaml")
+    config.backbone.plan = [60000, 30000]
+    OmegaConf.save(config, folder / "config.yaml")
+    rewrite(last, lambda arrays, about: about["config"]["backbone"].update(plan=[60000, 30000]))
+    with pytest.raises((CheckpointError, ConfigError), match=r"does not fit this config|fits into"):
         load_predictor(folder)
 
 
