@@ -15,6 +15,7 @@ from cnnlab.train.duration import to_steps
         ({"steps": 7}, 7),
         ({"epochs": 2, "steps": None}, 40),
         ({"epochs": 0.25}, 5),
+        ({"epochs": 0.49}, 10),  # the nearest
         ({"examples": 320}, 10),
         ({"examples": 1}, 1),
     ],
@@ -55,12 +56,16 @@ def test_onecycle_is_a_triangle():
     np.testing.assert_allclose(got, expected, atol=1e-6)
     no_rise = values(schedules.onecycle(10, peak=0.0), 11)
     np.testing.assert_allclose(no_rise, np.linspace(1, 0, 11), atol=1e-6)
+    no_fall = values(schedules.onecycle(10, peak=1.0, start=0.1), 10)
+    np.testing.assert_allclose(no_fall, np.linspace(0.1, 1, 10), atol=1e-6)
 
 
 def test_step_and_constant():
     got = values(schedules.step(100, milestones=(0.5, 0.75), factor=0.1), 100)
     expected = np.where(np.arange(100) < 50, 1, np.where(np.arange(100) < 75, 0.1, 0.01))
     np.testing.assert_allclose(got, expected, rtol=1e-5)
+    warmed = values(schedules.step(100, milestones=(0.5,), factor=0.1, warmup=10), 100)
+    np.testing.assert_allclose(warmed[10:], np.where(np.arange(10, 100) < 50, 1, 0.1), rtol=1e-5)
     np.testing.assert_allclose(values(schedules.constant(10, warmup=4), 10)[4:], 1.0)
 
 
