@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from cnnlab import nn, summary
 from cnnlab.analysis import Summary, count_parameters
 from cnnlab.analysis.budget import fit_widths
-from cnnlab.analysis.timing import interleaved, median
+from cnnlab.bench.timing import interleaved, median
 from cnnlab.models import PLANS, VGG, Classifier, LinearHead
 from cnnlab.nn import factories
 from experiments._cells import Cells

@@ -10,9 +10,9 @@ from jax import lax
 from jaxtyping import Array
 
 from cnnlab import ops
-from cnnlab.analysis.geometries import random_problem
+from cnnlab.bench import contenders as routes
+from cnnlab.bench.geometries import random_problem
 from cnnlab.ops.problem import Problem
-from experiments import _contenders as routes
 
 # Names of the chapter's recipe, in each library.
 RECIPE, TORCH_RECIPE = "unfold (JAX)", "unfold (PyTorch)"

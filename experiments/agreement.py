@@ -7,7 +7,7 @@ from cnnlab.config import cli
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from omegaconf import DictConfig
 
-    from experiments._agreement import Line, Settings
+    from cnnlab.bench.agreement import Line, Settings
 
 
 @cli("agreement", examples=("", "algorithms=[winograd,fft] geometries=100 peers=[] seed=1"))
@@ -18,9 +18,9 @@ def main(cfg: "DictConfig") -> None:
 
     import jax
 
+    from cnnlab.bench.agreement import markdown
     from cnnlab.errors import CnnlabError
     from cnnlab.train.checkpoint import write_atomically
-    from experiments._agreement import markdown
 
     names, settings = _settings(cfg)
     folder = Path(cfg.output)
@@ -45,10 +45,10 @@ def _settings(cfg: "DictConfig") -> "tuple[list[str], Settings]":
     import os
     import sys
 
+    from cnnlab.bench.agreement import QUICK, Settings, torch_peer
     from cnnlab.config import ConfigError, read
     from cnnlab.ops.algorithms import REGISTRY
     from cnnlab.ops.choice import VARIABLE
-    from experiments._agreement import QUICK, Settings, torch_peer
 
     if os.environ.get(VARIABLE):
         raise ConfigError(
@@ -78,7 +78,7 @@ def _run(names: list[str], settings: "Settings", *, show: bool) -> "list[Line]":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from experiments._agreement import compare
+    from cnnlab.bench.agreement import compare
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining()
     done: list[Line] = []

@@ -8,8 +8,8 @@ from cnnlab.config import cli
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from omegaconf import DictConfig
 
+    from cnnlab.bench.measurements import Results, Settings
     from cnnlab.ops.problem import Problem
-    from experiments._bench import Results, Settings
 
 
 @cli(
@@ -28,11 +28,11 @@ def main(cfg: "DictConfig") -> None:
     import sys
     from pathlib import Path
 
-    from cnnlab.analysis.grid import GRID
+    from cnnlab.bench import report
+    from cnnlab.bench.contenders import torch_missing
+    from cnnlab.bench.grid import GRID
+    from cnnlab.bench.measurements import Results
     from cnnlab.train.checkpoint import write_atomically
-    from experiments import _bench_report as report
-    from experiments._bench import Results
-    from experiments._contenders import torch_missing
 
     settings, folder = _settings(cfg), Path(cfg.output)
     work = _work(cfg, settings)
@@ -52,11 +52,11 @@ def _settings(cfg: "DictConfig") -> "Settings":
     """The checked settings, without PyTorch where it cannot be measured."""
     import os
 
+    from cnnlab.bench import contenders as routes
+    from cnnlab.bench.measurements import Settings
     from cnnlab.config import ConfigError, read
     from cnnlab.ops.algorithms import REGISTRY
     from cnnlab.ops.choice import VARIABLE
-    from experiments import _contenders as routes
-    from experiments._bench import Settings
 
     if os.environ.get(VARIABLE):
         raise ConfigError(
@@ -75,7 +75,7 @@ def _settings(cfg: "DictConfig") -> "Settings":
 
 def _work(cfg: "DictConfig", settings: "Settings") -> "dict[str, tuple[Problem, Settings]]":
     """What is to be measured how: the grid, then the points of the sweeps."""
-    from cnnlab.analysis.grid import CHANNELS, GRID, KERNEL_SIZES, title
+    from cnnlab.bench.grid import CHANNELS, GRID, KERNEL_SIZES, title
     from cnnlab.config import ConfigError
 
     work = {name: (problem, settings) for name, problem in GRID.items()}
@@ -107,7 +107,7 @@ def _measure(
         TimeRemainingColumn,
     )
 
-    from experiments._bench import measure
+    from cnnlab.bench.measurements import measure
 
     console = Console(stderr=True, soft_wrap=True)
     columns = (

@@ -7,7 +7,7 @@ from cnnlab.config import cli
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from omegaconf import DictConfig
 
-    from experiments._steps import Job
+    from cnnlab.bench.steps import Job
 
 
 @cli("bench_step", examples=("", "precision=[bfloat16]", "plan=[16,M,32] shape=[32,32,3] peers=[]"))
@@ -17,9 +17,9 @@ def main(cfg: "DictConfig") -> None:
     import sys
     from pathlib import Path
 
+    from cnnlab.bench.contenders import torch_missing
+    from cnnlab.bench.measurements import machine
     from cnnlab.train.checkpoint import write_atomically
-    from experiments._bench import machine
-    from experiments._contenders import torch_missing
 
     jobs, peers = _jobs(cfg), list(cfg.peers)
     if "torch" in peers and (reason := torch_missing()):
@@ -43,9 +43,9 @@ def _plain(cfg: "DictConfig") -> Any:
 
 
 def _jobs(cfg: "DictConfig") -> "list[Job]":
+    from cnnlab.bench.steps import Job
     from cnnlab.config import ConfigError
     from cnnlab.models.plan import parse_plan
-    from experiments._steps import Job
 
     try:
         parse_plan(list(cfg.plan))
@@ -60,8 +60,8 @@ def _jobs(cfg: "DictConfig") -> "list[Job]":
 
 def _measure(job: "Job", peers: list[str], seconds: float) -> dict[str, dict[str, Any]]:
     """By contender: its first two losses, and where those agree its median seconds and calls."""
-    from cnnlab.analysis.timing import interleaved, median
-    from experiments._steps import contenders
+    from cnnlab.bench.steps import contenders
+    from cnnlab.bench.timing import interleaved, median
 
     steps = contenders(job, peers)
     rows: dict[str, dict[str, Any]] = {}

@@ -65,7 +65,7 @@ def check(cfg: "DictConfig") -> None:
 
 def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     """Times of all algorithms, by family and kernel size."""
-    from experiments._timed import timed
+    from cnnlab.bench.measurements import timed
 
     def leave_out(name: str, problem: "Problem") -> bool:
         return name == "taps" and problem.groups == 1 and problem.taps > MOST_DENSE_TAPS
@@ -154,7 +154,7 @@ def judge(data: Mapping[str, Any]) -> dict[str, Verdict]:
 
 def crossings(data: Mapping[str, Any], family: str, than: str) -> list[float | None]:
     """By repetition, the kernel size from which on Fourier transforms win, if they do."""
-    from cnnlab.analysis.crossover import crossover
+    from cnnlab.bench.crossover import crossover
 
     points = data[family]
     sizes = [point["kernel"] for point in points]

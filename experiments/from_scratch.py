@@ -85,7 +85,7 @@ CLAIMS = (
 
 def check(cfg: "DictConfig") -> None:
     """The cases are in the benchmark's grid."""
-    from cnnlab.analysis.grid import GRID
+    from cnnlab.bench.grid import GRID
     from cnnlab.config import ConfigError
     from cnnlab.config.messages import nearest
 
@@ -101,11 +101,12 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     """Exact comparisons on random geometries; times of all routes to some convolutions."""
     import numpy as np
 
-    from cnnlab.analysis.grid import GRID
-    from experiments import _contenders, _timed
+    from cnnlab.bench.contenders import torch_missing
+    from cnnlab.bench.grid import GRID
+    from cnnlab.bench.measurements import timed
     from experiments import _from_scratch as parts
 
-    missing = _contenders.torch_missing() if "torch" in cfg.peers else "not asked for"
+    missing = torch_missing() if "torch" in cfg.peers else "not asked for"
     peers = [] if missing else ["torch"]
     equal = {
         f"geometry {i}": lambda i=i: parts.equalities(
@@ -115,9 +116,7 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
     }
     more = functools.partial(parts.recipes, torch=not missing)
     options = {"repeats": cfg.repeats, "seconds": cfg.seconds, "seed": cfg.seed, "peers": peers}
-    times = {
-        name: lambda name=name: _timed.timed(GRID[name], more=more, **options) for name in cfg.cases
-    }
+    times = {name: lambda name=name: timed(GRID[name], more=more, **options) for name in cfg.cases}
     values = cells.all({**equal, **times})
     return {
         "torch": missing or "installed",

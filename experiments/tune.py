@@ -40,8 +40,8 @@ def main(cfg: "DictConfig") -> None:
 
 
 def _problems(cfg: "DictConfig") -> "list[Problem]":
-    from cnnlab.analysis.grid import GRID
-    from cnnlab.analysis.tuning import convolutions
+    from cnnlab.bench.grid import GRID
+    from cnnlab.bench.tuning import convolutions
     from cnnlab.config import build
 
     if cfg.grid:
@@ -55,7 +55,7 @@ def _measure(problems: "list[Problem]", seconds: float, *, show: bool) -> "Table
     from rich.console import Console
     from rich.progress import track
 
-    from cnnlab.analysis.tuning import measure
+    from cnnlab.bench.tuning import measure
     from cnnlab.ops.table import key
 
     console = Console(stderr=True)

@@ -16,7 +16,8 @@ FLOOR = {
     "train": 4,
     "analysis": 4,
     "config": 5,
-    "experiments": 6,
+    "bench": 6,
+    "experiments": 7,
 }
 MODULES = sorted([*ROOT.glob("cnnlab/**/*.py"), *ROOT.glob("experiments/*.py")])
 

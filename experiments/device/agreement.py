@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 
-from cnnlab.analysis.geometries import random_problem
-from cnnlab.analysis.reference import convolution, relative_error
+from cnnlab.bench.agreement import LIMIT, LIMITS, computed
+from cnnlab.bench.geometries import random_problem
+from cnnlab.bench.reference import convolution, relative_error
 from cnnlab.ops.algorithms import PASSES, REGISTRY
-from experiments._agreement import LIMIT, LIMITS, computed
 from experiments.device import Job, one_line, table
 
 

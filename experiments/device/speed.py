@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnlab import ops
-from cnnlab.analysis.grid import GRID, title
+from cnnlab.bench import contenders as routes
+from cnnlab.bench.grid import GRID, title
+from cnnlab.bench.steps import Job as StepJob
+from cnnlab.bench.steps import contenders
 from cnnlab.ops.problem import Problem, describe
-from experiments import _contenders as routes
-from experiments._steps import Job as StepJob
-from experiments._steps import contenders
 from experiments.device import Job, one_line, table, timed
 
 CASES = (

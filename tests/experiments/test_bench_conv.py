@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnlab.analysis import grid
+from cnnlab.bench import contenders, grid, measurements, report
 from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import describe
-from experiments import _bench, _bench_report, _contenders, bench_conv
+from experiments import bench_conv
 
 ROOT = Path(__file__).parents[2]
 # With and without the native engine, where there is one.
-AUTO = {"auto"} | ({_contenders.PORTABLE} if ENGINE.refusal() is None else set())
+AUTO = {"auto"} | ({contenders.PORTABLE} if ENGINE.refusal() is None else set())
 TINY = ["seconds=0.001", "progress=false"]
 
 
@@ -106,12 +106,12 @@ def test_tables_figures_and_numbers(small, bench, tmp_path):
 
 
 def test_a_contender_that_computes_something_else_is_not_timed(small, bench, monkeypatch):
-    honest = _contenders._equinox
+    honest = contenders._equinox
 
     def scaled(problem, arrays):
         return honest(problem, arrays._replace(kernel=arrays.kernel * np.float32(1.001)))
 
-    monkeypatch.setattr(_contenders, "_equinox", scaled)
+    monkeypatch.setattr(contenders, "_equinox", scaled)
     _, out, _, found = bench("peers=[eqx]", "algorithms=[im2col]", "figures=false")
     for name in small:
         rows = found["cases"][name]["passes"]["gradients"]
@@ -123,25 +123,25 @@ def test_a_contender_that_computes_something_else_is_not_timed(small, bench, mon
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_a_wrong_value_in_any_result_is_seen(index):
     [problem] = tiny(((2, 6, 6, 2), (3, 3, 2, 3))).values()
-    right = _contenders.contenders(problem, _contenders.draw(problem, 0), [], [])["lax"]
+    right = contenders.contenders(problem, contenders.draw(problem, 0), [], [])["lax"]
     reference = right.result("gradients")
-    assert _contenders.error(reference, reference) == 0
+    assert contenders.error(reference, reference) == 0
     wrong = [a.copy() for a in reference]
     wrong[index][0] += 0.5
-    assert _contenders.error(wrong, reference) > 1e-2
+    assert contenders.error(wrong, reference) > 1e-2
     wrong[index][0] = np.nan
-    assert not _contenders.error(wrong, reference) <= 1
+    assert not contenders.error(wrong, reference) <= 1
     wrong[index] = wrong[index][:1]
-    assert _contenders.error(wrong, reference) == float("inf")
+    assert contenders.error(wrong, reference) == float("inf")
 
 
 def test_a_contender_that_fails_is_reported_and_the_others_go_on(small, bench, monkeypatch):
     def broken():
         raise RuntimeError("no memory\nfor this")
 
-    run = dict.fromkeys(_contenders.PASSES, broken)
-    contender = _contenders.Contender(run, lambda result: result)
-    monkeypatch.setattr(_contenders, "_equinox", lambda *_: contender)
+    run = dict.fromkeys(contenders.PASSES, broken)
+    contender = contenders.Contender(run, lambda result: result)
+    monkeypatch.setattr(contenders, "_equinox", lambda *_: contender)
     _, out, _, found = bench("peers=[eqx]", "algorithms=[im2col]", "passes=[forward]")
     rows = found["cases"][small[0]]["passes"]["forward"]
     assert rows["eqx"] == {"failed": "RuntimeError: no memory for this"}
@@ -152,15 +152,15 @@ def test_a_contender_that_fails_is_reported_and_the_others_go_on(small, bench, m
 def test_what_is_there_is_kept(small, bench, monkeypatch):
     options = ["peers=[]", "algorithms=[im2col]", "passes=[forward]", "figures=false"]
     measured = []
-    honest = _bench.measure
+    honest = measurements.measure
     noted = lambda problem, settings: measured.append(problem) or honest(problem, settings)
-    monkeypatch.setattr(_bench, "measure", noted)
+    monkeypatch.setattr(measurements, "measure", noted)
     count = lambda *more: (measured.clear(), bench(*options, *more), len(measured))[-1]
     assert count("cases=1-D") == 1
     assert count() == 1
     assert count() == 0
     assert count("force=true", "cases=1-D") == 1
-    monkeypatch.setattr(_bench, "code", lambda: "edited")
+    monkeypatch.setattr(measurements, "code", lambda: "edited")
     assert count("cases=1-D") == 1
     assert count() == 1
     assert count("seed=1") == 2
@@ -170,7 +170,9 @@ def test_what_is_there_is_kept(small, bench, monkeypatch):
 def test_another_machine_is_not_mixed_in(small, bench, monkeypatch):
     options = ["peers=[]", "algorithms=[im2col]", "passes=[forward]", "figures=false"]
     bench(*options)
-    monkeypatch.setattr(_bench, "machine", lambda: {"versions": {"jax": "0"}, "cores": 3} | GONE)
+    monkeypatch.setattr(
+        measurements, "machine", lambda: {"versions": {"jax": "0"}, "cores": 3} | GONE
+    )
     status, out, err, _ = bench(*options)
     assert (status, out) == (1, "")
     assert err.startswith("error: output: ") and err.count("\n") == 1 and "force=true" in err
@@ -192,13 +194,13 @@ def test_without_torch_its_columns_are_missing(small, bench, monkeypatch):
 
 def test_hopeless_algorithms_are_skipped_with_a_reason():
     long = describe((1, 4096, 4), (4096, 1, 4), padding="CAUSAL", groups=4)
-    names, skipped = _contenders.selected(long, None)
+    names, skipped = contenders.selected(long, None)
     assert "fft" in names and "im2col" in skipped
     small = describe((64, 16, 16, 4), (3, 3, 4, 4))
-    names, skipped = _contenders.selected(small, None)
+    names, skipped = contenders.selected(small, None)
     assert {"im2col", "winograd", "fft"} <= set(names) and "lax" not in names
     assert "times the multiply-adds" in skipped["toeplitz"]
-    assert _contenders.selected(small, ["fft"])[0] == ["fft"]
+    assert contenders.selected(small, ["fft"])[0] == ["fft"]
 
 
 def test_the_algorithm_lax_is_what_jax_does_so_it_need_not_be_measured_twice():
@@ -223,26 +225,26 @@ GEOMETRIES = [
 def test_peers_compute_the_same_convolution(shapes, geometry):
     pytest.importorskip("torch", reason="compares with PyTorch")
     [problem] = tiny(shapes, **geometry).values()
-    found = _contenders.contenders(
-        problem, _contenders.draw(problem, 0), ["im2col"], ["eqx", "torch"]
+    found = contenders.contenders(
+        problem, contenders.draw(problem, 0), ["im2col"], ["eqx", "torch"]
     )
     assert ("torch channels-last" in found) == (problem.rank > 1)
-    for which in _contenders.PASSES:
+    for which in contenders.PASSES:
         reference = found["lax"].result(which)
         assert [a.shape for a in reference] == [
             problem.y_shape, problem.x_shape, problem.kernel_shape
         ][: len(reference)]  # fmt: skip
         for name, contender in found.items():
-            assert _contenders.error(contender.result(which), reference) < 1e-5, name
+            assert contenders.error(contender.result(which), reference) < 1e-5, name
 
 
 def test_crossover():
     direct = {1: 1.0, 4: 4.0, 16: 16.0, 64: 64.0}
-    size, seconds = _bench_report.crossover(direct, dict.fromkeys(direct, 8.0))
+    size, seconds = report.crossover(direct, dict.fromkeys(direct, 8.0))
     assert (size, seconds) == (pytest.approx(8), pytest.approx(8))
-    assert _bench_report.crossover(direct, dict.fromkeys(direct, 0.5)) is None
-    assert _bench_report.crossover(direct, dict.fromkeys(direct, 100.0)) is None
-    assert _bench_report.crossover({}, {}) is None
+    assert report.crossover(direct, dict.fromkeys(direct, 0.5)) is None
+    assert report.crossover(direct, dict.fromkeys(direct, 100.0)) is None
+    assert report.crossover({}, {}) is None
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnnlab.bench import steps
 from cnnlab.ops.native import ENGINE
-from experiments import _steps, bench_step, doctor
+from experiments import bench_step, doctor
 
 ROOT = Path(__file__).parents[2]
 TINY = ["plan=[4,M,6]", "shape=[6,6,2]", "batch_size=3", "seconds=0.001"]
@@ -56,15 +57,15 @@ def test_all_steps_are_of_one_network(bench):
 
 def test_pytorch_steps_the_same(bench):
     pytest.importorskip("torch", reason="compares with PyTorch")
-    job = _steps.Job((4, "M", 6), (6, 6, 2), 3, "float32", 0)
-    expected = [float(v()) for v in [_steps.contenders(job, [])["cnnlab"]] * 3]
+    job = steps.Job((4, "M", 6), (6, 6, 2), 3, "float32", 0)
+    expected = [float(v()) for v in [steps.contenders(job, [])["cnnlab"]] * 3]
     for channels_last in (False, True):
-        step = _steps._torch(job, channels_last=channels_last)
+        step = steps._torch(job, channels_last=channels_last)
         np.testing.assert_allclose([step() for _ in range(3)], expected, rtol=1e-5)
 
 
 def test_a_step_that_does_something_else_is_not_timed(bench, monkeypatch):
-    monkeypatch.setattr(_steps, "_equinox", lambda job: lambda: 1.0)
+    monkeypatch.setattr(steps, "_equinox", lambda job: lambda: 1.0)
     status, out, _, found = bench("peers=[eqx]", "precision=[float32]")
     row = found["results"]["float32"]["equinox"]
     assert status == 0 and row == {"losses": [1.0, 1.0], "agrees": False}

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from cnnlab.analysis import grid
+from cnnlab.bench import grid
 from cnnlab.config import ConfigError
 from cnnlab.ops.problem import describe
 from experiments.from_scratch import RECIPES, judge

@@ -10,7 +10,7 @@ import pytest
 from primitive_cases import arrays, compiled, served
 
 from cnnlab import ops
-from cnnlab.analysis.reference import convolution, relative_error
+from cnnlab.bench.reference import convolution, relative_error
 from cnnlab.ops.algorithms import PASSES, REGISTRY, im2col, taps, tiles, winograd
 from cnnlab.ops.algorithms.adjoint import phases, transpose_kernel
 from cnnlab.ops.problem import describe

@@ -8,7 +8,7 @@ from ops_reference import normal
 from primitive_cases import compiled
 
 from cnnlab import nn, ops
-from cnnlab.analysis.reference import convolution, relative_error
+from cnnlab.bench.reference import convolution, relative_error
 from cnnlab.ops.algorithms import PASSES, REGISTRY
 from cnnlab.ops.choice import VARIABLE, automatic, check, choose
 from cnnlab.ops.problem import describe

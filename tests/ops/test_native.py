@@ -23,7 +23,7 @@ import pytest
 from primitive_cases import arrays, compiled
 
 from cnnlab import ops
-from cnnlab.analysis.reference import convolution, relative_error
+from cnnlab.bench.reference import convolution, relative_error
 from cnnlab.ops.algorithms import PASSES, REGISTRY, native
 from cnnlab.ops.native import ENGINE, build, engine
 from cnnlab.ops.problem import describe

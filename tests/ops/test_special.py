@@ -12,7 +12,7 @@ from ops_reference import normal
 from primitive_cases import compiled
 
 from cnnlab import nn, ops
-from cnnlab.analysis.reference import convolution
+from cnnlab.bench.reference import convolution
 from cnnlab.ops.algorithms import PASSES
 from cnnlab.ops.problem import describe
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cnnlab import ops
-from cnnlab.analysis.grid import CHANNELS, GRID, KERNEL_SIZES, title
+from cnnlab.bench.grid import CHANNELS, GRID, KERNEL_SIZES, title
 
 PROBLEMS = list(GRID.values())
 

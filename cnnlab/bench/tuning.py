@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from cnnlab.analysis.timing import interleaved, median
+from cnnlab.bench.timing import interleaved, median
 from cnnlab.models.trace import trace
 from cnnlab.ops.algorithms import PASSES, REGISTRY, Pass
 from cnnlab.ops.choice import serving

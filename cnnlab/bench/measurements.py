@@ -7,22 +7,22 @@ import json
 import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 
 from cnnlab import ops
-from cnnlab.analysis.timing import interleaved, median
+from cnnlab.bench import contenders as routes
+from cnnlab.bench.timing import interleaved, median
 from cnnlab.errors import CnnlabError
 from cnnlab.ops.algorithms import PASSES
 from cnnlab.ops.choice import automatic
 from cnnlab.ops.problem import Problem
 from cnnlab.train.checkpoint import versions, write_atomically
-from experiments import _contenders as routes
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,49 @@ def _checked(contender: routes.Contender, which: str, reference: Sequence) -> di
     # JSON has no nan.
     row: dict[str, Any] = {"error": error if math.isfinite(error) else str(error)}
     return row if error <= contender.tolerance else row | {"wrong": True}
+
+
+More: TypeAlias = Callable[[Problem, routes.Arrays], Mapping[str, routes.Contender]]
+
+
+def timed(
+    problem: Problem,
+    *,
+    repeats: int,
+    seconds: float,
+    seed: int,
+    peers: Sequence[str] = (),
+    leave_out: Callable[[str, Problem], bool] = lambda name, problem: False,
+    more: More = lambda problem, arrays: {},
+) -> dict[str, Any]:
+    """Median seconds of a forward pass by every route that computes what the reference does.
+
+    The routes take turns within each of the repetitions, each of which gives one median. What
+    chooses among the algorithms (`auto`) is left out, for they are timed themselves.
+
+    Args:
+        seconds: of the calls of each route in each repetition, but at least 3 calls.
+        peers: as `contenders` takes them; `more`: further routes.
+        leave_out: algorithms that are not worth compiling, beside those of `tuning.hopeless`.
+
+    Returns:
+        `{"repeats": [{route: seconds}], "wrong": {route: error}}`.
+    """
+    arrays = routes.draw(problem, seed)
+    names, _ = routes.selected(problem, None)
+    names = [name for name in names if not leave_out(name, problem)]
+    found = routes.contenders(problem, arrays, names, peers)
+    found = {n: c for n, c in found.items() if n not in routes.CHOICES}
+    found |= dict(more(problem, arrays))
+    expected = found[routes.REFERENCE].result("forward")
+    errors = {n: routes.error(c.result("forward"), expected) for n, c in found.items()}
+    wrong = {n: str(e) for n, e in errors.items() if not e <= found[n].tolerance}
+    right = {n: c.run["forward"] for n, c in found.items() if n not in wrong}
+    rounds = [
+        {n: median(times) for n, times in interleaved(right, seconds=seconds, warm=True).items()}
+        for _ in range(repeats)
+    ]
+    return {"repeats": rounds, "wrong": wrong}
 
 
 def conditions(problem: Problem, settings: Settings) -> dict[str, Any]:

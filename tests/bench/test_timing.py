@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from cnnlab.analysis.timing import interleaved, median
+from cnnlab.bench.timing import interleaved, median
 
 
 class Bench:

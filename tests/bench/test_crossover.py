@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnnlab.analysis.crossover import crossover
+from cnnlab.bench.crossover import crossover
 
 
 def test_a_power_law():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cnnlab.analysis.geometries import random_problem
-from cnnlab.analysis.reference import convolution, relative_error
+from cnnlab.bench.geometries import random_problem
+from cnnlab.bench.reference import convolution, relative_error
 from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.geometry import dilated_size
 from cnnlab.ops.problem import describe

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from cnnlab import ops
-from cnnlab.analysis.tuning import hopeless
+from cnnlab.bench.tuning import hopeless
 from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import Problem
 
@@ -27,6 +27,8 @@ REFERENCE = "lax"
 
 # What `auto` takes where there is no native engine.
 PORTABLE = "auto, no engine"
+# What chooses among the algorithms.
+CHOICES = ("auto", PORTABLE)
 
 # Larger than float32 rounding; transforms (Winograd, Fourier) round more than sums do.
 TOLERANCE, TRANSFORMED = 1e-4, 1e-3

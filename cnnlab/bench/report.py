@@ -11,10 +11,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cnnlab.analysis import grid
+from cnnlab.bench import grid
+from cnnlab.bench.contenders import PORTABLE
 from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.problem import Problem
-from experiments._contenders import PORTABLE
 
 Rows = Mapping[str, Mapping[str, Any]]  # of one case and pass, by contender
 Cases = Mapping[str, Mapping[str, Any]]

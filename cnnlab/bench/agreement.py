@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnlab import ops
-from cnnlab.analysis.geometries import random_problem
-from cnnlab.analysis.reference import convolution, relative_error
+from cnnlab.bench.geometries import random_problem
+from cnnlab.bench.reference import convolution, relative_error
 from cnnlab.ops.algorithms import PASSES
 from cnnlab.ops.problem import Problem
 from cnnlab.ops.table import key

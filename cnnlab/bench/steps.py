@@ -20,8 +20,8 @@ import numpy as np
 import optax
 
 from cnnlab import models
+from cnnlab.bench.contenders import torch_device
 from cnnlab.ops.native import ENGINE
-from experiments._contenders import torch_device
 
 LEARNING_RATE, MOMENTUM, CLASSES = 0.01, 0.9, 10
 PEERS = ("eqx", "torch")

@@ -1,0 +1,1 @@
+"""What the benchmarks share: problems (the grid, random geometries), contenders, times, tables."""
