@@ -9,5 +9,9 @@ class ConfigError(CnnlabError, ValueError):
     """A refused configuration. The message begins with the config key; the exit status is 2."""
 
 
+class WriteError(CnnlabError):
+    """A file could not be written: a full disk, a folder that is closed to us."""
+
+
 class Interrupted(CnnlabError):
     """The run was asked to stop, and can be resumed; the exit status is 130."""

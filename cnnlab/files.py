@@ -5,14 +5,21 @@ import atexit
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import platform
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+from cnnlab.errors import WriteError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def cache_dir() -> Path:
@@ -117,18 +124,45 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file under a temporary name beside `path`, then rename it to `path`.
 
     Its content is on the disk before its name is: not even a power cut leaves half of it.
+
+    Raises:
+        OSError: it could not be written; what stood at `path` before is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    part = path.with_name(f".{path.name}.{threading.get_native_id()}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        part.unlink(missing_ok=True)  # of a process that was killed here
+        with part.open("xb") as file:
             write(file)
-        _sync(Path(part))
+        _sync(part)
         os.replace(part, path)
         _sync(path.parent)
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees all of it or what was there before.
+
+    Raises:
+        WriteError: as `replace_file`'s, in a line that names the file.
+    """
+    try:
+        replace_file(path, lambda file: file.write(content))
+    except OSError as error:
+        raise WriteError(f"{path}: could not be written: {error.strerror}") from error
+
+
+def write_figure(path: Path, figure: "Figure", *, dpi: int = 120) -> None:
+    """Draw a figure of matplotlib's as a PNG file, which appears whole or not at all.
+
+    Raises:
+        WriteError: it could not be written.
+    """
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=dpi)
+    write_atomically(path, picture.getvalue())
 
 
 def _sync(path: Path) -> None:

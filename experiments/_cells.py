@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnlab.errors import CnnlabError
+from cnnlab.files import write_atomically
 
 
 class Cells:
@@ -29,7 +30,7 @@ class Cells:
                 break
             whole += f"{line}\n"
         if file is not None and file.is_file() and file.read_text() != whole:
-            file.write_text(whole)
+            write_atomically(file, whole.encode())
 
     def get(self, key: str, compute: Callable[[], Any]) -> Any:
         """The value of a cell, a JSON value: as it was measured before, or by `compute` now.

@@ -90,7 +90,7 @@ def answer(question: Question, cfg: "DictConfig") -> tuple[Path, dict[str, Any]]
     """
     from omegaconf import OmegaConf
 
-    from cnnlab.train.checkpoint import write_atomically
+    from cnnlab.files import write_atomically, write_figure
 
     question.check(cfg)
     directory = directory_of(question.name, cfg)
@@ -111,9 +111,8 @@ def answer(question: Question, cfg: "DictConfig") -> tuple[Path, dict[str, Any]]
         seconds = round(time.perf_counter() - started, 1)
         result = _result(question, OmegaConf.to_container(cfg), data, seconds)
         shutil.rmtree(directory.figures, ignore_errors=True)
-        directory.figures.mkdir()
         for name, figure in question.draw(data).items():
-            figure.savefig(directory.figures / f"{name}.png", dpi=110)
+            write_figure(directory.figures / f"{name}.png", figure, dpi=110)
         write_atomically(directory.path / "tables.md", markdown(result).encode())
         directory.write_result(result)
     return directory.path, result
@@ -131,7 +130,7 @@ def directory_of(name: str, cfg: "DictConfig") -> "RunDirectory":
 def _result(question: Question, config: Any, data: dict[str, Any], seconds: float) -> dict:
     import jax
 
-    from cnnlab.train.checkpoint import versions
+    from cnnlab.versions import versions
 
     verdicts = question.judge(data)
     return {

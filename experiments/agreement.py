@@ -20,7 +20,7 @@ def main(cfg: "DictConfig") -> None:
 
     from cnnlab.bench.agreement import markdown
     from cnnlab.errors import CnnlabError
-    from cnnlab.train.checkpoint import write_atomically
+    from cnnlab.files import write_atomically
 
     names, settings = _settings(cfg)
     folder = Path(cfg.output)

@@ -32,7 +32,7 @@ def main(cfg: "DictConfig") -> None:
     from cnnlab.bench.contenders import torch_missing
     from cnnlab.bench.grid import GRID
     from cnnlab.bench.measurements import Results
-    from cnnlab.train.checkpoint import write_atomically
+    from cnnlab.files import write_atomically
 
     settings, folder = _settings(cfg), Path(cfg.output)
     work = _work(cfg, settings)

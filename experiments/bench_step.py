@@ -19,7 +19,7 @@ def main(cfg: "DictConfig") -> None:
 
     from cnnlab.bench.contenders import torch_missing
     from cnnlab.bench.measurements import machine
-    from cnnlab.train.checkpoint import write_atomically
+    from cnnlab.files import write_atomically
 
     jobs, peers = _jobs(cfg), list(cfg.peers)
     if "torch" in peers and (reason := torch_missing()):

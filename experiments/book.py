@@ -43,7 +43,7 @@ def main(cfg: "DictConfig") -> None:
     from pathlib import Path
 
     from cnnlab.errors import CnnlabError
-    from cnnlab.train.checkpoint import write_atomically
+    from cnnlab.files import write_atomically
     from experiments._page import page
     from experiments._question import markdown
 

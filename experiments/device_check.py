@@ -94,9 +94,9 @@ def _about() -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    from cnnlab.files import replace_file
+    from cnnlab.files import write_atomically
 
-    replace_file(path, lambda file: file.write(text.encode()))
+    write_atomically(path, text.encode())
 
 
 def _settings(arguments: Sequence[str]) -> dict:

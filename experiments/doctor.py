@@ -28,7 +28,7 @@ def report() -> "Iterator[tuple[str, str]]":
 
     import jax
 
-    from cnnlab.train.checkpoint import versions
+    from cnnlab.versions import versions
 
     yield "versions", ", ".join(f"{name} {version}" for name, version in versions().items())
     yield "machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from cnnlab import files
+from cnnlab.errors import WriteError
 
 
 @pytest.mark.parametrize("home", ["", "relative", "~", None])
@@ -60,6 +62,36 @@ def test_a_file_is_replaced_whole_or_not(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
         files.replace_file(file, fails)
     assert file.read_bytes() == b"first" and list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("what", ["bytes", "figure"])
+def test_a_full_disk_leaves_what_was_there(what, tmp_path, monkeypatch):
+    path = tmp_path / "new" / "file.png"
+    figure = Figure(figsize=(1, 1))
+
+    def write():
+        if what == "figure":
+            files.write_figure(path, figure, dpi=20)
+        else:
+            files.write_atomically(path, b"content")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    write()
+    before = path.read_bytes()
+    assert before.startswith(b"\x89PNG" if what == "figure" else b"content")
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError, match=r"file.png: could not be written: No space left on dev"):
+        write()
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
+def umask():
+    now = os.umask(0)
+    os.umask(now)
+    return now
 
 
 def test_a_folder_appears_whole_or_not(tmp_path):

@@ -19,10 +19,11 @@ from cnnlab import ops
 from cnnlab.bench import contenders as routes
 from cnnlab.bench.timing import interleaved, median
 from cnnlab.errors import CnnlabError
+from cnnlab.files import write_atomically
 from cnnlab.ops.algorithms import PASSES
 from cnnlab.ops.choice import automatic
 from cnnlab.ops.problem import Problem
-from cnnlab.train.checkpoint import versions, write_atomically
+from cnnlab.versions import versions
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from cnnlab.bench import grid
 from cnnlab.bench.contenders import PORTABLE
+from cnnlab.files import write_figure
 from cnnlab.ops.algorithms import REGISTRY
 from cnnlab.ops.problem import Problem
 
@@ -225,6 +226,5 @@ def _save(figure: Figure, path: Path) -> Path:
         for line, name in zip(*axes.get_legend_handles_labels(), strict=True):
             lines.setdefault(name, line)
     figure.legend(lines.values(), lines.keys(), loc="outside right upper", fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
     return path

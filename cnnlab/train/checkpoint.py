@@ -7,36 +7,23 @@ or altered is refused by name. Loading reads numbers and JSON: nothing in a file
 """
 
 import json
-import os
-import platform
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cnnlab.files import write_atomically
 from cnnlab.train.arrays import Arrays, CheckpointError, state_arrays, with_state_arrays
 from cnnlab.train.state import TrainState
+from cnnlab.versions import versions
 
 FORMAT = "cnnlab-checkpoint-1"
 
 # What a checkpoint and the config that it is used with have in common, beside the arrays' shapes.
 _ONE_NETWORK = ("seed", "backbone", "conv", "norm", "head", "precision")
-
-
-def versions() -> dict[str, str]:
-    """The libraries that numbers depend on."""
-    names = ("cnnlab", "jax", "jaxlib", "equinox", "optax", "numpy")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # cnnlab imported from a checkout, not installed
-            continue
-    return found
 
 
 def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
@@ -47,7 +34,7 @@ def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
     - `header`: `config` (resolved), `data` (what a prediction needs to know of the data set) and
         `loop` (where the training loop stands), as JSON values.
 
-    **Raises:** `CheckpointError` when the file can't be written (a full disk); what stood at
+    **Raises:** `WriteError` when the file can't be written (a full disk); what stood at
     `path` before is untouched.
     """
     from safetensors.numpy import save  # here, as training itself does without it
@@ -57,26 +44,6 @@ def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
     values = {**header, "versions": versions(), "crc32": sums}
     text = {name: json.dumps(value) for name, value in values.items()}
     write_atomically(path, save(arrays, {"format": FORMAT, **text, "header_crc32": _sum(text)}))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or what was there before.
-
-    **Raises:** `CheckpointError`, when the disk is full or can't be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise CheckpointError(f"{path}: could not be written: {error.strerror}") from error
-        raise
 
 
 def read(path: Path) -> tuple[Arrays, dict[str, Any]]:

@@ -26,7 +26,6 @@ from cnnlab.train.checkpoint import (
     checkpoint_path,
     of_file,
     read,
-    versions,
 )
 from cnnlab.train.effects import remarks
 from cnnlab.train.evaluate import Evaluation, Evaluator
@@ -39,6 +38,7 @@ from cnnlab.train.progress import Progress
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.state import TrainState, init_state
 from cnnlab.train.step import Prepare, make_judge, make_train_step
+from cnnlab.versions import versions
 
 # What a result is shown by: without these it is damaged.
 _SHOWN = (

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from cnnlab.errors import CnnlabError
-from cnnlab.train.checkpoint import write_atomically
+from cnnlab.files import write_atomically
 
 Record = dict[str, float | int | str]
 

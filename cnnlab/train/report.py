@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnlab.files import lend_matplotlib_a_folder
+from cnnlab.files import lend_matplotlib_a_folder, write_figure
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.metrics import read_lines
 
@@ -19,11 +19,6 @@ def _figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure  # takes half a second: not before the first step
 
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
 
 
 def curves(metrics: Path, path: Path) -> None:
@@ -44,7 +39,7 @@ def curves(metrics: Path, path: Path) -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
-    _save(figure, path)
+    write_figure(path, figure)
 
 
 def confusion(evaluation: Evaluation, class_names: Sequence[str], path: Path) -> None:
@@ -68,7 +63,7 @@ def confusion(evaluation: Evaluation, class_names: Sequence[str], path: Path) ->
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(f"accuracy {evaluation.accuracy:.4f}, n = {len(evaluation.label)}")
-    _save(figure, path)
+    write_figure(path, figure)
 
 
 def per_class(evaluation: Evaluation, class_names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnlab.errors import CnnlabError, ConfigError
-from cnnlab.train.checkpoint import write_atomically
+from cnnlab.files import write_atomically
 
 
 class RunDirectory:

@@ -61,7 +61,7 @@ BAD_TEXT = [
     "cnnlab.ops.table.remember",
     "cnnlab.files.replace_file",
     "cnnlab.train.metrics.JsonLines",
-    "cnnlab.train.checkpoint.write_atomically",
+    "cnnlab.files.write_atomically",
     "cnnlab.train.rundir.RunDirectory",
     "cnnlab.data.paths.lift",
     "cnnlab.config.load_run",

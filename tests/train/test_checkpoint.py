@@ -1,7 +1,6 @@
 """Checkpoints: exact, self-describing, atomic, and refused when damaged."""
 
 import json
-import os
 
 import equinox as eqx
 import jax
@@ -10,7 +9,7 @@ import pytest
 import safetensors
 
 from cnnlab.train.arrays import CheckpointError, state_arrays, with_state_arrays
-from cnnlab.train.checkpoint import Checkpoints, read, write, write_atomically
+from cnnlab.train.checkpoint import Checkpoints, read, write
 
 
 def equal(a, b):
@@ -99,20 +98,6 @@ def test_other_model_does_not_fit(tiny, tmp_path):
     wide = tiny("backbone.plan=[4,M,16]").initial_state()
     with pytest.raises(CheckpointError, match=r"does not fit this config: .*expected float32"):
         with_state_arrays(tiny().initial_state(), state_arrays(wide))
-
-
-def test_write_is_all_or_nothing(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomically(path, b"before")
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CheckpointError, match="No space left on device"):
-        write_atomically(path, b"after")
-    assert path.read_bytes() == b"before"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_header_is_json(tiny, tmp_path):

@@ -146,7 +146,7 @@ def test_a_curve_of_one_point_can_be_seen(tmp_path, monkeypatch):
     lines.log({**RECORD, "step": 15})
     lines.close()
     drawn = []
-    monkeypatch.setattr(report, "_save", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(report, "write_figure", lambda path, figure: drawn.append(figure))
     report.curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
     for axes in drawn[0].axes:
         [line] = axes.lines

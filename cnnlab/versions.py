@@ -1,0 +1,16 @@
+"""The versions that a result names."""
+
+import platform
+from importlib import metadata
+
+
+def versions() -> dict[str, str]:
+    """The libraries that numbers depend on."""
+    names = ("cnnlab", "jax", "jaxlib", "equinox", "optax", "numpy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # cnnlab imported from a checkout, not installed
+            continue
+    return found
