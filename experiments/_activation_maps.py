@@ -12,8 +12,8 @@ from cnnlab.analysis import activations
 from cnnlab.config import ConfigError, load_run
 from cnnlab.data import Dataset
 from cnnlab.data.augment import normalise
+from cnnlab.lab.study import Study
 from cnnlab.models import Classifier
-from experiments._training import Study
 
 
 class Network(NamedTuple):

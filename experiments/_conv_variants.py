@@ -15,10 +15,10 @@ from cnnlab import nn, summary
 from cnnlab.analysis import Summary, count_parameters
 from cnnlab.analysis.budget import fit_widths
 from cnnlab.bench.timing import interleaved, median
+from cnnlab.lab.cells import Cells
+from cnnlab.lab.study import Study, read_data
 from cnnlab.models import PLANS, VGG, Classifier, LinearHead
 from cnnlab.nn import factories
-from experiments._cells import Cells
-from experiments._training import Study, read_data
 
 BUDGETS = ("parameters", "multiply_adds")
 

@@ -9,9 +9,9 @@ import numpy as np
 from omegaconf import DictConfig
 
 from cnnlab.data.augment import normalise
+from cnnlab.lab.cells import Cells
+from cnnlab.lab.study import Study
 from experiments import _equivariance as layers
-from experiments._cells import Cells
-from experiments._training import Study
 
 # Three networks of A 4.8 that differ in padding and head, and one without any stride.
 POOLED = "backbone.plan=[16,M,32,M,32]"

@@ -14,7 +14,7 @@ import numpy as np
 from cnnlab import ops
 from cnnlab.analysis import count_parameters
 from cnnlab.data import Dataset
-from experiments._training import Study, Trained
+from cnnlab.lab.study import Study, Trained
 
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 

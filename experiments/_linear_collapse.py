@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from cnnlab import nn, ops
 from cnnlab.analysis.composition import LinearConv, apply, compose_all, layer_of, unpadded
 from cnnlab.config import compose
-from experiments._training import Study, Trained
+from cnnlab.lab.study import Study, Trained
 
 # Integers up to here are exact in float32, and so is every sum of them, in any order.
 EXACT = 2**24

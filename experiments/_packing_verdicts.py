@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from experiments._verdict import (
+from cnnlab.lab.verdict import (
     Estimate,
     Verdict,
     all_of,

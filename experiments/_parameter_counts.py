@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from cnnlab import nn, ops
 from cnnlab.analysis.counts import taps_inside, weights_and_biases, xla_multiply_adds
-from experiments._cells import Cells
+from cnnlab.lab.cells import Cells
 
 
 @dataclass(frozen=True)

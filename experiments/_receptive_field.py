@@ -14,7 +14,7 @@ from cnnlab import nn
 from cnnlab.analysis import fields as rf
 from cnnlab.analysis import locality
 from cnnlab.data.augment import normalise
-from experiments._training import Study
+from cnnlab.lab.study import Study
 
 Layers = list[Callable[[Array], Array]]
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cnnlab.lab.verdict import Estimate, estimate, paired, slope
 from experiments._question import Table
-from experiments._verdict import Estimate, estimate, paired, slope
 
 NETS = {
     "conv": "convolutional",

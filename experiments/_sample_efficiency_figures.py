@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments._verdict import Estimate
+from cnnlab.lab.verdict import Estimate
 
 COLOURS = {"conv": "tab:blue", "local": "tab:green", "fc_sgd": "tab:red", "fc_adam": "black"}
 # The two fully connected nets lie on each other.

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnlab.data import Dataset, Split
 from cnnlab.data.splits import ArraySplit
-from experiments._training import Study, Trained, classes_of
+from cnnlab.lab.study import Study, Trained, classes_of
 
 
 @dataclasses.dataclass(frozen=True)

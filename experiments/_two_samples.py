@@ -8,7 +8,7 @@ of one sample has nothing to do with start i of another.
 from collections.abc import Mapping
 from typing import Any
 
-from experiments._verdict import Estimate, paired
+from cnnlab.lab.verdict import Estimate, paired
 
 Sample = Mapping[str, Any]
 

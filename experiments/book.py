@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # omegaconf and the questions load when a run begins, not for
 
     from omegaconf import DictConfig
 
+    from cnnlab.lab import Question
+
 # In the order of the chapters: A, then B, then the published table.
 QUESTIONS = (
     "parameter_counts",
@@ -44,8 +46,7 @@ def main(cfg: "DictConfig") -> None:
 
     from cnnlab.errors import CnnlabError
     from cnnlab.files import write_atomically
-    from experiments._page import page
-    from experiments._question import markdown
+    from cnnlab.lab import markdown, page
 
     commands = _commands(cfg)
     answers, failed = [], {}
@@ -70,17 +71,22 @@ def main(cfg: "DictConfig") -> None:
 
 def _commands(cfg: "DictConfig") -> dict[str, list[str]]:
     """The overrides of each question, all of them checked before the first is asked."""
-    import importlib
-
     from cnnlab.config import compose
 
     names = QUESTIONS if cfg.only is None else cfg.only
     shared = [f"scale={cfg.scale}", f"output={cfg.output}", "progress=false"]
     commands = {name: [*shared, *cfg.settings[name]] for name in names}
     for name, arguments in commands.items():
-        question = importlib.import_module(f"experiments.{name}").QUESTION
-        question.check(compose(arguments, name))
+        load(name).check_settings(compose(arguments, name))
     return commands
+
+
+def load(name: str) -> "Question":
+    """A question by its name."""
+    import importlib
+
+    module = importlib.import_module(f"experiments.{name}")
+    return getattr(module, "question", None) or module.QUESTION
 
 
 def _bar(commands: dict[str, list[str]], *, show: bool) -> "Iterator[tuple[str, list[str]]]":
@@ -109,7 +115,7 @@ def _ask(name: str, arguments: list[str], *, force: bool) -> "str | tuple[Path, 
 
     from cnnlab.config import compose
     from cnnlab.errors import CnnlabError
-    from experiments._question import directory_of
+    from cnnlab.lab import directory_of
 
     directory = directory_of(name, compose(arguments, name))
     if force or not directory.complete():

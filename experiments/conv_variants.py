@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import (
+from cnnlab.lab.verdict import (
     INCONCLUSIVE,
     Verdict,
     all_of,
@@ -14,12 +13,13 @@ from experiments._verdict import (
     exact,
     paired,
 )
+from experiments._question import Claim, Question, Table, entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 BUDGETS = {"parameters": "equal parameters", "multiply_adds": "equal multiply-adds"}
 CHEAPER = ("grouped", "depthwise", "depthwise_separable")

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Estimate, Verdict, all_of, at_least, at_most, estimate
 from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import Estimate, Verdict, all_of, at_least, at_most, estimate
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
+    from cnnlab.lab.cells import Cells
     from cnnlab.ops.problem import Problem
-    from experiments._cells import Cells
 
 FAMILIES = ("1-D depthwise", "1-D dense", "2-D depthwise", "2-D dense")
 SMALL = (3, 5)

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Verdict, all_of, at_least, at_most, estimate, exact, paired
 from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import Verdict, all_of, at_least, at_most, estimate, exact, paired
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 # Of the 3x3 edge kernels, at contrast 1: the sum of the positive weights.
 LARGEST = 3.0

@@ -5,8 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import (
+from cnnlab.lab.verdict import (
     INCONCLUSIVE,
     Verdict,
     all_of,
@@ -15,12 +14,13 @@ from experiments._verdict import (
     estimate,
     exact,
 )
+from experiments._question import Claim, Question, Table, entry
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 # Convolutions that a library provides; `native` calls oneDNN's.
 LIBRARIES = ("lax", "native", "torch", "torch channels-last")

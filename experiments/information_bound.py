@@ -4,16 +4,16 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Estimate, Verdict, all_of, at_least, at_most, between, estimate
+from cnnlab.lab.verdict import exact as equal
 from experiments._question import Claim, Question, Table, entry
 from experiments._sample_efficiency_data import COUNTS, NETS, TARGET, of, power
-from experiments._verdict import Estimate, Verdict, all_of, at_least, at_most, between, estimate
-from experiments._verdict import exact as equal
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 CLAIMS = (
     Claim(

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Verdict, at_least, at_most, exact
 from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import Verdict, at_least, at_most, exact
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 # Largest entry, relative to the largest of all, that float32 leaves where exact sums give zero:
 # a Fourier transform of a hundred numbers rounds a few times, each by 6e-8.

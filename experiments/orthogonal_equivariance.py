@@ -21,15 +21,15 @@ is learned from rotated data has the distribution of the rotated function, witho
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Verdict, all_of, at_least, at_most, between, estimate
 from experiments._question import Claim, Question, Table, entry
 from experiments._two_samples import ks_tests, lost, smallest_p
-from experiments._verdict import Verdict, all_of, at_least, at_most, between, estimate
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 EQUIVARIANT = ("gradient descent", "SGD", "momentum", "weight decay")
 # Name: kind of network, algorithm, start on the rotated data.

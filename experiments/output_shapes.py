@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Verdict, all_of, at_most, exact
 from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import Verdict, all_of, at_most, exact
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 CURVES = ((5, 1, 0, 1), (5, 1, 2, 1), (5, 2, 0, 1), (3, 1, 1, 2))
 KERNELS = range(1, 13)

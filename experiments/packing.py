@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import estimate
 from experiments._packing_verdicts import (
     APART,
     DIMENSIONS,
@@ -16,13 +17,12 @@ from experiments._packing_verdicts import (
     rank_correlations,
 )
 from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import estimate
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 CLAIMS = (
     Claim(

@@ -5,14 +5,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Verdict, all_of, at_most, between, exact
 from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import Verdict, all_of, at_most, between, exact
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 SIDES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # of the picture's images
 

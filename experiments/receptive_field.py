@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Verdict, at_least, between, estimate, exact, slope
 from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import Verdict, at_least, between, estimate, exact, slope
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 CLAIMS = (
     Claim(

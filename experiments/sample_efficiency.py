@@ -4,16 +4,16 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Verdict, all_of, at_least, at_most, between, estimate
 from experiments import _sample_efficiency_data as found
 from experiments._question import Claim, Question, entry
 from experiments._sample_efficiency_data import NETS, TARGET, exponent
-from experiments._verdict import Verdict, all_of, at_least, at_most, between, estimate
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 CLAIMS = (
     Claim(

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Verdict, all_of, at_least, at_most, estimate, paired
 from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import Verdict, all_of, at_least, at_most, estimate, paired
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 MODES = ("frozen", "tuned", "scratch", "random")
 LABELS = {

@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cnnlab.lab.verdict import Verdict, all_of, at_least, at_most, estimate
 from experiments._question import Claim, Question, Table, entry
-from experiments._verdict import Verdict, all_of, at_least, at_most, estimate
 
 if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for --help
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
-    from experiments._cells import Cells
+    from cnnlab.lab.cells import Cells
 
 # Everything is in float64, with sums of at most a few thousand terms: rounding stays below this by
 # orders of magnitude, and a term too many or too few is far above it.

@@ -8,9 +8,11 @@ from typing import Any
 
 from cnnlab.config.cli import cli
 from cnnlab.config.compose import check_config, compose
+from cnnlab.config.declared import declare
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
 from cnnlab.config.kinds import read
+from cnnlab.config.tree import plain, to_yaml
 from cnnlab.errors import CnnlabError, ConfigError
 
 # These import jax, so they load at first use.
@@ -36,12 +38,15 @@ __all__ = [
     "cli",
     "compose",
     "config_hash",
+    "declare",
     "instantiate",
     "load_config",
     "load_predictor",
     "load_run",
+    "plain",
     "read",
     "refusing",
+    "to_yaml",
 ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnlab.config.allowed import SEVERAL, TARGETS
+from cnnlab.config.declared import declared
 from cnnlab.config.kinds import DURATIONS
 from cnnlab.config.messages import show
 from cnnlab.config.source import Source
@@ -129,8 +130,9 @@ def _inline(value: Any) -> str:
 
 def _comments(source: Source) -> dict[str, str]:
     """The comments beside the top-level keys of the primary config and of the files it includes."""
-    found: dict[str, str] = {}
-    pending = [source.name]
+    own = declared(source.name)
+    found: dict[str, str] = dict(own.comments) if own else {}
+    pending = list(own.include) if own else [source.name]
     while pending:
         file = Path(source.directory) / f"{pending.pop()}.yaml"
         if file.is_file():

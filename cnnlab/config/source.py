@@ -1,4 +1,4 @@
-"""Where configs come from: YAML files, read through Hydra without touching its global state."""
+"""Where configs come from, read through Hydra without touching its global state."""
 
 import contextlib
 import functools
@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 import cnnlab
+from cnnlab.config.declared import declared
 from cnnlab.config.messages import one_line
 from cnnlab.config.targets import check_hydra_targets
 from cnnlab.errors import ConfigError
@@ -89,10 +90,12 @@ class Source:
         return list(_groups(self, self._fingerprint()))
 
     def _fingerprint(self) -> tuple[tuple[str, int], ...]:
-        """Changes when a YAML file does, so that a notebook sees its edits."""
+        """Changes when a YAML file or a declared config does: a notebook sees its edits."""
         roots = [self.directory] + ([self.extra] if self.extra is not None else [])
         files = (file for root in roots for file in Path(root).rglob("*.yaml"))
-        return tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files))
+        own = declared(self.name)
+        version = [(self.name, own.number)] if own else []
+        return tuple([*version, *sorted((str(f), f.stat().st_mtime_ns) for f in files)])
 
 
 def _exists(look: Callable[[str], bool], name: str) -> bool:

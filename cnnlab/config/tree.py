@@ -18,6 +18,11 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return container
 
 
+def to_yaml(cfg: DictConfig) -> str:
+    """The config as the text of a YAML file."""
+    return OmegaConf.to_yaml(cfg)
+
+
 def find(tree: Any, key: str) -> Any:
     """The value at a dotted key (list positions are numbers). Raises KeyError."""
     for part in key.split("."):

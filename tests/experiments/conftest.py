@@ -1,12 +1,12 @@
 """The questions of the lab book at a tiny scale."""
 
-import importlib
 import json
 
 import pytest
 
 from cnnlab.config import compose
-from experiments._question import answer
+from cnnlab.lab import answer
+from experiments.book import load
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def tiny(tmp_path):
     """
 
     def run(name, *overrides):
-        question = importlib.import_module(f"experiments.{name}").QUESTION
+        question = load(name)
         cfg = compose([*overrides, f"output={tmp_path}", "progress=false"], name)
         folder, result = answer(question, cfg)
         assert question.name == name
@@ -33,3 +33,9 @@ def tiny(tmp_path):
         return result
 
     return run
+
+
+@pytest.fixture
+def verdicts():
+    """`verdicts(question, data)`: holds, fails or inconclusive, by claim."""
+    return lambda question, data: {n: v.verdict for n, v in question.judge(data).items()}

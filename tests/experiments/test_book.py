@@ -1,6 +1,5 @@
 """The lab book: its questions, its command, its page."""
 
-import importlib
 import json
 import sys
 from html.parser import HTMLParser
@@ -9,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cnnlab.config import ConfigError, compose
+from cnnlab.lab.page import page
 from experiments import book
-from experiments._page import page
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 VOID = {"meta", "img", "br"}
@@ -18,7 +17,7 @@ VOID = {"meta", "img", "br"}
 
 @pytest.mark.parametrize("name", book.QUESTIONS)
 def test_every_question_says_what_it_claims(name):
-    question = importlib.import_module(f"experiments.{name}").QUESTION
+    question = book.load(name)
     assert question.name == name and question.title.endswith("?")
     names = [claim.name for claim in question.claims]
     assert names and len(set(names)) == len(names)
@@ -29,6 +28,7 @@ def test_every_question_says_what_it_claims(name):
 
 @pytest.mark.parametrize("name", book.QUESTIONS)
 def test_every_question_has_a_longer_version(name):
+    book.load(name)
     fast, full = compose([], name), compose(["scale=full"], name)
     assert fast.scale == "fast" and full.scale == "full"
     assert {k for k in fast if fast[k] != full[k]} > {"scale"}
@@ -39,6 +39,7 @@ def test_every_question_has_a_longer_version(name):
 
 
 def test_the_users_settings_stay_ahead_of_the_scales(tmp_path):
+    book.load("toeplitz")
     for order in (["scale=full", "geometries=5"], ["geometries=5", "scale=full"]):
         assert compose(order, "toeplitz").geometries == 5
     text = "scale: fast\nsize: 1\nfull: {sise: 2}\n"

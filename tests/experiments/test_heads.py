@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnlab.config import ConfigError, compose
-from experiments._cells import Cells
+from cnnlab.lab.cells import Cells
 from experiments._heads import pooled_error, resize, shift
 from experiments.heads import FLATTEN, POOLS, check, judge, measure
 

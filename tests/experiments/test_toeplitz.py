@@ -3,17 +3,12 @@
 import copy
 
 import numpy as np
-
-from experiments.toeplitz import PRINTED, judge
+from experiments.toeplitz import PRINTED, question
 
 DATA = {
     "four_pixels": {name: [[float(v) for v in row] for row in m] for name, m in PRINTED.items()},
-    "jacobians": [["a", 0.0], ["b", 1e-7]],
+    "jacobians": [{"convolution": "a", "error": 0.0}, {"convolution": "b", "error": 1e-7}],
 }
-
-
-def verdicts(data):
-    return {name: verdict.verdict for name, verdict in judge(data).items()}
 
 
 def test_tiny(tiny):
@@ -23,14 +18,15 @@ def test_tiny(tiny):
     assert np.asarray(result["data"]["picture"]).shape == (36, 36)
 
 
-def test_the_judge():
-    assert set(verdicts(DATA).values()) == {"holds"}
+def test_the_judge(verdicts):
+    assert set(verdicts(question, DATA).values()) == {"holds"}
     other = copy.deepcopy(DATA)
     other["four_pixels"]["locally connected"][3][1] = 41.0
-    assert verdicts(other) == {"entries": "fails", "toeplitz": "holds", "linear": "holds"}
+    found = verdicts(question, other)
+    assert found == {"entries": "fails", "toeplitz": "holds", "linear": "holds"}
     other = copy.deepcopy(DATA)
     other["four_pixels"]["convolution"][2][2] = 5.0
-    assert verdicts(other)["toeplitz"] == "fails"
+    assert verdicts(question, other)["toeplitz"] == "fails"
     other = copy.deepcopy(DATA)
-    other["jacobians"].append(["c", 1e-3])
-    assert verdicts(other)["linear"] == "fails"
+    other["jacobians"].append({"convolution": "c", "error": 1e-3})
+    assert verdicts(question, other)["linear"] == "fails"

@@ -5,7 +5,7 @@ import pytest
 
 from cnnlab.config import ConfigError, compose
 from cnnlab.data.splits import ArraySplit
-from experiments._cells import Cells
+from cnnlab.lab.cells import Cells
 from experiments._transfer import few
 from experiments.transfer import MODES, check, judge, measure
 

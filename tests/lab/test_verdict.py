@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments._verdict import (
+from cnnlab.lab.verdict import (
     Estimate,
     Verdict,
     all_of,

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from cnnlab.errors import CnnlabError
-from experiments._cells import Cells
+from cnnlab.lab.cells import Cells
 
 
 def test_a_cell_is_computed_once(tmp_path):
@@ -28,7 +28,7 @@ def test_a_value_is_the_same_fresh_as_read(tmp_path):
     assert Cells().get("a", lambda: (1,)) == [1]
 
 
-@pytest.mark.parametrize("tail", ['{"key": "b", "va', '{"key": "b"}\n', "\x00\x00\n", "[]\n"])
+@pytest.mark.parametrize("tail", ['{"key": "b", "va', "\x00\x00", '{"key": "b", "value": 2}'])
 def test_a_half_written_line_is_dropped(tmp_path, tail):
     file = tmp_path / "cells.jsonl"
     Cells(file).get("a", lambda: 1)
@@ -39,6 +39,32 @@ def test_a_half_written_line_is_dropped(tmp_path, tail):
     assert cells.get("b", lambda: 3) == 3
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert lines == [{"key": "a", "value": 1}, {"key": "b", "value": 3}]
+
+
+@pytest.mark.parametrize("line", ['{"key": "b"}', "\x00\x00", "[]", '{"key": "b", "va', "\xff"])
+def test_other_damage_is_said(tmp_path, line):
+    """What was measured after the damaged line would be lost without a word."""
+    file = tmp_path / "cells.jsonl"
+    Cells(file).get("a", lambda: 1)
+    content = file.read_bytes() + line.encode("latin-1") + b'\n{"key": "c", "value": 3}\n'
+    file.write_bytes(content)
+    with pytest.raises(CnnlabError, match=r"cells\.jsonl: line 2 is damaged; force=true"):
+        Cells(file)
+    assert file.read_bytes() == content
+
+
+def test_records_of_cells(tmp_path):
+    calls = []
+    work = lambda pool, seed: calls.append(pool) or [{"by": b, "loss": seed + b} for b in (0, 5)]
+    cells = Cells(tmp_path / "cells.jsonl")
+    found = cells.records("loss", work, pool=["avg", "max"], seed=range(2))
+    assert found == Cells(tmp_path / "cells.jsonl").records(
+        "loss", work, pool=["avg", "max"], seed=range(2)
+    )
+    assert found.where(pool="max", by=5)["loss"] == [5, 6] and len(calls) == 4
+    assert cells.records("square", lambda n: n * n, n=[3]) == [{"n": 3, "square": 9}]
+    assert cells.records("fit", lambda n: {"a": n}, n=[3]) == [{"n": 3, "a": 3}]
+    assert cells.get("loss: pool max, seed 1", lambda: None)[1] == {"by": 5, "loss": 6}
 
 
 def test_a_full_disk_is_said_in_one_line():

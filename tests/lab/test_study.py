@@ -6,10 +6,10 @@ import pytest
 
 from cnnlab.config import build, compose
 from cnnlab.data.splits import ArraySplit
+from cnnlab.lab import study as study_module
+from cnnlab.lab.study import Study, classes_of
 from cnnlab.models import named_arrays
 from cnnlab.train.checkpoint import read
-from experiments import _training
-from experiments._training import Study, classes_of
 
 TINY = (
     "data=fake",
@@ -60,7 +60,7 @@ def test_a_seed_is_what_the_command_trains(tmp_path, average, study):
 
 def test_compiled_once_for_all_seeds(monkeypatch):
     traced = []
-    make = _training.make_train_step
+    make = study_module.make_train_step
 
     def counting(*args, **options):
         step = make(*args, **options)
@@ -71,7 +71,7 @@ def test_compiled_once_for_all_seeds(monkeypatch):
 
         return counted
 
-    monkeypatch.setattr(_training, "make_train_step", counting)
+    monkeypatch.setattr(study_module, "make_train_step", counting)
     study = Study([*TINY, "epochs=1"])
     trained = dict(study.seeds(0, 2))
     study.stepper(2)()

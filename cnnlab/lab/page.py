@@ -1,4 +1,4 @@
-"""The lab book as one HTML page that needs nothing else: figures are part of it."""
+"""Answers for a reader: as Markdown, and the book as one HTML page that needs nothing else."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from experiments._verdict import FAILS, HOLDS, INCONCLUSIVE
+from cnnlab.lab.verdict import FAILS, HOLDS, INCONCLUSIVE
 
 
 def page(
@@ -22,7 +22,7 @@ def page(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = resources.files("experiments") / "book.html.jinja"
+    template = resources.files("cnnlab.lab") / "book.html.jinja"
     questions = [
         {**result, "figures": _figures(folder), "counts": _counts([result])}
         for folder, result in answers
@@ -49,3 +49,20 @@ def _figures(folder: Path) -> list[dict[str, str]]:
         {"name": f.stem.replace("_", " "), "png": base64.b64encode(f.read_bytes()).decode()}
         for f in files
     ]
+
+
+def markdown(result: Mapping[str, Any], *, brief: bool = False) -> str:
+    """The claims of a result, and unless `brief` its tables, as Markdown."""
+    columns = ["source", "statement", "verdict", "evidence"]
+    parts = [f"# {result['title']}", result["note"]]
+    parts.append(_grid(columns, [[claim[c] for c in columns] for claim in result["claims"]]))
+    for table in () if brief else result["tables"]:
+        parts.append(f"## {table['title']}\n\n{_grid(table['header'], table['rows'])}")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _grid(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

@@ -2,14 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.random as jr
 import numpy as np
-from omegaconf import OmegaConf
 
 from cnnlab.config import build_model, compose, instantiate
 from cnnlab.config.objects import assemble, prologue
@@ -41,16 +41,21 @@ class Study:
     """
 
     def __init__(
-        self, overrides: Sequence[str], *, data: Dataset | None = None, frozen: bool = False
+        self,
+        settings: Mapping[str, Any] | Sequence[str],
+        *,
+        data: Dataset | None = None,
+        frozen: bool = False,
     ) -> None:
         """**Arguments:**
 
-        - `overrides`: as on the command line of `experiments.train`.
+        - `settings`: those of `experiments.train`, by key in their order, `{"head": "mlp",
+          "head.hidden": [64]}`, or as overrides on its command line.
         - `data`: taken instead of the config's, as `classes_of` makes one; the limits apply.
         - `frozen`: only the head is trained; the backbone's running statistics stay, too.
         """
-        self.cfg = compose([*overrides, "progress=false"])
-        known = _read(OmegaConf.to_yaml(self.cfg.data, resolve=True)) if data is None else data
+        self.cfg = compose([*_overrides(settings), "progress=false"])
+        known = _read(self.cfg.data) if data is None else data
         runtime, self.data = prologue(self.cfg, known)
         shape, classes = self.data.input_shape, self.data.num_classes
         self._initial = eqx.filter_jit(lambda key: build_model(self.cfg, shape, classes, key=key))
@@ -174,10 +179,10 @@ class _Run:
         return self._runtime.fetch(self._arrays, self._like)
 
 
-def read_data(overrides: Sequence[str]) -> Dataset:
+def read_data(settings: Mapping[str, Any] | Sequence[str]) -> Dataset:
     """The data set of a config, with its limits."""
-    cfg = compose(overrides)
-    return prologue(cfg, _read(OmegaConf.to_yaml(cfg.data, resolve=True)))[1]
+    cfg = compose(_overrides(settings))
+    return prologue(cfg, _read(cfg.data))[1]
 
 
 def classes_of(data: Dataset, classes: Sequence[int]) -> Dataset:
@@ -201,7 +206,14 @@ def classes_of(data: Dataset, classes: Sequence[int]) -> Dataset:
     )
 
 
+def _overrides(settings: Mapping[str, Any] | Sequence[str]) -> list[str]:
+    if not isinstance(settings, Mapping):
+        return list(settings)
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
+    return [f"{key}={text}" for key, text in texts.items()]
+
+
 @functools.lru_cache(maxsize=2)
-def _read(node: str) -> Dataset:
-    """The data set of a config node, as YAML: read once for all studies of a process."""
-    return instantiate(OmegaConf.create(node), key="data")
+def _read(node: Any) -> Dataset:
+    """The data set of a config node: read once for all studies of a process."""
+    return instantiate(node, key="data")

@@ -1,0 +1,85 @@
+"""Primary configs without a YAML file: the keyword arguments of a function are the keys.
+
+    Count = Annotated[int, "whole number >= 1"]
+
+    def measure(cells, *, seed, draws: Annotated[Count, "random pairs"] = 60): ...
+
+    declare("toeplitz", measure, include=["base/question"], full={"draws": 1000})
+
+is what this file `configs/toeplitz.yaml` would be:
+
+    defaults: [base/question, _self_]
+    draws: 60            # random pairs
+    full: {draws: 1000}
+    types: {draws: whole number >= 1}
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from cnnlab.config.kinds import check_phrase
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What `--help` and a composition know of a declared config: comments by key, the files that
+    it includes, and a number that changes with its content."""
+
+    comments: Mapping[str, str]
+    include: tuple[str, ...]
+    number: int
+
+
+_DECLARED: dict[str, Declared] = {}
+
+
+def declare(
+    name: str,
+    function: Callable[..., Any],
+    *,
+    include: Sequence[str] = (),
+    groups: Mapping[str, str] | None = None,
+    full: Mapping[str, Any] | None = None,
+) -> None:
+    """Make the arguments of a function that have a default the keys of the primary config `name`.
+
+    **Arguments:**
+
+    - `function`: each such argument is `name: Annotated[type, kind, comment] = default`, with a
+      phrase of `config.kinds`; the comment, which may be left out, is for `--help`.
+    - `include`: files of the config folder that it includes, such as `base/question`.
+    - `groups`: those that it takes, with their default choices.
+    - `full`: what `scale=full` changes.
+
+    **Raises:** `TypeError`: an argument whose kind is missing or none that is known.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    keys, types, comments = {}, {}, {}
+    for key, parameter in inspect.signature(function).parameters.items():
+        if parameter.default is inspect.Parameter.empty:
+            continue
+        kind, *comment = getattr(hints.get(key), "__metadata__", ()) or (None,)
+        try:
+            check_phrase(kind)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name}: {key}: expected Annotated[..., kind], {error}") from None
+        keys[key], types[key] = parameter.default, kind
+        if comment:
+            comments[key] = comment[0]
+    node = json.loads(json.dumps({  # tuples become lists
+        "defaults": [*include, *({g: choice} for g, choice in (groups or {}).items()), "_self_"],
+        **keys, "full": full or {}, "types": types,
+    }))  # fmt: skip
+    ConfigStore.instance().store(name, OmegaConf.create(node), provider=function.__module__)
+    _DECLARED[name] = Declared(comments, tuple(include), hash(json.dumps(node)))
+
+
+def declared(name: str) -> Declared | None:
+    """What is known of a config that was declared; `None` where there is none of this name."""
+    return _DECLARED.get(name)

@@ -1,0 +1,61 @@
+"""The lab book's frame: what a question is made of, how it is asked, how its answer is shown."""
+
+from cnnlab.lab.answer import answer, command, directory_of
+from cnnlab.lab.cells import Cells
+from cnnlab.lab.kinds import Count, Counts, Limit, Plan, Positive
+from cnnlab.lab.page import markdown, page
+from cnnlab.lab.question import Claim, Question, Table
+from cnnlab.lab.records import Records
+from cnnlab.lab.study import Study, Trained, classes_of, read_data
+from cnnlab.lab.verdict import (
+    FAILS,
+    HOLDS,
+    INCONCLUSIVE,
+    Estimate,
+    Verdict,
+    all_of,
+    at_least,
+    at_most,
+    between,
+    estimate,
+    exact,
+    paired,
+    proportion,
+    slope,
+)
+
+__all__ = [
+    "FAILS",
+    "HOLDS",
+    "INCONCLUSIVE",
+    "Cells",
+    "Claim",
+    "Count",
+    "Counts",
+    "Estimate",
+    "Limit",
+    "Plan",
+    "Positive",
+    "Question",
+    "Records",
+    "Study",
+    "Table",
+    "Trained",
+    "Verdict",
+    "all_of",
+    "answer",
+    "at_least",
+    "at_most",
+    "between",
+    "classes_of",
+    "command",
+    "directory_of",
+    "estimate",
+    "exact",
+    "markdown",
+    "page",
+    "paired",
+    "proportion",
+    "read_data",
+    "slope",
+]

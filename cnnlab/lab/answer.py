@@ -1,0 +1,102 @@
+"""Asking a question: its command, its folder, its result.
+
+`<output>/<name>/<config hash>/results.json` holds the answer, and the same command finds it again.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cnnlab.config import ConfigError, cli, config_hash, plain, to_yaml
+from cnnlab.files import write_atomically, write_figure
+from cnnlab.lab.cells import Cells
+from cnnlab.lab.page import markdown
+from cnnlab.lab.question import Question
+from cnnlab.train.rundir import RunDirectory
+from cnnlab.versions import versions
+
+# What does not change a result.
+UNHASHED = ("output", "force", "progress")
+
+
+def command(question: Question, examples: Sequence[str] = ("", "scale=full")) -> Callable[..., Any]:
+    """The `main` of a question's module, `python -m experiments.<name>`."""
+
+    def main(cfg: Any) -> None:
+        folder, result = answer(question, cfg)
+        print(f"{question.title}\n")
+        for claim in result["claims"]:
+            print(f"{claim['verdict'].upper():<13} {claim['source']}: {claim['statement']}")
+            print(f"{'':<13} {claim['evidence']}")
+        print(folder / "results.json")
+
+    main.__doc__ = f"{question.title}\n\n{question.note}"
+    rehearsal = lambda _: question.check_settings
+    return cli(question.name, examples=examples, rehearsal=rehearsal)(main)
+
+
+def answer(question: Question, cfg: Any) -> tuple[Path, dict[str, Any]]:
+    """Measure and judge, or find what the same config gave before; the folder and the result.
+
+    **Raises:** `ConfigError` for settings that are refused; `CnnlabError` when another process is
+    at the same config, or something can't be written.
+    """
+    question.check_settings(cfg)
+    directory = directory_of(question.name, cfg)
+    if directory.complete() and not cfg.force:
+        return directory.path, directory.read_result()
+    with directory.lock():
+        cells = directory.path / "cells.jsonl"
+        if cfg.force:
+            cells.unlink(missing_ok=True)
+        directory.begin(to_yaml(cfg), force=cfg.force)
+        started = time.perf_counter()
+        try:
+            data = question.measured(cfg, Cells(cells, show=cfg.progress))
+        except ConfigError:  # a setting that only showed when it was used: no folder for it
+            if not cells.is_file():
+                shutil.rmtree(directory.path)
+            raise
+        seconds = round(time.perf_counter() - started, 1)
+        result = _result(question, plain(cfg), data, seconds)
+        shutil.rmtree(directory.figures, ignore_errors=True)
+        for name, figure in question.draw(data).items():
+            write_figure(directory.figures / f"{name}.png", figure, dpi=110)
+        write_atomically(directory.path / "tables.md", markdown(result).encode())
+        directory.write_result(result)
+    return directory.path, result
+
+
+def directory_of(name: str, cfg: Any) -> RunDirectory:
+    """Where a question's config keeps its result."""
+    directory = RunDirectory(Path(cfg.output) / name / config_hash(cfg, UNHASHED))
+    directory.result = directory.path / "results.json"
+    return directory
+
+
+def _result(
+    question: Question, config: Mapping[str, Any], data: dict[str, Any], seconds: float
+) -> dict[str, Any]:
+    verdicts = question.judge(data)
+    claims = []
+    for claim in question.claims:
+        verdict = verdicts[claim.name]
+        estimates = [estimate.json() for estimate in verdict.estimates]
+        claims.append({**asdict(claim), **asdict(verdict), "estimates": estimates})
+    return {
+        "question": question.name,
+        "title": question.title,
+        "note": question.note,
+        "claims": claims,
+        "seconds": seconds,
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "versions": versions(),
+        "config": config,
+        "tables": [asdict(table) for table in question.tables(data)],
+        "data": data,
+    }

@@ -1,0 +1,91 @@
+"""What a question has measured so far, on disk: a measurement that was interrupted goes on."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cnnlab.errors import CnnlabError
+from cnnlab.lab.records import Records, combinations
+
+
+class Cells:
+    """Results by name, one JSON line each, written as soon as they are there."""
+
+    def __init__(self, file: Path | None = None, *, show: bool = False) -> None:
+        """**Arguments:** `file` of the lines (none: in memory); `show`, a progress bar.
+
+        **Raises:** `CnnlabError` for a damaged file. A last line without an end, which a killed
+        process left, is dropped.
+        """
+        self._file, self._show = file, show
+        # A folder for what a measurement keeps beside its cells, such as training runs.
+        self.folder = None if file is None else file.parent
+        self._known = _read(file) if file is not None and file.is_file() else {}
+
+    def get(self, key: str, compute: Callable[[], Any]) -> Any:
+        """The value of a cell, a JSON value: as it was measured before, or by `compute` now.
+
+        **Raises:** `CnnlabError` when it can't be written.
+        """
+        if key not in self._known:
+            line = json.dumps({"key": key, "value": compute()})
+            if self._file is not None:
+                try:
+                    with self._file.open("a") as file:
+                        file.write(f"{line}\n")
+                except OSError as error:
+                    raise CnnlabError(f"{self._file}: {error.strerror}") from error
+            self._known[key] = json.loads(line)["value"]
+        return self._known[key]
+
+    def all(self, cells: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+        """The values of several cells, under a progress bar that names the one at work."""
+        columns = (
+            BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )  # fmt: skip
+        with Progress(*columns, console=Console(stderr=True), disable=not self._show) as bar:
+            task = bar.add_task("", total=len(cells))
+            values = {}
+            for key, compute in cells.items():
+                bar.update(task, description=key)
+                values[key] = self.get(key, compute)
+                bar.advance(task)
+        return values
+
+    def records(self, name: str, compute: Callable[..., Any], /, **axes: Iterable[Any]) -> Records:
+        """A cell for each combination of the values of the axes, `name: pool avg, seed 0`; as
+        records of these values and of what `compute(**values)` gives: a mapping, several of them,
+        or a value, which is found under `name`."""
+        rows = combinations(**axes)
+        keys = [f"{name}: {', '.join(f'{k} {v}' for k, v in row.items())}" for row in rows]
+        work = {key: lambda row=row: compute(**row) for key, row in zip(keys, rows, strict=True)}
+        found = Records()
+        for row, value in zip(rows, self.all(work).values(), strict=True):
+            for one in value if isinstance(value, list) else [value]:
+                found.append({**row, **(one if isinstance(one, dict) else {name: one})})
+        return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The cells of a file, from which a half last line is cut off."""
+    known, whole = {}, 0
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                os.truncate(file, whole)
+                break
+            try:
+                cell = json.loads(line)
+                known[cell["key"]] = cell["value"]
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise CnnlabError(
+                    f"{file}: line {number} is damaged; force=true measures anew"
+                ) from None
+            whole += len(line)
+    return known

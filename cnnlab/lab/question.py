@@ -1,0 +1,180 @@
+"""A question of the lab book: what the chapter claims, how it is measured, how it is judged.
+
+A question is a module whose functions say which part of it they are, by a decorator:
+
+    question = Question("toeplitz", "What does a convolution look like as a matrix?")
+
+    @question.measure(full={"geometries": 1000})
+    def measure(cells, *, seed, geometries: Annotated[Count, "random convolutions"] = 60):
+        return {"errors": [...]}
+
+    @question.claim("A 3.3", refuted_by="a Jacobian that is not the matrix built from its kernel")
+    def linear(errors) -> Verdict:
+        \"\"\"A convolution is still a linear operation.\"\"\"
+        return at_most(max(errors), 1e-6, "largest relative error")
+
+Names do the rest. `measure` is given the settings that it names: those with a default are keys of
+the config, which it so declares; and what it returns, a JSON object, is the data. Claims, tables
+and figures are given those parts of the data that they name, a list of dicts as `Records`.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from matplotlib.figure import Figure
+
+from cnnlab.config import declare, instantiate, plain
+from cnnlab.lab.cells import Cells
+from cnnlab.lab.records import tidy
+from cnnlab.lab.verdict import Verdict
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence or equation of the chapters: where it stands, and what would refute it."""
+
+    name: str
+    source: str
+    statement: str
+    refuted_by: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under a header, as text or numbers."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+class Question:
+    """One experiment of the lab book, which the functions of its module fill in."""
+
+    def __init__(self, name: str, title: str, *, note: str = "") -> None:
+        """**Arguments:**
+
+        - `name`: of its module and its config.
+        - `title`: the question as a reader would ask it.
+        - `note`: what the chapter's text gets wrong or leaves open, and what is right instead.
+        """
+        self.name, self.title, self.note = name, title, note
+        self.claims: list[Claim] = []
+        self._verdicts: dict[str, Callable[..., Verdict]] = {}
+        self._tables: list[Callable[..., Any]] = []
+        self._figures: dict[str, Callable[..., None]] = {}
+        self._sizes: dict[str, tuple[float | int, float | int]] = {}
+        self._checks: list[Callable[..., None]] = []
+        self._measure: Callable[..., dict[str, Any]]
+        self._groups: Mapping[str, str] = {}
+
+    def measure(
+        self, *, full: Mapping[str, Any], groups: Mapping[str, str] | None = None
+    ) -> Callable[[Function], Function]:
+        """`measure(cells, *, settings...)`: the data. What takes long goes through the `cells`.
+
+        **Arguments:** `full`, the settings of `scale=full`; `groups`, of the config, with their
+        default choices, which `measure` is given as the objects that they describe.
+        """
+
+        def decorate(function: Function) -> Function:
+            self._measure, self._groups = function, groups or {}
+            include = ["base/question"]
+            declare(self.name, function, include=include, groups=groups, full=full)
+            return function
+
+        return decorate
+
+    def check(self, function: Function) -> Function:
+        """`check(settings...)` refuses, by a ConfigError, what does not fit together; each setting
+        by itself has been checked, as its kind says."""
+        self._checks.append(function)
+        return function
+
+    def claim(self, source: str, *, refuted_by: str) -> Callable[[Function], Function]:
+        """`claim(parts of the data...)`: its verdict; the docstring is its sentence.
+
+        **Arguments:** `source`, where it stands in the chapters; `refuted_by`, what would refute
+        it, as the object of that verb.
+        """
+
+        def decorate(function: Function) -> Function:
+            name = function.__name__.rstrip("_")
+            self.claims.append(Claim(name, source, _sentence(function), refuted_by))
+            self._verdicts[name] = function
+            return function
+
+        return decorate
+
+    def table(self, function: Function) -> Function:
+        """`table(parts of the data...)`: its rows as dicts of what stands under which header, and
+        the docstring is its title; or a `Table`, or several."""
+        self._tables.append(function)
+        return function
+
+    def figure(self, width: float | int, height: float | int) -> Callable[[Function], Function]:
+        """`figure(figure, parts of the data...)` draws into a figure of so many inches; its name is
+        the file's."""
+
+        def decorate(function: Function) -> Function:
+            self._figures[function.__name__] = function
+            self._sizes[function.__name__] = (width, height)
+            return function
+
+        return decorate
+
+    # What runs a question asks of it.
+
+    def check_settings(self, cfg: Any) -> None:
+        """**Raises:** `ConfigError` for settings that do not fit together."""
+        for check in self._checks:
+            _call(check, plain(cfg))
+
+    def measured(self, cfg: Any, cells: Cells) -> dict[str, Any]:
+        """The data, as a JSON file holds them."""
+        objects = {group: instantiate(cfg[group], key=group) for group in self._groups}
+        data = _call(self._measure, {**plain(cfg), **objects}, cells)
+        return json.loads(json.dumps(data))
+
+    def judge(self, data: Data) -> dict[str, Verdict]:
+        """The verdict on each claim, by name."""
+        data = tidy(data)
+        return {name: _call(verdict, data) for name, verdict in self._verdicts.items()}
+
+    def tables(self, data: Data) -> list[Table]:
+        """What a reader sees as numbers."""
+        data = tidy(data)
+        return [table for of in self._tables for table in _as_tables(of, _call(of, data))]
+
+    def draw(self, data: Data) -> dict[str, Figure]:
+        """What a reader sees as pictures, by file name without its ending."""
+        data, drawn = tidy(data), {}
+        for name, draw in self._figures.items():
+            drawn[name] = Figure(figsize=self._sizes[name], layout="constrained")
+            _call(draw, data, drawn[name])
+        return drawn
+
+
+def _call(function: Callable[..., Any], named: Mapping[str, Any], *first: Any) -> Any:
+    """A function with those of the named values that its arguments ask for."""
+    names = list(inspect.signature(function).parameters)[len(first) :]
+    return function(*first, **{name: named[name] for name in names})
+
+
+def _sentence(function: Callable[..., Any]) -> str:
+    return " ".join((function.__doc__ or "").split())
+
+
+def _as_tables(function: Callable[..., Any], found: Any) -> Iterable[Table]:
+    if isinstance(found, Table):
+        return [found]
+    rows = list(found)
+    if not rows or isinstance(rows[0], Table):
+        return rows
+    return [Table(_sentence(function), list(rows[0]), [list(row.values()) for row in rows])]

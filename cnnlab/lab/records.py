@@ -1,0 +1,55 @@
+"""Tidy data: a record for each measurement, what was varied and what was found by name."""
+
+from collections.abc import Iterable, Mapping
+from itertools import product
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class Records(list[Record]):
+    """Measurements as a list of dicts, as `results.json` holds them.
+
+    `runs.where(pool="avg")["accuracy"]` is a list of numbers, one for each network with the mean.
+    """
+
+    def where(self, **values: Any) -> "Records":
+        """Those with these values; with one of them, where a list, tuple or set is given."""
+        several = (list, tuple, set, frozenset)
+        ways = {k: v if isinstance(v, several) else (v,) for k, v in values.items()}
+        return Records(r for r in self if all(r[k] in way for k, way in ways.items()))
+
+    def __getitem__(self, name: Any) -> Any:
+        """The values under a name, in order; by position, a record."""
+        return (
+            [record[name] for record in self]
+            if isinstance(name, str)
+            else super().__getitem__(name)
+        )
+
+    def by(self, *names: str) -> "dict[Any, Records]":
+        """The records by their value under a name, by tuples of values under several; in the order
+        in which the values come first."""
+        groups: dict[Any, Records] = {}
+        for record in self:
+            values = tuple(record[name] for name in names)
+            groups.setdefault(values[0] if len(names) == 1 else values, Records()).append(record)
+        return groups
+
+    def pivot(self, row: str, column: str, value: str) -> dict[Any, dict[Any, list[Any]]]:
+        """By the value under `row`, then by that under `column`: the list of those of `value`."""
+        return {
+            r: {c: cell[value] for c, cell in group.by(column).items()}
+            for r, group in self.by(row).items()
+        }
+
+
+def combinations(**axes: Iterable[Any]) -> Records:
+    """A record for each combination of values, the last name's varying fastest."""
+    return Records(dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
+
+
+def tidy(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Data with lists of dicts as `Records`."""
+    is_tidy = lambda v: isinstance(v, list) and v and all(isinstance(r, dict) for r in v)
+    return {name: Records(v) if is_tidy(v) else v for name, v in data.items()}

@@ -1,0 +1,153 @@
+"""The matrices of A 1.5, 2.5 and 3.3: a dense, a locally connected and a convolutional layer."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from cnnlab import ops
+from cnnlab.analysis.jacobian import jacobian_matrix
+from cnnlab.bench.geometries import random_problem
+from cnnlab.lab import Cells, Count, Question, Records, Table, Verdict, at_most, command, exact
+
+Matrices = dict[str, list[list[float]]]
+# Weights as numbers that no sum of others makes: Wij is 10 i + j, and W1, W2, W3 are 1, 2, 3.
+PRINTED: Matrices = {
+    "dense": [[11, 12, 13, 14], [21, 22, 23, 24], [31, 32, 33, 34], [41, 42, 43, 44]],
+    "locally connected": [[12, 13, 0, 0], [21, 22, 23, 0], [0, 31, 32, 33], [0, 0, 41, 42]],
+    "locally connected, padded": [
+        [11, 12, 13, 0, 0, 0], [0, 21, 22, 23, 0, 0], [0, 0, 31, 32, 33, 0], [0, 0, 0, 41, 42, 43]
+    ],
+    "convolution": [[2, 3, 0, 0], [1, 2, 3, 0], [0, 1, 2, 3], [0, 0, 1, 2]],
+}  # fmt: skip
+
+question = Question(
+    "toeplitz",
+    "What does a convolution look like as a matrix?",
+    note="As printed, the chapter's 4-pixel equations lack the equality sign between h and W x.",
+)
+
+
+@question.measure(full={"geometries": 1000})
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    geometries: Annotated[Count, "random convolutions: Jacobian against built matrix"] = 60,
+    image: Annotated[
+        tuple[int, int],
+        "list of 2 whole numbers >= 1",
+        "of the picture: the matrix of a 3x3 convolution of such an image",
+    ] = (6, 6),
+) -> dict[str, Any]:
+    """The layers' Jacobians; random geometries against the built matrix; the picture's matrix."""
+    kernel = np.random.default_rng(seed).integers(1, 9, (3, 3, 1, 1))
+    picture = ops.toeplitz_matrix(jnp.asarray(kernel, jnp.float32), (*image, 1), padding="SAME")
+    random = lambda geometry: jacobian_error(np.random.default_rng([seed, geometry]))
+    return {
+        "four_pixels": layer_jacobians(),
+        "jacobians": cells.records("jacobian", random, geometry=range(geometries)),
+        "picture": np.asarray(picture).tolist(),
+    }
+
+
+def layer_jacobians() -> Matrices:
+    """The Jacobian of each layer of 4 pixels, one channel, kernel size 3."""
+    dense = jnp.array(PRINTED["dense"], float)
+    own = jnp.array([[10 * i + j for j in (1, 2, 3)] for i in (1, 2, 3, 4)], float)[..., None]
+    shared = jnp.array([1.0, 2.0, 3.0]).reshape(3, 1, 1)
+    local = lambda padding: lambda x: ops.local_conv(x, own, window=3, padding=padding)
+    layers = {
+        "dense": (lambda x: dense @ x, 4),
+        "locally connected": (local("SAME"), 4),
+        "locally connected, padded": (local("VALID"), 6),
+        "convolution": (lambda x: ops.conv(x, shared, padding="SAME"), 4),
+    }
+    jacobian = lambda layer, pixels: jacobian_matrix(layer, (pixels, 1)).tolist()
+    return {name: jacobian(*layer) for name, layer in layers.items()}
+
+
+def jacobian_error(rng: np.random.Generator) -> dict[str, Any]:
+    """A random convolution (any rank, stride, padding, dilation, groups), and the largest entry of
+    the difference between its Jacobian and the matrix built from its kernel, relative to the
+    kernel's largest weight."""
+    p = random_problem("lax", rng)
+    kernel = jnp.asarray(rng.standard_normal(p.kernel_shape), jnp.float32)
+    geometry = {n: getattr(p, n) for n in ("stride", "padding", "dilation", "groups")}
+    built = np.asarray(ops.toeplitz_matrix(kernel, p.x_shape[1:], **geometry))
+    convolution = lambda x: ops.conv(x, kernel, algorithm="lax", **geometry)
+    difference = np.abs(built - jacobian_matrix(convolution, p.x_shape[1:]))
+    error = float(difference.max(initial=0) / jnp.abs(kernel).max())
+    return {"convolution": str(p), "error": error}
+
+
+@question.claim(
+    "A 1.5, 2.5, 3.3", refuted_by="an entry of a layer's Jacobian that differs from the printed one"
+)
+def entries(four_pixels: Matrices) -> Verdict:
+    """The matrices of a dense, a locally connected (also padded) and a convolutional layer of 4
+    pixels are the printed ones."""
+    differ = [
+        a != b
+        for name, printed in PRINTED.items()
+        for row, expected in zip(four_pixels[name], printed, strict=True)
+        for a, b in zip(row, expected, strict=True)
+    ]
+    return exact(sum(differ), len(differ), "entries")
+
+
+@question.claim(
+    "A 3.3",
+    refuted_by="two entries of a diagonal of a one-channel convolution's matrix that differ",
+)
+def toeplitz(four_pixels: Matrices) -> Verdict:
+    """The matrix of a convolution has constant values along each diagonal."""
+    w = four_pixels["convolution"]
+    differ = [w[i][j] != w[i + 1][j + 1] for i in range(3) for j in range(3)]
+    return exact(sum(differ), len(differ), "neighbours")
+
+
+@question.claim(
+    "A 3.3", refuted_by="a convolution whose Jacobian is not the matrix built from its kernel"
+)
+def linear(jacobians: Records) -> Verdict:
+    """A convolution is still a linear operation, with a highly structured weight matrix."""
+    what = f"largest relative error of {len(jacobians)} Jacobians"
+    return at_most(max(jacobians["error"]), 1e-6, what)
+
+
+@question.table
+def jacobians(four_pixels: Matrices) -> Iterator[Table]:
+    """The Jacobians of the 4-pixel layers."""
+    for name, matrix in four_pixels.items():
+        header = [f"x{j}" for j in range(len(matrix[0]))]
+        yield Table(name, header, [[f"{v:g}" for v in row] for row in matrix])
+
+
+@question.figure(10, 2.8)
+def four_pixels(figure: Figure, four_pixels: Matrices) -> None:
+    """The 4-pixel matrices."""
+    for axes, (name, matrix) in zip(figure.subplots(1, 4), four_pixels.items(), strict=True):
+        axes.imshow([[v != 0 for v in row] for row in matrix], cmap="Blues", vmin=0, vmax=2)
+        for i, row in enumerate(matrix):
+            for j, value in enumerate(row):
+                axes.text(j, i, f"{value:g}", ha="center", va="center", fontsize=9)
+        axes.set(title=name, xticks=[], yticks=[], xlabel="input", ylabel="output")
+
+
+@question.figure(5.4, 4.8)
+def doubly_blocked(figure: Figure, picture: list[list[float]]) -> None:
+    """The matrix of an image's convolution."""
+    axes = figure.subplots()
+    image = axes.imshow(picture, cmap="viridis")
+    axes.set(title="3x3 convolution of an image: blocks of Toeplitz blocks")
+    axes.set(xlabel="input pixel, row by row", ylabel="output pixel, row by row")
+    figure.colorbar(image, ax=axes, label="weight")
+
+
+main = command(question)
+
+if __name__ == "__main__":
+    main()

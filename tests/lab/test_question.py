@@ -1,0 +1,137 @@
+"""A question made of functions: what its config is, what is refused, what its answer holds."""
+
+import json
+import sys
+from typing import Annotated
+
+import pytest
+
+from cnnlab import lab
+from cnnlab.config import ConfigError, compose
+from cnnlab.lab import Count, Counts, Records, Verdict
+
+
+@pytest.fixture
+def question():
+    """How fast does a coin's share of heads settle?"""
+    question = lab.Question("coin", "Is a coin fair?", note="The chapter has no coins.")
+
+    @question.check
+    def check(tosses):
+        if tosses[0] == 13:
+            raise ConfigError("tosses: expected luck")
+
+    @question.measure(full={"seeds": 50, "tosses": [1000]})
+    def measure(
+        cells,
+        *,
+        seed,
+        tosses: Annotated[Counts, "of each coin"] = (10, 20),
+        seeds: Count = 3,
+        bias: Annotated[float, "number from 0 to 1"] = 0.5,
+    ):
+        share = lambda tosses, seed: int(tosses * bias) / tosses
+        return {
+            "shares": cells.records("share", share, tosses=tosses, seed=range(seed, seed + seeds)),
+            "bias": bias,
+        }
+
+    @question.claim("A 1.1", refuted_by="a coin that lands on its head too often")
+    def fair(shares: Records, bias: float) -> Verdict:
+        """A coin lands on its head
+        half of the time."""
+        return lab.at_most(max(shares["share"]), 0.5, f"largest share at {bias:g}")
+
+    @question.table
+    def means(shares):
+        """Share of heads"""
+        return [
+            {"tosses": n, "share": lab.estimate(some["share"]).mean}
+            for n, some in shares.by("tosses").items()
+        ]
+
+    @question.table
+    def counts(shares):
+        yield lab.Table(f"{len(shares)} coins", ["n"], [[len(shares)]])
+
+    @question.figure(3, 2)
+    def shares_by_tosses(figure, shares):
+        figure.subplots().plot(shares["tosses"], shares["share"], "o")
+
+    return question
+
+
+def test_the_arguments_are_the_config(question):
+    cfg = compose([], "coin")
+    assert (cfg.tosses, cfg.seeds, cfg.bias, cfg.scale, cfg.seed) == ([10, 20], 3, 0.5, "fast", 0)
+    assert "full" not in cfg and "types" not in cfg
+    full = compose(["scale=full", "tosses=[5]"], "coin")
+    assert (full.seeds, full.tosses) == (50, [5])
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("seeds=0", "seeds: expected a whole number >= 1, got 0"),
+        ("tosses=[2,x]", "tosses[1]: expected a whole number >= 1, got 'x'"),
+        ("bias=1.5", "bias: expected a number from 0 to 1, got 1.5"),
+        ("toses=3", "toses: no such key; did you mean tosses?"),
+        ("seed=-1", "seed: expected a whole number >= 0, got -1"),
+    ],
+)
+def test_wrong_settings(question, override, says):
+    with pytest.raises(ConfigError) as caught:
+        compose([override], "coin")
+    assert str(caught.value) == says
+
+
+def test_the_answer(question, tmp_path):
+    cfg = compose([f"output={tmp_path}", "progress=false"], "coin")
+    folder, result = lab.answer(question, cfg)
+    [claim] = result["claims"]
+    assert claim["name"] == "fair" and claim["verdict"] == "holds"
+    assert claim["statement"] == "A coin lands on its head half of the time."
+    assert claim["evidence"] == "largest share at 0.5: 0.5, limit 0.5"
+    assert result["data"]["shares"][0] == {"tosses": 10, "seed": 0, "share": 0.5}
+    assert result["tables"] == [
+        {"title": "Share of heads", "header": ["tosses", "share"], "rows": [[10, 0.5], [20, 0.5]]},
+        {"title": "6 coins", "header": ["n"], "rows": [[6]]},
+    ]
+    assert [f.name for f in (folder / "figures").iterdir()] == ["shares_by_tosses.png"]
+    assert lab.answer(question, cfg) == (folder, json.loads(json.dumps(result)))
+    # A judge of a file's data finds what it found in fresh ones.
+    again = question.judge(json.loads((folder / "results.json").read_text())["data"])
+    assert again["fair"].evidence == claim["evidence"]
+
+
+def test_settings_that_do_not_fit_together(question, tmp_path):
+    cfg = compose(["tosses=[13]", f"output={tmp_path / 'none'}"], "coin")
+    with pytest.raises(ConfigError, match=r"^tosses: expected luck$"):
+        lab.answer(question, cfg)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_command(question, tmp_path, monkeypatch, capsys):
+    main = lab.command(question, examples=["seeds=7"])
+    monkeypatch.setattr(sys, "argv", ["coin", "--help"])
+    main()
+    page = capsys.readouterr().out
+    assert "Is a coin fair?" in page and page.count(" seeds=7\n") == 1
+    assert "list of at least 1 whole numbers >= 1; of each coin" in page
+    assert "the first of the seeds" in page
+    monkeypatch.setattr(sys, "argv", ["coin", "bias=0.9", f"output={tmp_path}", "progress=false"])
+    main()
+    out = capsys.readouterr().out.splitlines()
+    assert out[:2] == ["Is a coin fair?", ""] and out[2].startswith("FAILS         A 1.1: A coin")
+    assert out[-1].endswith("results.json")
+
+
+def test_an_argument_without_a_kind():
+    question = lab.Question("coin", "Is a coin fair?")
+    for kind in (int, Annotated[int, "whole numbre"]):
+
+        def measure(cells, *, seeds: kind = 3):
+            return {}
+
+        with pytest.raises(TypeError, match=r"^coin: seeds: expected Annotated"):
+            question.measure(full={})(measure)
