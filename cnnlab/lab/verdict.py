@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 CONFIDENCE = 0.95
+Number = float | int
 HOLDS, FAILS, INCONCLUSIVE = "holds", "fails", "inconclusive"
 
 
@@ -18,11 +19,11 @@ class Estimate:
     """A quantity over `n` repetitions: its mean, their standard deviation, and the 95 % confidence
     interval of the mean, `low` to `high` (infinite where `n` is too small to have one)."""
 
-    mean: float
-    deviation: float
+    mean: Number
+    deviation: Number
     n: int
-    low: float
-    high: float
+    low: Number
+    high: Number
 
     def __str__(self) -> str:
         if not math.isfinite(self.low + self.high):
@@ -43,7 +44,7 @@ class Verdict:
     estimates: tuple[Estimate, ...] = ()
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[Number]) -> Estimate:
     """Mean and deviation of repetitions, with Student's interval of the mean.
 
     **Raises:** `ValueError`: no values.
@@ -61,7 +62,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, deviation, n, mean - half, mean + half)
 
 
-def paired(a: Sequence[float], b: Sequence[float]) -> Estimate:
+def paired(a: Sequence[Number], b: Sequence[Number]) -> Estimate:
     """The difference `a - b` of pairs, such as two networks on the same seeds."""
     return estimate([x - y for x, y in zip(a, b, strict=True)])
 
@@ -76,7 +77,7 @@ def proportion(successes: int, n: int) -> Estimate:
     return Estimate(share, deviation, n, float(interval.low), float(interval.high))
 
 
-def slope(x: Sequence[float], y: Sequence[float]) -> Estimate:
+def slope(x: Sequence[Number], y: Sequence[Number]) -> Estimate:
     """The slope of the least-squares line through points, with its interval; of logarithms, it is
     the exponent of a power law. `n` is the number of points."""
     from scipy.stats import linregress, t
@@ -99,17 +100,17 @@ def exact(mismatches: int, compared: int, what: str) -> Verdict:
     return Verdict(FAILS if mismatches else HOLDS, evidence)
 
 
-def at_most(value: float | Estimate, limit: float, what: str) -> Verdict:
+def at_most(value: Number | Estimate, limit: Number, what: str) -> Verdict:
     """A claim that a quantity does not exceed a limit."""
     return _judge(value, -math.inf, limit, f"{what}: {_show(value)}, limit {limit:.4g}")
 
 
-def at_least(value: float | Estimate, limit: float, what: str) -> Verdict:
+def at_least(value: Number | Estimate, limit: Number, what: str) -> Verdict:
     """A claim that a quantity is no less than a limit."""
     return _judge(value, limit, math.inf, f"{what}: {_show(value)}, at least {limit:.4g}")
 
 
-def between(value: float | Estimate, least: float, most: float, what: str) -> Verdict:
+def between(value: Number | Estimate, least: Number, most: Number, what: str) -> Verdict:
     """A claim that a quantity lies in a range."""
     evidence = f"{what}: {_show(value)}, expected {least:.4g} to {most:.4g}"
     return _judge(value, least, most, evidence)
@@ -123,7 +124,7 @@ def all_of(*verdicts: Verdict) -> Verdict:
     return Verdict(worst, "; ".join(v.evidence for v in verdicts), estimates)
 
 
-def _judge(value: float | Estimate, least: float, most: float, evidence: str) -> Verdict:
+def _judge(value: Number | Estimate, least: Number, most: Number, evidence: str) -> Verdict:
     is_estimate = isinstance(value, Estimate)
     low, high = (value.low, value.high) if is_estimate else (value, value)
     estimates = (value,) if is_estimate else ()
@@ -135,5 +136,5 @@ def _judge(value: float | Estimate, least: float, most: float, evidence: str) ->
     return Verdict(FAILS if apart else INCONCLUSIVE, evidence, estimates)
 
 
-def _show(value: float | Estimate) -> str:
+def _show(value: Number | Estimate) -> str:
     return str(value) if isinstance(value, Estimate) else f"{value:.4g}"
