@@ -129,6 +129,8 @@ class Loop:
                     if self.on_step is not None:
                         self.on_step(step, metrics)
                     self._after(step, stop=interrupt.asked)
+                if interrupt.asked:  # since the last step was looked after
+                    raise self._interrupted(int(self._state().step))
         finally:
             handles.close()
         self._clock()
@@ -150,10 +152,12 @@ class Loop:
         if save or last:
             self._save(step)
         self._paused += time.perf_counter() - paused
-        if stop and not last:
-            raise Interrupted(
-                f"stopped at step {step} of {self.plan.steps}; the same command goes on from there"
-            )
+        if stop:
+            raise self._interrupted(step)
+
+    def _interrupted(self, step: int) -> Interrupted:
+        where = f"stopped at step {step} of {self.plan.steps}"
+        return Interrupted(f"{where}; the same command goes on from there")
 
     def _state(self) -> TrainState:
         return self.runtime.fetch(self._arrays, self._like)

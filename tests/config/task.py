@@ -1,5 +1,6 @@
 """A tiny entry point: `python task.py CONFIGS [flags] [overrides]`. Fails as its `seed` says."""
 
+import faulthandler
 import json
 import os
 import signal
@@ -36,19 +37,23 @@ def run(cfg: DictConfig) -> None:
 
 def interrupted_in_a_callback() -> None:
     """Where Python drops what is raised."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(60)  # ends the process if nothing else does
 
     class Thing:
         def __del__(self) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
+    Thing()
+    forever()
+
+
+def forever() -> None:
+    """Until an exception comes."""
+    faulthandler.dump_traceback_later(60, exit=True)
     try:
-        Thing()
         while True:
             pass
     finally:
-        signal.alarm(0)
+        faulthandler.cancel_dump_traceback_later()
 
 
 def interrupted_in_an_import() -> None:

@@ -31,7 +31,7 @@ def test_result_and_records(uninterrupted):
     assert all(np.isfinite(r["grad_norm"]) for r in records if r["kind"] == "train")
 
 
-@pytest.mark.parametrize("stop_at", [1, 5, 6, 11])
+@pytest.mark.parametrize("stop_at", [1, 5, 6, 12])
 def test_resume_repeats_an_uninterrupted_run_to_the_bit(uninterrupted, tiny, stop_at):
     whole, result = uninterrupted
     first = tiny("average=0.9")
@@ -48,6 +48,21 @@ def test_resume_repeats_an_uninterrupted_run_to_the_bit(uninterrupted, tiny, sto
     assert resumed.keys() == arrays.keys()
     for name in arrays:
         np.testing.assert_array_equal(resumed[name], arrays[name], err_msg=name)
+
+
+def test_ctrl_c_after_the_last_step(tiny, monkeypatch):
+    """While its checkpoint is written: what is left of the run is not begun."""
+    save = loop.Loop._save
+
+    def pressed(self, step):
+        save(self, step)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(loop.Loop, "_save", pressed)
+    with pytest.raises(Interrupted, match="stopped at step 3 of 3; the same command goes on"):
+        tiny("epochs=1").run()
+    monkeypatch.undo()
+    assert tiny("epochs=1").run()["steps"] == 3
 
 
 def _signal_at(experiment, step):
