@@ -8,7 +8,7 @@ A question is a module whose functions say which part of it they are, by a decor
     def measure(cells, *, seed, geometries: Annotated[Count, "random convolutions"] = 60):
         return {"errors": [...]}
 
-    @question.claim("A 3.3", refuted_by="a Jacobian that is not the matrix built from its kernel")
+    @question.claim("A 3.3", "a convolution whose Jacobian is not the matrix built from its kernel")
     def linear(errors) -> Verdict:
         \"\"\"A convolution is still a linear operation.\"\"\"
         return at_most(max(errors), 1e-6, "largest relative error")
@@ -97,7 +97,7 @@ class Question:
         self._checks.append(function)
         return function
 
-    def claim(self, source: str, *, refuted_by: str) -> Callable[[Function], Function]:
+    def claim(self, source: str, refuted_by: str) -> Callable[[Function], Function]:
         """`claim(parts of the data...)`: its verdict; the docstring is its sentence.
 
         **Arguments:** `source`, where it stands in the chapters; `refuted_by`, what would refute
@@ -113,8 +113,8 @@ class Question:
         return decorate
 
     def table(self, function: Function) -> Function:
-        """`table(parts of the data...)`: its rows as dicts of what stands under which header, and
-        the docstring is its title; or a `Table`, or several."""
+        """`table(parts of the data...)`: its rows as dicts of what stands under which header; the
+        docstring is its title, `{name}` in it a part of the data. Or a `Table`, or several."""
         self._tables.append(function)
         return function
 
@@ -150,7 +150,8 @@ class Question:
     def tables(self, data: Data) -> list[Table]:
         """What a reader sees as numbers."""
         data = tidy(data)
-        return [table for of in self._tables for table in _as_tables(of, _call(of, data))]
+        found = [(_sentence(of).format_map(data), _call(of, data)) for of in self._tables]
+        return [table for title, rows in found for table in _as_tables(title, rows)]
 
     def draw(self, data: Data) -> dict[str, Figure]:
         """What a reader sees as pictures, by file name without its ending."""
@@ -171,10 +172,10 @@ def _sentence(function: Callable[..., Any]) -> str:
     return " ".join((function.__doc__ or "").split())
 
 
-def _as_tables(function: Callable[..., Any], found: Any) -> Iterable[Table]:
+def _as_tables(title: str, found: Any) -> Iterable[Table]:
     if isinstance(found, Table):
         return [found]
     rows = list(found)
     if not rows or isinstance(rows[0], Table):
         return rows
-    return [Table(_sentence(function), list(rows[0]), [list(row.values()) for row in rows])]
+    return [Table(title, list(rows[0]), [list(row.values()) for row in rows])]

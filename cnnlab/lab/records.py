@@ -27,21 +27,18 @@ class Records(list[Record]):
             else super().__getitem__(name)
         )
 
-    def by(self, *names: str) -> "dict[Any, Records]":
-        """The records by their value under a name, by tuples of values under several; in the order
-        in which the values come first."""
+    def by(self, *names: str, of: str | None = None) -> dict[Any, Any]:
+        """The records by their value under a name, by tuples of values under several, in the order
+        in which the values come first; or, with `of`, the list of the values under that name."""
         groups: dict[Any, Records] = {}
         for record in self:
             values = tuple(record[name] for name in names)
             groups.setdefault(values[0] if len(names) == 1 else values, Records()).append(record)
-        return groups
+        return groups if of is None else {key: group[of] for key, group in groups.items()}
 
     def pivot(self, row: str, column: str, value: str) -> dict[Any, dict[Any, list[Any]]]:
         """By the value under `row`, then by that under `column`: the list of those of `value`."""
-        return {
-            r: {c: cell[value] for c, cell in group.by(column).items()}
-            for r, group in self.by(row).items()
-        }
+        return {key: group.by(column, of=value) for key, group in self.by(row).items()}
 
 
 def combinations(**axes: Iterable[Any]) -> Records:

@@ -84,7 +84,7 @@ def jacobian_error(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @question.claim(
-    "A 1.5, 2.5, 3.3", refuted_by="an entry of a layer's Jacobian that differs from the printed one"
+    "A 1.5, 2.5, 3.3", "an entry of a layer's Jacobian that differs from the printed one"
 )
 def entries(four_pixels: Matrices) -> Verdict:
     """The matrices of a dense, a locally connected (also padded) and a convolutional layer of 4
@@ -99,8 +99,7 @@ def entries(four_pixels: Matrices) -> Verdict:
 
 
 @question.claim(
-    "A 3.3",
-    refuted_by="two entries of a diagonal of a one-channel convolution's matrix that differ",
+    "A 3.3", "two entries of a diagonal of a one-channel convolution's matrix that differ"
 )
 def toeplitz(four_pixels: Matrices) -> Verdict:
     """The matrix of a convolution has constant values along each diagonal."""
@@ -109,9 +108,7 @@ def toeplitz(four_pixels: Matrices) -> Verdict:
     return exact(sum(differ), len(differ), "neighbours")
 
 
-@question.claim(
-    "A 3.3", refuted_by="a convolution whose Jacobian is not the matrix built from its kernel"
-)
+@question.claim("A 3.3", "a convolution whose Jacobian is not the matrix built from its kernel")
 def linear(jacobians: Records) -> Verdict:
     """A convolution is still a linear operation, with a highly structured weight matrix."""
     what = f"largest relative error of {len(jacobians)} Jacobians"

@@ -1,49 +1,51 @@
 """The question `heads`: a tiny scale, its changes of images, and its judge on made-up data."""
 
-import copy
-
 import numpy as np
 import pytest
+from experiments.heads import FLATTEN, POOLS, pooled_error, question, resize, shift
 
 from cnnlab.config import ConfigError, compose
-from cnnlab.lab.cells import Cells
-from experiments._heads import pooled_error, resize, shift
-from experiments.heads import FLATTEN, POOLS, check, judge, measure
+from cnnlab.lab import Records, answer
 
 
-def run(accuracy, lost_moved=0.1, lost_resized=0.1, takes=True, changed=0.2):
-    resized = accuracy - lost_resized if takes else None
-    return {
-        "accuracy": accuracy,
-        "train_accuracy": 0.9,
-        "shifts": {"1": accuracy - lost_moved, "2": accuracy - lost_moved},
-        "changed": {"1": changed, "2": changed},
-        "sizes": {"20": resized, "28": accuracy},
-        "back": {"20": accuracy, "28": accuracy},
-    }
+def run(pool, seed, accuracy, lost_moved=0.1, lost_resized=0.1, changed=0.2):
+    """What one network is tested on."""
+    resized = None if pool == FLATTEN else accuracy - lost_resized
+    found = [("training", 0, 0.9), ("test", 0, accuracy)]
+    found += [("moved", by, accuracy - lost_moved) for by in (1, 2)]
+    found += [("resized", 20, resized), ("resized", 28, accuracy)]
+    found += [("resized back", size, accuracy) for size in (20, 28)]
+    names = {"pool": pool, "seed": seed}
+    return [
+        {**names, "images": i, "by": by, "accuracy": a}
+        | ({"changed": changed} if i == "moved" else {})
+        for i, by, a in found
+    ]
 
 
 def made_up():
     """Data for which all claims hold, but for the two that a real network refutes."""
-    spread = (0.0, 0.001, 0.002)
-    runs = {pool: [run(0.8 + e, 0.1 + 2 * e) for e in spread] for pool in POOLS}
-    runs["sum"] = [run(0.8 + e, 0.1 + e, lost_resized=0.3 - e) for e in spread]
-    runs[FLATTEN] = [run(0.8 + e / 2, 0.3, takes=False) for e in spread]
+    tests = []
+    for seed, e in enumerate((0.0, 0.001, 0.002)):
+        for pool in ("avg", "max"):
+            tests += run(pool, seed, 0.8 + e, 0.1 + 2 * e)
+        tests += run("sum", seed, 0.8 + e, 0.1 + e, lost_resized=0.3 - e)
+        tests += run(FLATTEN, seed, 0.8 + e / 2, 0.3)
+    heads = {**dict.fromkeys(POOLS, 67), FLATTEN: 835}
     return {
         "native": 28,
-        "parameters": {
-            pool: {"backbone": 10, "head": 4 * 8 + 8 + 8 * 3 + 3} for pool in POOLS
-        } | {FLATTEN: {"backbone": 10, "head": 4 * 25 * 8 + 8 + 8 * 3 + 3}},
-        "widths": [4, 8, 3],
-        "positions": 25,
-        "pooled": dict.fromkeys(POOLS, 1e-7),
-        "maps": 10,
-        "runs": runs,
-    }  # fmt: skip
+        "parameters": [
+            {"pool": p, "backbone": 10, "head": n, "formula": n} for p, n in heads.items()
+        ],
+        "pooled": [{"pool": pool, "maps": 10, "error": 1e-7} for pool in POOLS],
+        "tests": tests,
+    }
 
 
-def verdicts(data):
-    return {name: verdict.verdict for name, verdict in judge(data).items()}
+def put(data, pool, *runs):
+    """Other networks of a pooling."""
+    others = [r for r in data["tests"] if r["pool"] != pool]
+    data["tests"] = others + [r for seed, one in enumerate(runs) for r in run(pool, seed, *one)]
 
 
 def test_tiny(tiny):
@@ -53,49 +55,64 @@ def test_tiny(tiny):
         "batch_size=16", "shifts=[1]", "sizes=[8,12]", "maps=2",
     )  # fmt: skip
     data = result["data"]
-    assert data["widths"] == [6, 5, 10] and data["positions"] == 36
-    for pool, of in data["runs"].items():
-        assert len(of) == 2
-        for one in of:
-            assert (one["sizes"]["8"] is None) == (pool == FLATTEN)
-            assert one["sizes"]["12"] == one["accuracy"]
+    sizes = {FLATTEN: 36 * 6}
+    for row in data["parameters"]:
+        assert row["formula"] == sizes.get(row["pool"], 6) * 5 + 5 + 5 * 10 + 10
+    for (pool, seed), found in Records(data["tests"]).by("pool", "seed").items():
+        [test], [small], [native] = (
+            found.where(**which)["accuracy"]
+            for which in ({"images": "test"}, *({"images": "resized", "by": n} for n in (8, 12)))
+        )
+        assert (small is None) == (pool == FLATTEN) and native == test and seed in (0, 1)
     found = {claim["name"]: claim["verdict"] for claim in result["claims"]}
     assert [found[name] for name in ("invariant", "parameters", "resolution")] == ["holds"] * 3
 
 
-def test_the_judge_where_claims_hold():
-    found = verdicts(made_up())
+def test_the_judge_where_claims_hold(verdicts):
+    found = verdicts(question, made_up())
     assert found.pop("network") == "fails" and found.pop("independent") == "fails"
     assert set(found.values()) == {"holds"}
     other = made_up()
     for pool in POOLS:
-        other["runs"][pool] = [run(a, 0.0, 0.0, changed=0.0) for a in (0.8, 0.8, 0.8)]
-    assert [verdicts(other)[name] for name in ("network", "independent")] == ["holds"] * 2
+        put(other, pool, *[(0.8, 0.0, 0.0, 0.0)] * 3)
+    found = verdicts(question, other)
+    assert [found[name] for name in ("network", "independent")] == ["holds"] * 2
+
+
+def spoilt(part, pool, **values):
+    """A row of a pooling with other values."""
+    return lambda data: next(r for r in data[part] if r["pool"] == pool).update(values)
+
+
+def resized(pool, accuracy):
+    """The first network of a pooling on images of another size."""
+    which = {"pool": pool, "images": "resized", "by": 20}
+    return lambda data: Records(data["tests"]).where(**which)[0].update(accuracy=accuracy)
 
 
 @pytest.mark.parametrize(
     ("claim", "spoil"),
     [
-        ("invariant", lambda d: d["pooled"].update(max=0.1)),
-        ("shifts", lambda d: d["runs"].update(max=[run(0.8, 0.5 + e) for e in (0, 0.01, 0.02)])),
-        ("parameters", lambda d: d["parameters"]["avg"].update(head=68)),
-        ("parameters", lambda d: d.update(positions=1)),
-        ("accuracy", lambda d: d["runs"].update(avg=[run(0.7 + e) for e in (0, 0.001, 0.002)])),
-        ("resolution", lambda d: d["runs"]["max"][0]["sizes"].update({"20": None})),
-        ("resolution", lambda d: d["runs"][FLATTEN][0]["sizes"].update({"20": 0.5})),
-        ("mean", lambda d: d["runs"].update(sum=[run(0.8, 0.1, e) for e in (0, 0.001, 0.002)])),
+        ("invariant", spoilt("pooled", "max", error=0.1)),
+        ("shifts", lambda d: put(d, "max", *((0.8, 0.5 + e) for e in (0, 0.01, 0.02)))),
+        ("parameters", spoilt("parameters", "avg", head=68)),
+        ("parameters", spoilt("parameters", FLATTEN, head=66, formula=66)),
+        ("accuracy", lambda d: put(d, "avg", *((0.7 + e,) for e in (0, 0.001, 0.002)))),
+        ("resolution", resized("max", None)),
+        ("resolution", resized(FLATTEN, 0.5)),
+        ("mean", lambda d: put(d, "sum", *((0.8, 0.1, e) for e in (0, 0.001, 0.002)))),
     ],
 )
-def test_the_judge_where_one_fails(claim, spoil):
-    data = copy.deepcopy(made_up())
-    spoil(data)
-    assert verdicts(data)[claim] == "fails"
-
-
-def test_one_network_of_each_is_too_little():
+def test_the_judge_where_one_fails(verdicts, claim, spoil):
     data = made_up()
-    data["runs"] = {pool: runs[:1] for pool, runs in data["runs"].items()}
-    found = verdicts(data)
+    spoil(data)
+    assert verdicts(question, data)[claim] == "fails"
+
+
+def test_one_network_of_each_is_too_little(verdicts):
+    data = made_up()
+    data["tests"] = [row for row in data["tests"] if row["seed"] == 0]
+    found = verdicts(question, data)
     assert [found[name] for name in ("shifts", "accuracy", "mean")] == ["inconclusive"] * 3
 
 
@@ -130,8 +147,7 @@ def test_pooling_discards_positions():
         ("data=mnist1d", "data"),
     ],
 )
-def test_bad_settings_are_refused(override, key):
+def test_bad_settings_are_refused(override, key, tmp_path):
     with pytest.raises(ConfigError, match=f"^{key}: expected"):
-        cfg = compose([override], "heads")
-        check(cfg)
-        measure(cfg, Cells())
+        answer(question, compose([override, f"output={tmp_path}"], "heads"))
+    assert not list(tmp_path.glob("heads/*"))

@@ -36,7 +36,7 @@ def question():
             "bias": bias,
         }
 
-    @question.claim("A 1.1", refuted_by="a coin that lands on its head too often")
+    @question.claim("A 1.1", "a coin that lands on its head too often")
     def fair(shares: Records, bias: float) -> Verdict:
         """A coin lands on its head
         half of the time."""
@@ -44,7 +44,7 @@ def question():
 
     @question.table
     def means(shares):
-        """Share of heads"""
+        """Share of heads where {bias} is fair"""
         return [
             {"tosses": n, "share": lab.estimate(some["share"]).mean}
             for n, some in shares.by("tosses").items()
@@ -94,7 +94,11 @@ def test_the_answer(question, tmp_path):
     assert claim["evidence"] == "largest share at 0.5: 0.5, limit 0.5"
     assert result["data"]["shares"][0] == {"tosses": 10, "seed": 0, "share": 0.5}
     assert result["tables"] == [
-        {"title": "Share of heads", "header": ["tosses", "share"], "rows": [[10, 0.5], [20, 0.5]]},
+        {
+            "title": "Share of heads where 0.5 is fair",
+            "header": ["tosses", "share"],
+            "rows": [[10, 0.5], [20, 0.5]],
+        },
         {"title": "6 coins", "header": ["n"], "rows": [[6]]},
     ]
     assert [f.name for f in (folder / "figures").iterdir()] == ["shares_by_tosses.png"]

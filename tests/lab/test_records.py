@@ -22,6 +22,10 @@ def test_groups_in_the_order_of_their_first_record():
     assert groups["avg"].by("seed")[1][0] == {"pool": "avg", "seed": 1, "loss": 3.0}
 
 
+def test_values_by_group():
+    assert ROWS.by("pool", of="loss") == {"avg": [1.0, 3.0], "max": [2.0, 4.0]}
+
+
 def test_pivots():
     expected = {"avg": {0: [1.0], 1: [3.0]}, "max": {0: [2.0], 1: [4.0]}}
     assert ROWS.pivot("pool", "seed", "loss") == expected

@@ -1,0 +1,320 @@
+"""Global pooling or flattening in front of the classifier (A 4.4, 4.8, 4.9)."""
+
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cnnlab import lab, ops
+from cnnlab.analysis import count_parameters
+from cnnlab.config import ConfigError
+from cnnlab.data import Dataset
+from cnnlab.lab import Cells, Count, Counts, Limit, Plan, Positive, Records, Study, Verdict
+
+Sides = Annotated[Sequence[int], "list of at least 1 whole numbers >= 4"]
+POOLS = ("avg", "max", "sum")
+FLATTEN = "flatten"
+ALL = (*POOLS, FLATTEN)
+# Points of accuracy: about the standard error of an accuracy of 85 % on 1,000 test images.
+POINT = 1.0
+
+question = lab.Question(
+    "heads",
+    "Global pooling or flattening before the classifier?",
+    note="The pooling is invariant, the network is not: zeros come in at the borders, and its "
+    "2x2 poolings before are only equivariant to shifts by their strides. And a model that runs at "
+    "any resolution is not as accurate at any: objects of another size meet the same kernels, and "
+    "a sum (A 4.4) grows with the map.",
+)
+
+
+@question.check
+def check(pools: Sequence[str]) -> None:
+    """All poolings are compared."""
+    if missing := set(ALL) - set(pools):
+        raise ConfigError(f"pools: expected all of them, got none of {', '.join(missing)}")
+
+
+@question.measure(
+    groups={"data": "fashion_mnist"},
+    full={
+        "lr": 3e-3, "plan": [16, "M", 32, 32, "M", 64, 64], "hidden": [128], "seeds": 5,
+        "limit_train": None, "limit_eval": None, "steps": 2000, "batch_size": 128, "maps": 1000,
+    },
+)  # fmt: skip
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    data: Dataset,
+    pools: Annotated[Sequence[str], "some of avg, max, sum, flatten", "of the heads"] = ALL,
+    plan: Annotated[Plan, "of the backbone"] = (8, "M", 16, "M", 32),
+    hidden: Annotated[Sequence[int], "list of whole numbers >= 1", "of the head's MLP"] = (64,),
+    seeds: Count = 3,
+    limit_train: Annotated[Limit, "training images"] = 8000,
+    limit_eval: Annotated[Limit, "test images"] = 1000,
+    steps: Annotated[Count, "batches"] = 200,
+    batch_size: Count = 64,
+    lr: Annotated[Positive, "Adam's"] = 2e-2,
+    shifts: Annotated[Counts, "pixels by which test images are moved"] = (1, 2, 4, 6),
+    sizes: Annotated[Sides, "to which test images are resized"] = (20, 24, 28, 32, 40, 56),
+    maps: Annotated[Count, "random maps of permuted positions, for each pooling"] = 30,
+) -> dict[str, Any]:
+    """Train each head's networks and test them on moved and on resized images."""
+    side, *others = data.input_shape[:-1]
+    if others != [side]:
+        raise ConfigError(f"data: expected square images, got inputs of shape {data.input_shape}")
+
+    @functools.cache
+    def study(pool: str) -> Study:
+        settings = {
+            "backbone.plan": plan, "head": "mlp", "head.hidden": hidden, "head.pool": pool,
+            "optimizer": "adam", "optimizer.lr": lr, "steps": steps, "batch_size": batch_size,
+            "limit_train": limit_train, "limit_eval": limit_eval,
+        }  # fmt: skip
+        return Study(settings, data=data)
+
+    def parameters(pool: str) -> dict[str, int]:
+        model = study(pool).experiment.model
+        inputs = [width for width in plan if width != "M"][-1]
+        if pool == FLATTEN:  # at each of the positions that halvings, rounded up, leave
+            inputs *= functools.reduce(lambda n, _: -(-n // 2), range(plan.count("M")), side) ** 2
+        layers = itertools.pairwise([inputs, *hidden, data.num_classes])
+        count = {part: count_parameters(getattr(model, part)) for part in ("backbone", "head")}
+        return {**count, "formula": sum(a * b + b for a, b in layers)}
+
+    run = lambda pool, seed: list(tests(study(pool), seed, shifts, sizes))
+    pooled = lambda pool: max(pooled_error(pool, (seed, i)) for i in range(maps))
+    return {
+        "native": side,
+        "tests": cells.records("tests", run, pool=pools, seed=range(seed, seed + seeds)),
+        "parameters": cells.records("parameters", parameters, pool=pools),
+        "pooled": [{"pool": pool, "maps": maps, "error": pooled(pool)} for pool in POOLS],
+    }
+
+
+def tests(study: Study, seed: int, shifts: Counts, sizes: Sides) -> Iterator[dict[str, Any]]:
+    """Train one network. Its accuracy on the test images, moved (the mean of four directions) and
+    resized ones: `None` where it takes no such image; and the share of labels that change."""
+    trained, side = study.train(seed), study.data.input_shape[0]
+    plain = study.evaluate(trained)
+    yield {"images": "training", "by": 0, "accuracy": trained.accuracy}
+    yield {"images": "test", "by": 0, "accuracy": plain.accuracy}
+    for n in shifts:
+        found = [
+            study.evaluate(trained, lambda x, by=by: shift(x, *by), f"moved by {by}")
+            for by in ((0, n), (0, -n), (n, 0), (-n, 0))
+        ]
+        accuracy = float(np.mean([e.accuracy for e in found]))
+        changed = float(np.mean([float((e.predicted != plain.predicted).mean()) for e in found]))
+        yield {"images": "moved", "by": n, "accuracy": accuracy, "changed": changed}
+    for size in sizes:
+        there = lambda x, size=size: resize(x, size)
+        back = lambda x, size=size: resize(resize(x, size), side)
+        try:
+            accuracy = study.evaluate(trained, there, f"to {size}").accuracy
+        except ValueError:
+            accuracy = None
+        yield {"images": "resized", "by": size, "accuracy": accuracy}
+        accuracy = study.evaluate(trained, back, f"to {size} and back").accuracy
+        yield {"images": "resized back", "by": size, "accuracy": accuracy}
+
+
+def shift(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Images `(n, h, w, c)` moved by whole pixels; what comes in is 0, the background."""
+    h, w = images.shape[1:3]
+    pad = ((0, 0), (max(down, 0), max(-down, 0)), (max(right, 0), max(-right, 0)), (0, 0))
+    top, left = max(-down, 0), max(-right, 0)
+    return np.pad(images, pad)[:, top : top + h, left : left + w]
+
+
+def resize(images: np.ndarray, size: int) -> np.ndarray:
+    """Images `(n, h, w, c)` as `(n, size, size, c)` float32: bilinear, smoothed when shrunk."""
+    shape = (len(images), size, size, images.shape[-1])
+    bilinear = jax.jit(jax.image.resize, static_argnums=(1, 2))
+    return np.asarray(bilinear(jnp.asarray(images, jnp.float32), shape, "bilinear"))
+
+
+def pooled_error(pool: str, seed: Sequence[int]) -> float:
+    """How much a global pooling changes when the positions of a random map are permuted, relative
+    to the mean size of what it pools: 0 up to rounding (A 4.4)."""
+    generator = np.random.default_rng(list(seed))
+    h, w, c = generator.integers(2, 15, 3)
+    x = generator.standard_normal((h * w, c)).astype(np.float32)
+    features = lambda v: ops.global_pool(jnp.asarray(v.reshape(1, h, w, c)), pool, 2)
+    before, after = features(x), features(generator.permutation(x))
+    scale = np.abs(x).sum(0) if pool == "sum" else np.abs(x).mean(0)
+    return float(np.max(np.abs(np.asarray(after - before)) / scale))
+
+
+def accuracies(tests: Records, pool: str, images: str = "test") -> list[list[float]]:
+    """As shares, of each network where it takes the images."""
+    runs = tests.where(pool=pool, images=images).by("seed", of="accuracy").values()
+    return [[a for a in run if a is not None] for run in runs]
+
+
+def lost(tests: Records, pool: str, images: str) -> list[list[float]]:
+    """Points of accuracy that the changed images it takes cost each network."""
+    pairs = zip(accuracies(tests, pool), accuracies(tests, pool, images), strict=True)
+    return [[100 * (plain - a) for a in changed] for [plain], changed in pairs]
+
+
+def means(rows: list[list[float]]) -> list[float]:
+    return [sum(row) / len(row) for row in rows]
+
+
+@question.claim("A 4.4", "a map whose pooled features change when its positions are permuted")
+def invariant(pooled: Records) -> Verdict:
+    """Global sum and max pooling are translation-invariant and completely discard where features
+    occurred (as does the mean of A 4.8)."""
+    what = "{pool}: largest relative change of {maps} maps"
+    return lab.all_of(*(lab.at_most(row["error"], 1e-6, what.format(**row)) for row in pooled))
+
+
+@question.claim("A 4.3", "a test image whose label changes when it is moved by one pixel")
+def network(tests: Records) -> Verdict:
+    """One simple route from equivariance to invariance is to reduce over the spatial dimensions
+    (read of the whole network: a shift by a pixel changes no label)."""
+    moved = tests.where(images="moved", pool=POOLS)
+    changed = moved.where(by=min(moved["by"]))["changed"]
+    what = "networks, moved by a pixel, in some label,"
+    return lab.exact(sum(share > 0 for share in changed), len(changed), what)
+
+
+@question.claim("A 4.3, 4.4", "a pooled network that loses as much accuracy as the flattening one")
+def shifts(tests: Records) -> Verdict:
+    """A globally pooled network depends less on where an object appears: moved images cost it
+    less accuracy than they cost the flattening one."""
+    losses = {pool: means(lost(tests, pool, "moved")) for pool in ALL}
+    more = lambda pool: lab.paired(losses[pool], losses[FLATTEN])
+    return lab.all_of(
+        *(lab.at_most(more(p), 0.0, f"{p}: points lost more than by flattening") for p in POOLS)
+    )
+
+
+@question.claim(
+    "A 4.8", "a pooled head with as many parameters, or counts that differ from the formula"
+)
+def parameters(parameters: Records) -> Verdict:
+    """Global pooling is more parameter-efficient than flattening: c' n weights in the head's first
+    layer in place of h' w' c' n."""
+    wrong = sum(row["head"] != row["formula"] for row in parameters)
+    largest, flat = (max(parameters.where(pool=p)["head"]) for p in (POOLS, FLATTEN))
+    what = "parameters of a pooled head, as a part of the flattening one's"
+    counts = lab.exact(wrong, len(parameters), "heads' counts")
+    return lab.all_of(counts, lab.at_most(largest / flat, 1.0, what))
+
+
+@question.claim("A 4.8", "a network with the mean that is more than a point less accurate")
+def accuracy(tests: Records) -> Verdict:
+    """Parameter-efficient, so not at the price of accuracy: with the mean it is within a point of
+    flattening's."""
+    points = lambda pool: [100 * plain for [plain] in accuracies(tests, pool)]
+    difference = lab.paired(points("avg"), points(FLATTEN))
+    return lab.at_least(difference, -POINT, "mean - flattening in points")
+
+
+@question.claim(
+    "A 4.8, 4.9", "a size that a pooled network refuses, or that a flattening one takes"
+)
+def resolution(tests: Records, native: int) -> Verdict:
+    """Global pooling is more robust to input resolution changes: the model takes any size that its
+    convolutions can process, a flattening head only the one it was made for."""
+    other = Records(r for r in tests.where(images="resized") if r["by"] != native)
+    pooled, flat = (other.where(pool=p)["accuracy"] for p in (POOLS, FLATTEN))
+    return lab.all_of(
+        lab.exact(pooled.count(None), len(pooled), "pairs of pooled network and size"),
+        lab.exact(len(flat) - flat.count(None), len(flat), "pairs of flattening network and size"),
+    )
+
+
+@question.claim("A 4.9", "a size at which the network with the mean loses more than a point")
+def independent(tests: Records) -> Verdict:
+    """With global pooling the model is conceptually independent of the exact input resolution
+    (read of its accuracy: within a point at all sizes)."""
+    worst = lab.estimate([max(of) for of in lost(tests, "avg", "resized")])
+    return lab.at_most(worst, POINT, "mean: points lost at the worst size")
+
+
+@question.claim("A 4.4, 4.8", "a sum that loses as little as the mean when the resolution changes")
+def mean(tests: Records) -> Verdict:
+    """What independence there is asks for a pooling that does not grow with the map: resized images
+    cost the mean of A 4.8 less than the sum of A 4.4."""
+    more = lab.paired(*(means(lost(tests, pool, "resized")) for pool in ("sum", "avg")))
+    return lab.at_least(more, 0.0, "points that the sum loses more than the mean, over all sizes")
+
+
+@question.table
+def sizes_and_accuracy(tests: Records, parameters: Records) -> Iterator[dict[str, Any]]:
+    """Parameters and accuracy"""
+    for pool, runs in tests.by("pool").items():
+        [count] = parameters.where(pool=pool)
+        shown, training = runs.where(images="test"), runs.where(images="training")
+        mean, deviation = percent(shown["accuracy"])
+        yield {
+            "pooling": pool, "backbone": f"{count['backbone']:,}", "head": f"{count['head']:,}",
+            "accuracy, %": mean, "deviation": deviation, "n": len(shown),
+            "training, %": percent(training["accuracy"])[0],
+        }  # fmt: skip
+
+
+@question.table
+def moved(tests: Records) -> Iterator[dict[str, Any]]:
+    """Accuracy in % on images moved by so many pixels (mean of 4 directions)"""
+    for pool, found in tests.where(images="moved").pivot("pool", "by", "accuracy").items():
+        yield {"pooling": pool} | {str(by): cell(shares) for by, shares in found.items()}
+
+
+@question.table
+def resized(tests: Records) -> Iterator[dict[str, Any]]:
+    """Accuracy in % on images of other sizes, trained at {native}"""
+    for pool, runs in tests.by("pool").items():
+        for images, name in (("resized", pool), ("resized back", f"{pool}, resized back")):
+            found = runs.where(images=images).by("by", of="accuracy")
+            yield {"pooling": name} | {str(by): cell(shares) for by, shares in found.items()}
+
+
+def percent(shares: Sequence[float]) -> tuple[str, str]:
+    """Mean and deviation."""
+    found = lab.estimate([100 * share for share in shares])
+    return f"{found.mean:.1f}", f"{found.deviation:.1f}"
+
+
+def cell(shares: Sequence[float | None]) -> str:
+    return "refused" if None in shares else " ± ".join(percent(shares))
+
+
+@question.figure(10, 4)
+def robustness(figure: Figure, tests: Records, native: int) -> None:
+    """Accuracy against the distance moved and against the size of the images."""
+    left, right = figure.subplots(1, 2, sharey=True)
+
+    def line(axes: Axes, at: dict[int, list[float]], label: str, **style: Any) -> None:
+        found = [lab.estimate([100 * share for share in shares]) for shares in at.values()]
+        half = [e.high - e.mean if e.n > 1 else 0.0 for e in found]
+        axes.errorbar(list(at), [e.mean for e in found], half, label=label, **style)
+
+    for i, (pool, runs) in enumerate(tests.by("pool").items()):
+        style = {"color": f"C{i}", "marker": "o", "ms": 4, "capsize": 3}
+        found = runs.pivot("images", "by", "accuracy")
+        line(left, found["test"] | found["moved"], pool, **style)
+        taken = {size: shares for size, shares in found["resized"].items() if None not in shares}
+        line(right, dict(sorted({**taken, native: found["test"][0]}.items())), pool, **style)
+        if pool == FLATTEN:
+            line(right, found["resized back"], "flatten, resized back", ls="--", **style)
+    left.set(xlabel="moved by, pixels", ylabel="test accuracy, %", title="moved images")
+    right.set(xlabel="side of the images, pixels", title=f"resized images, trained at {native}")
+    left.legend(title="pooling")
+    right.legend(title="pooling", loc="lower left", fontsize="small")
+
+
+main = lab.command(question)
+
+if __name__ == "__main__":
+    main()

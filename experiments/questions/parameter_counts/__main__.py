@@ -1,0 +1,3 @@
+from experiments.parameter_counts import main
+
+main()

@@ -1,0 +1,127 @@
+"""The layers of chapter A, their formulas, and their counts."""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array
+
+from cnnlab import nn, ops
+from cnnlab.analysis import count_parameters
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer that maps `(h, w, c)` to `(h, w, c_out)` with kernel size `s`; stride 1."""
+
+    kind: str
+    h: int
+    w: int
+    c: int
+    c_out: int
+    s: int
+    groups: int = 1
+
+
+# Weights as the chapter counts them, biases apart.
+FORMULAS: dict[str, Callable[[Case], int]] = {
+    "dense": lambda q: (q.h * q.w) ** 2 * q.c * q.c_out,  # A 1.3
+    "locally connected": lambda q: q.h * q.w * q.s**2 * q.c * q.c_out,  # A 2.4
+    "convolution": lambda q: q.s**2 * q.c * q.c_out,  # A 3.2
+    "1x1": lambda q: q.c * q.c_out,  # A 5.1
+    "depthwise": lambda q: q.s**2 * q.c,  # A 5.2
+    "grouped": lambda q: q.s**2 * (q.c // q.groups) * q.c_out,  # A 5.2
+    "separable": lambda q: q.s**2 * q.c + q.c * q.c_out,  # A 5.3
+}
+
+
+def maker(q: Case, padding: str = "SAME") -> Callable[..., Any]:
+    """`make(use_bias=..., key=...)`: the module of `cnnlab.nn`, computed by `lax`."""
+    window, lax = {"kernel_size": q.s, "padding": padding}, {"algorithm": "lax"}
+    layer, arguments = {
+        "dense": (nn.Linear, {}),
+        "locally connected": (nn.LocallyConnected2d, {"spatial_shape": (q.h, q.w), **window}),
+        "convolution": (nn.Conv2d, window | lax),
+        "1x1": (nn.Conv2d, {"kernel_size": 1, "padding": padding, **lax}),
+        "depthwise": (nn.DepthwiseConv2d, window | lax),
+        "grouped": (nn.GroupedConv2d, {"groups": q.groups, **window, **lax}),
+        "separable": (nn.SeparableConv2d, window | lax),
+    }[q.kind]
+    pixels = q.h * q.w if q.kind == "dense" else 1
+    channels = (q.c * pixels, q.c_out * pixels)[: 1 if q.kind == "depthwise" else 2]
+    return functools.partial(layer, *channels, **arguments)
+
+
+def abstract(q: Case, padding: str = "SAME", *, use_bias: bool = False) -> Any:
+    """The layer without its numbers: one of 10^13 weights costs nothing."""
+    return eqx.filter_eval_shape(maker(q, padding), use_bias=use_bias, key=jr.key(0))
+
+
+def counts_of(q: Case) -> dict[str, Any]:
+    """The case, its formula, and how many weights and biases the module has."""
+    weights = count_parameters(abstract(q))
+    biases = count_parameters(abstract(q, use_bias=True)) - weights
+    return {**asdict(q), "formula": FORMULAS[q.kind](q), "weights": weights, "biases": biases}
+
+
+def costs_of(q: Case) -> list[dict[str, Any]]:
+    """By padding: multiply-adds by formula, and by XLA's cost analysis."""
+    # A locally connected layer without padding has fewer positions, so fewer weights.
+    paddings = ("SAME",) if q.kind in ("dense", "locally connected") else ("SAME", "VALID")
+    return [{"padding": p, "formula": by_hand(q, p), "xla": by_xla(q, p)} for p in paddings]
+
+
+def by_xla(q: Case, padding: str) -> float:
+    """Multiply-adds of one image: half of the floating-point operations that XLA's cost analysis
+    finds in the compiled program.
+
+    A product without a sum, as of a depthwise 1x1 kernel, is half a multiply-add. XLA leaves out a
+    convolution's products with padding, and knows nothing of compiled code outside of it.
+    """
+
+    def run(arrays: Any, x: Array) -> Array:
+        layer = eqx.combine(arrays, static)
+        if q.kind == "separable":  # its 1x1 part takes no algorithm
+            return ops.conv(layer.depthwise(x), layer.pointwise.weight, algorithm="lax")
+        return layer(x.reshape(1, -1) if q.kind == "dense" else x)
+
+    layer = abstract(q, padding)
+    arrays, static = eqx.partition(layer, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
+    x = jax.ShapeDtypeStruct((1, q.h, q.w, q.c), jnp.float32)
+    return jax.jit(run).lower(arrays, x).compile().cost_analysis()["flops"] / 2
+
+
+def by_hand(q: Case, padding: str) -> int:
+    """What the layer should cost: each weight once for every place where it is used.
+
+    With padding SAME a product with a zero that is not in the image is no place.
+    """
+    if q.kind in ("dense", "locally connected"):
+        return FORMULAS[q.kind](q)
+    places = lambda n, s: taps_inside(n, s) if padding == "SAME" else (n - s + 1) * s
+    taps = places(q.h, q.s) * places(q.w, q.s)
+    pixels = math.prod(n - (padding == "VALID") * (q.s - 1) for n in (q.h, q.w))
+    match q.kind:
+        case "1x1":
+            return q.h * q.w * q.c * q.c_out
+        case "depthwise":
+            return taps * q.c
+        case "separable":
+            return taps * q.c + pixels * q.c * q.c_out
+    return taps * (q.c // q.groups) * q.c_out
+
+
+def taps_inside(n: int, s: int) -> int:
+    """Pairs (output, tap) along an axis of `n` that read the image, not the zeros around it.
+
+    Kernel size `s = 2k + 1` no larger than `n`, stride 1, padding SAME: of `n s` pairs, the
+    `k - i` first taps of output `i < k` lie outside, and as many at the other end.
+    """
+    k = (s - 1) // 2
+    return n * s - k * (k + 1)
