@@ -1,55 +1,67 @@
 """The question `equivariance`: at a tiny scale, and its judge on made-up data."""
 
-import copy
-
+import numpy as np
 import pytest
-from made_up import changed
+from experiments.equivariance import lost, question
+from experiments.equivariance.networks import CIRCULAR, EXACT, FLAT, ZEROS, compare
 
 from cnnlab.config import ConfigError
-from experiments.equivariance import CIRCULAR, CLAIMS, EXACT, FLAT, ZEROS, judge, losses
+from cnnlab.lab import Records
 
 # Verdicts where layers and networks are as they should be: three sentences fail as printed.
-RIGHT = {claim.name: "fails" if "as_printed" in claim.name else "holds" for claim in CLAIMS}
+RIGHT = {c.name: "fails" if "as_printed" in c.name else "holds" for c in question.claims}
 
 
-def layer(kind, padding, errors, stride=1):
-    """Errors `[whole, interior]` by shift, 1 and 4, of two seeds."""
-    return {"kind": kind, "padding": padding, "stride": stride, "errors": [errors, errors]}
+def layer(name, kind, padding, whole, interior, stride=1):
+    """Errors at the shifts 1 and 4, of two seeds."""
+    facts = {"layer": name, "kind": kind, "padding": padding, "stride": stride}
+    return [
+        {**facts, "seed": seed, "shift": shift, "whole": w, "interior": i}
+        for seed in (0, 1)
+        for shift, w, i in zip((1, 4), whole, interior, strict=True)
+    ]
 
 
-def network(stride, change, accuracy):
-    run = {"change": change, "accuracy": accuracy, "same": [0.9, 0.8]}
-    other = {**run, "accuracy": [a + 0.001 for a in accuracy]}
-    runs = [{"before": run, "after": run}, {"before": run, "after": other}]
-    return {"stride": stride, "runs": runs * 2}
+def network(name, change, accuracy):
+    """Of four seeds, half of which are a little more accurate after training."""
+    return [
+        {"network": name, "stride": 1 if name == EXACT else 4, "seed": seed, "when": when,
+         "shift": shift, "change": c, "same": 0.9,
+         "accuracy": a + 0.001 * (when == "after" and seed % 2)}
+        for seed in range(4)
+        for when in ("before", "after")
+        for shift, c, a in zip((0, 1, 4), (0.0, *change), accuracy, strict=True)
+    ]  # fmt: skip
 
 
-DATA = {
-    "shifts": [1, 4],
-    "layers": {
-        "convolution, circular": layer("convolution", "circular", [[1e-7, 0.0], [0.0, 0.0]]),
-        "convolution, zeros": layer("convolution", "zeros", [[0.6, 1e-7], [0.7, None]]),
-        "stride 4": layer("strided", "circular", [[1.2, 1.2], [1e-7, 1e-7]], stride=4),
-        "dense": layer("unshared", "none", [[0.9, 0.9], [1.1, 0.8]]),
-        "group norm": layer("norm", "none", [[1e-7, 1e-7], [0.0, 0.0]]),
-    },
-    "global": [{"avg": [1e-7, 0.0], "max": [0.0, 0.0]}] * 2,
-    "peaks": [0, 576],
-    "pooled": {
-        "no pooling": [[0.5, 0.6, 0.7, 0.55], [0.9] * 4],
-        "max-pooling": [[0.3, 0.4, 0.45, 0.3], [0.9] * 4],
-    },
-    "networks": {
-        EXACT: network(1, [1e-7, 1e-7], [0.8, 0.8, 0.8]),
-        CIRCULAR: network(4, [0.2, 1e-7], [0.85, 0.84, 0.85]),
-        ZEROS: network(4, [0.2, 0.3], [0.86, 0.85, 0.8]),
-        FLAT: network(4, [0.5, 0.9], [0.88, 0.8, 0.4]),
-    },
-}
-
-
-def verdicts(data):
-    return {name: verdict.verdict for name, verdict in judge(data).items()}
+def made_up():
+    return {
+        "layers": [
+            *layer("convolution, circular", "convolution", "circular", [1e-7, 0.0], [0.0, 0.0]),
+            *layer("convolution, zeros", "convolution", "zeros", [0.6, 0.7], [1e-7, None]),
+            *layer("stride 4", "strided", "circular", [1.2, 1e-7], [1.2, 1e-7], stride=4),
+            *layer("dense", "unshared", "none", [0.9, 1.1], [0.9, 0.8]),
+            *layer("group norm", "norm", "none", [1e-7, 0.0], [1e-7, 0.0]),
+        ],
+        "global_pools": [
+            {"pool": pool, "seed": 0, "shift": shift, "error": 1e-7}
+            for pool in ("avg", "max")
+            for shift in (1, 4)
+        ],
+        "peaks": {"differ": 0, "places": 576},
+        "pooled": [
+            {"pool": "no pooling", "shift": 1, "changes": [0.5, 0.6, 0.7, 0.55]},
+            {"pool": "no pooling", "shift": 4, "changes": [0.9] * 4},
+            {"pool": "max-pooling", "shift": 1, "changes": [0.3, 0.4, 0.45, 0.3]},
+            {"pool": "max-pooling", "shift": 4, "changes": [0.9] * 4},
+        ],
+        "networks": [
+            *network(EXACT, [1e-7, 1e-7], [0.8, 0.8, 0.8]),
+            *network(CIRCULAR, [0.2, 1e-7], [0.85, 0.84, 0.85]),
+            *network(ZEROS, [0.2, 0.3], [0.86, 0.85, 0.8]),
+            *network(FLAT, [0.5, 0.9], [0.88, 0.8, 0.4]),
+        ],
+    }
 
 
 def test_tiny(tiny):
@@ -61,9 +73,10 @@ def test_tiny(tiny):
     found = {c["name"]: c["verdict"] for c in result["claims"]}
     del found["accuracy"]  # nothing is learned in two steps
     assert found == {name: RIGHT[name] for name in found}
-    layers = result["data"]["layers"]
-    assert layers["stride 2, circular"]["errors"][0][0][0] < 1e-5
-    assert layers["stride 3, circular"]["errors"][0][0][0] > 0.1
+    layers = Records(result["data"]["layers"])
+    for stride, multiple in ((2, True), (3, False)):
+        [error] = layers.where(layer=f"stride {stride}, circular", shift=2)["whole"]
+        assert error < 1e-5 if multiple else error > 0.1
 
 
 def test_refusals(tiny):
@@ -73,35 +86,61 @@ def test_refusals(tiny):
         tiny("equivariance", "seeds=0")
 
 
-def test_the_judge():
-    assert verdicts(DATA) == RIGHT
-    assert losses(DATA["networks"][FLAT]["runs"])[0] == pytest.approx(0.28)
+def test_the_judge(verdicts):
+    assert verdicts(question, made_up()) == RIGHT
+    assert lost(Records(made_up()["networks"]), FLAT)[0] == pytest.approx(0.28)
+
+
+def rows(part, which, **values):
+    """Other values in the rows of a part that `which` finds."""
+    return lambda data: [row.update(values) for row in Records(data[part]).where(**which)]
+
+
+def other(name, change, accuracy):
+    """Another network of the name."""
+
+    def spoil(data):
+        kept = [row for row in data["networks"] if row["network"] != name]
+        data["networks"] = kept + network(name, change, accuracy)
+
+    return spoil
 
 
 @pytest.mark.parametrize(
-    "claim, path, value",
+    ("claim", "spoil"),
     [
-        ("as_printed", ("layers", "convolution, zeros", "errors"), [[[0.0, 0.0], [0.0, None]]]),
-        ("inside", ("layers", "convolution, circular", "errors", 1, 0, 0), 0.1),
-        ("inside", ("layers", "convolution, zeros", "errors", 0, 0, 1), 0.1),
-        ("unshared", ("layers", "dense", "errors", 0, 1, 0), 1e-7),
-        ("strided_as_printed", ("layers", "stride 4", "errors"), [[[0.0, 0.0], [0.0, 0.0]]]),
-        ("strided", ("layers", "stride 4", "errors", 0, 1, 0), 0.1),
-        ("global_pooling", ("global", 1, "max", 1), 0.1),
-        ("peak", ("peaks", 0), 1),
-        ("partial", ("pooled", "max-pooling", 0), [0.9, 0.9, 0.9, 0.95]),
-        ("network_as_printed", ("networks", ZEROS), network(4, [0.0, 0.0], [0.8, 0.8, 0.8])),
-        ("network_exact", ("networks", EXACT, "runs", 0, "before", "change", 0), 0.1),
-        ("network_exact", ("networks", CIRCULAR, "runs", 0, "after", "change", 1), 0.1),
-        ("accuracy", ("networks", FLAT), network(4, [0.5, 0.9], [0.88, 0.87, 0.87])),
+        ("as_printed", rows("layers", {"padding": "zeros"}, whole=0.0)),
+        ("inside", rows("layers", {"padding": "circular", "seed": 1, "shift": 1}, whole=0.1)),
+        ("inside", rows("layers", {"padding": "zeros", "seed": 0, "shift": 1}, interior=0.1)),
+        ("unshared", rows("layers", {"layer": "dense", "seed": 0, "shift": 4}, whole=1e-7)),
+        ("strided_as_printed", rows("layers", {"kind": "strided"}, whole=0.0)),
+        ("strided", rows("layers", {"kind": "strided", "seed": 0, "shift": 4}, whole=0.1)),
+        ("global_pooling", rows("global_pools", {"pool": "max", "shift": 4}, error=0.1)),
+        ("peak", lambda data: data["peaks"].update(differ=1)),
+        ("partial", rows("pooled", {"pool": "max-pooling"}, changes=[0.9, 0.9, 0.9, 0.95])),
+        ("network_as_printed", other(ZEROS, [0.0, 0.0], [0.8, 0.8, 0.8])),
+        ("network_exact", rows("networks", {"network": EXACT, "when": "before"}, change=0.1)),
+        (
+            "network_exact",
+            rows("networks", {"network": CIRCULAR, "when": "after", "shift": 4}, change=0.1),
+        ),
+        ("accuracy", other(FLAT, [0.5, 0.9], [0.88, 0.87, 0.87])),
     ],
 )
-def test_the_judge_the_other_way(claim, path, value):
-    other = {"holds": "fails", "fails": "holds"}
-    assert verdicts(changed(DATA, path, value))[claim] == other[RIGHT[claim]]
+def test_the_judge_the_other_way(verdicts, claim, spoil):
+    data = made_up()
+    spoil(data)
+    assert verdicts(question, data)[claim] == {"holds": "fails", "fails": "holds"}[RIGHT[claim]]
 
 
-def test_a_difference_that_straddles_zero_is_inconclusive():
-    data = copy.deepcopy(DATA)
-    data["pooled"]["max-pooling"][0] = [0.3, 0.8, 0.5, 0.6]
-    assert verdicts(data)["partial"] == "inconclusive"
+def test_a_difference_that_straddles_zero_is_inconclusive(verdicts):
+    data = made_up()
+    rows("pooled", {"pool": "max-pooling", "shift": 1}, changes=[0.3, 0.8, 0.5, 0.6])(data)
+    assert verdicts(question, data)["partial"] == "inconclusive"
+
+
+def test_scores_of_moved_images():
+    first = np.array([[0.0, 2.0], [1.0, 0.0]])
+    moved = np.array([[0.5, 2.0], [0.0, 1.0]])
+    expected = {"accuracy": 0.5, "change": 0.5, "same": 0.5}
+    assert compare(moved, first, np.array([1, 0])) == expected

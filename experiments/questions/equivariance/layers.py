@@ -1,7 +1,7 @@
 """The layers, one by one: what a translation of the input does to their outputs."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ from jaxtyping import Array, PRNGKeyArray
 from cnnlab import nn, ops
 from cnnlab.analysis.equivariance import equivariance_errors, invariance_error, relative_change
 
+# Largest error, relative to the largest output, that float32 sums in another order leave: they
+# round by 6e-8 a term, and a network's layers add up.
+ROUNDING = 1e-5
 CHANNELS = 4
 SIDE = 24  # of the maps: a multiple of every stride
 IMAGES = 4
-POOLS = ("avg", "max", "sum")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def _batch_norm(key: PRNGKeyArray) -> Callable[[Array], Array]:
     return eqx.nn.Lambda(lambda x: norm(x, state)[0])
 
 
+@functools.cache
 def cases() -> dict[str, Case]:
     """Every layer with every padding; names are unique."""
     c = CHANNELS
@@ -91,16 +94,17 @@ def inputs(seed: int) -> Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
-def layer_errors(case: Case, shifts: list[int], seed: int) -> list[list[float | None]]:
-    """`[whole, interior]` for every shift, along both axes at once; `None`: no interior."""
-    layer = eqx.filter_jit(case.make(jr.key(seed)))
-    errors = [
-        equivariance_errors(
-            layer, inputs(seed), (t, t), stride=case.stride, margin=-(-case.margin // case.stride)
-        )
-        for t in shifts
-    ]
-    return [[e.whole, None if np.isnan(e.interior) else e.interior] for e in errors]
+def layer_errors(case: Case, shifts: Sequence[int], seed: int) -> list[dict[str, Any]]:
+    """For every shift, along both axes at once: the errors over the `whole` output, and over the
+    `interior`, away from padding; `None`: there is none."""
+    layer, margin = eqx.filter_jit(case.make(jr.key(seed))), -(-case.margin // case.stride)
+    facts = {"kind": case.kind, "padding": case.padding, "stride": case.stride}
+    found = []
+    for t in shifts:
+        errors = equivariance_errors(layer, inputs(seed), (t, t), stride=case.stride, margin=margin)
+        interior = None if np.isnan(errors.interior) else errors.interior
+        found.append({**facts, "shift": t, "whole": errors.whole, "interior": interior})
+    return found
 
 
 def error_map(case: Case, shift: int, seed: int) -> list[list[float]]:
@@ -110,15 +114,17 @@ def error_map(case: Case, shift: int, seed: int) -> list[list[float]]:
     return np.round(at, 8).tolist()
 
 
-def global_errors(shifts: list[int], seed: int) -> dict[str, list[float]]:
-    """By kind of global pooling, the error of invariance for every shift."""
-    pool = lambda kind: eqx.filter_jit(nn.GlobalPool(kind, 2))
-    return {
-        kind: [invariance_error(pool(kind), inputs(seed), (t, t)) for t in shifts] for kind in POOLS
-    }
+def global_errors(shifts: Sequence[int], seed: int) -> list[dict[str, Any]]:
+    """By kind of global pooling and shift, the error of invariance."""
+    pools = {kind: eqx.filter_jit(nn.GlobalPool(kind, 2)) for kind in ("avg", "max", "sum")}
+    return [
+        {"pool": kind, "shift": t, "error": invariance_error(pool, inputs(seed), (t, t))}
+        for kind, pool in pools.items()
+        for t in shifts
+    ]
 
 
-def peaks(window: int = 2) -> list[int]:
+def peak_errors(window: int = 2) -> dict[str, int]:
     """A single peak, moved to every place of every window of a max-pooling: how many outputs are
     not the one of its first place, and how many were compared."""
     place = np.arange(SIDE * SIDE)
@@ -127,10 +133,12 @@ def peaks(window: int = 2) -> list[int]:
     pooled = np.asarray(ops.max_pool(jnp.asarray(images), (window, window)))
     pooled = pooled.reshape(SIDE, SIDE, -1)
     first = pooled[::window, ::window].repeat(window, 0).repeat(window, 1)
-    return [int((pooled != first).any(-1).sum()), place.size]
+    return {"differ": int((pooled != first).any(-1).sum()), "places": place.size}
 
 
-def pooling_changes(images: Array, shifts: list[int], window: int, seed: int) -> dict[str, Any]:
+def pooling_changes(
+    images: Array, shifts: Sequence[int], window: int, seed: int
+) -> list[dict[str, Any]]:
     """`||f(T x) - f(x)|| / ||f(x)||` of each example's rectified maps, as they are and pooled.
 
     **Arguments:** `images`, `(n, *spatial, c)`, normalised; the maps are those of a convolution
@@ -146,7 +154,8 @@ def pooling_changes(images: Array, shifts: list[int], window: int, seed: int) ->
         "average pooling": nn.AvgPool(rank, window),
         "global average": nn.GlobalPool("avg", rank),
     }
-    return {
-        name: [relative_change(pool, maps, (t,) * rank).tolist() for t in shifts]
+    return [
+        {"pool": name, "shift": t, "changes": relative_change(pool, maps, (t,) * rank).tolist()}
         for name, pool in pools.items()
-    }
+        for t in shifts
+    ]

@@ -1,0 +1,3 @@
+from experiments.equivariance import main
+
+main()
