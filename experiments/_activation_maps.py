@@ -41,7 +41,7 @@ def network(cfg: DictConfig) -> Network:
         accuracy = study.evaluate(trained).accuracy
         about = f"{cfg.steps} steps on {study.data.name}, test accuracy {100 * accuracy:.1f} %"
         return Network(trained.model, trained.state, study.data, about)
-    experiment = load_run(cfg.run)
+    experiment = load_run(cfg.run, checkpoint=cfg.checkpoint, **cfg.data)
     backbone = experiment.model.backbone
     if len(backbone.out_shape) < 2 or not hasattr(backbone.stages[0], "layers"):
         raise ConfigError(

@@ -18,7 +18,7 @@ def main(cfg: "DictConfig") -> None:
     narrate()
     experiment = load_run(
         cfg.run,
-        size=cfg.data.size,
+        **cfg.data,
         checkpoint=cfg.checkpoint,
         eval_batch_size=cfg.eval_batch_size,
         limit_eval=cfg.limit_eval,

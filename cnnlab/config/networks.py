@@ -50,12 +50,12 @@ def check_model(
             f"backbone: expected a network that fits into {memory / 2**30:.0f} GiB of memory, "
             f"got {sum(array.size for array in arrays):,} parameters"
         )
-    try_model(model, state)
+    _try_model(model, state)
     return model, state
 
 
-def try_model(model: Classifier, state: eqx.nn.State) -> None:
-    """Run a classifier, of arrays or of shapes, on two examples as shapes.
+def _try_model(model: Classifier, state: eqx.nn.State) -> None:
+    """Run a classifier of shapes on two examples of shapes.
 
     Raises ConfigError where a layer can't take what it gets.
     """

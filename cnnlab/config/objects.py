@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from cnnlab.config.compose import check_config
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
-from cnnlab.config.networks import build_model, try_model
+from cnnlab.config.networks import build_model, check_model
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier
@@ -49,10 +49,16 @@ def build(cfg: DictConfig | Mapping[str, Any]) -> Experiment:
     """
     cfg = check_config(cfg)
     runtime, data = prologue(cfg)
-    model_key, run_key = jr.split(jr.key(cfg.seed))
-    model, model_state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
-    try_model(model, model_state)
-    return assemble(cfg, runtime, data, model, model_state, key=run_key)
+    model, model_state, key = initial(cfg, data)
+    return assemble(cfg, runtime, data, model, model_state, key=key)
+
+
+def initial(cfg: DictConfig, data: Dataset) -> tuple[Classifier, eqx.nn.State, PRNGKeyArray]:
+    """The untrained model of a config for a data set, its state, and the key of what follows."""
+    check_model(cfg, data.input_shape, data.num_classes)
+    model_key, key = jr.split(jr.key(cfg.seed))
+    model, state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
+    return model, state, key
 
 
 def assemble(

@@ -6,14 +6,13 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.random as jr
 import numpy as np
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cnnlab.config import kinds
 from cnnlab.config.compose import check_config
-from cnnlab.config.networks import build_model, check_model, try_model
-from cnnlab.config.objects import assemble, build, prologue
+from cnnlab.config.networks import check_model
+from cnnlab.config.objects import assemble, initial, prologue
 from cnnlab.config.saved import read_config
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier, Report, freeze, load_backbone
@@ -26,19 +25,34 @@ from cnnlab.train.arrays import (
 )
 from cnnlab.train.checkpoint import check_run, checkpoint_path, of_file, read
 from cnnlab.train.experiment import Experiment
-from cnnlab.train.predict import Predictor
+from cnnlab.train.predict import Predictor, check_examples
 from cnnlab.train.rundir import RunDirectory
 
+# What a checkpoint says of its examples (`describe`); older ones lack the second part.
 _DATA = {
     "input_shape": "list of at least 2 whole numbers from 1 to 65536",
     "class_names": "list of at least 1 texts",
     "mean": "list of numbers",
     "std": "list of numbers > 0",
 }
+_MORE_DATA = {
+    "name": "text",
+    "high": "whole number from 1 to 65535 or null",
+    "fit": "one of pad, stretch",
+    "light_borders": "number from 0 to 1 or null",
+    "fingerprint": "text",
+}
+Network = tuple[Classifier, eqx.nn.State]
 
 
 def load_run(
-    run: str | Path, *, size: Any = None, checkpoint: str = "last", **changes: Any
+    run: str | Path,
+    *,
+    size: Any = None,
+    checkpoint: str = "last",
+    data_dir: str | None = None,
+    source: str | None = None,
+    **changes: Any,
 ) -> Experiment:
     """The experiment of a run directory, as it was configured, to evaluate or to take apart.
 
@@ -46,30 +60,52 @@ def load_run(
 
     - `size`: another size of images, as `data.size`, where the model can take it; they are still
         normalised by the statistics that `checkpoint` holds, those of training.
+    - `checkpoint`: what the config has to describe, before anything is made of it.
+    - `data_dir`, `source`: where the examples are. The run's own are not followed, as it may come
+        from somebody else: what it was given has to be given again.
     - `changes`: top-level keys that get another value, such as `eval_batch_size`.
 
-    **Raises:** `ConfigError` when it is not a run directory, has links that lead out of it, or its
-        model takes one size only.
+    **Raises:** `ConfigError` when it is not a run directory, has links that lead out of it, its
+    examples are in a folder that is not given, or its model takes one size only;
+    `CheckpointError` when there is no such checkpoint, the config describes another network, or
+    the examples are others than it was trained on.
     """
     cfg, directory = load_config(run), RunDirectory(Path(run))
     directory.check_links()  # what it is evaluated to is drawn there
+    path, arrays, about, _ = _checkpoint(run, checkpoint, cfg)
     # Wherever it was trained: one device evaluates it.
     cfg.update({**changes, "runtime": {"_target_": "cnnlab.train.parallel.Jit"}, "logger": {}})
+    _give_folders(cfg, {"data_dir": data_dir, "source": source})
     if size is not None:
         with open_dict(cfg):
             cfg.data.size = size
-    experiment = build(cfg)
-    experiment.directory = directory
+    cfg = check_config(cfg)
+    runtime, data = prologue(cfg)
+    with of_file(path):
+        check_examples(about, data, resized=size is not None)
     if size is not None:
-        _, arrays, header = _checkpoint(run, checkpoint, cfg)
-        about = header["data"]
-        _check_data(about)
-        shapes = experiment.data.input_shape, tuple(about["input_shape"])
-        _filled(experiment.model, experiment.model_state, arrays, "data.size", *shapes)
+        _network(cfg, arrays, about, data.input_shape, "data.size")
         mean, std = (np.asarray(about[key], np.float32) for key in ("mean", "std"))
-        experiment.data = dataclasses.replace(experiment.data, mean=mean, std=std)
-        experiment.resized = True
+        data = dataclasses.replace(data, mean=mean, std=std)
+    model, model_state, key = initial(cfg, data)
+    experiment = assemble(cfg, runtime, data, model, model_state, key=key)
+    experiment.directory, experiment.resized = directory, size is not None
     return experiment
+
+
+def _give_folders(cfg: DictConfig, given: dict[str, str | None]) -> None:
+    """Put the folders that were given into a run's config; its own are refused."""
+    for name, folder in given.items():
+        if folder is not None and name not in cfg.data:
+            raise ConfigError(f"data.{name}: this run's data set is in no folder, got {folder!r}")
+        if folder is None and cfg.data.get(name) is not None:
+            own = cfg.data[name]
+            raise ConfigError(
+                f"data.{name}: this run's examples are in {own!r}, which its config alone does not"
+                f" have read; give it again, data.{name}={own}, or another folder"
+            )
+        if folder is not None:
+            cfg.data[name] = folder
 
 
 def load_predictor(
@@ -83,23 +119,56 @@ def load_predictor(
     `CheckpointError`.
     """
     cfg = load_config(run)
-    path, arrays, header = _checkpoint(run, checkpoint, cfg)
-    data = header["data"]
+    _, arrays, about, network = _checkpoint(run, checkpoint, cfg)
+    if input_shape is not None and input_shape != tuple(about["input_shape"]):
+        network = _network(cfg, arrays, about, input_shape, "size")
+    return Predictor(*network, about, input_shape=input_shape)
+
+
+def _checkpoint(
+    run: str | Path, which: str, cfg: DictConfig
+) -> tuple[Path, Arrays, dict[str, Any], Network]:
+    """A run's checkpoint: its file, arrays, what it knows of its examples, and its network.
+
+    Raises `CheckpointError` unless the config describes the network whose arrays these are.
+    """
+    path = checkpoint_path(Path(run), which)
+    arrays, header = read(path)
+    about = header["data"]
     with of_file(path):
-        _check_data(data)
-        trained, classes = tuple(data["input_shape"]), len(data["class_names"])
-        shape = input_shape or trained
-        # As shapes, which the arrays fill: nothing is made as large as a config says.
-        model, state = check_model(cfg, shape, classes)
-        found = _filled(model, state, arrays, "size", shape, trained)
-        return Predictor(*found, data, input_shape=shape)
+        check_run(header, OmegaConf.to_container(cfg, resolve=True))
+        _check_data(about)
+        network = _network(cfg, arrays, about, tuple(about["input_shape"]))
+    return path, arrays, about, network
+
+
+def _network(
+    cfg: DictConfig, arrays: Arrays, about: dict[str, Any], shape: tuple[int, ...], key: str = ""
+) -> Network:
+    """The network of a config for examples of `shape`, with a checkpoint's arrays.
+
+    As shapes, which the arrays fill: nothing is made as large as a config says. Raises
+    `CheckpointError` where it has other arrays; at another shape than that of training,
+    `ConfigError` that names the `key`.
+    """
+    model, state = check_model(cfg, shape, len(about["class_names"]))
+    try:
+        return with_model_arrays(model, state, evaluated_arrays(arrays))
+    except CheckpointError as error:
+        trained = about["input_shape"]
+        if list(shape) == trained:
+            raise
+        raise ConfigError(
+            f"{key}: this run's model takes examples of {trained} only, got {list(shape)}: {error}"
+        ) from error
 
 
 def _check_data(data: dict[str, Any]) -> None:
     """Raises `CheckpointError` unless a header's `data` are such as `describe` makes."""
     try:
-        for name, kind in _DATA.items():
-            kinds.read(kind, data.get(name), f"data.{name}")
+        for name, kind in (_DATA | _MORE_DATA).items():
+            if name in data or name in _DATA:
+                kinds.read(kind, data.get(name), f"data.{name}")
         if not all(map(str.isprintable, data["class_names"])):  # they are written to terminals
             raise ConfigError("data.class_names: expected printable names")
         channels = data["input_shape"][-1]
@@ -107,35 +176,6 @@ def _check_data(data: dict[str, Any]) -> None:
             raise ConfigError(f"data: expected means and deviations of {channels} channels")
     except ConfigError as error:
         raise CheckpointError(f"damaged checkpoint ({error})") from error
-
-
-def _checkpoint(run: str | Path, which: str, cfg: DictConfig) -> tuple[Path, Arrays, Any]:
-    """The file of a run's checkpoint, its arrays and header, if it is of the run's network."""
-    path = checkpoint_path(Path(run), which)
-    arrays, header = read(path)
-    with of_file(path):
-        check_run(header, OmegaConf.to_container(cfg, resolve=True))
-    return path, arrays, header
-
-
-def _filled(
-    model: Classifier,
-    state: eqx.nn.State,
-    arrays: Arrays,
-    key: str,
-    shape: tuple[int, ...],
-    trained: tuple[int, ...],
-) -> tuple[Classifier, eqx.nn.State]:
-    """The model with a checkpoint's arrays, if it has the same ones for examples of `shape`."""
-    try:
-        return with_model_arrays(model, state, evaluated_arrays(arrays))
-    except CheckpointError as error:
-        if shape == trained:
-            raise
-        raise ConfigError(
-            f"{key}: this run's model takes examples of {list(trained)} only, got {list(shape)}:"
-            f" {error}"
-        ) from error
 
 
 def load_config(run: str | Path) -> DictConfig:
@@ -167,11 +207,9 @@ def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
     **Raises:** `ConfigError`; `CheckpointError` when the run has no readable checkpoint.
     """
     cfg = with_backbone(check_config(cfg, "finetune"))
+    _, arrays, _, _ = _checkpoint(cfg.run, cfg.checkpoint, load_config(cfg.run))
     runtime, data = prologue(cfg)
-    model_key, run_key = jr.split(jr.key(cfg.seed))
-    model, model_state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
-    try_model(model, model_state)
-    _, arrays, _ = _checkpoint(cfg.run, cfg.checkpoint, load_config(cfg.run))
+    model, model_state, key = initial(cfg, data)
     arrays = {k: v for k, v in evaluated_arrays(arrays).items() if k.startswith("backbone.")}
     model, model_state, report = load_backbone(model, model_state, arrays)
     if not report.matched:
@@ -186,6 +224,6 @@ def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
         trainable = eqx.filter(freeze(model), jax.tree.map(eqx.is_inexact_array, model))
     experiment = assemble(
         cfg, runtime, data, model, model_state,
-        key=run_key, trainable=trainable, weights=arrays_digest(arrays),
+        key=key, trainable=trainable, weights=arrays_digest(arrays),
     )  # fmt: skip
     return experiment, report

@@ -84,6 +84,8 @@ def _parsed(path: Path, arrays: Arrays, header: dict[str, str]) -> dict[str, Any
     for key in ("config", "data", "loop", "versions", "crc32"):
         if not isinstance(parsed.get(key), dict):
             raise damaged(f"its header has no {key}")
+    if not all(isinstance(version, str) for version in parsed["versions"].values()):
+        raise damaged("its header's versions are no texts")
     if arrays.keys() != parsed["crc32"].keys():
         raise damaged("arrays are missing or added")
     step = arrays.get("step")
@@ -165,8 +167,10 @@ class Checkpoints:
         """Write the state as the best checkpoint."""
         write(self.best, state_arrays(state), {**self._about, "loop": loop})
 
-    def restore(self, state: TrainState) -> tuple[TrainState, dict[str, Any], list[str]] | None:
-        """The newest checkpoint that can be read, the loop's position, and what was refused.
+    def restore(
+        self, state: TrainState
+    ) -> tuple[TrainState, Path, dict[str, Any], list[str]] | None:
+        """The newest checkpoint that can be read, its file, its header, and what was refused.
 
         `None` when there is no checkpoint.
 
@@ -178,7 +182,7 @@ class Checkpoints:
                 with of_file(path):
                     arrays, header = read(path)
                     self._check(header)
-                    return with_state_arrays(state, arrays), header["loop"], refused
+                    return with_state_arrays(state, arrays), path, header, refused
             except CheckpointError as error:
                 refused.append(str(error))
         if refused:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -19,7 +20,7 @@ from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.batches import DeviceLoader
 from cnnlab.errors import CnnlabError, Interrupted
 from cnnlab.train import report
-from cnnlab.train.arrays import CheckpointError, evaluated_arrays, with_model_arrays
+from cnnlab.train.arrays import evaluated_arrays, with_model_arrays
 from cnnlab.train.checkpoint import (
     Checkpoints,
     check_run,
@@ -32,7 +33,7 @@ from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.loop import Loop, Plan, Position
 from cnnlab.train.metrics import JsonLines, Logger, Loggers
 from cnnlab.train.parallel import Runtime
-from cnnlab.train.predict import describe, same_examples
+from cnnlab.train.predict import check_examples, describe
 from cnnlab.train.profile import Profile
 from cnnlab.train.progress import Progress
 from cnnlab.train.rundir import RunDirectory
@@ -99,7 +100,9 @@ class Experiment:
     def evaluator(self, split: Split, views: str = "none") -> Evaluator:
         """`(model, model_state) -> Evaluation` on a split, with test-time `views`."""
         devices = len(self.runtime.devices)
-        size = -(-self.config["eval_batch_size"] // devices) * devices  # a multiple, rounded up
+        # What is more than the split would be padding.
+        most = max(min(self.config["eval_batch_size"], len(split)), 1)
+        size = -(-most // devices) * devices  # a multiple, rounded up
         batches = loader(split, size, seed=0, shuffle=False)
         judge = make_judge(
             mean=self.data.mean, std=self.data.std, views=views, compute_dtype=self.compute_dtype
@@ -118,11 +121,10 @@ class Experiment:
         arrays, header = read(path)
         with of_file(path):
             check_run(header, self.config)
-            if not same_examples(header["data"], self.data, resized=self.resized):
-                raise CheckpointError(
-                    f"trained on other examples than {self.data.name} holds now "
-                    f"({self.data.origin})"
-                )
+            check_examples(header["data"], self.data, resized=self.resized)
+            unsaid = sorted(describe(self.data).keys() - header["data"].keys())
+            if unsaid:
+                _say_older(path, f"{', '.join(unsaid)} of its examples")
             found = with_model_arrays(self.model, self.model_state, evaluated_arrays(arrays))
         return *found, int(arrays["step"])
 
@@ -166,17 +168,20 @@ class Experiment:
             what = str(error)
             if error is cause:
                 what = f"{cause.filename or self.directory.path}: {cause.strerror or cause}"
-            raise CnnlabError(
-                f"{what}; once that is mended, the same command goes on from the last checkpoint"
-            ) from error
+            kept = any(self.directory.checkpoints.glob("step-*"))
+            how = "goes on from the last checkpoint" if kept else "begins anew"
+            raise CnnlabError(f"{what}; once that is mended, the same command {how}") from error
 
     def _restored(self, checkpoints: Checkpoints) -> tuple[TrainState, Position]:
         """The newest checkpoint, or the state before step 0."""
         state, position = self.initial_state(), Position()
         restored = checkpoints.restore(state)
         if restored is not None:
-            state, saved, refused = restored
-            position = Position.of(saved)
+            state, path, header, refused = restored
+            with of_file(path):
+                position = Position.of(header["loop"])
+            if "run" not in header:
+                _say_older(path, "anything of its run but seed and network")
             for message in refused:
                 print(f"warning: {message}; using the one before", file=sys.stderr)
             print(f"resuming at step {int(state.step)} of {self.plan.steps}", file=sys.stderr)
@@ -251,6 +256,14 @@ class Experiment:
             "stopped_early": position.stopped_early,
             "versions": versions(),
         }
+
+
+def _say_older(checkpoint: Path, what: str) -> None:
+    print(
+        f"warning: {checkpoint}: written by an older version, which does not say {what}: these "
+        "could not be compared",
+        file=sys.stderr,
+    )
 
 
 def _peak_memory_mb() -> float:

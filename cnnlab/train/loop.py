@@ -7,6 +7,7 @@ holds, so that a resumed run repeats an uninterrupted one bit for bit.
 
 import dataclasses
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -70,13 +71,35 @@ class Position:
     @classmethod
     def of(cls, saved: dict[str, Any]) -> "Position":
         """From what a checkpoint holds. **Raises:** `CheckpointError` when it is something else."""
-        own = dataclasses.asdict(cls(records=-1))
-        numbers = (int, float)
         for name, value in saved.items():
-            kind = numbers if type(own.get(name)) in numbers else type(own.get(name))
-            if name not in own or not isinstance(value, kind):
-                raise CheckpointError(f"damaged checkpoint (its loop has {name}={value!r})")
-        return cls(**{**own, **saved})
+            if name not in _KINDS or not _KINDS[name](value):
+                raise CheckpointError(f"damaged checkpoint (its loop has {name}={value!r:.80})")
+        return cls(**{"records": -1, **saved})
+
+
+def _number(
+    low: int, high: int | float = math.inf, *, whole: bool = False
+) -> Callable[[Any], bool]:
+    kinds = (int,) if whole else (int, float)
+    return lambda value: type(value) in kinds and low <= value <= high
+
+
+def _is_window(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(step, dict) and all(type(x) in (int, float) for x in step.values())
+        for step in value
+    )
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "best": _number(-1, 1),
+    "best_step": _number(0, whole=True),
+    "waited": _number(0, whole=True),
+    "seconds": _number(0, sys.float_info.max),  # not infinite
+    "stopped_early": lambda value: isinstance(value, bool),
+    "window": _is_window,
+    "records": _number(-1, whole=True),
+}
 
 
 @dataclasses.dataclass

@@ -1,5 +1,6 @@
 """A trained model that classifies single examples, without its data set."""
 
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cnnlab.data.picture import Form
 from cnnlab.data.splits import as_raw
 from cnnlab.errors import CnnlabError
 from cnnlab.models import export
+from cnnlab.train.arrays import CheckpointError
 from cnnlab.train.step import make_judge
 
 
@@ -34,20 +36,23 @@ def describe(data: Dataset) -> dict[str, Any]:
     }
 
 
-def same_examples(known: dict[str, Any], data: Dataset, *, resized: bool = False) -> bool:
-    """Whether a data set is the one that `describe` described, as far as that tells; `resized`,
-    at another size."""
+def check_examples(known: dict[str, Any], data: Dataset, *, resized: bool = False) -> None:
+    """Raises `CheckpointError` unless a data set is the one that `describe` described, as far as
+    that tells; `resized`, at another size."""
     now = describe(data)
     compared = {"name", "class_names"} if resized else now.keys()
     for key in known.keys() & compared:
-        if key in ("mean", "std"):  # sums of floats may differ in their last digits elsewhere
-            same = np.shape(known[key]) == np.shape(now[key])
-            same = same and np.allclose(known[key], now[key], rtol=1e-4, atol=1e-6)
-        else:
-            same = known[key] == now[key]
-        if not same:
-            return False
-    return True
+        same = _close if key in ("mean", "std") else operator.eq
+        if not same(known[key], now[key]):
+            raise CheckpointError(
+                f"trained on other examples than {data.name} holds now ({data.origin})"
+            )
+
+
+def _close(known: Any, now: list[float]) -> bool:
+    """Sums of floats may differ in their last digits elsewhere."""
+    numbers = isinstance(known, list) and all(isinstance(x, int | float) for x in known)
+    return numbers and len(known) == len(now) and np.allclose(known, now, rtol=1e-4, atol=1e-6)
 
 
 def form_of(about: dict[str, Any]) -> Form:

@@ -73,9 +73,9 @@ def test_damage_is_named_and_the_previous_one_used(tiny, tmp_path, damage):
     )
     with pytest.raises(CheckpointError, match=path.name):
         read(path)
-    restored, loop, refused = checkpoints.restore(state)
+    restored, kept, header, refused = checkpoints.restore(state)
     equal(restored, state)
-    assert loop == {"best": 0.5}
+    assert header["loop"] == {"best": 0.5} and kept == checkpoints.by_step()[1]
     assert len(refused) == 1 and path.name in refused[0]
     checkpoints.by_step()[1].unlink()
     with pytest.raises(CheckpointError, match=path.name):

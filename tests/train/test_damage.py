@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from cnnlab.config import load_predictor, load_run
+from cnnlab.config import build_finetune, compose, load_predictor, load_run, networks, objects
 from cnnlab.errors import CnnlabError, ConfigError
+from cnnlab.train import checkpoint
 from cnnlab.train.arrays import CheckpointError
 from cnnlab.train.checkpoint import read, write
 from cnnlab.train.interrupt import Interrupt
@@ -21,6 +22,7 @@ from cnnlab.train.loop import Position
 from cnnlab.train.metrics import JsonLines, Loggers, read_lines
 from cnnlab.train.rundir import RunDirectory
 
+MNIST = {"_target_": "cnnlab.data.mnist", "val_fraction": 0.25, "source": None}
 RECORD = {"kind": "train", "loss": 0.5, "accuracy": 0.75}
 
 
@@ -90,24 +92,38 @@ def test_weights_of_something_else_are_refused(uninterrupted, run, change, messa
         ("mean", [1.0, 2.0, 3.0, 4.0, 5.0]),
         ("std", [0.0]),
         ("std", [1e308]),
+        ("high", 2**40),
+        ("high", "255"),
+        ("fit", "crop"),
+        ("light_borders", 1.5),
+        ("name", ["fake"]),
+        ("fingerprint", 5),
     ],
 )
 def test_a_header_that_does_not_say_what_the_data_are(run, key, value):
     folder, last = run
     rewrite(last, lambda arrays, about: about["data"].update({key: value}))
-    with pytest.raises(CheckpointError, match=r"damaged checkpoint \(data"):
-        load_predictor(folder)
+    for load in (load_predictor, load_run):
+        with pytest.raises(CheckpointError, match=rf"{last.name}: damaged checkpoint \(data"):
+            load(folder)
 
 
-def test_a_network_larger_than_its_checkpoint_is_never_made(run):
+FINETUNE = ("data=fake", "data.shape=[6,6,1]", "batch_size=24", "progress=false")
+
+
+def test_a_network_larger_than_its_checkpoint_is_never_made(run, monkeypatch):
     """What a config from elsewhere says is compared as shapes: here 64 GiB of weights."""
     folder, last = run
     config = OmegaConf.load(folder / "config.yaml")
     config.backbone.plan = [60000, 30000]
     OmegaConf.save(config, folder / "config.yaml")
     rewrite(last, lambda arrays, about: about["config"]["backbone"].update(plan=[60000, 30000]))
-    with pytest.raises((CheckpointError, ConfigError), match=r"does not fit this config|fits into"):
-        load_predictor(folder)
+    monkeypatch.setattr(networks, "build_model", lambda *_, **__: pytest.fail("made"))
+    monkeypatch.setattr(objects, "build_model", networks.build_model)
+    finetune = compose([*FINETUNE, f"run={folder}"], "finetune")
+    for load in (load_predictor, load_run, lambda _: build_finetune(finetune)):
+        with pytest.raises((CheckpointError, ConfigError), match=r"does not fit this|fits into"):
+            load(folder)
 
 
 def test_a_checkpoint_of_another_run_is_not_resumed(tiny, run, uninterrupted):
@@ -161,6 +177,66 @@ def test_what_is_no_file_is_not_read(tmp_path):
             read(place)
     with pytest.raises(CheckpointError, match="its loop has window=5"):
         Position.of({"best": 0.5, "window": 5})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"best": 1.5}, {"best": float("nan")}, {"best_step": -1}, {"best_step": 2.0}),
+        *({"waited": True}, {"seconds": float("inf")}, {"stopped_early": 1}, {"records": -2}),
+        *({"window": [{"loss": "x"}]}, {"window": [5]}, {"more": 0}),
+    ],
+    ids=str,
+)
+def test_a_header_that_does_not_say_where_the_loop_stands(wrong):
+    [(name, _)] = wrong.items()
+    with pytest.raises(CheckpointError, match=f"its loop has {name}="):
+        Position.of(wrong)
+
+
+def test_versions_that_are_none(run, monkeypatch):
+    folder, last = run
+    monkeypatch.setattr(checkpoint, "versions", lambda: {"jax": [1, 2]})
+    rewrite(last)
+    with pytest.raises(CheckpointError, match="versions are no texts"):
+        load_predictor(folder)
+
+
+def test_a_folder_that_a_config_names_is_not_followed(run, tmp_path):
+    """It may be a config from somebody else: whoever evaluates gives it."""
+    folder, _ = run
+    config = OmegaConf.load(folder / "config.yaml")
+    config.data = OmegaConf.create(MNIST | {"data_dir": "/somewhere"})
+    OmegaConf.save(config, folder / "config.yaml")
+    refused = r"data.data_dir: this run's examples are in '/somewhere'.* data.data_dir=/somewhere"
+    with pytest.raises(ConfigError, match=refused):
+        load_run(folder)
+    with pytest.raises(ConfigError, match=r"data.source: this run's examples are in 'x'"):
+        config.data.source = "x"
+        OmegaConf.save(config, folder / "config.yaml")
+        load_run(folder, data_dir=str(tmp_path))
+    with pytest.raises(ConfigError, match=f"data.source: expected a folder .*, got {tmp_path}"):
+        load_run(folder, data_dir=str(tmp_path), source=str(tmp_path))
+
+
+def test_a_data_set_in_no_folder(run):
+    with pytest.raises(ConfigError, match=r"data.source: this run's data set is in no folder"):
+        load_run(run[0], source="x")
+
+
+def test_what_an_older_checkpoint_does_not_say_is_said(tiny, run, uninterrupted, capsys):
+    """Before a run on it goes on, and before it is evaluated: one line each."""
+    folder, last = run
+    rewrite(last, lambda arrays, about: (about.pop("run"), about["data"].pop("fingerprint")))
+    load_run(folder).trained()
+    said = capsys.readouterr().err
+    assert f"{last}: written by an older version, which does not say fingerprint" in said
+    assert said.count("\n") == 1
+    again = tiny("average=0.9")
+    shutil.copytree(folder / "checkpoints", again.directory.checkpoints)
+    assert again.run()["test_loss"] == uninterrupted[1]["test_loss"]
+    said = [line for line in capsys.readouterr().err.splitlines() if "older version" in line]
+    assert len(said) == 1 and "anything of its run but seed and network" in said[0]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +297,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tiny, uninterrupte
         write_line(self, record)
 
     monkeypatch.setattr(JsonLines, "log", full)
-    with pytest.raises(CnnlabError, match=r"No space left.*the same command goes on") as refused:
+    with pytest.raises(CnnlabError, match=r"No space left.*command goes on from the l") as refused:
         first.run()
     assert "\n" not in str(refused.value) and str(first.directory.path) in str(refused.value)
     monkeypatch.undo()
@@ -231,13 +307,14 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tiny, uninterrupte
 @pytest.mark.parametrize("name", ["checkpoints", "figures", "metrics.jsonl", "config.yaml"])
 def test_a_folder_or_file_in_the_way(tiny, name):
     experiment = tiny("epochs=1")
+    then = "goes on from the last" if name == "figures" else "begins anew"
     place = experiment.directory.path / name
     if "." in name:
         place.mkdir(parents=True)
     else:
         place.parent.mkdir(parents=True)
         place.write_text("")
-    with pytest.raises(CnnlabError, match=f"{name}.*the same command goes on"):
+    with pytest.raises(CnnlabError, match=f"{name}.*the same command {then}"):
         experiment.run()
 
 
