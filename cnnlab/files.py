@@ -1,5 +1,4 @@
-"""Files that appear whole or not at all, where this package keeps what it made, and for what
-processor."""
+"""Files that appear whole or not at all, and where this package keeps what it made."""
 
 import atexit
 import contextlib
@@ -7,7 +6,6 @@ import errno
 import hashlib
 import io
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -68,17 +66,6 @@ def lend_matplotlib_a_folder() -> None:
         folder = Path(tempfile.mkdtemp(prefix="cnnlab-matplotlib-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["MPLCONFIGDIR"] = str(folder)
-
-
-def processor() -> str:
-    """What code compiled for this processor depends on: its instruction sets, where they are known.
-
-    A cache folder may be shared by different machines.
-    """
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return f"{platform.machine()} {platform.processor()} {flags}"
 
 
 @contextlib.contextmanager

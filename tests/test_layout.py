@@ -10,6 +10,7 @@ QUESTIONS = ROOT / "experiments" / "questions"
 FLOOR = {
     "errors": -1,  # below the others of the ground floor
     "files": 0,
+    "machine": 0,
     "versions": 0,
     "ops": 1,
     "data": 1,

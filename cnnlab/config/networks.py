@@ -1,6 +1,5 @@
 """From a config's conv, norm, backbone and head to a network: itself, or tried out as shapes."""
 
-import os
 from collections.abc import Callable
 
 import equinox as eqx
@@ -13,6 +12,7 @@ from omegaconf import DictConfig
 from cnnlab.config.instantiate import instantiate
 from cnnlab.config.messages import one_line
 from cnnlab.errors import ConfigError
+from cnnlab.machine import memory
 from cnnlab.models import Classifier
 
 
@@ -44,10 +44,9 @@ def check_model(
     model, state = eqx.filter_eval_shape(make, jr.key(0))
     arrays = [leaf for leaf in jax.tree.leaves(model) if hasattr(leaf, "dtype")]
     size = sum(array.size * array.dtype.itemsize for array in arrays)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > memory:
+    if size > memory():
         raise ConfigError(
-            f"backbone: expected a network that fits into {memory / 2**30:.0f} GiB of memory, "
+            f"backbone: expected a network that fits into {memory() / 2**30:.0f} GiB of memory, "
             f"got {sum(array.size for array in arrays):,} parameters"
         )
     _try_model(model, state)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from cnnlab.data.splits import RESIDENT_BYTES, ArraySplit, DataError, Split
 
 _STATISTICS_SAMPLE = 10_000
+_PIECE_BYTES = 2**27
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +76,13 @@ def _pieces(split: Split) -> Iterator[Shaped[np.ndarray, "b ..."]]:
         positions = np.sort(np.random.RandomState(0).permutation(n)[:_STATISTICS_SAMPLE])
     else:
         positions = np.arange(n)
-    for start in range(0, len(positions), 4096):
+    step = min(4096, max(1, _PIECE_BYTES // max(split.nbytes // n, 1)))
+    for start in range(0, len(positions), step):
         # A view of what is in memory already, where the positions are all of it.
         if isinstance(split, ArraySplit) and len(positions) == n:
-            yield split.image[start : start + 4096]
+            yield split.image[start : start + step]
         else:
-            yield split.take(positions[start : start + 4096])[0]
+            yield split.take(positions[start : start + step])[0]
 
 
 def is_light(image: Shaped[np.ndarray, "b h w c"], high: int) -> Bool[np.ndarray, " b"]:

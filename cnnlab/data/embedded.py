@@ -1,6 +1,7 @@
 """Data sets that need no file: MNIST-1D, scikit-learn's digits, the task of B 10.2, and fakes."""
 
 import logging
+import math
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from jaxtyping import Float32, UInt8
 
 from cnnlab.data.dataset import Dataset, assemble
 from cnnlab.data.decode import Size, pair, resize
-from cnnlab.data.splits import ArraySplit, Placement
+from cnnlab.data.splits import ArraySplit, Placement, check_fits
 from cnnlab.files import cache_dir, replace_file
 
 _log = logging.getLogger(__name__)
@@ -74,6 +75,8 @@ def digits(
         warnings.simplefilter("ignore", DeprecationWarning)
         from sklearn.datasets import load_digits
     bunch = load_digits()
+    if sides is not None:
+        check_fits("size", len(bunch.images), math.prod(sides))
     image = _resized(bunch.images.astype(np.uint8)[..., None], sides)
     first_test = len(image) - round(test_fraction * len(image))
     options = {"placement": placement, "workers": workers}
@@ -107,7 +110,8 @@ def quadratic(
     """
     if dimension < 2 or dimension % 2:
         raise ValueError(f"dimension: expected an even integer >= 2, got {dimension}")
-    _check_sizes(train_size=train_size, test_size=test_size)
+    # Drawn and squared in float64, kept in float32.
+    _check_sizes(dimension * 28, train_size=train_size, test_size=test_size)
     options = {"placement": placement, "workers": workers}
     splits = [
         ArraySplit(x[..., None], quadratic_label(x), **options)
@@ -162,7 +166,11 @@ def fake(
         raise ValueError(f"size: expected a shape (h, w, c) to resize, got {list(shape)}")
     if num_classes < 2:
         raise ValueError(f"num_classes: expected an integer >= 2, got {num_classes}")
-    _check_sizes(train_size=train_size, test_size=test_size)
+    entries = math.prod(shape)
+    check_fits("shape", num_classes, 12 * entries)  # patterns, drawn in float64
+    # Noise is drawn in int64 and added in float32; what comes of it is kept in bytes.
+    example = 17 * entries + (0 if sides is None else math.prod(sides) * shape[-1])
+    _check_sizes(example, train_size=train_size, test_size=test_size)
     random = np.random.RandomState(seed)
     patterns = random.uniform(64, 192, (num_classes, *shape)).astype(np.float32)
     # A mean of its own as well, so that even a globally pooled feature tells the classes apart.
@@ -190,10 +198,12 @@ def _resized(
     return image if size is None else np.stack([resize(one, size) for one in image])
 
 
-def _check_sizes(**sizes: int) -> None:
+def _check_sizes(example: int, **sizes: int) -> None:
+    """Refuse numbers of examples, each of which takes `example` bytes while it is made."""
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name}: expected an integer >= 1, got {size}")
+        check_fits(name, size, example)
 
 
 def _generate_mnist1d(shuffled: bool) -> dict[str, np.ndarray]:

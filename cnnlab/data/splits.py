@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int, Int32, Shaped
 
 from cnnlab.errors import CnnlabError
+from cnnlab.machine import memory
 
 Placement = Literal["auto", "device", "stream"]
 
@@ -20,6 +21,16 @@ NUMBERS = "buif"
 
 class DataError(CnnlabError, RuntimeError):
     """Data that cannot be had here, or is damaged; the message says what can be done about it."""
+
+
+def check_fits(argument: str, count: int, example: int) -> None:
+    """Raises `ValueError` that names the argument unless `count` examples, for each of which
+    `example` bytes are needed, fit into memory: to be asked before they are made."""
+    if count * example > memory():
+        raise ValueError(
+            f"{argument}: expected examples that fit into the {memory() / 2**30:.0f} GiB of memory"
+            f" here; {count:,} take {count * example:,} bytes, {example:,} each"
+        )
 
 
 def as_raw(image: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
@@ -66,7 +77,8 @@ class Split(abc.ABC):
         """The split made of the examples at these positions."""
 
     def in_memory(self) -> "ArraySplit":
-        """The same examples as two arrays."""
+        """The same examples as two arrays. Raises `ValueError` where memory can't hold them."""
+        check_fits("placement", len(self), self.nbytes // max(len(self), 1))
         image, label = self.take(np.arange(len(self)))
         return ArraySplit(image, label, placement=self.placement, workers=self.workers)
 

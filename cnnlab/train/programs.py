@@ -10,7 +10,8 @@ import jax
 from jax._src import compilation_cache
 from jax._src.lru_cache import LRUCache
 
-from cnnlab.files import cache_dir, processor, remove, seal, unseal
+from cnnlab.files import cache_dir, remove, seal, unseal
+from cnnlab.machine import processor
 
 # The least recently used go first.
 _MAX_BYTES = 2**30

@@ -5,7 +5,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from cnnlab.data import ArraySplit, SourceSplit, dataset, statistics
+from cnnlab.data import ArraySplit, SourceSplit, dataset, loader, splits, statistics
 from cnnlab.data.dataset import assemble, carve
 from cnnlab.data.splits import DataError
 
@@ -150,3 +150,12 @@ def test_a_source_whose_images_differ_is_refused():
     source = ListSource([np.zeros((2, 2, 1)), np.zeros((1, 1, 1))], [0, 1])
     with pytest.raises(DataError, match=r"example 1: expected an image of shape \[2, 2, 1\]"):
         SourceSplit(source, (2, 2, 1)).take(np.arange(2))
+
+
+def test_a_split_that_memory_cannot_hold_is_not_read(monkeypatch):
+    monkeypatch.setattr(splits, "memory", lambda: 1000)
+    _, split = both(shape=(28, 28, 1))
+    for read in (split.in_memory, lambda: loader(split, 5, seed=0, placement="device")):
+        with pytest.raises(ValueError, match=r"^placement: .* 50 take 39,200 bytes, 784 each$"):
+            read()
+    assert split.source.read == []

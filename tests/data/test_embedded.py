@@ -9,7 +9,7 @@ import mnist1d.data as mnist1d_package
 import numpy as np
 import pytest
 
-from cnnlab.data import digits, embedded, fake, mnist1d, quadratic
+from cnnlab.data import digits, embedded, fake, mnist1d, quadratic, splits
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +181,24 @@ def test_bad_arguments(make, says):
     with pytest.raises(ValueError) as caught:
         make()
     assert str(caught.value).startswith(says) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "argument", "count", "each"),
+    [
+        (lambda: fake(shape=(400, 400, 3)), "shape", 10, 12 * 480_000),
+        (lambda: fake(train_size=2000), "train_size", 2000, 17 * 64),
+        (lambda: fake(test_size=2000), "test_size", 2000, 17 * 64),
+        (lambda: fake(size=100), "train_size", 512, 17 * 64 + 10_000),
+        (lambda: quadratic(test_size=2000), "test_size", 2000, 28 * 64),
+        (lambda: digits(size=40), "size", 1797, 1600),
+    ],
+)
+def test_what_memory_cannot_hold_is_refused_before_it_is_made(
+    make, argument, count, each, monkeypatch
+):
+    monkeypatch.setattr(splits, "memory", lambda: 2_000_000)
+    monkeypatch.setattr(embedded, "ArraySplit", lambda *_, **__: pytest.fail("made"))
+    counted = f"{count:,} take {count * each:,} bytes, {each:,} each"
+    with pytest.raises(ValueError, match=rf"^{argument}: expected examples that fit .* {counted}$"):
+        make()

@@ -16,7 +16,8 @@ from pathlib import Path
 import jax
 import jaxlib
 
-from cnnlab.files import cache_dir, locked, processor, remove, replace_file, seal, unseal
+from cnnlab.files import cache_dir, locked, remove, replace_file, seal, unseal
+from cnnlab.machine import processor
 
 SOURCES = Path(__file__).parent / "src"
 FLAGS = ("-O2", "-march=native", "-std=c++17", "-fPIC", "-fopenmp", "-pipe")
