@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 QUESTIONS = ROOT / "experiments" / "questions"
 FLOOR = {
     "errors": -1,  # below the others of the ground floor
+    "arguments": 0,
     "files": 0,
     "machine": 0,
     "versions": 0,

@@ -47,13 +47,11 @@ def correlation_maps(layer: nn.Conv, x: Float[Array, "*spatial c"]) -> Float[np.
     """`(*out, c_out)`: the correlation of an image with each of a convolution's filters (A 3.5),
     plus the bias, in float64 by `scipy.signal.correlate`."""
     *spatial, _ = x.shape
-    geometry = layer.kernel_size, layer.stride, layer.dilation
-    pads = ops.resolve_padding(layer.padding, tuple(spatial), *geometry)
+    pads = layer.window.at(spatial).padding
     mode = ops.PADDING_MODES[layer.padding_mode]
     wide = np.pad(np.asarray(x, np.float64), (*pads, (0, 0)), mode=mode)
-    holes = [(n - 1) * d + 1 for n, d in zip(layer.kernel_size, layer.dilation, strict=True)]
     *_, group, channels = layer.weight.shape
-    filters = np.zeros((*holes, group, channels))
+    filters = np.zeros((*layer.window.extent, group, channels))
     filters[tuple(slice(None, None, d) for d in layer.dilation)] = np.asarray(layer.weight)
     if layer.flip:
         filters = np.flip(filters, range(len(spatial)))
@@ -82,7 +80,7 @@ def template_errors(layer: nn.Conv, *, seed: int) -> tuple[int, int]:
     *kernel, group, channels = weight.shape
     if layer.flip:
         weight = np.flip(weight, range(len(kernel)))
-    extent = [(n - 1) * d + 1 for n, d in zip(kernel, layer.dilation, strict=True)]
+    extent = layer.window.extent
     side = [2 * s * e + 3 * e for s, e in zip(layer.stride, extent, strict=True)]
     field = fields(layer, (*side, layer.in_channels))[-1]
     images, places = np.zeros((channels, *side, layer.in_channels), np.float32), []

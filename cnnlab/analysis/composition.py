@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from cnnlab import ops
 from cnnlab.nn import Conv
-from cnnlab.ops.geometry import Pairs, dilated_size, output_shape
+from cnnlab.ops.window import Pairs
 
 
 class LinearConv(NamedTuple):
@@ -32,14 +33,17 @@ class LinearConv(NamedTuple):
         return len(self.stride)
 
     @property
+    def window(self) -> ops.Window:
+        return ops.Window(self.kernel.shape[: self.rank], self.stride, self.padding, self.dilation)
+
+    @property
     def extent(self) -> tuple[int, ...]:
         """Input positions along each axis from the first to the last that an output reads."""
-        return dilated_size(self.kernel.shape[: self.rank], self.dilation)
+        return self.window.extent
 
     def out(self, spatial: Sequence[int]) -> tuple[int, ...]:
         """Spatial shape of the result for an input of shape `(*spatial, c_in)`."""
-        geometry = {"stride": self.stride, "dilation": self.dilation, "padding": self.padding}
-        return output_shape(tuple(spatial), self.kernel.shape[: self.rank], **geometry)
+        return self.window.output_shape(spatial)
 
 
 def layer_of(conv: Conv, spatial: Sequence[int]) -> LinearConv:
@@ -53,9 +57,8 @@ def layer_of(conv: Conv, spatial: Sequence[int]) -> LinearConv:
     kernel = np.asarray(conv.weight, float)
     if conv.flip:
         kernel = np.flip(kernel, range(conv.num_spatial_dims))
-    window = (conv.kernel_size, conv.stride, conv.dilation)
-    padding = ops.resolve_padding(conv.padding, tuple(spatial), *window)
-    return LinearConv(kernel, bias, conv.stride, conv.dilation, padding)
+    window = conv.window.at(spatial)
+    return LinearConv(kernel, bias, window.stride, window.dilation, window.padding)
 
 
 def apply(
@@ -85,7 +88,7 @@ def compose(first: LinearConv, second: LinearConv) -> LinearConv:
     """
     rank = first.rank
     holes = tuple(d * s for d, s in zip(second.dilation, first.stride, strict=True))
-    reach = dilated_size(second.kernel.shape[:rank], holes)
+    reach = replace(second.window, dilation=holes).extent
     extent = tuple(a + b - 1 for a, b in zip(first.extent, reach, strict=True))
     dense = np.zeros((*first.extent, *first.kernel.shape[rank:]), first.kernel.dtype)
     dense[tuple(slice(None, None, d) for d in first.dilation)] = first.kernel
@@ -120,9 +123,8 @@ def unpadded(layers: Sequence[LinearConv], spatial: Sequence[int]) -> Bool[np.nd
     clean = [np.ones(n, bool) for n in shape]
     for i, layer in enumerate(layers):
         shape = layer.out(shape)
-        for axis, outputs in enumerate(shape):
+        reads = layer.window.reads(shape)
+        for axis in range(layer.rank):
             padded = np.pad(clean[axis], layer.padding[axis], constant_values=i == 0)
-            taps = np.arange(layer.kernel.shape[axis]) * layer.dilation[axis]
-            reads = np.arange(outputs)[:, None] * layer.stride[axis] + taps
-            clean[axis] = padded[reads].all(1)
+            clean[axis] = padded[reads[axis]].all(1)
     return functools.reduce(np.logical_and.outer, clean)

@@ -8,9 +8,9 @@ import equinox as eqx
 import jax
 import jax.tree_util as jtu
 
+from cnnlab import nn
 from cnnlab.models.trace import LayerCall, ReceptiveField, trace
-from cnnlab.ops.algorithms import REGISTRY
-from cnnlab.ops.choice import check, choose
+from cnnlab.ops import REGISTRY
 
 _HEADINGS = (
     "layer", "kind", "output shape", "algorithm", "parameters", "multiply-adds", "receptive field"
@@ -104,7 +104,7 @@ def count_parameters(model: Any) -> int:
 
 
 def _row(call: LayerCall, batch_size: int) -> Row:
-    counts = hasattr(call.layer, "multiply_adds")
+    counts = isinstance(call.layer, nn.Layer)
     return Row(
         path=call.path,
         kind=type(call.layer).__name__,
@@ -117,13 +117,10 @@ def _row(call: LayerCall, batch_size: int) -> Row:
 
 
 def _algorithm(call: LayerCall, batch_size: int) -> str:
-    if not hasattr(call.layer, "problem"):
+    if not isinstance(call.layer, nn.Convolution):
         return ""
-    problem = call.layer.problem((batch_size, *call.in_shape))
-    asked = check(call.layer.algorithm, problem)
-    platform = jax.default_backend()
-    passes = [choose(asked, problem, which, platform).name for which in call.layer.passes]
-    return passes[0] if len(set(passes)) == 1 else ", ".join(passes)
+    names = call.layer.algorithms((batch_size, *call.in_shape))
+    return names[0] if len(set(names)) == 1 else ", ".join(names)
 
 
 def _is_parameter(leaf: Any) -> bool:

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from cnnlab.ops.algorithms import REGISTRY
-from cnnlab.ops.geometry import Padding
-from cnnlab.ops.problem import Problem, describe
+from cnnlab.ops import REGISTRY, Padding, Problem, describe
 
 # Largest spatial size, kernel size, stride and dilation, by rank.
 _LARGEST = {1: (40, 9, 4, 4), 2: (14, 5, 3, 3), 3: (7, 3, 2, 2)}

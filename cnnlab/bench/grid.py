@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from cnnlab.ops.geometry import Padding
-from cnnlab.ops.problem import Problem, describe
+from cnnlab.ops import Padding, Problem, describe
 
 
 def title(problem: Problem) -> str:

@@ -8,11 +8,11 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from cnnlab import nn
 from cnnlab.bench.timing import interleaved, median
 from cnnlab.models.trace import trace
-from cnnlab.ops.algorithms import PASSES, REGISTRY, Pass
+from cnnlab.ops import PASSES, REGISTRY, Pass, Problem
 from cnnlab.ops.choice import serving
-from cnnlab.ops.problem import Problem
 
 # An algorithm that could not win is not measured: it would take most of the time.
 MOST_MULTIPLY_ADDS = 20  # times those of the direct sum
@@ -43,8 +43,8 @@ def convolutions(
     **Arguments:** as `summary` takes them.
     """
     calls = trace(model, tuple(input_shape), state)
-    shapes = [(c.layer, (batch_size, *c.in_shape)) for c in calls if hasattr(c.layer, "problem")]
-    return list(dict.fromkeys(layer.problem(shape) for layer, shape in shapes))
+    convs = [c for c in calls if isinstance(c.layer, nn.Convolution)]
+    return list(dict.fromkeys(c.layer.problem((batch_size, *c.in_shape)) for c in convs))
 
 
 def measure(

@@ -1,15 +1,15 @@
 """Backbones from a plan, heads, the classifier made of both, and transfer between models."""
 
-from .classifier import Classifier
-from .export import export
-from .features import FeatureInfo, feature_info
-from .flatten import Flatten
-from .heads import ConvHead, LinearHead, MLPHead
-from .mlp import MLP
-from .names import named_arrays, with_arrays
-from .plan import PLANS, parse_plan
-from .transfer import Report, freeze, load_backbone, replace_head
-from .vgg import VGG, prototype
+from cnnlab.models.classifier import Classifier
+from cnnlab.models.export import export
+from cnnlab.models.features import FeatureInfo, feature_info
+from cnnlab.models.flatten import Flatten
+from cnnlab.models.heads import ConvHead, LinearHead, MLPHead
+from cnnlab.models.mlp import MLP
+from cnnlab.models.names import named_arrays, with_arrays
+from cnnlab.models.plan import PLANS, parse_plan
+from cnnlab.models.transfer import Report, freeze, load_backbone, replace_head
+from cnnlab.models.vgg import VGG, prototype
 
 __all__ = [
     "MLP",

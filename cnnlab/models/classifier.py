@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from cnnlab.nn._checks import having
+from cnnlab.arguments import having
 
 
 class Classifier(eqx.nn.StatefulLayer):

@@ -2,9 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from cnnlab.nn._checks import having
-
-from .trace import ReceptiveField, trace
+from cnnlab.arguments import having
+from cnnlab.models.trace import ReceptiveField, trace
 
 
 class FeatureInfo(NamedTuple):

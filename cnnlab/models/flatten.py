@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
-from cnnlab import ops
+from cnnlab import nn, ops
 
 
-class Flatten(eqx.Module):
+class Flatten(nn.Layer):
     """Writes an input of a fixed shape as one vector, in row-major order (A 1.3)."""
 
     in_shape: tuple[int, ...] = eqx.field(static=True)
+    window: ClassVar[None] = None
 
     def __init__(self, in_shape: Sequence[int]):
         """**Arguments:** `in_shape`: shape of one input, `(*spatial, c)` or `(d,)`."""
@@ -36,3 +38,11 @@ class Flatten(eqx.Module):
                 f"x: expected (*batch, {', '.join(map(str, self.in_shape))}), got {x.shape}"
             )
         return ops.vect(x, len(self.in_shape))
+
+    def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
+        return (math.prod(in_shape),)
+
+    def multiply_adds(self, in_shape: Sequence[int]) -> int:
+        """0: the numbers stay as they are."""
+        del in_shape
+        return 0

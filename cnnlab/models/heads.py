@@ -7,10 +7,9 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import nn
-from cnnlab.nn._checks import choice, positive_int
-
-from .flatten import Flatten
-from .mlp import mlp_stages, run_stages
+from cnnlab.arguments import one_of, positive_int
+from cnnlab.models.flatten import Flatten
+from cnnlab.models.mlp import mlp_stages, run_stages
 
 _POOLS = ("avg", "max", "sum")
 
@@ -130,7 +129,7 @@ class ConvHead(eqx.nn.StatefulLayer):
         self.num_classes = positive_int("num_classes", num_classes)
         if len(self.in_shape) < 2:
             raise ValueError(f"in_shape: expected (*spatial, channels), got {self.in_shape}")
-        choice("pool", pool, _POOLS)
+        one_of("pool", pool, _POOLS)
         rank = len(self.in_shape) - 1
         self.conv = nn.Conv(rank, self.in_shape[-1], num_classes, 1, key=key)
         self.pool = nn.GlobalPool(pool, rank)
@@ -144,7 +143,7 @@ class ConvHead(eqx.nn.StatefulLayer):
 
 def _pool(pool: str, in_shape: tuple[int, ...]) -> tuple[nn.GlobalPool | Flatten, int]:
     """The layer that turns features of `in_shape` into a vector, and the vector's length."""
-    choice("pool", pool, (*_POOLS, "flatten"))
+    one_of("pool", pool, (*_POOLS, "flatten"))
     if pool == "flatten" or len(in_shape) == 1:  # a vector has no positions to pool over
         flatten = Flatten(in_shape)
         return flatten, flatten.size

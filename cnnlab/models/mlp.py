@@ -7,9 +7,8 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import nn
-from cnnlab.nn._checks import positive_int
-
-from .flatten import Flatten
+from cnnlab.arguments import positive_int
+from cnnlab.models.flatten import Flatten
 
 
 class MLP(eqx.nn.StatefulLayer):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from cnnlab.nn._checks import having
+from cnnlab.arguments import having
 
 _Model = TypeVar("_Model")
 _State = TypeVar("_State", bound=eqx.nn.State | None)

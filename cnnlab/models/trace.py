@@ -11,10 +11,9 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jax.ad_checkpoint import checkpoint_name
 
-from cnnlab import nn, ops
-
-from . import reach
-from .reach import Reach
+from cnnlab import nn
+from cnnlab.models import reach
+from cnnlab.models.reach import Reach
 
 # Of the values that are ours among those a program names.
 _MARK = "cnnlab.trace "
@@ -183,23 +182,19 @@ class _Watched(eqx.nn.StatefulLayer):
         return getattr(self.layer, name)
 
 
-_POINTWISE = nn.BatchNorm, nn.GroupNorm, nn.LayerNorm
-_WINDOWS = nn.Conv, nn.LocallyConnected, nn.SeparableConv, nn.MaxPool, nn.AvgPool
-
-
 def _stated(layer: Any, before: Reach, after: Reach) -> Reach:
     """What the output depends on: `after`, as the program says, or what the layer says itself."""
-    if isinstance(layer, _POINTWISE):
+    if isinstance(layer, nn.ShapePreserving):
         return before
-    if not isinstance(layer, _WINDOWS):
+    # The window of a transposed convolution slides over the output.
+    if not isinstance(layer, nn.WindowLayer) or isinstance(layer, nn.ConvTranspose):
         return after
-    axes = range(len(before.shape) - 1 - len(layer.kernel_size), len(before.shape) - 1)
-    geometry = layer.kernel_size, layer.stride, layer.dilation
-    pads = ops.resolve_padding(layer.padding, [before.shape[i] for i in axes], *geometry)
-    value = reach.slid(before, after.shape, axes, *geometry, pads)
-    if before.shape[-1] == after.shape[-1] and isinstance(layer, nn.MaxPool | nn.AvgPool):
+    last = len(before.shape) - 1
+    window = layer.window.at(layer.window.spatial(before.shape))
+    value = reach.slid(before, after.shape, range(last - window.rank, last), window)
+    if isinstance(layer, nn.Pool):
         return value
-    return value.mixed(len(before.shape) - 1).window(len(before.shape) - 1, after.shape[-1])
+    return value.mixed(last).window(last, after.shape[last])
 
 
 def position(value: Reach) -> Position:

@@ -7,10 +7,9 @@ from typing import Any
 import equinox as eqx
 import jax.tree_util as jtu
 
-from cnnlab.nn._checks import having
-
-from .classifier import Classifier
-from .names import named_arrays, with_arrays
+from cnnlab.arguments import having
+from cnnlab.models.classifier import Classifier
+from cnnlab.models.names import named_arrays, with_arrays
 
 _BACKBONE = "backbone."
 _HEAD = "head."

@@ -8,10 +8,9 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import nn
+from cnnlab.arguments import one_of
+from cnnlab.models.plan import parse_plan
 from cnnlab.nn import factories
-from cnnlab.nn._checks import choice
-
-from .plan import parse_plan
 
 _POOLS = ("max", "avg", "stride")
 
@@ -60,7 +59,7 @@ class VGG(eqx.nn.StatefulLayer):
         `plan[3]: expected a channel count > 0 or 'M', got -64`.
         """
         self.in_shape = tuple(in_shape)
-        choice("pool", pool, _POOLS)  # also where no block has one
+        one_of("pool", pool, _POOLS)  # also where no block has one
         shape, stages = self.in_shape, []
         for channels, downsample in parse_plan(plan):
             key, subkey = jr.split(key)

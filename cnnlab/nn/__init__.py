@@ -41,6 +41,7 @@ from cnnlab.nn.fully_connected import (
     FullyConnected3d,
 )
 from cnnlab.nn.initializers import initializer
+from cnnlab.nn.layer import Convolution, Layer, ShapePreserving, WindowLayer
 from cnnlab.nn.linear import Identity, Linear
 from cnnlab.nn.local import (
     LocallyConnected,
@@ -59,6 +60,7 @@ from cnnlab.nn.pool import (
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
+    Pool,
 )
 from cnnlab.nn.replicas import AXIS, pmean, rank
 from cnnlab.nn.separable import SeparableConv, SeparableConv1d, SeparableConv2d, SeparableConv3d
@@ -80,6 +82,7 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "Convolution",
     "DepthwiseConv",
     "DepthwiseConv1d",
     "DepthwiseConv2d",
@@ -96,6 +99,7 @@ __all__ = [
     "GroupedConv2d",
     "GroupedConv3d",
     "Identity",
+    "Layer",
     "LayerNorm",
     "Linear",
     "LocallyConnected",
@@ -114,10 +118,13 @@ __all__ = [
     "PointwiseConv1d",
     "PointwiseConv2d",
     "PointwiseConv3d",
+    "Pool",
     "SeparableConv",
     "SeparableConv1d",
     "SeparableConv2d",
     "SeparableConv3d",
+    "ShapePreserving",
+    "WindowLayer",
     "activation",
     "factories",
     "initializer",

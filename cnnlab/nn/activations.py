@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from cnnlab.nn._checks import choice
-from cnnlab.ops.arguments import takes_arrays
+from cnnlab.arguments import one_of, takes_arrays
+from cnnlab.nn.layer import ShapePreserving
 
 
 def _identity(x: Array) -> Array:
@@ -42,7 +42,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class Activation(eqx.Module):
+class Activation(ShapePreserving):
     """An elementwise function as a layer, known by its name.
 
     `layer(x)` keeps shape and dtype.
@@ -52,7 +52,7 @@ class Activation(eqx.Module):
 
     def __init__(self, activation: str):
         """Takes the name of an activation, a key of `ACTIVATIONS`; ValueError for any other."""
-        self.name = choice("activation", activation, ACTIVATIONS)
+        self.name = one_of("activation", activation, ACTIVATIONS)
 
     @takes_arrays
     def __call__(

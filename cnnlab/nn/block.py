@@ -12,13 +12,12 @@ from equinox.nn import State
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
-from cnnlab.nn._checks import choice, fraction, positive_int
+from cnnlab.arguments import fraction, one_of, positive_int, takes_arrays
 from cnnlab.nn.activations import Activation
 from cnnlab.nn.activations import activation as activation_layer
 from cnnlab.nn.conv import Conv
 from cnnlab.nn.dropout import Dropout
 from cnnlab.nn.pool import AvgPool, MaxPool
-from cnnlab.ops.arguments import takes_arrays
 
 POOLS = {"max": MaxPool, "avg": AvgPool}
 
@@ -74,7 +73,7 @@ class ConvBlock(eqx.nn.StatefulLayer):
         if len(channels) == 0:
             raise ValueError("channels: expected at least one channel count, got none")
         if pool is not None:
-            choice("pool", pool, (*POOLS, "stride"))
+            one_of("pool", pool, (*POOLS, "stride"))
         pool_size = positive_int("pool_size", pool_size)
         dropout = fraction("dropout", dropout)
         if use_bias is None and norm is not None and "use_bias" not in _bound(conv):
@@ -99,8 +98,7 @@ class ConvBlock(eqx.nn.StatefulLayer):
                 layers.append(Dropout(dropout))
         if pool in POOLS:
             layers.append(POOLS[pool](rank, pool_size, padding="SAME"))
-            spatial = ops.output_shape(shape[:-1], pool_size, stride=pool_size, padding="SAME")
-            shape = (*spatial, shape[-1])
+            shape = layers[-1].output_shape(shape)
         self.layers = tuple(layers)
         self.out_shape = shape
 

@@ -9,15 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
-from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, window_geometry
+from cnnlab.arguments import check_channels, divisor, one_of, positive_int, takes_arrays
 from cnnlab.nn.initializers import initializer
-from cnnlab.ops.algorithms import PASSES, Pass
-from cnnlab.ops.arguments import takes_arrays
-from cnnlab.ops.geometry import Padding
-from cnnlab.ops.problem import Problem, describe
+from cnnlab.nn.layer import Convolution, spatial_rank
+from cnnlab.ops import Ints, Padding, Pass, Problem, Window
 
 
-class Conv(eqx.Module):
+class Conv(Convolution):
     """Convolution with a bias, `(*batch, *spatial, c_in) -> (*batch, *out, c_out)` (B eq. 10.8).
 
     `weight` is `(*kernel_size, in_channels / groups, out_channels)`, `bias` is `(out_channels,)`
@@ -26,29 +24,24 @@ class Conv(eqx.Module):
 
     weight: Float[Array, "..."]
     bias: Float[Array, " c_out"] | None
-    num_spatial_dims: int = eqx.field(static=True)
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
-    kernel_size: tuple[int, ...] = eqx.field(static=True)
-    stride: tuple[int, ...] = eqx.field(static=True)
-    padding: Padding = eqx.field(static=True)
-    dilation: tuple[int, ...] = eqx.field(static=True)
+    window: Window = eqx.field(static=True)
     groups: int = eqx.field(static=True)
     padding_mode: str = eqx.field(static=True)
     flip: bool = eqx.field(static=True)
     algorithm: str = eqx.field(static=True)
-    # Of `problem`: what the layer computes, then its gradients in input and kernel.
-    passes: ClassVar[tuple[Pass, ...]] = PASSES
+    passes: ClassVar[tuple[Pass, ...]] = ops.PASSES
 
     def __init__(
         self,
         num_spatial_dims: int,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
+        kernel_size: Ints,
+        stride: Ints = 1,
         padding: Padding = "SAME",
-        dilation: int | Sequence[int] = 1,
+        dilation: Ints = 1,
         groups: int = 1,
         use_bias: bool = True,
         *,
@@ -69,18 +62,14 @@ class Conv(eqx.Module):
 
         ValueError, in one line that begins with the argument's name, for a bad value.
         """
-        if num_spatial_dims not in (1, 2, 3):
-            raise ValueError(f"num_spatial_dims: expected 1, 2 or 3, got {num_spatial_dims!r}")
-        self.num_spatial_dims = num_spatial_dims
+        rank = spatial_rank(num_spatial_dims)
         self.in_channels = positive_int("in_channels", in_channels)
         self.out_channels = positive_int("out_channels", out_channels)
-        self.kernel_size, self.stride, self.padding, self.dilation = window_geometry(
-            num_spatial_dims, kernel_size, stride, padding, dilation
-        )
+        self.window = Window.of(rank, kernel_size, stride, padding, dilation)
         self.groups = divisor("groups", groups, in_channels=in_channels, out_channels=out_channels)
-        self.padding_mode = choice("padding_mode", padding_mode, ops.PADDING_MODES)
+        self.padding_mode = one_of("padding_mode", padding_mode, ops.PADDING_MODES)
         self.flip = flip
-        self.algorithm = choice("algorithm", algorithm, ops.ALGORITHMS)
+        self.algorithm = one_of("algorithm", algorithm, ops.ALGORITHMS)
         shape = (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
         self.weight = initializer(kernel_init)(key, shape, groups=self.groups)
         self.bias = jnp.zeros(self.out_channels) if use_bias else None
@@ -99,19 +88,14 @@ class Conv(eqx.Module):
         """
         del key
         check_channels(x, self.in_channels)
-        padding = self.padding
+        window = self.window
         if self.padding_mode != "zeros":
-            spatial = x.shape[-self.num_spatial_dims - 1 : -1]
-            pads = ops.resolve_padding(
-                padding, spatial, self.kernel_size, self.stride, self.dilation
-            )
-            x, padding = ops.pad(x, pads, self.padding_mode), "VALID"
+            pads = window.at(window.spatial(x.shape)).padding
+            x, window = ops.pad(x, pads, self.padding_mode), window.without_padding
         return ops.conv(
             x,
             self.weight,
-            stride=self.stride,
-            padding=padding,
-            dilation=self.dilation,
+            **window.arguments,
             groups=self.groups,
             flip=self.flip,
             algorithm=self.algorithm,
@@ -120,25 +104,16 @@ class Conv(eqx.Module):
         )
 
     def problem(self, in_shape: Sequence[int]) -> Problem:
-        """The convolution that `in_shape`, `(*batch, *spatial, c_in)`, asks for."""
-        padding = self.padding
+        window = self.window
         if self.padding_mode != "zeros":
-            *batch, channels = in_shape[: -self.num_spatial_dims - 1] + in_shape[-1:]
-            spatial = in_shape[-self.num_spatial_dims - 1 : -1]
-            pads = ops.resolve_padding(
-                padding, spatial, self.kernel_size, self.stride, self.dilation
-            )
-            padded = (n + low + high for n, (low, high) in zip(spatial, pads, strict=True))
-            in_shape, padding = (*batch, *padded, channels), "VALID"
-        return describe(
-            in_shape,
-            self.weight.shape,
-            stride=self.stride,
-            padding=padding,
-            dilation=self.dilation,
-            groups=self.groups,
-            dtype=self.weight.dtype,
-        )
+            padded = window.padded(window.spatial(in_shape))
+            in_shape = (*in_shape[: -window.rank - 1], *padded, in_shape[-1])
+            window = window.without_padding
+        options = {**window.arguments, "groups": self.groups, "dtype": self.weight.dtype}
+        return ops.describe(in_shape, self.weight.shape, **options)
+
+    def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
+        return (*self.window.output_shape(in_shape[:-1]), self.out_channels)
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """Multiply-adds of the defining sum for one example `in_shape = (*spatial, c_in)`.

@@ -10,16 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
-from cnnlab.nn._checks import check_channels, choice, divisor, positive_int, window_geometry
+from cnnlab.arguments import check_channels, divisor, one_of, positive_int, takes_arrays
 from cnnlab.nn.initializers import initializer
-from cnnlab.ops.algorithms import Pass
-from cnnlab.ops.arguments import takes_arrays
-from cnnlab.ops.geometry import Padding
+from cnnlab.nn.layer import Convolution, spatial_rank
+from cnnlab.ops import Ints, Padding, Pass, Problem, Window
 from cnnlab.ops.precision import add_bias
-from cnnlab.ops.problem import Problem, describe
 
 
-class ConvTranspose(eqx.Module):
+class ConvTranspose(Convolution):
     """The transpose of the linear map of `Conv` from `out_channels` to `in_channels`, plus a bias.
 
     `weight` is the kernel of that convolution, `(*kernel_size, out_channels / groups,
@@ -28,17 +26,12 @@ class ConvTranspose(eqx.Module):
 
     weight: Float[Array, "..."]
     bias: Float[Array, " c_out"] | None
-    num_spatial_dims: int = eqx.field(static=True)
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
-    kernel_size: tuple[int, ...] = eqx.field(static=True)
-    stride: tuple[int, ...] = eqx.field(static=True)
-    padding: Padding = eqx.field(static=True)
+    window: Window = eqx.field(static=True)
     output_padding: tuple[int, ...] = eqx.field(static=True)
-    dilation: tuple[int, ...] = eqx.field(static=True)
     groups: int = eqx.field(static=True)
     algorithm: str = eqx.field(static=True)
-    # Of `problem`: what the layer computes, then its gradients in input and kernel.
     passes: ClassVar[tuple[Pass, ...]] = ("input_gradient", "forward", "kernel_gradient")
 
     def __init__(
@@ -46,11 +39,11 @@ class ConvTranspose(eqx.Module):
         num_spatial_dims: int,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
+        kernel_size: Ints,
+        stride: Ints = 1,
         padding: Padding = "SAME",
-        output_padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
+        output_padding: Ints = 0,
+        dilation: Ints = 1,
         groups: int = 1,
         use_bias: bool = True,
         *,
@@ -65,19 +58,13 @@ class ConvTranspose(eqx.Module):
 
         ValueError, in one line that begins with the argument's name, for a bad value.
         """
-        if num_spatial_dims not in (1, 2, 3):
-            raise ValueError(f"num_spatial_dims: expected 1, 2 or 3, got {num_spatial_dims!r}")
-        self.num_spatial_dims = num_spatial_dims
+        rank = spatial_rank(num_spatial_dims)
         self.in_channels = positive_int("in_channels", in_channels)
         self.out_channels = positive_int("out_channels", out_channels)
-        self.kernel_size, self.stride, self.padding, self.dilation = window_geometry(
-            num_spatial_dims, kernel_size, stride, padding, dilation
-        )
-        self.output_padding = ops.to_tuple(
-            "output_padding", output_padding, num_spatial_dims, minimum=0
-        )
+        self.window = Window.of(rank, kernel_size, stride, padding, dilation)
+        self.output_padding = ops.to_tuple("output_padding", output_padding, rank, minimum=0)
         self.groups = divisor("groups", groups, in_channels=in_channels, out_channels=out_channels)
-        self.algorithm = choice("algorithm", algorithm, ops.ALGORITHMS)
+        self.algorithm = one_of("algorithm", algorithm, ops.ALGORITHMS)
         # Drawn as the kernel of a convolution from in_channels to out_channels, so that fans and
         # `dirac` mean what they mean there, then laid out as the kernel of its adjoint.
         group_in, group_out = self.in_channels // self.groups, self.out_channels // self.groups
@@ -99,42 +86,29 @@ class ConvTranspose(eqx.Module):
         y = ops.conv_transpose(
             x,
             self.weight,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
+            **self.window.arguments,
             groups=self.groups,
-            shape=self._out_spatial(x.shape[-self.num_spatial_dims - 1 : -1]),
+            shape=self._out_spatial(self.window.spatial(x.shape)),
             algorithm=self.algorithm,
         )
         return y if self.bias is None else add_bias(y, self.bias)
 
     def problem(self, in_shape: Sequence[int]) -> Problem:
-        """The convolution whose transpose this is, for `in_shape = (*batch, *spatial, c_in)`."""
-        rank = self.num_spatial_dims
-        out = self._out_spatial(in_shape[-rank - 1 : -1])
-        return describe(
-            (*in_shape[: -rank - 1], *out, self.out_channels),
-            self.weight.shape,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            groups=self.groups,
-            dtype=self.weight.dtype,
-        )
+        """The convolution whose transpose this is, for `in_shape`, `(*batch, *spatial, c_in)`."""
+        batch, spatial = in_shape[: -self.window.rank - 1], self.window.spatial(in_shape)
+        shape = (*batch, *self._out_spatial(spatial), self.out_channels)
+        options = {**self.window.arguments, "groups": self.groups, "dtype": self.weight.dtype}
+        return ops.describe(shape, self.weight.shape, **options)
+
+    def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
+        return (*self._out_spatial(in_shape[:-1]), self.out_channels)
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
-        """Multiply-adds for one example `in_shape = (*spatial, c_in)`, as of its adjoint."""
-        taps = math.prod(self.kernel_size) * self.out_channels // self.groups
-        return math.prod(in_shape) * taps
+        """Multiply-adds for one example `in_shape`, `(*spatial, c_in)`, as of its adjoint."""
+        return math.prod(in_shape) * self.window.taps * self.out_channels // self.groups
 
     def _out_spatial(self, spatial: Sequence[int]) -> tuple[int, ...]:
-        default = ops.transpose_shape(
-            spatial,
-            self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-        )
+        default = self.window.transpose_shape(spatial)
         return tuple(n + p for n, p in zip(default, self.output_padding, strict=True))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from jaxtyping import PRNGKeyArray
 
 from cnnlab import ops
-from cnnlab.nn._checks import positive_int
+from cnnlab.arguments import positive_int
 from cnnlab.nn.conv import Conv
-from cnnlab.ops.geometry import Padding
+from cnnlab.ops import Padding
 
 
 class PointwiseConv(Conv):

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from cnnlab.arguments import fraction, takes_arrays
 from cnnlab.nn import replicas
-from cnnlab.nn._checks import fraction
-from cnnlab.ops.arguments import takes_arrays
+from cnnlab.nn.layer import ShapePreserving
 
 
-class Dropout(eqx.Module):
+class Dropout(ShapePreserving):
     """Dropout (Srivastava et al. 2014): zero with probability `p`, the rest divided by `1 - p`.
 
     The mask of entry `i` of the leading axis comes from a key of its own,

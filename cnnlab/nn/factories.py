@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 
 from jaxtyping import PRNGKeyArray
 
-from cnnlab.nn._checks import positive_int
+from cnnlab.arguments import positive_int
 from cnnlab.nn.conv import Conv
 from cnnlab.nn.conv_variants import LongConv, PointwiseConv
 from cnnlab.nn.fully_connected import MAX_WEIGHTS, FullyConnected
 from cnnlab.nn.local import LocallyConnected
 from cnnlab.nn.separable import SeparableConv
-from cnnlab.ops.algorithms import REGISTRY
-from cnnlab.ops.geometry import Padding
+from cnnlab.ops import REGISTRY, Padding
 
 Ints = int | Sequence[int]
 

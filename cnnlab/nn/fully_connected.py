@@ -3,22 +3,24 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
-from cnnlab.nn._checks import positive_int
+from cnnlab.arguments import positive_int, takes_arrays
 from cnnlab.nn.initializers import initializer
-from cnnlab.ops.arguments import takes_arrays
+from cnnlab.nn.layer import Layer, spatial_rank
+from cnnlab.ops import Ints
 from cnnlab.ops.precision import add_bias, product
 
 # 64 Mi weights, 256 MiB in float32; training keeps that a few times.
 MAX_WEIGHTS = 2**26
 
 
-class FullyConnected(eqx.Module):
+class FullyConnected(Layer):
     """`H = unvect(W vect(X)) + b`: every output channel of every pixel depends on all channels of
     all pixels (A 1.3). An activation may follow, as it is elementwise: `unvect(phi(v)) =
     phi(unvect(v))`.
@@ -33,6 +35,7 @@ class FullyConnected(eqx.Module):
     out_channels: int = eqx.field(static=True)
     spatial_shape: tuple[int, ...] = eqx.field(static=True)
     stride: tuple[int, ...] = eqx.field(static=True)
+    window: ClassVar[None] = None
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class FullyConnected(eqx.Module):
         in_channels: int,
         out_channels: int,
         spatial_shape: Sequence[int],
-        stride: int | Sequence[int] = 1,
+        stride: Ints = 1,
         use_bias: bool = True,
         *,
         max_weights: int = MAX_WEIGHTS,
@@ -58,13 +61,11 @@ class FullyConnected(eqx.Module):
 
         ValueError, in one line that begins with the argument's name, for a bad value.
         """
-        if num_spatial_dims not in (1, 2, 3):
-            raise ValueError(f"num_spatial_dims: expected 1, 2 or 3, got {num_spatial_dims!r}")
+        rank = spatial_rank(num_spatial_dims)
         self.in_channels = positive_int("in_channels", in_channels)
         self.out_channels = positive_int("out_channels", out_channels)
-        self.spatial_shape = ops.to_tuple("spatial_shape", tuple(spatial_shape), num_spatial_dims)
-        stride = tuple(stride) if isinstance(stride, Sequence) else stride
-        self.stride = ops.to_tuple("stride", stride, num_spatial_dims)
+        self.spatial_shape = ops.to_tuple("spatial_shape", tuple(spatial_shape), rank)
+        self.stride = ops.to_tuple("stride", stride, rank)
         sizes = math.prod(self.in_shape), math.prod(self.out_shape)
         if math.prod(sizes) > positive_int("max_weights", max_weights):
             raise ValueError(
@@ -101,6 +102,11 @@ class FullyConnected(eqx.Module):
         v, weight = ops.vect(x, rank).astype(dtype), self.weight.astype(dtype)
         y = ops.unvect(product("...i,ij->...j", v, weight), self.out_shape)
         return y if self.bias is None else add_bias(y, self.bias)
+
+    def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
+        """The layer's `out_shape`; `in_shape` is its own."""
+        del in_shape
+        return self.out_shape
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """Multiply-adds for one example, the number of weights; `in_shape` is the layer's own."""

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array
 
-from cnnlab.nn._checks import choice
+from cnnlab.arguments import one_of
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -107,7 +107,7 @@ def initializer(kernel_init: str | Callable[..., Array]) -> Initializer:
     too; it is not told the groups.
     """
     if isinstance(kernel_init, str):
-        return INITIALIZERS[choice("kernel_init", kernel_init, INITIALIZERS)]
+        return INITIALIZERS[one_of("kernel_init", kernel_init, INITIALIZERS)]
 
     def init(key, shape, dtype=None, *, groups=1):
         del groups

@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from cnnlab.nn._checks import check_channels, positive_int
+from cnnlab.arguments import check_channels, positive_int, takes_arrays
 from cnnlab.nn.initializers import initializer
-from cnnlab.ops.arguments import takes_arrays
+from cnnlab.nn.layer import Layer, ShapePreserving
 from cnnlab.ops.precision import accumulation_dtype, add_bias
 
 
-class Linear(eqx.Module):
+class Linear(Layer):
     """`y = x W + b` on the last axis, whatever axes come before.
 
     `weight` is `(in_features, out_features)`, the layout of a kernel without spatial axes;
@@ -24,6 +25,7 @@ class Linear(eqx.Module):
     bias: Float[Array, " n_out"] | None
     in_features: int = eqx.field(static=True)
     out_features: int = eqx.field(static=True)
+    window: ClassVar[None] = None
 
     def __init__(
         self,
@@ -55,12 +57,15 @@ class Linear(eqx.Module):
         ).astype(dtype)
         return y if self.bias is None else add_bias(y, self.bias)
 
+    def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
+        return (*in_shape[:-1], self.out_features)
+
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """Multiply-adds for one example `in_shape = (..., in_features)`."""
         return math.prod(in_shape) * self.out_features
 
 
-class Identity(eqx.Module):
+class Identity(ShapePreserving):
     """Returns its input."""
 
     @takes_arrays

@@ -11,14 +11,14 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
-from cnnlab.nn._checks import positive_int, window_geometry
+from cnnlab.arguments import positive_int, takes_arrays
 from cnnlab.nn.initializers import initializer
-from cnnlab.ops.arguments import takes_arrays
-from cnnlab.ops.geometry import Padding
+from cnnlab.nn.layer import WindowLayer, spatial_rank
+from cnnlab.ops import Ints, Padding, Window
 from cnnlab.ops.precision import add_bias
 
 
-class LocallyConnected(eqx.Module):
+class LocallyConnected(WindowLayer):
     """`H_ij = W_ij vect(P_ij) + b_ij`: every output pixel has its own weights (A 2.4).
 
     `weight` is `(*out, prod(kernel_size) * in_channels, out_channels)`, which is the
@@ -30,36 +30,30 @@ class LocallyConnected(eqx.Module):
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     spatial_shape: tuple[int, ...] = eqx.field(static=True)
-    kernel_size: tuple[int, ...] = eqx.field(static=True)
-    stride: tuple[int, ...] = eqx.field(static=True)
-    padding: Padding = eqx.field(static=True)
-    dilation: tuple[int, ...] = eqx.field(static=True)
+    window: Window = eqx.field(static=True)
 
     def __init__(
         self,
         num_spatial_dims: int,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Sequence[int],
+        kernel_size: Ints,
         spatial_shape: Sequence[int],
-        stride: int | Sequence[int] = 1,
+        stride: Ints = 1,
         padding: Padding = "SAME",
-        dilation: int | Sequence[int] = 1,
+        dilation: Ints = 1,
         use_bias: bool = True,
         *,
         kernel_init: str | Callable = "he_normal",
         key: PRNGKeyArray,
     ):
         """Arguments as `Conv`; `spatial_shape` is the input's, the only one the layer takes."""
-        if num_spatial_dims not in (1, 2, 3):
-            raise ValueError(f"num_spatial_dims: expected 1, 2 or 3, got {num_spatial_dims!r}")
+        rank = spatial_rank(num_spatial_dims)
         self.in_channels = positive_int("in_channels", in_channels)
         self.out_channels = positive_int("out_channels", out_channels)
-        self.spatial_shape = ops.to_tuple("spatial_shape", tuple(spatial_shape), num_spatial_dims)
-        self.kernel_size, self.stride, self.padding, self.dilation = window_geometry(
-            num_spatial_dims, kernel_size, stride, padding, dilation
-        )
-        out = self._out_spatial()
+        self.spatial_shape = ops.to_tuple("spatial_shape", tuple(spatial_shape), rank)
+        self.window = Window.of(rank, kernel_size, stride, padding, dilation)
+        out = self.window.output_shape(self.spatial_shape)
         # One kernel for each position, each drawn as a convolution's would be.
         shape = (*self.kernel_size, self.in_channels, self.out_channels)
         draw = lambda k: initializer(kernel_init)(k, shape).reshape(-1, self.out_channels)
@@ -76,29 +70,16 @@ class LocallyConnected(eqx.Module):
         expected = (*self.spatial_shape, self.in_channels)
         if x.shape[-len(expected) :] != expected:
             raise ValueError(f"x: expected shape (*batch, {expected}), got {x.shape}")
-        y = ops.local_conv(
-            x,
-            self.weight,
-            window=self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-        )
+        y = ops.local_conv(x, self.weight, window=self.window.size, **self.window.arguments)
         return y if self.bias is None else add_bias(y, self.bias)
+
+    def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
+        return (*self.window.output_shape(in_shape[:-1]), self.out_channels)
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """Multiply-adds for one example, the number of weights; `in_shape` is the layer's own."""
         del in_shape
         return self.weight.size
-
-    def _out_spatial(self) -> tuple[int, ...]:
-        return ops.output_shape(
-            self.spatial_shape,
-            self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-        )
 
 
 class LocallyConnected1d(LocallyConnected):

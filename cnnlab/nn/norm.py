@@ -8,13 +8,13 @@ from equinox.nn import State, StateIndex
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from cnnlab.arguments import check_channels, divisor, fraction, positive_int, takes_arrays
 from cnnlab.nn import replicas
-from cnnlab.nn._checks import check_channels, divisor, fraction, positive_int
-from cnnlab.ops.arguments import takes_arrays
+from cnnlab.nn.layer import ShapePreserving
 from cnnlab.ops.precision import accumulation_dtype, last_axes
 
 
-class BatchNorm(eqx.nn.StatefulLayer):
+class BatchNorm(ShapePreserving, eqx.nn.StatefulLayer):
     """Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) of the last axis.
 
     In training each channel gets mean 0 and variance 1 over all axes but the last, batch axes
@@ -96,7 +96,7 @@ class BatchNorm(eqx.nn.StatefulLayer):
         return state
 
 
-class GroupNorm(eqx.Module):
+class GroupNorm(ShapePreserving):
     """Group normalisation (Wu and He 2018, arXiv:1803.08494): statistics of one example.
 
     Each group of `channels / groups` channels gets mean 0 and variance 1 over itself and over
@@ -148,7 +148,7 @@ class GroupNorm(eqx.Module):
         return y.astype(x.dtype).reshape(x.shape)
 
 
-class LayerNorm(eqx.Module):
+class LayerNorm(ShapePreserving):
     """Layer normalisation (Ba et al. 2016, arXiv:1607.06450) over the channels of each position.
 
     `weight` and `bias` are `(channels,)` or None.

@@ -2,29 +2,27 @@
 
 import functools
 from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
-from cnnlab.nn._checks import choice, window_geometry
-from cnnlab.ops.arguments import takes_arrays
-from cnnlab.ops.geometry import Padding
+from cnnlab.arguments import one_of, takes_arrays
+from cnnlab.nn.layer import Layer, WindowLayer, spatial_rank
+from cnnlab.ops import Ints, Padding, Window
 
 
-class _AbstractPool(eqx.Module):
-    """The geometry that window pools share; there is nothing to learn."""
+class Pool(WindowLayer):
+    """What a window pool does to each channel by itself; there is nothing to learn."""
 
-    kernel_size: tuple[int, ...] = eqx.field(static=True)
-    stride: tuple[int, ...] = eqx.field(static=True)
-    padding: Padding = eqx.field(static=True)
-    dilation: tuple[int, ...] = eqx.field(static=True)
+    window: Window = eqx.field(static=True)
 
     def __init__(
         self,
         num_spatial_dims: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
+        kernel_size: Ints,
+        stride: Ints | None = None,
         padding: Padding = "VALID",
     ):
         """`stride` None is the window itself: windows that tile the map (A 4.5).
@@ -32,12 +30,12 @@ class _AbstractPool(eqx.Module):
         With `padding="SAME"` the output has size `ceil(n / stride)`; padding takes no part in a
         maximum and is not counted in a mean. ValueError for a bad value.
         """
-        if num_spatial_dims not in (1, 2, 3):
-            raise ValueError(f"num_spatial_dims: expected 1, 2 or 3, got {num_spatial_dims!r}")
+        rank = spatial_rank(num_spatial_dims)
         stride = kernel_size if stride is None else stride
-        self.kernel_size, self.stride, self.padding, self.dilation = window_geometry(
-            num_spatial_dims, kernel_size, stride, padding
-        )
+        self.window = Window.of(rank, kernel_size, stride, padding)
+
+    def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
+        return (*self.window.output_shape(in_shape[:-1]), in_shape[-1])
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """0: a pool compares or adds, it multiplies nothing by anything learned."""
@@ -45,7 +43,7 @@ class _AbstractPool(eqx.Module):
         return 0
 
 
-class MaxPool(_AbstractPool):
+class MaxPool(Pool):
     """Maximum over windows, per channel: `(*batch, *spatial, c) -> (*batch, *out, c)` (A 4.5)."""
 
     @takes_arrays
@@ -56,7 +54,7 @@ class MaxPool(_AbstractPool):
         return ops.max_pool(x, self.kernel_size, self.stride, self.padding)
 
 
-class AvgPool(_AbstractPool):
+class AvgPool(Pool):
     """Mean over windows, per channel: `(*batch, *spatial, c) -> (*batch, *out, c)` (B 10.1.4)."""
 
     @takes_arrays
@@ -67,15 +65,16 @@ class AvgPool(_AbstractPool):
         return ops.avg_pool(x, self.kernel_size, self.stride, self.padding)
 
 
-class GlobalPool(eqx.Module):
+class GlobalPool(Layer):
     """Mean, maximum or sum over the map: `(*batch, *spatial, c) -> (*batch, c)` (A 4.4, A 4.8)."""
 
     kind: str = eqx.field(static=True)
     num_spatial_dims: int = eqx.field(static=True)
+    window: ClassVar[None] = None
 
     def __init__(self, kind: str = "avg", num_spatial_dims: int = 2):
         """`kind` is `"avg"`, `"max"` or `"sum"`; ValueError otherwise."""
-        self.kind = choice("kind", kind, ("avg", "max", "sum"))
+        self.kind = one_of("kind", kind, ("avg", "max", "sum"))
         self.num_spatial_dims = num_spatial_dims
 
     @takes_arrays
@@ -84,6 +83,14 @@ class GlobalPool(eqx.Module):
     ) -> Float[Array, "*batch c"]:
         del key
         return ops.global_pool(x, self.kind, self.num_spatial_dims)
+
+    def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
+        return tuple(in_shape[-1:])
+
+    def multiply_adds(self, in_shape: Sequence[int]) -> int:
+        """0, as of a window's pool."""
+        del in_shape
+        return 0
 
 
 class MaxPool1d(MaxPool):

@@ -3,17 +3,16 @@
 import functools
 from collections.abc import Callable, Sequence
 
-import equinox as eqx
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from cnnlab import ops
+from cnnlab.arguments import takes_arrays
 from cnnlab.nn.conv_variants import DepthwiseConv, PointwiseConv
-from cnnlab.ops.arguments import takes_arrays
-from cnnlab.ops.geometry import Padding
+from cnnlab.nn.layer import WindowLayer
+from cnnlab.ops import Ints, Padding, Window
 
 
-class SeparableConv(eqx.Module):
+class SeparableConv(WindowLayer):
     """A depthwise convolution and then a 1x1 one, with nothing between them.
 
     `s^2 c + c c'` weights in two dimensions, and `c'` biases, which belong to the 1x1 part.
@@ -27,10 +26,10 @@ class SeparableConv(eqx.Module):
         num_spatial_dims: int,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
+        kernel_size: Ints,
+        stride: Ints = 1,
         padding: Padding = "SAME",
-        dilation: int | Sequence[int] = 1,
+        dilation: Ints = 1,
         use_bias: bool = True,
         *,
         channel_multiplier: int = 1,
@@ -65,20 +64,8 @@ class SeparableConv(eqx.Module):
         )
 
     @property
-    def kernel_size(self) -> tuple[int, ...]:
-        return self.depthwise.kernel_size
-
-    @property
-    def stride(self) -> tuple[int, ...]:
-        return self.depthwise.stride
-
-    @property
-    def padding(self) -> Padding:
-        return self.depthwise.padding
-
-    @property
-    def dilation(self) -> tuple[int, ...]:
-        return self.depthwise.dilation
+    def window(self) -> Window:
+        return self.depthwise.window
 
     @takes_arrays
     def __call__(
@@ -88,18 +75,13 @@ class SeparableConv(eqx.Module):
         del key
         return self.pointwise(self.depthwise(x))
 
+    def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
+        return self.pointwise.output_shape(self.depthwise.output_shape(in_shape))
+
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
-        """Multiply-adds of both parts for one example `in_shape = (*spatial, c_in)`."""
-        middle = ops.output_shape(
-            in_shape[:-1],
-            self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-        )
-        return self.depthwise.multiply_adds(in_shape) + self.pointwise.multiply_adds(
-            (*middle, self.depthwise.out_channels)
-        )
+        """Multiply-adds of both parts for one example `in_shape`, `(*spatial, c_in)`."""
+        middle = self.depthwise.output_shape(in_shape)
+        return self.depthwise.multiply_adds(in_shape) + self.pointwise.multiply_adds(middle)
 
 
 class SeparableConv1d(SeparableConv):

@@ -7,13 +7,13 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Inexact, Num
 
-from cnnlab.ops.arguments import shown, takes_arrays
+from cnnlab.arguments import shown, takes_arrays, to_tuple
 from cnnlab.ops.candidates import Candidates
 from cnnlab.ops.choice import check
 from cnnlab.ops.fused import ACTIVATIONS, conv_bias
-from cnnlab.ops.geometry import Padding, output_shape, to_tuple, transpose_shape
 from cnnlab.ops.primitive import bind
 from cnnlab.ops.problem import describe, divides, kernel_rank
+from cnnlab.ops.window import Ints, Padding, Window
 
 
 @takes_arrays
@@ -21,9 +21,9 @@ def conv(
     x: Num[Array, "*shape c_in"],
     kernel: Num[Array, "*window c_group c_out"],
     *,
-    stride: int | Sequence[int] = 1,
+    stride: Ints = 1,
     padding: Padding = "SAME",
-    dilation: int | Sequence[int] = 1,
+    dilation: Ints = 1,
     groups: int = 1,
     flip: bool = False,
     algorithm: str = "auto",
@@ -61,8 +61,7 @@ def conv(
             one line that begins with the argument's name.
     """
     dtype = jnp.result_type(x, kernel)
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    problem = describe(x.shape, kernel.shape, **geometry, dtype=dtype)
+    problem = describe(x.shape, kernel.shape, stride, padding, dilation, groups, dtype)
     algorithm = check(algorithm, problem)
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation: expected None, 'relu' or 'gelu', got {shown(activation)}")
@@ -85,9 +84,9 @@ def fft_conv(
     x: Inexact[Array, "*shape c_in"],
     kernel: Inexact[Array, "*window c_group c_out"],
     *,
-    stride: int | Sequence[int] = 1,
+    stride: Ints = 1,
     padding: Padding = "SAME",
-    dilation: int | Sequence[int] = 1,
+    dilation: Ints = 1,
     groups: int = 1,
     flip: bool = False,
 ) -> Inexact[Array, "*out c_out"]:
@@ -96,9 +95,8 @@ def fft_conv(
     Linear, never circular, for any lengths: the kernel may be as long as the input, or longer where
     it is padded. Arguments, result and errors as of `conv`.
     """
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     dtype = jnp.result_type(x, kernel)
-    problem = describe(x.shape, kernel.shape, **geometry, dtype=dtype)
+    problem = describe(x.shape, kernel.shape, stride, padding, dilation, groups, dtype)
     if flip:
         kernel = jnp.flip(kernel, range(problem.rank))
     merged = x.astype(dtype).reshape(1, *problem.x_shape)
@@ -110,9 +108,9 @@ def algorithms(
     x_shape: Sequence[int],
     kernel_shape: Sequence[int],
     *,
-    stride: int | Sequence[int] = 1,
+    stride: Ints = 1,
     padding: Padding = "SAME",
-    dilation: int | Sequence[int] = 1,
+    dilation: Ints = 1,
     groups: int = 1,
     dtype: DTypeLike = np.float32,
 ) -> Candidates:
@@ -130,8 +128,7 @@ def algorithms(
     Raises:
         ValueError: arguments that `conv` refuses too.
     """
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return Candidates(describe(x_shape, kernel_shape, **geometry, dtype=dtype))
+    return Candidates(describe(x_shape, kernel_shape, stride, padding, dilation, groups, dtype))
 
 
 @takes_arrays
@@ -139,12 +136,12 @@ def conv_transpose(
     y: Inexact[Array, "*out c_y"],
     kernel: Inexact[Array, "*window c_group c_out"],
     *,
-    stride: int | Sequence[int] = 1,
+    stride: Ints = 1,
     padding: Padding = "SAME",
-    dilation: int | Sequence[int] = 1,
+    dilation: Ints = 1,
     groups: int = 1,
     flip: bool = False,
-    shape: int | Sequence[int] | None = None,
+    shape: Ints | None = None,
     algorithm: str = "auto",
 ) -> Inexact[Array, "*shape c_x"]:
     """Transposed convolution: the adjoint of `x -> conv(x, kernel, ...)` with the same arguments.
@@ -172,19 +169,17 @@ def conv_transpose(
             f"got shape {y.shape}"
         )
     *batch, channels = y.shape[: -rank - 1] + y.shape[-1:]
-    spatial, kernel_size = y.shape[-rank - 1 : -1], kernel.shape[:rank]
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
-    if shape is None:
-        shape = transpose_shape(spatial, kernel_size, **geometry)
-    shape = to_tuple("shape", shape, rank)
-    got = output_shape(shape, kernel_size, **geometry)
+    window = Window.of(rank, kernel.shape[:rank], stride, padding, dilation)
+    spatial = window.spatial(y.shape)
+    shape = window.transpose_shape(spatial) if shape is None else to_tuple("shape", shape, rank)
+    got = window.output_shape(shape)
     if got != spatial:
         raise ValueError(f"shape: conv takes {shape} to {got}, but y has {spatial}")
     dtype = jnp.result_type(y, kernel)
     if not divides(groups, channels):
         raise ValueError(f"groups: expected a divisor of {channels} channels, got {shown(groups)}")
     x_shape = (*batch, *shape, groups * kernel.shape[-2])
-    problem = describe(x_shape, kernel.shape, **geometry, groups=groups, dtype=dtype)
+    problem = describe(x_shape, kernel.shape, **window.arguments, groups=groups, dtype=dtype)
     algorithm = check(algorithm, problem)
     if flip:
         kernel = jnp.flip(kernel, range(rank))

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Inexact
 
-from cnnlab.ops.geometry import dilated_size
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Problem
 
@@ -58,30 +57,29 @@ def channels_last(y: Array, problem: Problem) -> Array:
     return jnp.moveaxis(y, 1, -1).astype(problem.dtype)
 
 
-def wanted(problem: Problem) -> tuple[tuple[int, int], ...]:
+def result_range(problem: Problem) -> tuple[tuple[int, int], ...]:
     """First and last entry, per axis, of the full linear convolution that the result takes."""
-    extents = dilated_size(problem.kernel_size, problem.dilation)
-    zipped = zip(extents, problem.padding, problem.out, problem.stride, strict=True)
+    zipped = zip(problem.window.extent, problem.padding, problem.out, problem.stride, strict=True)
     return tuple((e - 1 - low, e - 1 - low + (out - 1) * s) for e, (low, _), out, s in zipped)
 
 
 def crop(y: Array, problem: Problem) -> Array:
     """What the padding and the stride keep of `(batch, g, c_out / g, *full)`; zeros outside it."""
-    sizes = zip(wanted(problem), y.shape[3:], strict=True)
+    sizes = zip(result_range(problem), y.shape[3:], strict=True)
     amounts = tuple((-first, last + 1 - n, 0) for (first, last), n in sizes)
     y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0),) * 3 + amounts)
     return y[(..., *(slice(None, None, s) for s in problem.stride))]
 
 
 def transform_lengths(problem: Problem) -> tuple[int, ...]:
-    """Period per axis of a circular convolution that holds the wanted entries of the linear one.
+    """Period per axis of a circular convolution that holds the result's entries of the linear one.
 
     That has `n + e - 1` entries. A circular one of length L adds entry `j + L` to entry j, so L
-    need only be long enough to leave the wanted entries alone.
+    need only be long enough to leave the result's entries alone.
     """
     lengths = []
-    extents = dilated_size(problem.kernel_size, problem.dilation)
-    for n, extent, (first, last) in zip(problem.spatial, extents, wanted(problem), strict=True):
+    zipped = zip(problem.spatial, problem.window.extent, result_range(problem), strict=True)
+    for n, extent, (first, last) in zipped:
         full = n + extent - 1
         unspoilt = full - min(max(first, 0), full - 1)
         lengths.append(fast_length(max(n, extent, unspoilt, min(last, full - 1) + 1)))

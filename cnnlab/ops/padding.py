@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
-from cnnlab.ops.arguments import shown, takes_arrays
-from cnnlab.ops.geometry import check_entries, resolve_padding
+from cnnlab.arguments import check_entries, shown, takes_arrays
+from cnnlab.ops.window import resolve_padding
 
 PADDING_MODES = {
     "zeros": "constant",

@@ -1,29 +1,14 @@
 """Patches as columns and back (A 2.2, A 6.2), and layers without weight sharing (A 2.4)."""
 
-import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Inexact, Num
 
-from cnnlab.ops.arguments import shown, takes_arrays
-from cnnlab.ops.geometry import Padding, on_grid, output_shape, resolve_padding, to_tuple
+from cnnlab.arguments import takes_arrays, to_tuple
 from cnnlab.ops.precision import accumulation_dtype
-
-
-def check_window(window: Sequence[int], x_ndim: int) -> tuple[int, ...]:
-    """`window` as a tuple: one size per spatial axis, at least one, no more than `x` has axes."""
-    if not isinstance(window, Sequence) or isinstance(window, str) or not window:
-        raise ValueError(
-            f"window: expected one size per spatial axis, such as (2, 2), got {shown(window)}"
-        )
-    if x_ndim < len(window) + 1:
-        raise ValueError(
-            f"window: {len(window)} spatial axes and channels do not fit {x_ndim} array axes"
-        )
-    return to_tuple("window", window, len(window))
+from cnnlab.ops.window import Ints, Padding, Window, on_grid
 
 
 @takes_arrays
@@ -31,9 +16,9 @@ def unfold(
     x: Num[Array, "*shape c"],
     window: Sequence[int],
     *,
-    stride: int | Sequence[int] = 1,
+    stride: Ints = 1,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: Ints = 1,
 ) -> Num[Array, "*out patch"]:
     """Every window of `x` as one column: `vect(P)` of A 2.4 and A 6.2, zeros outside `x`.
 
@@ -48,21 +33,17 @@ def unfold(
     Raises:
         ValueError: a bad argument, or a window that does not fit.
     """
-    window = check_window(window, x.ndim)
-    rank = len(window)
-    spatial = x.shape[-rank - 1 : -1]
-    out = output_shape(spatial, window, stride=stride, padding=padding, dilation=dilation)
-    pads = resolve_padding(padding, spatial, window, stride, dilation)
-    stride = to_tuple("stride", stride, rank)
-    dilation = to_tuple("dilation", dilation, rank)
-    x = jnp.pad(x, ((0, 0),) * (x.ndim - rank - 1) + pads + ((0, 0),))
-    # reads[a][o, t]: the entry that window o's tap t reads along axis a.
-    sizes = zip(out, stride, window, dilation, strict=True)
-    reads = [np.arange(o)[:, None] * s + np.arange(k) * d for o, s, k, d in sizes]
-    index = tuple(on_grid(r, a, rank) for a, r in enumerate(reads))
+    return _columns(x, Window.over(x.ndim, window, stride, padding, dilation))
+
+
+def _columns(x: Array, window: Window) -> Array:
+    rank, spatial = window.rank, window.spatial(x.shape)
+    out = window.output_shape(spatial)
+    x = jnp.pad(x, ((0, 0),) * (x.ndim - rank - 1) + window.at(spatial).padding + ((0, 0),))
+    index = tuple(on_grid(reads, axis, rank) for axis, reads in enumerate(window.reads(out)))
     # All entries are inside the padded array.
     columns = x.at[(..., *index, slice(None))].get(mode="promise_in_bounds")
-    return columns.reshape(*columns.shape[: -rank - 1], math.prod(window) * x.shape[-1])
+    return columns.reshape(*columns.shape[: -rank - 1], window.taps * x.shape[-1])
 
 
 @takes_arrays
@@ -71,9 +52,9 @@ def fold(
     shape: Sequence[int],
     window: Sequence[int],
     *,
-    stride: int | Sequence[int] = 1,
+    stride: Ints = 1,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: Ints = 1,
 ) -> Inexact[Array, "*shape c"]:
     """Put columns back where `unfold` took them, adding where windows overlap (A 6.2).
 
@@ -89,24 +70,22 @@ def fold(
     Raises:
         ValueError: `patches` is not what `unfold` gives for `shape`.
     """
-    window = check_window(window, patches.ndim)
-    rank = len(window)
-    shape = to_tuple("shape", shape, rank)
-    out = output_shape(shape, window, stride=stride, padding=padding, dilation=dilation)
-    batch, got = patches.shape[: -rank - 1], patches.shape[-rank - 1 : -1]
+    sliding = Window.over(patches.ndim, window, stride, padding, dilation)
+    shape = to_tuple("shape", shape, sliding.rank)
+    out, got = sliding.output_shape(shape), sliding.spatial(patches.shape)
     if got != out:
         raise ValueError(f"patches: expected {out} windows for shape {shape}, got {got}")
-    channels, rest = divmod(patches.shape[-1], math.prod(window))
+    channels, rest = divmod(patches.shape[-1], sliding.taps)
     if rest or not channels:
         raise ValueError(
-            f"patches: expected a multiple of {math.prod(window)} on the last axis, "
+            f"patches: expected a multiple of {sliding.taps} on the last axis, "
             f"got {patches.shape[-1]}"
         )
     # Overlaps are sums, so half precision adds in float32.
     wide = patches.astype(accumulation_dtype(patches.dtype))
+    batch = patches.shape[: -sliding.rank - 1]
     like = jax.ShapeDtypeStruct((*batch, *shape, channels), wide.dtype)
-    take = lambda x: unfold(x, window, stride=stride, padding=padding, dilation=dilation)
-    (x,) = jax.linear_transpose(take, like)(wide)
+    (x,) = jax.linear_transpose(lambda x: _columns(x, sliding), like)(wide)
     return x.astype(patches.dtype)
 
 
@@ -115,10 +94,10 @@ def local_conv(
     x: Num[Array, "*shape c"],
     weights: Num[Array, "*positions patch c_out"],
     *,
-    window: int | Sequence[int],
-    stride: int | Sequence[int] = 1,
+    window: Ints,
+    stride: Ints = 1,
     padding: Padding = "SAME",
-    dilation: int | Sequence[int] = 1,
+    dilation: Ints = 1,
 ) -> Num[Array, "*out c_out"]:
     """Locally-connected layer: `H_ij = W_ij vect(P_ij)`, each pixel with its own matrix (A 2.4).
 
@@ -138,9 +117,10 @@ def local_conv(
         raise ValueError(
             f"weights: expected (*out, prod(window) * c, c_out), got shape {weights.shape}"
         )
-    window = to_tuple("window", window, rank)
+    sizes = to_tuple("window", window, rank)
+    sliding = Window.over(x.ndim, sizes, stride, padding, dilation)
     dtype = jnp.result_type(x, weights)
-    patches = unfold(x.astype(dtype), window, stride=stride, padding=padding, dilation=dilation)
+    patches = _columns(x.astype(dtype), sliding)
     expected = patches.shape[-rank - 1 :]
     if weights.shape[:-1] != expected:
         raise ValueError(

@@ -8,19 +8,17 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Inexact, Real
 
-from cnnlab.ops.arguments import shown, takes_arrays
-from cnnlab.ops.geometry import Padding, Pairs, output_shape, resolve_padding, to_tuple
-from cnnlab.ops.largest import largest, lowest, serves
-from cnnlab.ops.patches import check_window
+from cnnlab.arguments import shown, takes_arrays
+from cnnlab.ops.max_pooling import largest, lowest, serves
 from cnnlab.ops.precision import accumulation_dtype, last_axes
-from cnnlab.ops.windows import Windows
+from cnnlab.ops.window import Ints, Padding, Window
 
 
 @takes_arrays
 def max_pool(
     x: Real[Array, "*shape c"],
     window: Sequence[int],
-    stride: int | Sequence[int] | None = None,
+    stride: Ints | None = None,
     padding: Padding = "VALID",
 ) -> Real[Array, "*out c"]:
     """Maximum over windows, per channel (A 4.5, B eq. 10.9).
@@ -40,33 +38,32 @@ def max_pool(
     Raises:
         ValueError: a bad argument, or a window that does not fit.
     """
-    window, stride, pads, out = _resolve(x, window, stride, padding)
-    if not serves(window, x.dtype):
-        return _reduce(x, lowest(x.dtype), lax.max, window, stride, pads)
-    first = x.ndim - len(window) - 1
-    flat = x.reshape(math.prod(x.shape[:first]), *x.shape[first:])
-    windows = Windows(flat.shape[0], x.shape[first:-1], x.shape[-1], window, stride, pads)
-    return largest(flat, windows).reshape(*x.shape[:first], *out, x.shape[-1])
+    sliding = _sliding(x, window, stride, padding)
+    if not serves(sliding, x.dtype):
+        return _reduce(x, lowest(x.dtype), lax.max, sliding)
+    first = x.ndim - sliding.rank - 1
+    y = largest(x.reshape(math.prod(x.shape[:first]), *x.shape[first:]), sliding)
+    return y.reshape(*x.shape[:first], *y.shape[1:])
 
 
 @takes_arrays
 def avg_pool(
     x: Inexact[Array, "*shape c"],
     window: Sequence[int],
-    stride: int | Sequence[int] | None = None,
+    stride: Ints | None = None,
     padding: Padding = "VALID",
 ) -> Inexact[Array, "*out c"]:
     """Mean over windows, per channel (B 10.1.4). Padding is not counted.
 
     Args, returns and errors: as `max_pool`. 16-bit floats are summed in float32.
     """
-    window, stride, pads, _ = _resolve(x, window, stride, padding)
+    sliding = _sliding(x, window, stride, padding)
     wide = x.astype(accumulation_dtype(x.dtype))
-    total = _reduce(wide, np.zeros((), wide.dtype), lax.add, window, stride, pads)
-    if all(p == (0, 0) for p in pads):
-        return (total / math.prod(window)).astype(x.dtype)
-    ones = jnp.ones((*x.shape[-len(window) - 1 : -1], 1), wide.real.dtype)
-    counts = _reduce(ones, np.zeros((), ones.dtype), lax.add, window, stride, pads)
+    total = _reduce(wide, np.zeros((), wide.dtype), lax.add, sliding)
+    if all(p == (0, 0) for p in sliding.padding):
+        return (total / sliding.taps).astype(x.dtype)
+    ones = jnp.ones((*sliding.spatial(x.shape), 1), wide.real.dtype)
+    counts = _reduce(ones, np.zeros((), ones.dtype), lax.add, sliding)
     return (total / last_axes(counts, total.ndim)).astype(x.dtype)
 
 
@@ -112,41 +109,35 @@ def _maximum(x: Array, axis: tuple[int, ...]) -> Array:
     return y.reshape(*y.shape[: axis[0]], y.shape[-1])
 
 
-def _resolve(
-    x: Array, window: Sequence[int], stride: int | Sequence[int] | None, padding: Padding
-) -> tuple[tuple[int, ...], tuple[int, ...], Pairs, tuple[int, ...]]:
-    window = check_window(window, x.ndim)
-    rank = len(window)
-    stride = to_tuple("stride", window if stride is None else stride, rank)
-    spatial = x.shape[-rank - 1 : -1]
-    pads = resolve_padding(padding, spatial, window, stride)
-    for i, (pair, w) in enumerate(zip(pads, window, strict=True)):
-        if max(pair) >= w:
-            raise ValueError(f"padding[{i}]: expected less than the window ({w}), got {max(pair)}")
-    return window, stride, pads, output_shape(spatial, window, stride=stride, padding=pads)
+def _sliding(x: Array, window: Sequence[int], stride: Ints | None, padding: Padding) -> Window:
+    """A pool's arguments, for this input: every window holds an entry of it."""
+    whole = Window.over(x.ndim, window, stride, padding)
+    sliding = whole.at(whole.spatial(x.shape))
+    for i, (pair, size) in enumerate(zip(sliding.padding, sliding.size, strict=True)):
+        if max(pair) >= size:
+            raise ValueError(
+                f"padding[{i}]: expected less than the window ({size}), got {max(pair)}"
+            )
+    sliding.output_shape(sliding.spatial(x.shape))  # refuses a window that does not fit
+    return sliding
 
 
 def _reduce(
-    x: Array,
-    initial: np.ndarray,
-    operation: Callable[[Array, Array], Array],
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    pads: Pairs,
+    x: Array, initial: np.ndarray, operation: Callable[[Array, Array], Array], window: Window
 ) -> Array:
     """`lax.reduce_window` over the spatial axes, without the entries that no window reaches.
 
     jaxlib 0.10.1 returns wrong numbers on the CPU for windows that leave a rest (its `ynn_fusion`)
     where it fuses a large array's reshape with them.
     """
-    batch = x.ndim - len(window) - 1
+    batch = x.ndim - window.rank - 1
     reached, kept = [], []
-    for n, w, s, (low, high) in zip(x.shape[batch:-1], window, stride, pads, strict=True):
+    zipped = zip(window.spatial(x.shape), window.size, window.stride, window.padding, strict=True)
+    for n, w, s, (low, high) in zipped:
         end = (n + low + high - w) // s * s + w - low
         reached.append(min(n, end))
         kept.append((low, max(end - n, 0)))
     x = x[(..., *(slice(end) for end in reached), slice(None))]
     ones, zeros = (1,) * batch, ((0, 0),) * batch
-    return lax.reduce_window(
-        x, initial, operation, (*ones, *window, 1), (*ones, *stride, 1), (*zeros, *kept, (0, 0))
-    )
+    sizes, strides = (*ones, *window.size, 1), (*ones, *window.stride, 1)
+    return lax.reduce_window(x, initial, operation, sizes, strides, (*zeros, *kept, (0, 0)))

@@ -9,16 +9,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jax.typing import DTypeLike
 
-from cnnlab.ops.arguments import shown
-from cnnlab.ops.geometry import (
-    MAX_RANK,
-    Padding,
-    Pairs,
-    check_entries,
-    output_shape,
-    resolve_padding,
-    to_tuple,
-)
+from cnnlab.arguments import check_entries, shown
+from cnnlab.ops.window import Ints, Padding, Pairs, Window
+
+MAX_RANK = 3
 
 Pass: TypeAlias = Literal["forward", "input_gradient", "kernel_gradient"]
 PASSES: tuple[Pass, ...] = ("forward", "input_gradient", "kernel_gradient")
@@ -37,10 +31,7 @@ class Problem:
     spatial: tuple[int, ...]
     in_channels: int
     out_channels: int
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: Pairs
-    dilation: tuple[int, ...]
+    window: Window
     groups: int
     out: tuple[int, ...]
     dtype: np.dtype
@@ -48,12 +39,29 @@ class Problem:
     @property
     def rank(self) -> int:
         """Number of spatial axes."""
-        return len(self.kernel_size)
+        return self.window.rank
 
     @property
     def taps(self) -> int:
         """Number of positions of the kernel."""
-        return math.prod(self.kernel_size)
+        return self.window.taps
+
+    @property
+    def kernel_size(self) -> tuple[int, ...]:
+        return self.window.size
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        return self.window.stride
+
+    @property
+    def padding(self) -> Pairs:
+        assert not isinstance(self.window.padding, str)  # `describe` resolved it
+        return self.window.padding
+
+    @property
+    def dilation(self) -> tuple[int, ...]:
+        return self.window.dilation
 
     @property
     def x_shape(self) -> tuple[int, ...]:
@@ -76,17 +84,15 @@ class Problem:
 def describe(
     x_shape: Sequence[int],
     kernel_shape: Sequence[int],
-    *,
-    stride: int | Sequence[int] = 1,
+    stride: Ints = 1,
     padding: Padding = "SAME",
-    dilation: int | Sequence[int] = 1,
+    dilation: Ints = 1,
     groups: int = 1,
     dtype: DTypeLike = np.float32,
 ) -> Problem:
     """Check the arguments of a convolution and resolve them; leading batch axes are merged.
 
-    Raises:
-        ValueError: in one line that begins with the argument's name.
+    **Raises:** `ValueError`, in one line that begins with the argument's name.
     """
     rank = kernel_rank(kernel_shape)
     x_shape = tuple(x_shape)
@@ -98,21 +104,16 @@ def describe(
     *kernel_size, group_channels, out_channels = kernel_shape
     spatial = x_shape[-rank - 1 : -1]
     check_groups(groups, in_channels, group_channels, out_channels)
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
-    pads = resolve_padding(padding, spatial, kernel_size, stride, dilation)
-    out = output_shape(spatial, kernel_size, **geometry)
-    padded = [n + low + high for n, (low, high) in zip(spatial, pads, strict=True)]
-    check_entries("padding", (*batch, *padded, in_channels))
+    window = Window.of(rank, kernel_size, stride, padding, dilation).at(spatial)
+    out = window.output_shape(spatial)
+    check_entries("padding", (*batch, *window.padded(spatial), in_channels))
     check_entries("padding", (*batch, *out, out_channels))
     return Problem(
         batch=math.prod(batch),
         spatial=spatial,
         in_channels=in_channels,
         out_channels=out_channels,
-        kernel_size=tuple(kernel_size),
-        stride=to_tuple("stride", stride, rank),
-        padding=pads,
-        dilation=to_tuple("dilation", dilation, rank),
+        window=window,
         groups=groups,
         out=out,
         dtype=np.dtype(dtype),

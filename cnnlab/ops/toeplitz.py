@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Num
 
-from cnnlab.ops.arguments import takes_arrays
-from cnnlab.ops.geometry import Padding, on_grid
+from cnnlab.arguments import takes_arrays
 from cnnlab.ops.problem import Problem, describe
+from cnnlab.ops.window import Ints, Padding, on_grid
 
 
 @takes_arrays
@@ -18,9 +18,9 @@ def toeplitz_matrix(
     kernel: Num[Array, "*window c_in c_out"],
     input_shape: Sequence[int],
     *,
-    stride: int | Sequence[int] = 1,
+    stride: Ints = 1,
     padding: Padding = "SAME",
-    dilation: int | Sequence[int] = 1,
+    dilation: Ints = 1,
     groups: int = 1,
     flip: bool = False,
 ) -> Num[Array, "outputs inputs"]:
@@ -36,8 +36,7 @@ def toeplitz_matrix(
     Raises:
         ValueError: arguments that `conv` refuses too.
     """
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    problem = describe(input_shape, kernel.shape, **geometry)
+    problem = describe(input_shape, kernel.shape, stride, padding, dilation, groups)
     if len(input_shape) != problem.rank + 1:
         raise ValueError(
             f"input_shape: expected {problem.rank} spatial sizes and channels, without batch, "

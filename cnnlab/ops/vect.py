@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from jaxtyping import Array, Shaped
 
-from cnnlab.ops.arguments import shown, takes_arrays
-from cnnlab.ops.geometry import to_tuple
+from cnnlab.arguments import shown, takes_arrays, to_tuple
 
 
 @takes_arrays

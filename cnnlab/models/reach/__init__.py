@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from .entries import Reach, Span, Unknown, constant, given, joined
-from .rules import joined_anyhow, rule, slid
+from cnnlab.models.reach.entries import Reach, Span, Unknown, constant, given, joined
+from cnnlab.models.reach.rules import joined_anyhow, rule, slid
 
 __all__ = ["Reach", "Span", "Unknown", "constant", "follow", "given", "slid"]
 

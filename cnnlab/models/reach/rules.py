@@ -1,8 +1,10 @@
 """How JAX's operations carry dependence from their operands to their results."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from .entries import Reach, joined
+from cnnlab import ops
+from cnnlab.models.reach.entries import Reach, joined
 
 Rule = Callable[..., Reach]
 
@@ -127,8 +129,8 @@ def _windows(ins, shape, /, *, window_dimensions, window_strides, window_dilatio
              padding, **_):  # fmt: skip
     if set(base_dilation) != {1}:
         return ins[0].lost(shape, "reduce_window")
-    geometry = window_dimensions, window_strides, window_dilation, padding
-    return slid(ins[0], shape, range(len(shape)), *geometry)
+    window = ops.Window(window_dimensions, window_strides, padding, window_dilation)
+    return slid(ins[0], shape, range(len(shape)), window)
 
 
 def _conv_general(ins, shape, /, *, dimension_numbers, window_strides, padding, lhs_dilation,
@@ -136,10 +138,11 @@ def _conv_general(ins, shape, /, *, dimension_numbers, window_strides, padding, 
     (x, kernel), (lhs, rhs, out) = ins, dimension_numbers
     if set(lhs_dilation) - {1} or batch_group_count != 1 or not kernel.free:
         return joined_anyhow(ins, shape, "conv_general_dilated")
-    sizes = [kernel.shape[axis] for axis in rhs[2:]]
+    sizes = tuple(kernel.shape[axis] for axis in rhs[2:])
+    window = ops.Window(sizes, window_strides, padding, rhs_dilation)
     x = x.permuted(lhs).mixed(1)
     ordered = [shape[axis] for axis in out]
-    x = slid(x, ordered, range(2, len(out)), sizes, window_strides, rhs_dilation, padding)
+    x = slid(x, ordered, range(2, len(out)), window)
     x = x.window(1, ordered[1])
     return x.permuted([out.index(axis) for axis in range(len(out))])
 
@@ -148,43 +151,34 @@ def _conv(ins, shape, /, *, problem, **_):
     x, *others = ins
     if not all(r.free for r in others):
         return joined_anyhow(ins, shape, "conv")
-    first = len(shape) - problem.rank - 1
-    geometry = problem.kernel_size, problem.stride, problem.dilation, problem.padding
-    x = slid(x, shape, range(first, len(shape) - 1), *geometry)
-    return x.mixed(len(shape) - 1).window(len(shape) - 1, shape[-1])
+    return _through(x, shape, problem.window)
+
+
+def _through(x: Reach, shape: Sequence[int], window: ops.Window) -> Reach:
+    """A window over the axes before the channels, which it mixes."""
+    last = len(shape) - 1
+    x = slid(x, shape, range(last - window.rank, last), window)
+    return x.mixed(last).window(last, shape[last])
 
 
 def _conv_transposed(ins, shape, /, *, problem, **_):
     if set(problem.stride) != {1} or not ins[1].free:
         return joined_anyhow(ins, shape, "conv_transpose")
     # Output i of the transpose is what the windows at i + low - t * dilation hold at their tap t.
-    ends = [(k - 1) * d for k, d in zip(problem.kernel_size, problem.dilation, strict=True)]
-    pads = [(end - low, 0) for end, (low, _) in zip(ends, problem.padding, strict=True)]
-    first = len(shape) - problem.rank - 1
-    geometry = problem.kernel_size, problem.stride, problem.dilation, pads
-    x = slid(ins[0], shape, range(first, len(shape) - 1), *geometry)
-    return x.mixed(len(shape) - 1).window(len(shape) - 1, shape[-1])
+    sides = zip(problem.window.extent, problem.padding, strict=True)
+    pads = tuple((extent - 1 - low, 0) for extent, (low, _) in sides)
+    return _through(ins[0], shape, replace(problem.window, padding=pads))
 
 
-def _max_pool(ins, shape, /, *, windows, **_):
-    geometry = windows.window, windows.stride, (1,) * len(windows.window), windows.padding
-    return slid(ins[0], shape, range(1, len(shape) - 1), *geometry)
+def _max_pool(ins, shape, /, *, window, **_):
+    return slid(ins[0], shape, range(1, len(shape) - 1), window)
 
 
-def slid(
-    x: Reach,
-    shape: Sequence[int],
-    axes: Sequence[int],
-    sizes: Sequence[int],
-    strides: Sequence[int],
-    dilations: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-) -> Reach:
-    """Windows over several axes, to those of `shape`; `padding` before and after each."""
-    zipped = zip(axes, sizes, strides, dilations, padding, strict=True)
+def slid(x: Reach, shape: Sequence[int], axes: Sequence[int], window: ops.Window) -> Reach:
+    """A window over several axes, to those of `shape`; its padding is one pair an axis."""
+    zipped = zip(axes, window.size, window.stride, window.dilation, window.padding, strict=True)
     for axis, size, stride, dilation, (low, _) in zipped:
-        geometry = {"size": size, "stride": stride, "dilation": dilation, "low": low}
-        x = x.window(axis, shape[axis], **geometry)
+        x = x.window(axis, shape[axis], size=size, stride=stride, dilation=dilation, low=low)
     return x
 
 

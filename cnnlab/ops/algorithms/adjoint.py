@@ -15,6 +15,7 @@ from jaxtyping import Array
 
 from cnnlab.ops.algorithms.base import Map
 from cnnlab.ops.problem import Problem
+from cnnlab.ops.window import Window
 
 
 def transpose_kernel(kernel: Array, groups: int) -> Array:
@@ -58,9 +59,7 @@ def _phase_problem(problem: Problem, kernel_size: tuple, padding: tuple, out: tu
         spatial=problem.out,
         in_channels=problem.out_channels,
         out_channels=problem.in_channels,
-        kernel_size=kernel_size,
-        stride=(1,) * problem.rank,
-        padding=padding,
+        window=Window(kernel_size, (1,) * problem.rank, padding, problem.dilation),
         out=out,
     )
 
@@ -88,7 +87,8 @@ def without_stride(dy: Array, problem: Problem) -> tuple[Array, Problem]:
     """The same transpose with stride 1: zeros between the entries of `dy`."""
     between = tuple((0, 0, s - 1) for s in problem.stride)
     dy = lax.pad(dy, jnp.zeros((), dy.dtype), ((0, 0, 0), *between, (0, 0, 0)))
-    return dy, replace(problem, stride=(1,) * problem.rank, out=dy.shape[1:-1])
+    window = replace(problem.window, stride=(1,) * problem.rank)
+    return dy, replace(problem, window=window, out=dy.shape[1:-1])
 
 
 def _crop(dy: Array, part: Problem) -> tuple[Array, Problem]:
@@ -97,7 +97,7 @@ def _crop(dy: Array, part: Problem) -> tuple[Array, Problem]:
     kept = tuple(slice(max(-low, 0), n - max(-high, 0)) for (low, high), n in sizes)
     dy = dy[(slice(None), *kept)]
     padding = tuple((max(low, 0), max(high, 0)) for low, high in part.padding)
-    return dy, replace(part, spatial=dy.shape[1:-1], padding=padding)
+    return dy, replace(part, spatial=dy.shape[1:-1], window=replace(part.window, padding=padding))
 
 
 def _interleave(parts: dict[tuple[int, ...], Array], problem: Problem) -> Array:

@@ -16,24 +16,24 @@ from jaxtyping import Array
 from cnnlab.ops.algorithms import adjoint
 from cnnlab.ops.algorithms.im2col import IM2COL
 from cnnlab.ops.algorithms.taps import TAPS
-from cnnlab.ops.fft import channels_first, channels_last, crop, filtered, wanted
-from cnnlab.ops.geometry import dilated_size
+from cnnlab.ops.fft import channels_first, channels_last, crop, filtered, result_range
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Problem
+from cnnlab.ops.window import Window
 
 SHORT = 32  # entries of the pieces that are summed directly
 
 
 def causal(problem: Problem) -> bool:
     """Whether every result is of one time, and of inputs no later."""
-    (extent, *_) = dilated_size(problem.kernel_size, problem.dilation)
+    (extent, *_) = problem.window.extent
     (low, high), *_ = problem.padding
     return problem.rank == 1 and low >= extent - 1 and high == 0
 
 
 def pieces(problem: Problem) -> tuple[int, ...]:
     """The lengths of the pieces: no longer than kernel and sequence need, half of that, ..."""
-    (extent,) = dilated_size(problem.kernel_size, problem.dilation)
+    (extent,) = problem.window.extent
     size = SHORT
     while size < min(extent, problem.spatial[0]):
         size *= 2
@@ -48,7 +48,7 @@ def forward(x: Array, kernel: Array, problem: Problem) -> Array:
     wide = accumulation_dtype(problem.dtype)
     x, kernel = x.astype(wide), kernel.astype(wide)
     longest, *halves = pieces(problem)
-    ((_, last),) = wanted(problem)
+    ((_, last),) = result_range(problem)
     count = -(-max(problem.spatial[0], last + 1) // longest)
     x = lax.pad(
         x, jnp.zeros((), wide), ((0, 0, 0), (0, count * longest - x.shape[1], 0), (0, 0, 0))
@@ -76,7 +76,7 @@ def input_gradient(dy: Array, kernel: Array, problem: Problem) -> Array:
         out=(n,),
         in_channels=problem.out_channels,
         out_channels=problem.in_channels,
-        padding=((n - out + low, 0),),
+        window=replace(problem.window, padding=((n - out + low, 0),)),
     )
     return jnp.flip(forward(jnp.flip(dy, 1), turned, back), 1)
 
@@ -92,9 +92,7 @@ def _directly(x: Array, kernel: Array, problem: Problem) -> Array:
         batch=batch * (n // SHORT),
         spatial=(SHORT,),
         out=(SHORT,),
-        kernel_size=kernel.shape[:1],
-        stride=(1,),
-        padding=((before, 0),),
+        window=Window(kernel.shape[:1], (1,), ((before, 0),), problem.dilation),
         dtype=x.dtype,
     )
     depthwise = problem.in_channels == problem.groups
@@ -108,7 +106,7 @@ def _tails(x: Array, kernel: Array, problem: Problem) -> Array:
     *lead, count, size = x.shape
     # A period of two pieces: the first of which is where results too late come back to.
     taps = min(kernel.shape[0], (2 * size - 1) // problem.dilation[0] + 1)
-    part = replace(problem, kernel_size=(taps,))
+    part = replace(problem, window=replace(problem.window, size=(taps,)))
     x = jnp.moveaxis(x, -2, 0).reshape(count * lead[0], *lead[1:], size)
     y = filtered(x, kernel[-taps:], (2 * size,), part)[..., size:]
     y = y.reshape(count, lead[0], *y.shape[1:])

@@ -15,7 +15,6 @@ from cnnlab.ops.algorithms.base import Algorithm
 from cnnlab.ops.algorithms.causal import causal
 from cnnlab.ops.algorithms.fft import cost, cost_of_pieces, exact, memory, refusal
 from cnnlab.ops.fft import channels_first, channels_last, crop, fast_length, filtered
-from cnnlab.ops.geometry import dilated_size
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Problem
 
@@ -26,7 +25,7 @@ _SHORTEST = 64
 
 def _lengths(problem: Problem) -> tuple[int, ...]:
     """Transform length per axis: no longer than the whole convolution needs."""
-    extents = dilated_size(problem.kernel_size, problem.dilation)
+    extents = problem.window.extent
     shortest = _SHORTEST if problem.rank == 1 else 16
     sizes = zip(extents, problem.spatial, strict=True)
     return tuple(
@@ -36,7 +35,7 @@ def _lengths(problem: Problem) -> tuple[int, ...]:
 
 def _blocks(problem: Problem) -> tuple[tuple[int, int], ...]:
     """`(count, size)` of the blocks along every axis."""
-    extents = dilated_size(problem.kernel_size, problem.dilation)
+    extents = problem.window.extent
     sizes = [length - e + 1 for length, e in zip(_lengths(problem), extents, strict=True)]
     return tuple((-(-n // size), size) for n, size in zip(problem.spatial, sizes, strict=True))
 

@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool
 
 from cnnlab.ops.algorithms.adjoint import without_stride
 from cnnlab.ops.algorithms.base import Map
-from cnnlab.ops.geometry import dilated_size
 from cnnlab.ops.problem import Problem
 
 
@@ -34,7 +33,7 @@ def input_gradient_within(input_gradient: Map) -> Map:
     def within(dy: Array, kernel: Array, problem: Problem) -> Array:
         dx = input_gradient(dy, kernel, problem)
         apart, plain = without_stride(dy, problem)
-        extents = dilated_size(problem.kernel_size, problem.dilation)
+        extents = problem.window.extent
         lows = tuple(e - 1 - low for e, (low, _) in zip(extents, problem.padding, strict=True))
         held = _held(apart, lows, plain.stride, problem.spatial, problem)
         return jnp.where(held, dx, 0)
@@ -52,7 +51,7 @@ def _held(
     """Whether the windows, which begin `lows` before `x`, hold an entry that is not zero. A
     window is all between its first and its last tap."""
     count = jnp.any(x != 0, axis=-1).astype(jnp.int32)
-    extents = dilated_size(problem.kernel_size, problem.dilation)
+    extents = problem.window.extent
     for axis, (low, e, s, n) in enumerate(zip(lows, extents, strides, out, strict=True), 1):
         # Entries before where windows begin and end: what lies in between is held. (jaxlib 0.10.1
         # gives wrong sums where padding comes before them, so the places are clipped instead.)

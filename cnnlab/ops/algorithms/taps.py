@@ -16,7 +16,6 @@ from cnnlab.ops.algorithms import adjoint
 from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm
 from cnnlab.ops.algorithms.slices import pad_input, tap_slices
 from cnnlab.ops.algorithms.tiles import by_tiles
-from cnnlab.ops.geometry import dilated_size
 from cnnlab.ops.precision import accumulation_dtype, last_axes
 from cnnlab.ops.problem import Problem
 
@@ -79,7 +78,7 @@ def _depthwise_kernel_gradient(x: Array, dy: Array, problem: Problem) -> Array:
     blocks = -(-problem.out[0] // rows)
     dy, x = _whole_blocks(dy, x, rows * blocks, problem)
     block = replace(problem, batch=1, out=(rows, *problem.out[1:]))
-    reach = (rows - 1) * problem.stride[0] + dilated_size(problem.kernel_size, problem.dilation)[0]
+    reach = (rows - 1) * problem.stride[0] + problem.window.extent[0]
 
     def body(i: Array, total: list[Array]) -> list[Array]:
         n, b = i // blocks, i % blocks
@@ -104,7 +103,7 @@ def _whole_blocks(dy: Array, x: Array, rows: int, problem: Problem) -> tuple[Arr
     zero = jnp.zeros((), dy.dtype)
     still = ((0, 0, 0),) * problem.rank
     dy = lax.pad(dy, zero, ((0, 0, 0), (0, rows - problem.out[0], 0), *still))
-    extent = dilated_size(problem.kernel_size, problem.dilation)[0]
+    extent = problem.window.extent[0]
     # Without rows that no window reads: the zeros would meet them.
     read = (problem.out[0] - 1) * problem.stride[0] + extent
     padded = pad_input(x, problem)[:, :read]

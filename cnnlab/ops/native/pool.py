@@ -1,7 +1,5 @@
 """The native engine's max-pooling inside a JAX program."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +7,7 @@ from jaxtyping import Array, Float, UInt8
 
 from cnnlab.ops.native.engine import ENGINE
 from cnnlab.ops.native.partition import over_batch
-from cnnlab.ops.windows import Windows
+from cnnlab.ops.window import Window
 
 
 def pools(dtype: np.dtype) -> bool:
@@ -18,32 +16,35 @@ def pools(dtype: np.dtype) -> bool:
 
 
 def max_pool(
-    x: Float[Array, "n *spatial c"], windows: Windows
+    x: Float[Array, "n *spatial c"], window: Window
 ) -> tuple[Float[Array, "n *out c"], UInt8[Array, "n *out c"]]:
     """The largest entry of each window, and its number there."""
 
     def run(x: Array) -> tuple[Array, Array]:
-        shape = replace(windows, batch=x.shape[0]).y_shape
+        shape = (x.shape[0], *window.output_shape(x.shape[1:-1]), x.shape[-1])
         results = [jax.ShapeDtypeStruct(shape, d) for d in (x.dtype, np.uint8)]
-        return tuple(jax.ffi.ffi_call("cnnlab_max_pool", results)(x, **_attributes(windows)))
+        return tuple(jax.ffi.ffi_call("cnnlab_max_pool", results)(x, **_attributes(window)))
 
     return over_batch(run, (x.ndim,), (x.ndim, x.ndim), split=(0,))(x)
 
 
 def max_pool_gradient(
-    dy: Float[Array, "n *out c"], index: UInt8[Array, "n *out c"], windows: Windows
+    dy: Float[Array, "n *out c"],
+    index: UInt8[Array, "n *out c"],
+    window: Window,
+    spatial: tuple[int, ...],
 ) -> Float[Array, "n *spatial c"]:
     """Every entry of `dy` to where its window's largest entry was."""
 
     def run(dy: Array, index: Array) -> Array:
-        shape = replace(windows, batch=dy.shape[0]).x_shape
-        call = jax.ffi.ffi_call("cnnlab_max_pool_gradient", jax.ShapeDtypeStruct(shape, dy.dtype))
-        return call(dy, index, **_attributes(windows))
+        like = jax.ShapeDtypeStruct((dy.shape[0], *spatial, dy.shape[-1]), dy.dtype)
+        call = jax.ffi.ffi_call("cnnlab_max_pool_gradient", like)
+        return call(dy, index, **_attributes(window))
 
     return over_batch(run, (dy.ndim, dy.ndim), dy.ndim, split=(0, 1))(dy, index)
 
 
-def _attributes(windows: Windows) -> dict[str, np.ndarray]:
-    low = [low for low, _ in windows.padding]
-    values = {"window": windows.window, "stride": windows.stride, "low": low}
+def _attributes(window: Window) -> dict[str, np.ndarray]:
+    low = [low for low, _ in window.padding]
+    values = {"window": window.size, "stride": window.stride, "low": low}
     return {name: np.array(v, np.int64) for name, v in values.items()}
