@@ -1,227 +1,100 @@
-"""Convolutions with a constraint on the kernel (A 5.1, A 5.2, A 6.3): all of them are a `Conv`."""
+"""Convolutions with a constraint on the kernel (A 5.1, A 5.2, A 6.3): all of them are a `Conv`.
 
-import functools
-from collections.abc import Callable, Sequence
+The functions fill in some of `Conv`'s arguments; `options` are the others.
+"""
 
-from jaxtyping import PRNGKeyArray
+from collections.abc import Sequence
+from typing import Any
 
-from cnnlab import ops
-from cnnlab.arguments import positive_int
+from cnnlab.arguments import positive_int, to_tuple
 from cnnlab.nn.conv import Conv
-from cnnlab.ops import Padding
+from cnnlab.nn.options import by_rank, options_of
+from cnnlab.ops import Ints, Padding
 
 
-class PointwiseConv(Conv):
-    """1x1 convolution: one dense layer for every pixel (A 5.1). `c c' + c'` parameters."""
+@options_of(Conv, "kernel_size")
+def PointwiseConv(
+    num_spatial_dims: int,
+    in_channels: int,
+    out_channels: int,
+    stride: Ints = 1,
+    use_bias: bool = True,
+    **options: Any,
+) -> Conv:
+    """1x1 convolution: one dense layer for every pixel (A 5.1). `c c' + c'` parameters.
 
-    def __init__(
-        self,
-        num_spatial_dims: int,
-        in_channels: int,
-        out_channels: int,
-        stride: int | Sequence[int] = 1,
-        use_bias: bool = True,
-        *,
-        kernel_init: str | Callable = "he_normal",
-        key: PRNGKeyArray,
-    ):
-        """Arguments as `Conv`; with a stride, every stride-th pixel is kept."""
-        super().__init__(
-            num_spatial_dims,
-            in_channels,
-            out_channels,
-            1,
-            stride,
-            use_bias=use_bias,
-            kernel_init=kernel_init,
-            key=key,
-        )
+    With a stride, every stride-th pixel is kept.
+    """
+    options = {"stride": stride, "use_bias": use_bias, **options}
+    return Conv(num_spatial_dims, in_channels, out_channels, 1, **options)
 
 
-class DepthwiseConv(Conv):
+@options_of(Conv, "in_channels", "out_channels", "groups")
+def DepthwiseConv(
+    num_spatial_dims: int,
+    channels: int,
+    kernel_size: Ints,
+    stride: Ints = 1,
+    padding: Padding = "SAME",
+    dilation: Ints = 1,
+    use_bias: bool = True,
+    *,
+    channel_multiplier: int = 1,
+    **options: Any,
+) -> Conv:
     """Each channel has its own spatial filters and mixes with no other (A 5.2).
 
     Output channel `c * channel_multiplier + j` is filter `j` of input channel `c`; `s^2 c`
-    weights for each unit of the multiplier.
+    weights for each unit of the multiplier, the number of filters for each channel.
     """
-
-    def __init__(
-        self,
-        num_spatial_dims: int,
-        channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding: Padding = "SAME",
-        dilation: int | Sequence[int] = 1,
-        use_bias: bool = True,
-        *,
-        channel_multiplier: int = 1,
-        padding_mode: str = "zeros",
-        algorithm: str = "auto",
-        kernel_init: str | Callable = "he_normal",
-        key: PRNGKeyArray,
-    ):
-        """Arguments as `Conv`; `channel_multiplier` is the number of filters for each channel."""
-        channels = positive_int("channels", channels)
-        super().__init__(
-            num_spatial_dims,
-            channels,
-            channels * positive_int("channel_multiplier", channel_multiplier),
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            channels,
-            use_bias,
-            padding_mode=padding_mode,
-            algorithm=algorithm,
-            kernel_init=kernel_init,
-            key=key,
-        )
+    channels = positive_int("channels", channels)
+    out_channels = channels * positive_int("channel_multiplier", channel_multiplier)
+    window = (kernel_size, stride, padding, dilation)
+    return Conv(num_spatial_dims, channels, out_channels, *window, channels, use_bias, **options)
 
 
-class GroupedConv(Conv):
+@options_of(Conv)
+def GroupedConv(
+    num_spatial_dims: int,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: Ints,
+    groups: int,
+    stride: Ints = 1,
+    padding: Padding = "SAME",
+    dilation: Ints = 1,
+    use_bias: bool = True,
+    **options: Any,
+) -> Conv:
     """Channels in `groups` that do not mix with each other (A 5.2): `s^2 c c' / groups` weights."""
-
-    def __init__(
-        self,
-        num_spatial_dims: int,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        groups: int,
-        stride: int | Sequence[int] = 1,
-        padding: Padding = "SAME",
-        dilation: int | Sequence[int] = 1,
-        use_bias: bool = True,
-        *,
-        padding_mode: str = "zeros",
-        algorithm: str = "auto",
-        kernel_init: str | Callable = "he_normal",
-        key: PRNGKeyArray,
-    ):
-        """Arguments as `Conv`, but `groups` has no default."""
-        super().__init__(
-            num_spatial_dims,
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            use_bias,
-            padding_mode=padding_mode,
-            algorithm=algorithm,
-            kernel_init=kernel_init,
-            key=key,
-        )
+    window = (kernel_size, stride, padding, dilation)
+    channels = (in_channels, out_channels)
+    return Conv(num_spatial_dims, *channels, *window, groups, use_bias, **options)
 
 
-class LongConv(Conv):
-    """Convolution whose kernel is as long as the input, by FFT (A 6.3).
+@options_of(Conv, "kernel_size", "algorithm")
+def LongConv(
+    num_spatial_dims: int,
+    in_channels: int,
+    out_channels: int,
+    spatial_shape: Sequence[int],
+    stride: Ints = 1,
+    padding: Padding = "SAME",
+    groups: int = 1,
+    use_bias: bool = True,
+    **options: Any,
+) -> Conv:
+    """Convolution whose kernel is as long as the input, of shape `spatial_shape`, by FFT (A 6.3).
 
     With padding `"CAUSAL"` (1-D) each output depends on the whole past and on nothing later.
     """
-
-    def __init__(
-        self,
-        num_spatial_dims: int,
-        in_channels: int,
-        out_channels: int,
-        spatial_shape: Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding: Padding = "SAME",
-        groups: int = 1,
-        use_bias: bool = True,
-        *,
-        kernel_init: str | Callable = "he_normal",
-        key: PRNGKeyArray,
-    ):
-        """Arguments as `Conv`; `spatial_shape` is the input's and the kernel's."""
-        super().__init__(
-            num_spatial_dims,
-            in_channels,
-            out_channels,
-            ops.to_tuple("spatial_shape", tuple(spatial_shape), num_spatial_dims),
-            stride,
-            padding,
-            1,
-            groups,
-            use_bias,
-            algorithm="fft",
-            kernel_init=kernel_init,
-            key=key,
-        )
+    kernel_size = to_tuple("spatial_shape", tuple(spatial_shape), num_spatial_dims)
+    options = {"stride": stride, "padding": padding, "groups": groups, **options}
+    options |= {"use_bias": use_bias, "algorithm": "fft"}
+    return Conv(num_spatial_dims, in_channels, out_channels, kernel_size, **options)
 
 
-class PointwiseConv1d(PointwiseConv):
-    """`PointwiseConv` of sequences `(*batch, n, c)`."""
-
-    __init__ = functools.partialmethod(PointwiseConv.__init__, 1)
-
-
-class PointwiseConv2d(PointwiseConv):
-    """`PointwiseConv` of images `(*batch, h, w, c)`."""
-
-    __init__ = functools.partialmethod(PointwiseConv.__init__, 2)
-
-
-class PointwiseConv3d(PointwiseConv):
-    """`PointwiseConv` of volumes `(*batch, d, h, w, c)`."""
-
-    __init__ = functools.partialmethod(PointwiseConv.__init__, 3)
-
-
-class DepthwiseConv1d(DepthwiseConv):
-    """`DepthwiseConv` of sequences `(*batch, n, c)`."""
-
-    __init__ = functools.partialmethod(DepthwiseConv.__init__, 1)
-
-
-class DepthwiseConv2d(DepthwiseConv):
-    """`DepthwiseConv` of images `(*batch, h, w, c)`."""
-
-    __init__ = functools.partialmethod(DepthwiseConv.__init__, 2)
-
-
-class DepthwiseConv3d(DepthwiseConv):
-    """`DepthwiseConv` of volumes `(*batch, d, h, w, c)`."""
-
-    __init__ = functools.partialmethod(DepthwiseConv.__init__, 3)
-
-
-class GroupedConv1d(GroupedConv):
-    """`GroupedConv` of sequences `(*batch, n, c)`."""
-
-    __init__ = functools.partialmethod(GroupedConv.__init__, 1)
-
-
-class GroupedConv2d(GroupedConv):
-    """`GroupedConv` of images `(*batch, h, w, c)`."""
-
-    __init__ = functools.partialmethod(GroupedConv.__init__, 2)
-
-
-class GroupedConv3d(GroupedConv):
-    """`GroupedConv` of volumes `(*batch, d, h, w, c)`."""
-
-    __init__ = functools.partialmethod(GroupedConv.__init__, 3)
-
-
-class LongConv1d(LongConv):
-    """`LongConv` of sequences `(*batch, n, c)`."""
-
-    __init__ = functools.partialmethod(LongConv.__init__, 1)
-
-
-class LongConv2d(LongConv):
-    """`LongConv` of images `(*batch, h, w, c)`."""
-
-    __init__ = functools.partialmethod(LongConv.__init__, 2)
-
-
-class LongConv3d(LongConv):
-    """`LongConv` of volumes `(*batch, d, h, w, c)`."""
-
-    __init__ = functools.partialmethod(LongConv.__init__, 3)
+PointwiseConv1d, PointwiseConv2d, PointwiseConv3d = by_rank(PointwiseConv)
+DepthwiseConv1d, DepthwiseConv2d, DepthwiseConv3d = by_rank(DepthwiseConv)
+GroupedConv1d, GroupedConv2d, GroupedConv3d = by_rank(GroupedConv)
+LongConv1d, LongConv2d, LongConv3d = by_rank(LongConv)

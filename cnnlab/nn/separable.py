@@ -7,6 +7,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab.arguments import takes_arrays
+from cnnlab.nn.conv import Conv
 from cnnlab.nn.conv_variants import DepthwiseConv, PointwiseConv
 from cnnlab.nn.layer import WindowLayer
 from cnnlab.ops import Ints, Padding, Window
@@ -18,8 +19,8 @@ class SeparableConv(WindowLayer):
     `s^2 c + c c'` weights in two dimensions, and `c'` biases, which belong to the 1x1 part.
     """
 
-    depthwise: DepthwiseConv
-    pointwise: PointwiseConv
+    depthwise: Conv
+    pointwise: Conv
 
     def __init__(
         self,
@@ -43,10 +44,7 @@ class SeparableConv(WindowLayer):
         self.depthwise = DepthwiseConv(
             num_spatial_dims,
             in_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
+            *(kernel_size, stride, padding, dilation),
             use_bias=False,
             channel_multiplier=channel_multiplier,
             padding_mode=padding_mode,
