@@ -1,10 +1,22 @@
 """Settings that would do nothing in the run they are given to: refused, or said as it begins."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cnnlab.data.augment import CutMix, Mixup
+from cnnlab.models import VGG
+from cnnlab.nn import factories
 from cnnlab.train.loop import Plan
+
+# A backbone's kernel size where none was asked for, and the convolutions that do not use it.
+_KERNEL_SIZE = inspect.signature(VGG).parameters["kernel_size"].default
+_OWN_KERNEL = [
+    name
+    for name, make in inspect.getmembers(factories, inspect.isfunction)
+    if "kernel_size" in (parameters := inspect.signature(make).parameters)
+    and parameters["kernel_size"].default is None
+]
 
 
 def check_effects(
@@ -62,4 +74,8 @@ def remarks(config: Mapping[str, Any], plan: Plan, *, resident: bool, workers: i
         found.append("select=best has one evaluation to choose from, the one at the end")
     if resident and workers:
         found.append(f"data.workers={workers} has nothing to read: the examples fit on the device")
+    size = config["backbone"].get("kernel_size", _KERNEL_SIZE)
+    conv = config["conv"]["_target_"].rpartition(".")[2]
+    if size != _KERNEL_SIZE and conv in _OWN_KERNEL:
+        found.append(f"backbone.kernel_size={size} changes nothing: conv={conv} does not use it")
     return found

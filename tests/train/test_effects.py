@@ -8,7 +8,14 @@ from cnnlab.errors import ConfigError
 from cnnlab.train.effects import check_effects, remarks
 from cnnlab.train.loop import Plan
 
-CONFIG = {"accumulate": 1, "select": "last", "profile": None, "batch_size": 8}
+CONFIG = {
+    "accumulate": 1,
+    "select": "last",
+    "profile": None,
+    "batch_size": 8,
+    "backbone": {"_target_": "cnnlab.models.VGG", "kernel_size": 3},
+    "conv": {"_target_": "cnnlab.nn.factories.dense"},
+}
 
 
 def plan(steps=10, evaluate=5, patience=None):
@@ -44,6 +51,15 @@ def test_what_has_none_in_this_run_is_said():
     config = {**CONFIG, "select": "best"}
     said = remarks(config, plan(evaluate=10, patience=1), resident=True, workers=2)
     assert [line.split()[0] for line in said] == ["patience=1", "select=best", "data.workers=2"]
+
+
+@pytest.mark.parametrize("conv", ["dense", "long", "pointwise", "fully_connected"])
+def test_a_kernel_size_that_the_convolution_does_not_use_is_said(conv):
+    config = {**CONFIG, "conv": {"_target_": f"cnnlab.nn.factories.{conv}"}}
+    wide = {**config, "backbone": {"kernel_size": 5}}
+    expected = f"backbone.kernel_size=5 changes nothing: conv={conv} does not use it"
+    for given, lines in ((config, []), (wide, [] if conv == "dense" else [expected])):
+        assert remarks(given, plan(), resident=True, workers=0) == lines
 
 
 def test_a_config_is_refused_before_work(tiny):
