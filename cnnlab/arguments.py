@@ -23,8 +23,8 @@ def takes_arrays(function: Function) -> Function:
 
     Without it, what is no array ends in an AttributeError from within.
 
-    Raises:
-        TypeError: in one line that names the argument, says what shape it has, and what was given.
+    **Raises:** `TypeError`: in one line that names the argument, says what shape it has, and what
+    was given.
     """
     parameters = inspect.signature(function).parameters
     expected = {

@@ -51,7 +51,10 @@ class Activation(ShapePreserving):
     name: str = eqx.field(static=True)
 
     def __init__(self, activation: str):
-        """Takes the name of an activation, a key of `ACTIVATIONS`; ValueError for any other."""
+        """**Arguments:** `activation`, a key of `ACTIVATIONS`.
+
+        **Raises:** `ValueError` for any other.
+        """
         self.name = one_of("activation", activation, ACTIVATIONS)
 
     @takes_arrays
@@ -65,7 +68,7 @@ class Activation(ShapePreserving):
 def activation(activation: str | Callable[[Array], Array]) -> Callable[..., Array]:
     """The layer for an activation's name; a callable that is no name becomes a layer as it is.
 
-    A ValueError for an unknown name lists the known ones and names the nearest.
+    **Raises:** `ValueError` for an unknown name: it lists the known ones and names the nearest.
     """
     if isinstance(activation, str):
         return Activation(activation)

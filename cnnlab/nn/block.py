@@ -47,7 +47,7 @@ class ConvBlock(eqx.nn.StatefulLayer):
         dropout: float = 0.0,
         key: PRNGKeyArray,
     ):
-        """Takes
+        """**Arguments:**
 
         - `in_shape`: `(*spatial, c)` of one example, with 1 to 3 spatial axes.
         - `channels`: output channels of each convolution, at least one.
@@ -62,7 +62,7 @@ class ConvBlock(eqx.nn.StatefulLayer):
           bias, turns it off where the factory was not told.
         - `dropout`: probability, after each activation.
 
-        ValueError, in one line that begins with the argument's name, for a bad value.
+        **Raises:** `ValueError`, in one line that begins with the argument's name.
         """
         self.in_shape = tuple(positive_int(f"in_shape[{i}]", n) for i, n in enumerate(in_shape))
         rank = len(self.in_shape) - 1
@@ -106,7 +106,7 @@ class ConvBlock(eqx.nn.StatefulLayer):
     def __call__(
         self, x: Float[Array, "*dims c"], state: State, *, key: PRNGKeyArray | None = None
     ) -> tuple[Float[Array, "*out c_out"], State]:
-        """`x` is `(*batch, *in_shape)`; `key` is needed where there is dropout."""
+        """**Arguments:** `x`, `(*batch, *in_shape)`; `key`, needed where there is dropout."""
         return eqx.nn.Sequential(_fused(self.layers))(x, state, key=key)
 
 

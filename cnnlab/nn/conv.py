@@ -51,7 +51,7 @@ class Conv(Convolution):
         kernel_init: str | Callable = "he_normal",
         key: PRNGKeyArray,
     ):
-        """Takes, besides the geometry that `ops.conv` takes:
+        """**Arguments:** the window and the groups as `ops.conv` takes them, and
 
         - `num_spatial_dims`: 1, 2 or 3.
         - `use_bias`: whether to add `b` of A 3.2; it starts at zero.
@@ -60,7 +60,7 @@ class Conv(Convolution):
         - `algorithm`: how to compute it, `"auto"` or a name of `ops.algorithms`.
         - `kernel_init`: an initialiser's name (`nn.initializer`) or a function like it.
 
-        ValueError, in one line that begins with the argument's name, for a bad value.
+        **Raises:** `ValueError`, in one line that begins with the argument's name.
         """
         rank = spatial_rank(num_spatial_dims)
         self.in_channels = positive_int("in_channels", in_channels)
@@ -82,9 +82,12 @@ class Conv(Convolution):
         activation: str | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "*out c_out"]:
-        """`x` is `(*batch, *spatial, in_channels)`; ValueError where a window does not fit.
+        """**Arguments:**
 
-        `activation`, None, `"relu"` or `"gelu"`, is applied to the result, as `ops.conv` does.
+        - `x`: `(*batch, *spatial, in_channels)`.
+        - `activation`: None, `"relu"` or `"gelu"`, applied to the result, as by `ops.conv`.
+
+        **Raises:** `ValueError` where a window does not fit.
         """
         del key
         check_channels(x, self.in_channels)
@@ -116,10 +119,7 @@ class Conv(Convolution):
         return (*self.window.output_shape(in_shape[:-1]), self.out_channels)
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
-        """Multiply-adds of the defining sum for one example `in_shape = (*spatial, c_in)`.
-
-        What B eq. 10.8 costs, whichever algorithm computes it; the bias is not counted.
-        """
+        """What B eq. 10.8 costs for one example, whichever algorithm computes it."""
         return self.problem(in_shape).multiply_adds
 
 

@@ -51,12 +51,12 @@ class ConvTranspose(Convolution):
         kernel_init: str | Callable = "he_normal",
         key: PRNGKeyArray,
     ):
-        """Takes the arguments of `Conv`, and
+        """**Arguments:** those of `Conv`, and
 
         - `output_padding`: how much larger than the default (`ops.transpose_shape`) the output is;
           with a stride, several input sizes of a convolution share one output size.
 
-        ValueError, in one line that begins with the argument's name, for a bad value.
+        **Raises:** `ValueError`, in one line that begins with the argument's name.
         """
         rank = spatial_rank(num_spatial_dims)
         self.in_channels = positive_int("in_channels", in_channels)
@@ -80,7 +80,10 @@ class ConvTranspose(Convolution):
     def __call__(
         self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*out c_out"]:
-        """`x` is `(*batch, *spatial, in_channels)`; ValueError for an impossible output size."""
+        """**Arguments:** `x`, `(*batch, *spatial, in_channels)`.
+
+        **Raises:** `ValueError` for an impossible output size.
+        """
         del key
         check_channels(x, self.in_channels)
         y = ops.conv_transpose(
@@ -94,7 +97,7 @@ class ConvTranspose(Convolution):
         return y if self.bias is None else add_bias(y, self.bias)
 
     def problem(self, in_shape: Sequence[int]) -> Problem:
-        """The convolution whose transpose this is, for `in_shape`, `(*batch, *spatial, c_in)`."""
+        """The convolution whose transpose the layer is, for `(*batch, *spatial, c_in)`."""
         batch, spatial = in_shape[: -self.window.rank - 1], self.window.spatial(in_shape)
         shape = (*batch, *self._out_spatial(spatial), self.out_channels)
         options = {**self.window.arguments, "groups": self.groups, "dtype": self.weight.dtype}
@@ -104,7 +107,7 @@ class ConvTranspose(Convolution):
         return (*self._out_spatial(in_shape[:-1]), self.out_channels)
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
-        """Multiply-adds for one example `in_shape`, `(*spatial, c_in)`, as of its adjoint."""
+        """As of the convolution whose transpose the layer is."""
         return math.prod(in_shape) * self.window.taps * self.out_channels // self.groups
 
     def _out_spatial(self, spatial: Sequence[int]) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ class Dropout(ShapePreserving):
     inference: bool
 
     def __init__(self, p: float = 0.5, inference: bool = False):
-        """ValueError unless `0 <= p < 1`."""
+        """**Raises:** `ValueError` unless `0 <= p < 1`."""
         self.p = fraction("p", p)
         self.inference = inference
 
@@ -33,7 +33,10 @@ class Dropout(ShapePreserving):
     def __call__(
         self, x: Float[Array, "*dims"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims"]:
-        """`x` is `(batch, ...)`; ValueError without a key, unless there is nothing to drop."""
+        """**Arguments:** `x`, `(batch, ...)`.
+
+        **Raises:** `ValueError` without a key, unless there is nothing to drop.
+        """
         if self.inference or self.p == 0:
             return x
         if key is None:

@@ -50,7 +50,7 @@ class FullyConnected(Layer):
         kernel_init: str | Callable = "he_normal",
         key: PRNGKeyArray,
     ):
-        """Takes
+        """**Arguments:**
 
         - `spatial_shape`: the input's, the only one the layer takes.
         - `stride`: the output has `ceil(n / stride)` positions along each axis; 1 leaves their
@@ -59,7 +59,7 @@ class FullyConnected(Layer):
         - `kernel_init`: an initialiser's name (`nn.initializer`) or a function like it, for the
           matrix `weight`.
 
-        ValueError, in one line that begins with the argument's name, for a bad value.
+        **Raises:** `ValueError`, in one line that begins with the argument's name.
         """
         rank = spatial_rank(num_spatial_dims)
         self.in_channels = positive_int("in_channels", in_channels)
@@ -90,9 +90,10 @@ class FullyConnected(Layer):
     def __call__(
         self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*out c_out"]:
-        """`x` is `(*batch, *spatial_shape, in_channels)`; ValueError for any other shape.
+        """**Arguments:** `x`, `(*batch, *spatial_shape, in_channels)`; 16-bit floats are summed in
+        float32.
 
-        16-bit floats are summed in float32.
+        **Raises:** `ValueError` for any other shape.
         """
         del key
         rank = len(self.in_shape)
@@ -109,7 +110,7 @@ class FullyConnected(Layer):
         return self.out_shape
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
-        """Multiply-adds for one example, the number of weights; `in_shape` is the layer's own."""
+        """The number of weights; `in_shape` is the layer's own."""
         del in_shape
         return self.weight.size
 

@@ -101,10 +101,12 @@ INITIALIZERS: dict[str, Initializer] = {
 
 
 def initializer(kernel_init: str | Callable[..., Array]) -> Initializer:
-    """The initialiser of a name in `INITIALIZERS`; a ValueError names the nearest otherwise.
+    """The initialiser of a name in `INITIALIZERS`.
 
     A callable `(key, shape, dtype) -> array`, such as those in `jax.nn.initializers`, is taken
     too; it is not told the groups.
+
+    **Raises:** `ValueError` for an unknown name: it names the nearest one.
     """
     if isinstance(kernel_init, str):
         return INITIALIZERS[one_of("kernel_init", kernel_init, INITIALIZERS)]

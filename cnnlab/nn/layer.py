@@ -96,7 +96,10 @@ class Convolution(WindowLayer):
 
 
 def spatial_rank(num_spatial_dims: int) -> int:
-    """The number of spatial axes of a layer; ValueError unless it is 1, 2 or 3."""
+    """The number of spatial axes of a layer.
+
+    **Raises:** `ValueError` unless it is 1, 2 or 3.
+    """
     if num_spatial_dims not in (1, 2, 3):
         raise ValueError(f"num_spatial_dims: expected 1, 2 or 3, got {num_spatial_dims!r}")
     return num_spatial_dims

@@ -36,7 +36,8 @@ class Linear(Layer):
         kernel_init: str | Callable = "lecun_normal",
         key: PRNGKeyArray,
     ):
-        """`kernel_init` is an initialiser's name (`nn.initializer`) or a function like it."""
+        """**Arguments:** `kernel_init`, an initialiser's name (`nn.initializer`) or a function like
+        it."""
         self.in_features = positive_int("in_features", in_features)
         self.out_features = positive_int("out_features", out_features)
         self.weight = initializer(kernel_init)(key, (self.in_features, self.out_features))
@@ -46,7 +47,7 @@ class Linear(Layer):
     def __call__(
         self, x: Float[Array, "*dims n_in"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims n_out"]:
-        """`x` is `(*batch, in_features)`; 16-bit floats are summed in float32."""
+        """**Arguments:** `x`, `(*batch, in_features)`; 16-bit floats are summed in float32."""
         del key
         check_channels(x, self.in_features)
         dtype = jnp.result_type(x, self.weight)
@@ -61,7 +62,7 @@ class Linear(Layer):
         return (*in_shape[:-1], self.out_features)
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
-        """Multiply-adds for one example `in_shape = (..., in_features)`."""
+        """Of one example of shape `(..., in_features)`."""
         return math.prod(in_shape) * self.out_features
 
 

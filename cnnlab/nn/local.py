@@ -47,7 +47,8 @@ class LocallyConnected(WindowLayer):
         kernel_init: str | Callable = "he_normal",
         key: PRNGKeyArray,
     ):
-        """Arguments as `Conv`; `spatial_shape` is the input's, the only one the layer takes."""
+        """**Arguments:** as of `Conv`; `spatial_shape` is the input's, the only one that the layer
+        takes."""
         rank = spatial_rank(num_spatial_dims)
         self.in_channels = positive_int("in_channels", in_channels)
         self.out_channels = positive_int("out_channels", out_channels)
@@ -65,7 +66,10 @@ class LocallyConnected(WindowLayer):
     def __call__(
         self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*out c_out"]:
-        """`x` is `(*batch, *spatial_shape, in_channels)`; ValueError for any other shape."""
+        """**Arguments:** `x`, `(*batch, *spatial_shape, in_channels)`.
+
+        **Raises:** `ValueError` for any other shape.
+        """
         del key
         expected = (*self.spatial_shape, self.in_channels)
         if x.shape[-len(expected) :] != expected:
@@ -77,7 +81,7 @@ class LocallyConnected(WindowLayer):
         return (*self.window.output_shape(in_shape[:-1]), self.out_channels)
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
-        """Multiply-adds for one example, the number of weights; `in_shape` is the layer's own."""
+        """The number of weights; `in_shape` is the layer's own."""
         del in_shape
         return self.weight.size
 

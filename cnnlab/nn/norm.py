@@ -48,10 +48,13 @@ class BatchNorm(ShapePreserving, eqx.nn.StatefulLayer):
         axis_name: Hashable = replicas.AXIS,
         inference: bool = False,
     ):
-        """`momentum` is the part of the running statistics that stays; ValueError for bad values.
+        """**Arguments:**
 
-        `use_weight` and `use_bias`: whether a scale and a shift are learned. `axis_name`: the
-        axis over which replicas share statistics.
+        - `momentum`: the part of the running statistics that stays.
+        - `use_weight`, `use_bias`: whether a scale and a shift are learned.
+        - `axis_name`: the axis over which replicas share statistics.
+
+        **Raises:** `ValueError`, in one line that begins with the argument's name.
         """
         self.channels = positive_int("channels", channels)
         self.momentum = fraction("momentum", momentum)
@@ -67,7 +70,10 @@ class BatchNorm(ShapePreserving, eqx.nn.StatefulLayer):
     def __call__(
         self, x: Float[Array, "*dims c"], state: State, *, key: PRNGKeyArray | None = None
     ) -> tuple[Float[Array, "*dims c"], State]:
-        """`x` is `(*batch, *spatial, channels)`; returns it normalised, and the new state."""
+        """**Arguments:** `x`, `(*batch, *spatial, channels)`.
+
+        **Returns:** `x` normalised, and the new state.
+        """
         del key
         check_channels(x, self.channels)
         # One long axis: XLA reduces it several times faster on the CPU than three or four.
@@ -120,9 +126,9 @@ class GroupNorm(ShapePreserving):
         use_weight: bool = True,
         use_bias: bool = True,
     ):
-        """`num_spatial_dims` says which axes are space and which are batch.
+        """**Arguments:** `num_spatial_dims` says which axes are space and which are batch.
 
-        ValueError unless `groups` divides `channels`.
+        **Raises:** `ValueError` unless `groups` divides `channels`.
         """
         self.channels = positive_int("channels", channels)
         self.groups = divisor("groups", groups, channels=self.channels)
@@ -135,7 +141,7 @@ class GroupNorm(ShapePreserving):
     def __call__(
         self, x: Float[Array, "*dims c"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims c"]:
-        """`x` is `(*batch, *spatial, channels)`."""
+        """**Arguments:** `x`, `(*batch, *spatial, channels)`."""
         del key
         check_channels(x, self.channels)
         batch = x.shape[: x.ndim - self.num_spatial_dims - 1]
@@ -162,7 +168,7 @@ class LayerNorm(ShapePreserving):
     def __init__(
         self, channels: int, *, eps: float = 1e-5, use_weight: bool = True, use_bias: bool = True
     ):
-        """`use_weight` and `use_bias`: whether a scale and a shift are learned."""
+        """**Arguments:** `use_weight`, `use_bias`: whether a scale and a shift are learned."""
         self.channels = positive_int("channels", channels)
         self.eps = eps
         self.weight = jnp.ones(self.channels) if use_weight else None
@@ -172,7 +178,7 @@ class LayerNorm(ShapePreserving):
     def __call__(
         self, x: Float[Array, "*dims c"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims c"]:
-        """`x` is `(*batch, *spatial, channels)`."""
+        """**Arguments:** `x`, `(*batch, *spatial, channels)`."""
         del key
         check_channels(x, self.channels)
         wide = x.astype(accumulation_dtype(x.dtype))

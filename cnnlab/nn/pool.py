@@ -25,10 +25,13 @@ class Pool(WindowLayer):
         stride: Ints | None = None,
         padding: Padding = "VALID",
     ):
-        """`stride` None is the window itself: windows that tile the map (A 4.5).
+        """**Arguments:**
 
-        With `padding="SAME"` the output has size `ceil(n / stride)`; padding takes no part in a
-        maximum and is not counted in a mean. ValueError for a bad value.
+        - `stride`: None is the window itself: windows that tile the map (A 4.5).
+        - `padding`: with `"SAME"` the output has size `ceil(n / stride)`. Padding takes no part in
+          a maximum and is not counted in a mean.
+
+        **Raises:** `ValueError`, in one line that begins with the argument's name.
         """
         rank = spatial_rank(num_spatial_dims)
         stride = kernel_size if stride is None else stride
@@ -73,7 +76,10 @@ class GlobalPool(Layer):
     window: ClassVar[None] = None
 
     def __init__(self, kind: str = "avg", num_spatial_dims: int = 2):
-        """`kind` is `"avg"`, `"max"` or `"sum"`; ValueError otherwise."""
+        """**Arguments:** `kind`, `"avg"`, `"max"` or `"sum"`.
+
+        **Raises:** `ValueError` for another kind.
+        """
         self.kind = one_of("kind", kind, ("avg", "max", "sum"))
         self.num_spatial_dims = num_spatial_dims
 

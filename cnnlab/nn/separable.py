@@ -39,7 +39,7 @@ class SeparableConv(WindowLayer):
         kernel_init: str | Callable = "he_normal",
         key: PRNGKeyArray,
     ):
-        """Arguments as `Conv` and `DepthwiseConv`; `algorithm` is the depthwise part's."""
+        """**Arguments:** as of `Conv` and `DepthwiseConv`; `algorithm` is the depthwise part's."""
         depthwise_key, pointwise_key = jr.split(key)
         self.depthwise = DepthwiseConv(
             num_spatial_dims,
@@ -69,7 +69,7 @@ class SeparableConv(WindowLayer):
     def __call__(
         self, x: Float[Array, "*dims c_in"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*out c_out"]:
-        """`x` is `(*batch, *spatial, in_channels)`."""
+        """**Arguments:** `x`, `(*batch, *spatial, in_channels)`."""
         del key
         return self.pointwise(self.depthwise(x))
 
@@ -77,7 +77,7 @@ class SeparableConv(WindowLayer):
         return self.pointwise.output_shape(self.depthwise.output_shape(in_shape))
 
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
-        """Multiply-adds of both parts for one example `in_shape`, `(*spatial, c_in)`."""
+        """Those of both parts."""
         middle = self.depthwise.output_shape(in_shape)
         return self.depthwise.multiply_adds(in_shape) + self.pointwise.multiply_adds(middle)
 

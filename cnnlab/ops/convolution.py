@@ -35,30 +35,29 @@ def conv(
     `y[i, m] = sum_{t, c} x'[i * stride + t * dilation, c] * kernel[t, c, m]` with `x'` the padded
     input: what deep learning calls convolution and signal processing calls cross-correlation.
 
-    Args:
-        x: `(*batch, *spatial, c_in)`, any number of batch axes.
-        kernel: `(*kernel_size, c_in / groups, c_out)`; its rank says how many axes are spatial.
-        stride: step between windows (A 4.7), an int or one per axis.
-        padding: zeros around the input: `"SAME"`, `"VALID"`, `"CAUSAL"` (1-D), an int, or one
-            entry per axis, each an int or a `(low, high)` pair (see `resolve_padding`).
-        dilation: distance between the kernel's taps, an int or one per axis.
-        groups: channels are split into this many groups that do not mix (A 5.2);
-            `groups = c_in` is a depthwise convolution.
-        flip: reverse the kernel in space: the convolution of signal processing (A 3.5).
-        algorithm: `"auto"`, the fastest; `"direct"`, the fastest of those that sum every result by
-            itself, so that nothing outside a window touches its result (docs/errors.md); or one of
-            the names that `algorithms` lists.
-        bias: added to the result, one number a channel (A 3.2).
-        activation: applied at the end: None, `"relu"` or `"gelu"` (its tanh form, as
-            `jax.nn.gelu`). Some algorithms add the bias and apply it while they write the result.
+    **Arguments:**
 
-    Returns:
-        `(*batch, *out, c_out)` in the promoted type of `x` and `kernel`; bfloat16 and float16 are
-        summed in float32.
+    - `x`: `(*batch, *spatial, c_in)`, any number of batch axes.
+    - `kernel`: `(*kernel_size, c_in / groups, c_out)`; its rank says how many axes are spatial.
+    - `stride`: step between windows (A 4.7), an int or one per axis.
+    - `padding`: zeros around the input: `"SAME"`, `"VALID"`, `"CAUSAL"` (1-D), an int, or one entry
+      per axis, each an int or a `(low, high)` pair (see `resolve_padding`).
+    - `dilation`: distance between the kernel's taps, an int or one per axis.
+    - `groups`: channels are split into this many groups that do not mix (A 5.2); `groups = c_in` is
+      a depthwise convolution.
+    - `flip`: reverse the kernel in space: the convolution of signal processing (A 3.5).
+    - `algorithm`: `"auto"`, the fastest; `"direct"`, the fastest of those that sum every result by
+      itself, so that nothing outside a window touches its result (docs/errors.md); or one of the
+      names that `algorithms` lists.
+    - `bias`: added to the result, one number a channel (A 3.2).
+    - `activation`: applied at the end: None, `"relu"` or `"gelu"` (its tanh form, as
+      `jax.nn.gelu`). Some algorithms add the bias and apply it while they write the result.
 
-    Raises:
-        ValueError: a bad argument, a window that does not fit, or an algorithm that cannot serve;
-            one line that begins with the argument's name.
+    **Returns:** `(*batch, *out, c_out)` in the promoted type of `x` and `kernel`; bfloat16 and
+    float16 are summed in float32.
+
+    **Raises:** `ValueError`: a bad argument, a window that does not fit, or an algorithm that
+    cannot serve; one line that begins with the argument's name.
     """
     dtype = jnp.result_type(x, kernel)
     problem = describe(x.shape, kernel.shape, stride, padding, dilation, groups, dtype)
@@ -116,17 +115,16 @@ def algorithms(
 ) -> Candidates:
     """The algorithms that can serve a convolution, first the one `auto` takes; why others cannot.
 
-    Args:
-        x_shape, kernel_shape: as `conv` takes them.
-        stride, padding, dilation, groups: as `conv` takes them.
-        dtype: the promoted type of input and kernel.
+    **Arguments:**
 
-    Returns:
-        A list of names. Its `refused` says by name why an algorithm cannot serve, its `auto` what
-        is chosen for each pass; printed it is a table with costs.
+    - `x_shape`, `kernel_shape`: as `conv` takes them.
+    - `stride`, `padding`, `dilation`, `groups`: as `conv` takes them.
+    - `dtype`: the promoted type of input and kernel.
 
-    Raises:
-        ValueError: arguments that `conv` refuses too.
+    **Returns:** a list of names. Its `refused` says by name why an algorithm cannot serve, its
+    `auto` what is chosen for each pass; printed it is a table with costs.
+
+    **Raises:** `ValueError`: arguments that `conv` refuses too.
     """
     return Candidates(describe(x_shape, kernel_shape, stride, padding, dilation, groups, dtype))
 
@@ -149,18 +147,17 @@ def conv_transpose(
     `<conv(x), y> = <x, conv_transpose(y)>` for real arrays (complex ones are not conjugated), so
     it maps the `c_y` channels that `conv` would give back to the channels that it would take.
 
-    Args:
-        y: `(*batch, *out, c_y)`.
-        kernel: `(*kernel_size, c_x / groups, c_y)`, the kernel that `conv` would use.
-        shape: spatial shape of the result, one of those that `conv` takes to `y`'s. By default
-            `n * stride` for `"SAME"` and `"CAUSAL"`, otherwise the smallest that does.
-        stride, padding, dilation, groups, flip, algorithm: as for `conv`.
+    **Arguments:**
 
-    Returns:
-        `(*batch, *shape, groups * kernel.shape[-2])`.
+    - `y`: `(*batch, *out, c_y)`.
+    - `kernel`: `(*kernel_size, c_x / groups, c_y)`, the kernel that `conv` would use.
+    - `shape`: spatial shape of the result, one of those that `conv` takes to `y`'s. By default
+      `n * stride` for `"SAME"` and `"CAUSAL"`, otherwise the smallest that does.
+    - `stride`, `padding`, `dilation`, `groups`, `flip`, `algorithm`: as for `conv`.
 
-    Raises:
-        ValueError: a bad argument, or a `shape` that `conv` does not take to `y`'s.
+    **Returns:** `(*batch, *shape, groups * kernel.shape[-2])`.
+
+    **Raises:** `ValueError`: a bad argument, or a `shape` that `conv` does not take to `y`'s.
     """
     rank = kernel_rank(kernel.shape)
     if y.ndim < rank + 1 or y.shape[-1] != kernel.shape[-1]:

@@ -18,10 +18,11 @@ EXPORT = "export"
 def register(primitive: Primitive, abstract: Callable, compute: Callable) -> None:
     """What a primitive gives, and how it is computed.
 
-    Args:
-        abstract: `(*types, **params) -> type` (or a list of them).
-        compute: `(platform, *arrays, **params)`, written in JAX. The platform is one of
-            `PLATFORMS`, `"other"` or `EXPORT`.
+    **Arguments:**
+
+    - `abstract`: `(*types, **params) -> type` (or a list of them).
+    - `compute`: `(platform, *arrays, **params)`, written in JAX. The platform is one of
+      `PLATFORMS`, `"other"` or `EXPORT`.
     """
     # Not by a jitted `bind`, which under `jax.disable_jit` would come here again.
     primitive.def_impl(functools.partial(dispatch.apply_primitive, primitive))

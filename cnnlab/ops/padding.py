@@ -22,15 +22,15 @@ def pad(
 ) -> Shaped[Array, "*padded c"]:
     """Pad the last spatial axes of `x`, `(*batch, *spatial, c)`.
 
-    Args:
-        pads: one entry per spatial axis, each an int or a `(low, high)` pair; its length says how
-            many of `x`'s axes before the channels are spatial.
-        mode: `"zeros"`, `"reflect"` (mirror without repeating the edge), `"replicate"` (repeat the
-            edge) or `"circular"` (wrap around).
+    **Arguments:**
 
-    Raises:
-        ValueError: unknown mode, a negative amount, or more than the axis can give: its size for
-            `"circular"`, its size - 1 for `"reflect"`.
+    - `pads`: one entry per spatial axis, each an int or a `(low, high)` pair; its length says how
+      many of `x`'s axes before the channels are spatial.
+    - `mode`: `"zeros"`, `"reflect"` (mirror without repeating the edge), `"replicate"` (repeat the
+      edge) or `"circular"` (wrap around).
+
+    **Raises:** `ValueError`: unknown mode, a negative amount, or more than the axis can give: its
+    size for `"circular"`, its size - 1 for `"reflect"`.
     """
     if mode not in PADDING_MODES:
         raise ValueError(f"mode: expected one of {', '.join(PADDING_MODES)}, got {shown(mode)}")

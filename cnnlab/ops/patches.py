@@ -22,16 +22,15 @@ def unfold(
 ) -> Num[Array, "*out patch"]:
     """Every window of `x` as one column: `vect(P)` of A 2.4 and A 6.2, zeros outside `x`.
 
-    Args:
-        x: `(*batch, *spatial, c)`.
-        window: window size, one int per spatial axis.
+    **Arguments:**
 
-    Returns:
-        `(*batch, *out, prod(window) * c)`: window positions in row-major order, channels last, so
-        that a kernel `(*window, c, c_out)` reshaped to `(prod(window) * c, c_out)` fits.
+    - `x`: `(*batch, *spatial, c)`.
+    - `window`: window size, one int per spatial axis.
 
-    Raises:
-        ValueError: a bad argument, or a window that does not fit.
+    **Returns:** `(*batch, *out, prod(window) * c)`: window positions in row-major order, channels
+    last, so that a kernel `(*window, c, c_out)` reshaped to `(prod(window) * c, c_out)` fits.
+
+    **Raises:** `ValueError`: a bad argument, or a window that does not fit.
     """
     return _columns(x, Window.over(x.ndim, window, stride, padding, dilation))
 
@@ -60,15 +59,14 @@ def fold(
 
     The exact adjoint of `x -> unfold(x, window, ...)`: `<unfold(x), p> = <x, fold(p)>`.
 
-    Args:
-        patches: `(*batch, *out, prod(window) * c)`, as `unfold` gives them.
-        shape: spatial shape of the result.
+    **Arguments:**
 
-    Returns:
-        `(*batch, *shape, c)`.
+    - `patches`: `(*batch, *out, prod(window) * c)`, as `unfold` gives them.
+    - `shape`: spatial shape of the result.
 
-    Raises:
-        ValueError: `patches` is not what `unfold` gives for `shape`.
+    **Returns:** `(*batch, *shape, c)`.
+
+    **Raises:** `ValueError`: `patches` is not what `unfold` gives for `shape`.
     """
     sliding = Window.over(patches.ndim, window, stride, padding, dilation)
     shape = to_tuple("shape", shape, sliding.rank)
@@ -101,16 +99,15 @@ def local_conv(
 ) -> Num[Array, "*out c_out"]:
     """Locally-connected layer: `H_ij = W_ij vect(P_ij)`, each pixel with its own matrix (A 2.4).
 
-    Args:
-        x: `(*batch, *spatial, c)`.
-        weights: `(*out, prod(window) * c, c_out)`; the rank says how many axes are spatial.
-        window: window size, an int or one per axis.
+    **Arguments:**
 
-    Returns:
-        `(*batch, *out, c_out)`.
+    - `x`: `(*batch, *spatial, c)`.
+    - `weights`: `(*out, prod(window) * c, c_out)`; the rank says how many axes are spatial.
+    - `window`: window size, an int or one per axis.
 
-    Raises:
-        ValueError: a bad argument, or weights of another shape.
+    **Returns:** `(*batch, *out, c_out)`.
+
+    **Raises:** `ValueError`: a bad argument, or weights of another shape.
     """
     rank = weights.ndim - 2
     if rank < 1:

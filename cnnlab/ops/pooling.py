@@ -26,17 +26,16 @@ def max_pool(
     The gradient of a window goes to one of its entries, the first of the largest in row-major
     order. Padding never wins.
 
-    Args:
-        x: `(*batch, *spatial, c)`.
-        window: one size per spatial axis.
-        stride: an int or one per axis; None is the window itself.
-        padding: as for `conv`, but less than the window on every side.
+    **Arguments:**
 
-    Returns:
-        `(*batch, *out, c)`.
+    - `x`: `(*batch, *spatial, c)`.
+    - `window`: one size per spatial axis.
+    - `stride`: an int or one per axis; None is the window itself.
+    - `padding`: as for `conv`, but less than the window on every side.
 
-    Raises:
-        ValueError: a bad argument, or a window that does not fit.
+    **Returns:** `(*batch, *out, c)`.
+
+    **Raises:** `ValueError`: a bad argument, or a window that does not fit.
     """
     sliding = _sliding(x, window, stride, padding)
     if not serves(sliding, x.dtype):
@@ -55,7 +54,7 @@ def avg_pool(
 ) -> Inexact[Array, "*out c"]:
     """Mean over windows, per channel (B 10.1.4). Padding is not counted.
 
-    Args, returns and errors: as `max_pool`. 16-bit floats are summed in float32.
+    **Arguments**, **returns** and **raises** as `max_pool`; 16-bit floats are summed in float32.
     """
     sliding = _sliding(x, window, stride, padding)
     wide = x.astype(accumulation_dtype(x.dtype))
@@ -75,16 +74,15 @@ def global_pool(
 
     The gradient of a maximum goes to the first of the largest entries, as `max_pool`'s does.
 
-    Args:
-        x: `(*batch, *spatial, c)`.
-        kind: `"avg"`, `"max"` or `"sum"`.
-        num_spatial_dims: how many axes before the channels to pool over.
+    **Arguments:**
 
-    Returns:
-        `(*batch, c)`.
+    - `x`: `(*batch, *spatial, c)`.
+    - `kind`: `"avg"`, `"max"` or `"sum"`.
+    - `num_spatial_dims`: how many axes before the channels to pool over.
 
-    Raises:
-        ValueError: another kind, or fewer axes than asked for.
+    **Returns:** `(*batch, c)`.
+
+    **Raises:** `ValueError`: another kind, or fewer axes than asked for.
     """
     reductions = {"avg": jnp.mean, "max": _maximum, "sum": jnp.sum}
     if kind not in reductions:

@@ -26,15 +26,15 @@ def toeplitz_matrix(
 ) -> Num[Array, "outputs inputs"]:
     """Dense matrix `T` of `x -> conv(x, kernel, ...)`: `vect(conv(x)) = T @ vect(x)` (A 3.3).
 
-    Args:
-        kernel: `(*kernel_size, c_in / groups, c_out)`, 1 to 3 spatial axes.
-        input_shape: `(*spatial, c_in)`, no batch.
+    **Arguments:**
 
-    Returns:
-        `(prod(out) * c_out, prod(spatial) * c_in)`, both sides vectorised in row-major order.
+    - `kernel`: `(*kernel_size, c_in / groups, c_out)`, 1 to 3 spatial axes.
+    - `input_shape`: `(*spatial, c_in)`, no batch.
 
-    Raises:
-        ValueError: arguments that `conv` refuses too.
+    **Returns:** `(prod(out) * c_out, prod(spatial) * c_in)`, both sides vectorised in row-major
+    order.
+
+    **Raises:** `ValueError`: arguments that `conv` refuses too.
     """
     problem = describe(input_shape, kernel.shape, stride, padding, dilation, groups)
     if len(input_shape) != problem.rank + 1:

@@ -12,15 +12,14 @@ from cnnlab.arguments import shown, takes_arrays, to_tuple
 def vect(x: Shaped[Array, "*dims"], axes: int | None = None) -> Shaped[Array, "*batch size"]:
     """`vect(X)`: the last `axes` axes of `x` as one, in row-major order (A 1.3).
 
-    Args:
-        x: `(*batch, *shape)`.
-        axes: how many axes `shape` has; None is all of `x`.
+    **Arguments:**
 
-    Returns:
-        `(*batch, prod(shape))`.
+    - `x`: `(*batch, *shape)`.
+    - `axes`: how many axes `shape` has; None is all of `x`.
 
-    Raises:
-        ValueError: more axes than `x` has.
+    **Returns:** `(*batch, prod(shape))`.
+
+    **Raises:** `ValueError`: more axes than `x` has.
     """
     axes = x.ndim if axes is None else axes
     if not (isinstance(axes, int) and 0 <= axes <= x.ndim):
@@ -33,14 +32,13 @@ def vect(x: Shaped[Array, "*dims"], axes: int | None = None) -> Shaped[Array, "*
 def unvect(v: Shaped[Array, "*batch size"], shape: Sequence[int]) -> Shaped[Array, "*dims"]:
     """`unvect(v)`: the last axis as an array of `shape` again; `unvect(vect(X), X.shape)` is `X`.
 
-    Args:
-        v: `(*batch, prod(shape))`.
+    **Arguments:**
 
-    Returns:
-        `(*batch, *shape)`.
+    - `v`: `(*batch, prod(shape))`.
 
-    Raises:
-        ValueError: a shape with another number of entries.
+    **Returns:** `(*batch, *shape)`.
+
+    **Raises:** `ValueError`: a shape with another number of entries.
     """
     shape = to_tuple("shape", tuple(shape), len(shape), minimum=0)
     if v.ndim == 0 or v.shape[-1] != math.prod(shape):

@@ -44,8 +44,7 @@ class OneDNN:
 def find_onednn() -> OneDNN:
     """The installed oneDNN.
 
-    Raises:
-        BuildError: a package is missing.
+    **Raises:** `BuildError`: a package is missing.
     """
     try:
         library = _installed(PACKAGES[0], "libdnnl.so.3")
@@ -65,8 +64,7 @@ def _installed(package: str, name: str) -> Path:
 def find_compiler() -> tuple[str, str]:
     """A C++ compiler and the line with its version; `CXX` names another one.
 
-    Raises:
-        BuildError: there is none, or it can't be run.
+    **Raises:** `BuildError`: there is none, or it can't be run.
     """
     named = os.environ.get("CXX", "")
     candidates = [named] if named else ["g++", "c++", "clang++"]
@@ -89,8 +87,7 @@ def build() -> bytes:
     Another process that builds is waited for. A build that was killed leaves the sources that it
     has compiled to the next one, and no compiler running.
 
-    Raises:
-        BuildError: it can't be made, and why.
+    **Raises:** `BuildError`: it can't be made, and why.
     """
     try:
         file = library_file()
@@ -107,9 +104,7 @@ def build() -> bytes:
 def library_file() -> Path:
     """Where the library is kept, sealed: its name says all that it is made of.
 
-    Raises:
-        BuildError: what it is made of is missing.
-        OSError: there is no cache folder.
+    **Raises:** `BuildError`: what it is made of is missing; `OSError`: there is no cache folder.
     """
     return cache_dir() / "native" / f"cnnlab-{_key(find_onednn(), find_compiler()[1])}.so"
 

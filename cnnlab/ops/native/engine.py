@@ -68,8 +68,7 @@ class Engine:
     def library(self) -> ctypes.CDLL:
         """The loaded library.
 
-        Raises:
-            RuntimeError: the engine is not in use, and why.
+        **Raises:** `RuntimeError`: the engine is not in use, and why.
         """
         if (reason := self.refusal()) is not None:
             raise RuntimeError(f"native engine: {reason}")
@@ -123,8 +122,7 @@ def _open(content: bytes) -> ctypes.CDLL:
 
     From memory: what runs is what was verified, whatever becomes of the file.
 
-    Raises:
-        OSError: it can't be loaded.
+    **Raises:** `OSError`: it can't be loaded.
     """
     # By its own path first: the library then finds it loaded, wherever the environment lies.
     ctypes.CDLL(str(find_onednn().library))

@@ -22,10 +22,11 @@ def over_batch(
 ) -> Callable[..., Any]:
     """`run` for arrays that a sharded `jit` has cut along the batch, the first axis.
 
-    Args:
-        ranks, results: numbers of axes of the arguments, and of the result or of several.
-        split: the arguments that have a batch axis.
-        summed: the result has none: it is summed over, and each device's is a part of the sum.
+    **Arguments:**
+
+    - `ranks`, `results`: numbers of axes of the arguments, and of the result or of several.
+    - `split`: the arguments that have a batch axis.
+    - `summed`: the result has none: it is summed over, and each device's is a part of the sum.
     """
     several = isinstance(results, tuple)
     outputs = results if several else (results,)
