@@ -43,7 +43,7 @@ def network(cfg: DictConfig) -> Network:
         return Network(trained.model, trained.state, study.data, about)
     experiment = load_run(cfg.run, checkpoint=cfg.checkpoint, **cfg.data)
     backbone = experiment.model.backbone
-    if len(backbone.out_shape) < 2 or not hasattr(backbone.stages[0], "layers"):
+    if len(backbone.out_shape) < 2 or not isinstance(backbone.stages[0], nn.ConvBlock):
         raise ConfigError(
             f"run: expected a network with convolutions, got {type(backbone).__name__}"
         )

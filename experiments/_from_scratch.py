@@ -12,7 +12,7 @@ from jaxtyping import Array
 from cnnlab import ops
 from cnnlab.bench import contenders as routes
 from cnnlab.bench.geometries import random_problem
-from cnnlab.ops.problem import Problem
+from cnnlab.ops import Problem
 
 # Names of the chapter's recipe, in each library.
 RECIPE, TORCH_RECIPE = "unfold (JAX)", "unfold (PyTorch)"

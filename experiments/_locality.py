@@ -71,7 +71,7 @@ def reach(layer: Layer, size: int, channels: int, seed: int) -> dict[str, Any]:
     support = locality.support(strength)
     out, spatial = strength.shape[:2], strength.shape[2:]
     where = {}
-    if hasattr(layer.module, "kernel_size"):
+    if isinstance(layer.module, nn.WindowLayer):
         field = fields(layer.module, shape)[-1]
         where = {"stride": field.stride, "centre": field.centre}
     distances = locality.distances(out, spatial, **where)

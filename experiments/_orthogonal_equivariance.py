@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array
 from omegaconf import DictConfig
 
+from cnnlab import nn
 from cnnlab.analysis.rotations import (
     nearest_convolution,
     random_orthogonal,
@@ -157,7 +158,7 @@ def rotated_start(model: Any, r: np.ndarray, start: str, shape: Sequence[int]) -
     """The start for the rotated data: the `same`, or the one whose first layer does to `R x` what
     it did to `x`, as nearly as its kind of layer can; and the share that it can't do."""
     layer = first_layer(model)
-    if hasattr(layer, "stride"):
+    if isinstance(layer, nn.Conv):
         new, missing = nearest_convolution(layer.weight, r, shape, stride=layer.stride)
     else:
         new, missing = rotated_dense(layer.weight, r), 0.0

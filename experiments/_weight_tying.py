@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from cnnlab import ops
 from cnnlab.analysis import tying
-from cnnlab.ops.problem import Problem, describe
+from cnnlab.ops import Problem, describe
 
 # `(y, target) -> loss`, with a target of y's shape.
 LOSSES: dict[str, Callable[[Array, Array], Array]] = {

@@ -47,7 +47,7 @@ def _settings(cfg: "DictConfig") -> "tuple[list[str], Settings]":
 
     from cnnlab.bench.agreement import QUICK, Settings, torch_peer
     from cnnlab.config import ConfigError, read
-    from cnnlab.ops.algorithms import REGISTRY
+    from cnnlab.ops import REGISTRY
     from cnnlab.ops.choice import VARIABLE
 
     if os.environ.get(VARIABLE):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from omegaconf import DictConfig
 
     from cnnlab.bench.measurements import Results, Settings
-    from cnnlab.ops.problem import Problem
+    from cnnlab.ops import Problem
 
 
 @cli(
@@ -55,7 +55,7 @@ def _settings(cfg: "DictConfig") -> "Settings":
     from cnnlab.bench import contenders as routes
     from cnnlab.bench.measurements import Settings
     from cnnlab.config import ConfigError, read
-    from cnnlab.ops.algorithms import REGISTRY
+    from cnnlab.ops import REGISTRY
     from cnnlab.ops.choice import VARIABLE
 
     if os.environ.get(VARIABLE):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # jax and matplotlib load when a measurement begins, not for 
     from omegaconf import DictConfig
 
     from cnnlab.lab.cells import Cells
-    from cnnlab.ops.problem import Problem
+    from cnnlab.ops import Problem
 
 FAMILIES = ("1-D depthwise", "1-D dense", "2-D depthwise", "2-D dense")
 SMALL = (3, 5)
@@ -91,7 +91,7 @@ def measure(cfg: "DictConfig", cells: "Cells") -> dict[str, Any]:
 
 
 def _problem(cfg: "DictConfig", family: str, kernel: int) -> "Problem":
-    from cnnlab.ops.problem import describe
+    from cnnlab.ops import describe
 
     rank = int(family[0])
     spatial = (cfg.sequence,) if rank == 1 else (cfg.image, cfg.image)

@@ -8,7 +8,7 @@ from cnnlab.config import cli
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from omegaconf import DictConfig
 
-    from cnnlab.ops.problem import Problem
+    from cnnlab.ops import Problem
     from cnnlab.ops.table import Table
 
 

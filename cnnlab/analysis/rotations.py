@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.linalg import expm
 
-from cnnlab.ops.toeplitz import toeplitz_matrix
+from cnnlab.ops import toeplitz_matrix
 
 
 def random_orthogonal(

@@ -14,8 +14,7 @@ import numpy as np
 from cnnlab import ops
 from cnnlab.bench.geometries import random_problem
 from cnnlab.bench.reference import convolution, relative_error
-from cnnlab.ops.algorithms import PASSES
-from cnnlab.ops.problem import Problem
+from cnnlab.ops import PASSES, Problem
 from cnnlab.ops.table import key
 
 # Largest relative error in float32. Sums that pass through Fourier transforms and F(4, 3) have

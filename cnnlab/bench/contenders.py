@@ -16,8 +16,8 @@ from jax import lax
 
 from cnnlab import ops
 from cnnlab.bench.tuning import hopeless
+from cnnlab.ops import Problem
 from cnnlab.ops.native import ENGINE
-from cnnlab.ops.problem import Problem
 
 PASSES = ("forward", "gradients")
 PEERS = ("eqx", "torch")

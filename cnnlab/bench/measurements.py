@@ -20,9 +20,8 @@ from cnnlab.bench import contenders as routes
 from cnnlab.bench.timing import interleaved, median
 from cnnlab.errors import CnnlabError
 from cnnlab.files import write_atomically
-from cnnlab.ops.algorithms import PASSES
+from cnnlab.ops import PASSES, Problem
 from cnnlab.ops.choice import automatic
-from cnnlab.ops.problem import Problem
 from cnnlab.versions import versions
 
 

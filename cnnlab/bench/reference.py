@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 from jax.typing import ArrayLike
 
-from cnnlab.ops.problem import Problem
+from cnnlab.ops import Problem
 
 
 def convolution(

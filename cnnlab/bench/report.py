@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from cnnlab.bench import grid
 from cnnlab.bench.contenders import PORTABLE
 from cnnlab.files import write_figure
-from cnnlab.ops.algorithms import REGISTRY
-from cnnlab.ops.problem import Problem
+from cnnlab.ops import REGISTRY, Problem
 
 Rows = Mapping[str, Mapping[str, Any]]  # of one case and pass, by contender
 Cases = Mapping[str, Mapping[str, Any]]

@@ -19,7 +19,7 @@ import jax.random as jr
 import numpy as np
 import optax
 
-from cnnlab import models
+from cnnlab import models, nn
 from cnnlab.bench.contenders import torch_device
 from cnnlab.ops.native import ENGINE
 
@@ -63,7 +63,9 @@ class Job:
         """Kernels `(k, k, c_in, c_out)` and biases in order, None for a pool; the head's last."""
         model, _ = self.classifier()
         found: list[tuple[np.ndarray, np.ndarray] | None] = []
-        convs = [v for stage in model.backbone.stages for v in stage.layers if hasattr(v, "weight")]
+        convs = [
+            v for stage in model.backbone.stages for v in stage.layers if isinstance(v, nn.Conv)
+        ]
         remaining = iter(convs)
         for entry in self.plan:
             layer = None if entry == "M" else next(remaining)

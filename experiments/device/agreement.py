@@ -6,7 +6,7 @@ import numpy as np
 from cnnlab.bench.agreement import LIMIT, LIMITS, computed
 from cnnlab.bench.geometries import random_problem
 from cnnlab.bench.reference import convolution, relative_error
-from cnnlab.ops.algorithms import PASSES, REGISTRY
+from cnnlab.ops import PASSES, REGISTRY
 from experiments.device import Job, one_line, table
 
 

@@ -14,7 +14,7 @@ from cnnlab.bench import contenders as routes
 from cnnlab.bench.grid import GRID, title
 from cnnlab.bench.steps import Job as StepJob
 from cnnlab.bench.steps import contenders
-from cnnlab.ops.problem import Problem, describe
+from cnnlab.ops import Problem, describe
 from experiments.device import Job, one_line, table, timed
 
 CASES = (

@@ -5,8 +5,7 @@ import pytest
 
 from cnnlab.bench.geometries import random_problem
 from cnnlab.bench.reference import convolution, relative_error
-from cnnlab.ops.algorithms import REGISTRY
-from cnnlab.ops.problem import describe
+from cnnlab.ops import REGISTRY, describe
 
 
 def some(name, count=200, seed=0):

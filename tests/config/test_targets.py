@@ -16,7 +16,7 @@ from cnnlab.config.kinds import check_phrase
 from cnnlab.config.source import default_directory
 from cnnlab.config.targets import check_hydra_targets, is_allowed, read_nodes, resolve_target
 from cnnlab.models.plan import PLANS
-from cnnlab.ops.padding import PADDING_MODES
+from cnnlab.ops import PADDING_MODES
 
 # Refused by the text alone, wherever they stand, before anything is imported.
 BAD_TEXT = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnlab.ops.algorithms import PASSES, REGISTRY
+from cnnlab.ops import PASSES, REGISTRY
 from experiments import agreement
 
 ROOT = Path(__file__).parents[2]

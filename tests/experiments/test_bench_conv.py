@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from cnnlab.bench import contenders, grid, measurements, report
-from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.ops import REGISTRY, describe
 from cnnlab.ops.native import ENGINE
-from cnnlab.ops.problem import describe
 from experiments import bench_conv
 
 ROOT = Path(__file__).parents[2]

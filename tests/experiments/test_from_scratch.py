@@ -6,7 +6,7 @@ import pytest
 
 from cnnlab.bench import grid
 from cnnlab.config import ConfigError
-from cnnlab.ops.problem import describe
+from cnnlab.ops import describe
 from experiments.from_scratch import RECIPES, judge
 
 ROW = {"product": [0, 9], "transpose": [0, 1], "gradients": [0, 9], "counts": [0, 9]}

@@ -24,7 +24,7 @@ from cnnlab.models import (
 from cnnlab.models.plan import parse_plan
 from cnnlab.models.trace import trace
 from cnnlab.nn import factories
-from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.ops import REGISTRY
 
 CONVS = {
     "dense": {},
@@ -72,7 +72,9 @@ def test_prototype_is_convolution_relu_pool(getkey, make):
     x = jax.random.normal(getkey(), (1, 6, 6, 1))
     expected = x
     for stage in backbone.stages:
-        conv = next(c.layer for c in trace(stage, expected.shape[1:]) if hasattr(c.layer, "weight"))
+        conv = next(
+            c.layer for c in trace(stage, expected.shape[1:]) if isinstance(c.layer, nn.Conv)
+        )
         y = jax.lax.conv_general_dilated(
             expected, conv.weight, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
@@ -107,7 +109,7 @@ def test_halving(pool, getkey):
     kinds = [type(call.layer).__name__ for call in calls]
     pools = [kind for kind in kinds if "Pool" in kind]
     assert len(pools) == (0 if pool == "stride" else 2)
-    strided = [c for c in calls if hasattr(c.layer, "weight") and set(c.layer.stride) == {2}]
+    strided = [c for c in calls if isinstance(c.layer, nn.Conv) and set(c.layer.stride) == {2}]
     # A 4.7: the last convolution of a block halves the map, and only there.
     assert [c.out_shape for c in strided] == ([(5, 6, 4), (3, 3, 6)] if pool == "stride" else [])
     assert [f.shape for f in feature_info(backbone)] == [(5, 6, 4), (3, 3, 6), (3, 3, 8)]
@@ -132,7 +134,7 @@ def test_bias_follows_norm(norm, use_bias, getkey):
     backbone, _ = abstract(
         VGG, (8, 3), [5, 5], conv=factories.dense, norm=norm, use_bias=use_bias, key=getkey()
     )
-    convs = [c.layer for c in trace(backbone, (8, 3)) if hasattr(c.layer, "kernel_size")]
+    convs = [c.layer for c in trace(backbone, (8, 3)) if isinstance(c.layer, nn.Conv)]
     expected = (norm is None) if use_bias is None else use_bias
     assert [conv.bias is not None for conv in convs] == [expected] * 2
 

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from cnnlab import nn
 from cnnlab.nn import factories
-from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.ops import REGISTRY
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = sorted(p.stem for p in (CONFIGS / "conv").glob("*.yaml"))
