@@ -47,7 +47,7 @@ def correlation_maps(layer: nn.Conv, x: Float[Array, "*spatial c"]) -> Float[np.
     """`(*out, c_out)`: the correlation of an image with each of a convolution's filters (A 3.5),
     plus the bias, in float64 by `scipy.signal.correlate`."""
     *spatial, _ = x.shape
-    pads = layer.window.at(spatial).padding
+    pads = layer.window.at(spatial).pads
     mode = ops.PADDING_MODES[layer.padding_mode]
     wide = np.pad(np.asarray(x, np.float64), (*pads, (0, 0)), mode=mode)
     *_, group, channels = layer.weight.shape

@@ -58,7 +58,7 @@ def layer_of(conv: Conv, spatial: Sequence[int]) -> LinearConv:
     if conv.flip:
         kernel = np.flip(kernel, range(conv.num_spatial_dims))
     window = conv.window.at(spatial)
-    return LinearConv(kernel, bias, window.stride, window.dilation, window.padding)
+    return LinearConv(kernel, bias, window.stride, window.dilation, window.pads)
 
 
 def apply(

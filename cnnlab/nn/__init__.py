@@ -1,7 +1,9 @@
 """Layers: things with parameters, built on `cnnlab.ops` and following Equinox's conventions.
 
 A layer is `layer(x, *, key=None) -> y`; a stateful one (an `eqx.nn.StatefulLayer`: `BatchNorm`,
-`ConvBlock`) is `layer(x, state, *, key=None) -> (y, state)`. Arrays are channels last with any
+`ConvBlock`) is `layer(x, state, *, key=None) -> (y, state)`. A `Layer` says without running what it
+gives, what it costs and which window it slides; `PointwiseConv` and its like are functions that
+make a `Conv`. Arrays are channels last with any
 leading batch axes, `(*batch, *spatial, c)`. Parameters are called `weight` and `bias`.
 """
 

@@ -93,7 +93,7 @@ class Conv(Convolution):
         check_channels(x, self.in_channels)
         window = self.window
         if self.padding_mode != "zeros":
-            pads = window.at(window.spatial(x.shape)).padding
+            pads = window.at(window.spatial(x.shape)).pads
             x, window = ops.pad(x, pads, self.padding_mode), window.without_padding
         return ops.conv(
             x,

@@ -78,7 +78,7 @@ def _entries(x: Array, window: Window, fill: np.ndarray) -> Iterator[Array]:
     out = window.output_shape(spatial)
     zipped = zip(spatial, window.size, window.stride, out, strict=True)
     ends = [(o - 1) * s + w - n for n, w, s, o in zipped]
-    pads = [(low, end - low, 0) for end, (low, _) in zip(ends, window.padding, strict=True)]
+    pads = [(low, end - low, 0) for end, (low, _) in zip(ends, window.pads, strict=True)]
     x = lax.pad(x, fill, ((0, 0, 0), *pads, (0, 0, 0)))
     for at in np.ndindex(window.size):
         zipped = zip(at, out, window.stride, strict=True)

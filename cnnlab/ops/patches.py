@@ -38,7 +38,7 @@ def unfold(
 def _columns(x: Array, window: Window) -> Array:
     rank, spatial = window.rank, window.spatial(x.shape)
     out = window.output_shape(spatial)
-    x = jnp.pad(x, ((0, 0),) * (x.ndim - rank - 1) + window.at(spatial).padding + ((0, 0),))
+    x = jnp.pad(x, ((0, 0),) * (x.ndim - rank - 1) + window.at(spatial).pads + ((0, 0),))
     index = tuple(on_grid(reads, axis, rank) for axis, reads in enumerate(window.reads(out)))
     # All entries are inside the padded array.
     columns = x.at[(..., *index, slice(None))].get(mode="promise_in_bounds")

@@ -59,7 +59,7 @@ def avg_pool(
     sliding = _sliding(x, window, stride, padding)
     wide = x.astype(accumulation_dtype(x.dtype))
     total = _reduce(wide, np.zeros((), wide.dtype), lax.add, sliding)
-    if all(p == (0, 0) for p in sliding.padding):
+    if all(p == (0, 0) for p in sliding.pads):
         return (total / sliding.taps).astype(x.dtype)
     ones = jnp.ones((*sliding.spatial(x.shape), 1), wide.real.dtype)
     counts = _reduce(ones, np.zeros((), ones.dtype), lax.add, sliding)
@@ -111,7 +111,7 @@ def _sliding(x: Array, window: Sequence[int], stride: Ints | None, padding: Padd
     """A pool's arguments, for this input: every window holds an entry of it."""
     whole = Window.over(x.ndim, window, stride, padding)
     sliding = whole.at(whole.spatial(x.shape))
-    for i, (pair, size) in enumerate(zip(sliding.padding, sliding.size, strict=True)):
+    for i, (pair, size) in enumerate(zip(sliding.pads, sliding.size, strict=True)):
         if max(pair) >= size:
             raise ValueError(
                 f"padding[{i}]: expected less than the window ({size}), got {max(pair)}"
@@ -130,7 +130,7 @@ def _reduce(
     """
     batch = x.ndim - window.rank - 1
     reached, kept = [], []
-    zipped = zip(window.spatial(x.shape), window.size, window.stride, window.padding, strict=True)
+    zipped = zip(window.spatial(x.shape), window.size, window.stride, window.pads, strict=True)
     for n, w, s, (low, high) in zipped:
         end = (n + low + high - w) // s * s + w - low
         reached.append(min(n, end))

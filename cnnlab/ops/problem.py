@@ -56,8 +56,7 @@ class Problem:
 
     @property
     def padding(self) -> Pairs:
-        assert not isinstance(self.window.padding, str)  # `describe` resolved it
-        return self.window.padding
+        return self.window.pads
 
     @property
     def dilation(self) -> tuple[int, ...]:

@@ -108,6 +108,12 @@ class Window:
         return tuple((k - 1) * d + 1 for k, d in zip(self.size, self.dilation, strict=True))
 
     @property
+    def pads(self) -> Pairs:
+        """The padding of a window `at` an input: one `(low, high)` pair an axis."""
+        assert not isinstance(self.padding, str)
+        return self.padding
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """All but the size, as the functions of this package take them."""
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
@@ -142,7 +148,7 @@ class Window:
 
     def padded(self, spatial: Sequence[int]) -> tuple[int, ...]:
         """Spatial shape of an input with the padding around it."""
-        pads = self.at(spatial).padding
+        pads = self.at(spatial).pads
         return tuple(n + low + high for n, (low, high) in zip(spatial, pads, strict=True))
 
     def output_shape(self, spatial: Sequence[int]) -> tuple[int, ...]:
@@ -154,7 +160,7 @@ class Window:
         padded = self.padded(spatial)
         for i, (n, e) in enumerate(zip(padded, self.extent, strict=True)):
             if e > n:
-                low, high = self.at(spatial).padding[i]
+                low, high = self.at(spatial).pads[i]
                 raise ValueError(
                     f"kernel_size[{i}]: a window of {e} does not fit a size of {spatial[i]} "
                     f"padded by {low} + {high}"
@@ -209,7 +215,7 @@ def resolve_padding(
     **Raises:** `ValueError`, in one line that begins with the argument's name.
     """
     window = Window.of(len(spatial), kernel_size, stride, padding, dilation)
-    return window.at(spatial).padding
+    return window.at(spatial).pads
 
 
 def output_shape(

@@ -89,3 +89,27 @@ def test_circular_padding_commutes_with_rotation():
 
     shifted = layer(jnp.roll(x, (2, 3), (0, 1)))
     np.testing.assert_allclose(shifted, jnp.roll(layer(x), (2, 3), (0, 1)), rtol=1e-6, atol=1e-6)
+
+
+def test_a_window_holds_what_the_arguments_say():
+    window = ops.Window.of(2, 3, stride=(2, 1), padding=[1, (0, 2)], dilation=2)
+    assert window == ops.Window((3, 3), (2, 1), ((1, 1), (0, 2)), (2, 2))
+    assert (window.rank, window.taps, window.extent) == (2, 9, (5, 5))
+    assert window.at((9, 8)) == window and hash(window) == hash(window.at((9, 8)))
+    assert window.padded((9, 8)) == (11, 10) and window.output_shape((9, 8)) == (4, 6)
+    assert ops.output_shape((9, 8), window.size, **window.arguments) == (4, 6)
+    with pytest.raises(ValueError, match=r"^spatial: expected an int or 2 of them"):
+        window.output_shape((9, 8, 7))
+
+
+@given(reference.cases(groups=False))
+def test_an_output_reads_what_its_taps_reach(case):
+    options = {k: v for k, v in case.options.items() if k != "groups"}
+    window = ops.Window.of(len(case.spatial), case.kernel, **options)
+    positions = np.arange(np.prod(case.spatial)).reshape(*case.spatial, 1) + 1
+    columns = reference.unfold(positions[None], case.kernel, **{**options, "padding": case.pads})
+    padded = np.pad(positions[..., 0], case.pads)
+    reads = window.reads(window.output_shape(case.spatial))
+    for out in np.ndindex(*(len(r) for r in reads)):
+        own = padded[np.ix_(*(r[o] for r, o in zip(reads, out, strict=True)))]
+        np.testing.assert_array_equal(own.ravel(), columns[(0, *out)])

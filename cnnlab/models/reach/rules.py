@@ -176,7 +176,7 @@ def _max_pool(ins, shape, /, *, window, **_):
 
 def slid(x: Reach, shape: Sequence[int], axes: Sequence[int], window: ops.Window) -> Reach:
     """A window over several axes, to those of `shape`; its padding is one pair an axis."""
-    zipped = zip(axes, window.size, window.stride, window.dilation, window.padding, strict=True)
+    zipped = zip(axes, window.size, window.stride, window.dilation, window.pads, strict=True)
     for axis, size, stride, dilation, (low, _) in zipped:
         x = x.window(axis, shape[axis], size=size, stride=stride, dilation=dilation, low=low)
     return x

@@ -45,6 +45,6 @@ def max_pool_gradient(
 
 
 def _attributes(window: Window) -> dict[str, np.ndarray]:
-    low = [low for low, _ in window.padding]
+    low = [low for low, _ in window.pads]
     values = {"window": window.size, "stride": window.stride, "low": low}
     return {name: np.array(v, np.int64) for name, v in values.items()}
