@@ -98,7 +98,7 @@ def contenders(
     problem: Problem, arrays: Arrays, algorithms: Sequence[str], peers: Sequence[str]
 ) -> dict[str, Contender]:
     """The reference, `auto`, the algorithms and the peers, by the name that tables show."""
-    found = {REFERENCE: _lax(problem, arrays)}
+    found = {REFERENCE: _jax(lax_convolution(problem), arrays)}
     found |= {name: _cnnlab(problem, arrays, name) for name in ("auto", *algorithms)}
     if ENGINE.refusal() is None:
         found[PORTABLE] = without_engine(_cnnlab(problem, arrays, "auto"))
@@ -172,8 +172,8 @@ def without_engine(contender: Contender) -> Contender:
     return dataclasses.replace(contender, run=run)
 
 
-def _lax(problem: Problem, arrays: Arrays) -> Contender:
-    """JAX's own convolution, as one would call it: nothing of cnnlab."""
+def lax_convolution(problem: Problem) -> Callable[[Any, Any], Any]:
+    """JAX's own convolution of `(x, kernel)`, as one would call it: nothing of cnnlab."""
     spatial = _SPATIAL[problem.rank]
 
     def forward(x, kernel):
@@ -187,7 +187,7 @@ def _lax(problem: Problem, arrays: Arrays) -> Contender:
             feature_group_count=problem.groups,
         )
 
-    return _jax(forward, arrays)
+    return forward
 
 
 def _cnnlab(problem: Problem, arrays: Arrays, algorithm: str) -> Contender:
@@ -211,7 +211,7 @@ def _equinox(problem: Problem, arrays: Arrays) -> Contender:
     def forward(x, weight):
         return jax.vmap(eqx.tree_at(lambda layer: layer.weight, layer, weight))(x)
 
-    return _jax(forward, _channels_first(arrays), _channels_last)
+    return _jax(forward, channels_first(arrays), _channels_last)
 
 
 def _torch(problem: Problem, arrays: Arrays, *, channels_last: bool) -> Contender:
@@ -220,7 +220,7 @@ def _torch(problem: Problem, arrays: Arrays, *, channels_last: bool) -> Contende
     from torch.nn import functional as F
 
     torch.set_num_threads(os.cpu_count() or 1)
-    x, kernel, dy = (torch.from_numpy(a).to(torch_device()) for a in _channels_first(arrays))
+    x, kernel, dy = (torch.from_numpy(a).to(torch_device()) for a in channels_first(arrays))
     if channels_last:
         layout = {2: torch.channels_last, 3: torch.channels_last_3d}[problem.rank]
         x, kernel, dy = (a.contiguous(memory_format=layout) for a in (x, kernel, dy))
@@ -251,7 +251,7 @@ def _torch(problem: Problem, arrays: Arrays, *, channels_last: bool) -> Contende
     return Contender({"forward": forward, "gradients": gradients}, restore)
 
 
-def _channels_first(arrays: Arrays) -> Arrays:
+def channels_first(arrays: Arrays) -> Arrays:
     """`(batch, c, *spatial)`, and kernels `(c_out, c_in / groups, *kernel_size)`."""
     x, dy = (np.moveaxis(a, -1, 1) for a in (arrays.x, arrays.dy))
     kernel = np.moveaxis(arrays.kernel, (-1, -2), (0, 1))

@@ -106,7 +106,7 @@ def timed(
         leave_out: algorithms that are not worth compiling, beside those of `tuning.hopeless`.
 
     Returns:
-        `{"repeats": [{route: seconds}], "wrong": {route: error}}`.
+        `{"seconds": {route: its median in each repetition}, "wrong": {route: error}}`.
     """
     arrays = routes.draw(problem, seed)
     names, _ = routes.selected(problem, None)
@@ -118,11 +118,11 @@ def timed(
     errors = {n: routes.error(c.result("forward"), expected) for n, c in found.items()}
     wrong = {n: str(e) for n, e in errors.items() if not e <= found[n].tolerance}
     right = {n: c.run["forward"] for n, c in found.items() if n not in wrong}
-    rounds = [
-        {n: median(times) for n, times in interleaved(right, seconds=seconds, warm=True).items()}
-        for _ in range(repeats)
-    ]
-    return {"repeats": rounds, "wrong": wrong}
+    medians: dict[str, list[float]] = {n: [] for n in right}
+    for _ in range(repeats):
+        for n, times in interleaved(right, seconds=seconds, warm=True).items():
+            medians[n].append(median(times))
+    return {"seconds": medians, "wrong": wrong}
 
 
 def conditions(problem: Problem, settings: Settings) -> dict[str, Any]:

@@ -1,36 +1,32 @@
 """The question `from_scratch`: at a tiny scale, and its judge on made-up data."""
 
-import copy
-
 import pytest
+from experiments.from_scratch import RECIPES, question
 
 from cnnlab.bench import grid
 from cnnlab.config import ConfigError
 from cnnlab.ops import describe
-from experiments.from_scratch import RECIPES, judge
 
-ROW = {"product": [0, 9], "transpose": [0, 1], "gradients": [0, 9], "counts": [0, 9]}
-ROW |= {"undoes": [4, 9], "reassembled": [0, 9]}
-EXPECTED = dict.fromkeys(
-    ("product", "transpose", "reassembles", "counts", "optimized", "didactic", "didactic_best"),
-    "holds",
-) | {"undoes": "fails"}
+WHAT = ("product", "transpose", "gradients", "counts", "undoes", "reassembled")
+EXPECTED = {c.name: "fails" if c.name == "undoes" else "holds" for c in question.claims}
 SLOW = {"lax": 1.0, "native": 0.5, "torch": 0.6, "im2col": 1.5, "fft": 3.0}
 SLOW |= {"unfold (JAX)": 4.0, "unfold (PyTorch)": 3.0}
 
 
-def case(*changes, **times):
-    """Three repetitions, with slightly different times; `changes` to each of them."""
-    noisy = lambda e: {n: t * e if n in ("im2col", "fft") else t for n, t in (SLOW | times).items()}
-    return {"repeats": [noisy(e) | c for e, c in zip((1, 1.01, 0.99), changes or [{}] * 3)]}  # noqa: B905
+def case(name="a", first=None, **times):
+    """Three repetitions, with slightly different times; `first`: others in the first of them."""
+    noise = lambda n: (1, 1.01, 0.99) if n in ("im2col", "fft") else (1, 1, 1)
+    seconds = {n: [t * e for e in noise(n)] for n, t in (SLOW | times).items()}
+    for n, t in (first or {}).items():
+        seconds[n][0] = t
+    return {"case": name, "seconds": seconds, "wrong": {}}
 
 
-def made(*cases, row=ROW):
-    return {"equal": [ROW, row], "times": {f"case {i}": c for i, c in enumerate(cases)}}
-
-
-def verdicts(data):
-    return {name: verdict.verdict for name, verdict in judge(data).items()}
+def made(*cases, differ=None):
+    """Data of these cases; `differ`: how many entries do, by what was compared."""
+    differ = {"undoes": 4} | (differ or {})
+    equal = [{"what": what, "compared": 9, "differ": differ.get(what, 0)} for what in WHAT]
+    return {"equal": equal, "times": list(cases or (case(), case("b")))}
 
 
 def test_tiny(tiny, monkeypatch):
@@ -41,13 +37,13 @@ def test_tiny(tiny, monkeypatch):
     cases = ("cases=[dense,depthwise]", "geometries=4", "repeats=3", "seconds=0.0001")
     result = tiny("from_scratch", *cases)
     found = {c["name"]: c["verdict"] for c in result["claims"]}
-    assert found["undoes"] == "fails"
-    for name in ("product", "transpose", "reassembles", "counts"):
-        assert found[name] == "holds"
-    times = result["data"]["times"]
-    assert all(c["wrong"] == {} for c in times.values())
-    recipes = set(RECIPES) if result["data"]["torch"] == "installed" else {"unfold (JAX)"}
-    assert all({"lax", "im2col", *recipes} <= set(r) for c in times.values() for r in c["repeats"])
+    for name in ("product", "transpose", "reassembles", "undoes", "counts"):
+        assert found[name] == EXPECTED[name]
+    installed = result["data"]["torch"] == "installed"
+    routes = {"lax", "im2col", *(RECIPES if installed else ["unfold (JAX)"])}
+    for row in result["data"]["times"]:
+        assert row["wrong"] == {} and routes <= set(row["seconds"])
+        assert {len(of) for of in row["seconds"].values()} == {3}
 
 
 def test_a_case_that_is_not_there(tiny):
@@ -55,20 +51,18 @@ def test_a_case_that_is_not_there(tiny):
         tiny("from_scratch", "cases=[4x4]")
 
 
-def test_the_judge():
-    slow = case(), case()
-    assert verdicts(made(*slow)) == EXPECTED
+def test_the_judge(verdicts):
+    judged = lambda *cases: verdicts(question, made(*cases))
+    assert judged(case("a"), case("b")) == EXPECTED
     # Faster than lax, but not than oneDNN; then faster than all.
-    assert verdicts(made(case(), case(im2col=0.7))) == EXPECTED | {"didactic": "fails"}
+    assert judged(case("a"), case("b", im2col=0.7)) == EXPECTED | {"didactic": "fails"}
     both = {"didactic": "fails", "didactic_best": "fails"}
-    assert verdicts(made(case(), case(im2col=0.3))) == EXPECTED | both
+    assert judged(case("a"), case("b", im2col=0.3)) == EXPECTED | both
     # What only the choosing repetition found does not count.
-    lucky = case({"im2col": 0.1}, {}, {})
-    assert verdicts(made(lucky, case())) == EXPECTED
+    assert judged(case("a", first={"im2col": 0.1}), case("b")) == EXPECTED
     fast = {"unfold (JAX)": 1.1, "unfold (PyTorch)": 3.0}
-    assert verdicts(made(case(**fast), case(**fast)))["optimized"] == "fails"
-    mixed = case(**{"unfold (JAX)": 1.0})
-    assert verdicts(made(mixed, case()))["optimized"] == "inconclusive"
+    assert judged(case("a", **fast), case("b", **fast))["optimized"] == "fails"
+    assert judged(case("a", **{"unfold (JAX)": 1.0}), case("b"))["optimized"] == "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -78,14 +72,9 @@ def test_the_judge():
         *(("counts", "counts"), ("reassembled", "reassembles")),
     ],
 )
-def test_one_entry_that_differs(part, claim):
-    row = copy.deepcopy(ROW)
-    row[part][0] = 1
-    assert verdicts(made(case(), case(), row=row)) == EXPECTED | {claim: "fails"}
+def test_one_entry_that_differs(part, claim, verdicts):
+    assert verdicts(question, made(differ={part: 1})) == EXPECTED | {claim: "fails"}
 
 
-def test_fold_that_undoes_unfold():
-    data = made(case(), case())
-    for row in data["equal"]:
-        row["undoes"] = [0, 9]
-    assert verdicts(data) == EXPECTED | {"undoes": "holds"}
+def test_fold_that_undoes_unfold(verdicts):
+    assert verdicts(question, made(differ={"undoes": 0})) == EXPECTED | {"undoes": "holds"}

@@ -1,0 +1,254 @@
+"""A 6.3: for which kernels a convolution by Fourier transforms is worth it."""
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Annotated, Any
+
+from matplotlib.figure import Figure
+
+from cnnlab import lab
+from cnnlab.bench.measurements import timed
+from cnnlab.config import ConfigError
+from cnnlab.lab import Cells, Count, Estimate, Positive, Records, Verdict
+from cnnlab.ops import Problem, describe
+
+FAMILIES = ("1-D depthwise", "1-D dense", "2-D depthwise", "2-D dense")
+SMALL = (3, 5)
+# What "much more efficient" must mean at the least.
+MUCH = 2.0
+# Direct algorithms whose programs grow with every tap take XLA long to compile; where they are
+# dense, each tap is a matrix product of its own, and other algorithms are ahead by then.
+MOST_DENSE_TAPS = 64
+
+# Seconds of all routes to one convolution: by route, one number a repetition.
+Point = dict[str, Any]
+Sizes = Annotated[Sequence[int], "increasing list of whole numbers >= 1"]
+
+question = lab.Question(
+    "fft_crossover",
+    "From which kernel size on do Fourier transforms win?",
+    note="Where Fourier transforms begin to win depends on what they are compared with: on the "
+    "best direct algorithm of this laboratory, or on lax alone, which is slow for depthwise "
+    "kernels on a CPU. Times are of forward passes of this machine.",
+)
+
+
+@question.check
+def check(kernels_1d: Sequence[int], kernels_2d: Sequence[int]) -> None:
+    """The small kernels, and larger ones, are among the sizes."""
+    for key, sizes in (("kernels_1d", kernels_1d), ("kernels_2d", kernels_2d)):
+        if not set(SMALL) < set(sizes):
+            raise ConfigError(f"{key}: expected 3, 5 and larger sizes, got {sizes}")
+
+
+@question.measure(
+    full={
+        "sequence": 4096, "image": 64, "repeats": 10, "seconds": 0.1,
+        "kernels_1d":
+            [3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 257, 513, 1025, 2049, 4095],
+        "kernels_2d": [3, 5, 7, 9, 11, 13, 15, 19, 23, 31, 47, 63],
+    }
+)  # fmt: skip
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    sequence: Annotated[int, "whole number >= 8", "entries of the 1-D inputs"] = 1024,
+    image: Annotated[int, "whole number >= 6", "rows and columns of the 2-D inputs"] = 32,
+    batch: Count = 2,
+    channels: Annotated[Count, "in and out"] = 16,
+    kernels_1d: Sizes = (3, 5, 17, 33, 65, 129, 257, 1023),
+    kernels_2d: Sizes = (3, 5, 7, 9, 11, 15, 31),
+    repeats: Annotated[
+        int, "whole number >= 2", "interleaved runs, each of which gives a crossover"
+    ] = 5,
+    seconds: Annotated[
+        Positive, "of the calls of each algorithm in a run, at least 3 calls"
+    ] = 0.02,
+) -> dict[str, Any]:
+    """Times of all algorithms, by family and kernel size."""
+
+    def time(family: str, kernel: int) -> Point:
+        spatial = (sequence,) if family in FAMILIES[:2] else (image, image)
+        groups = channels if family.endswith("depthwise") else 1
+        problem = describe(
+            (batch, *spatial, channels),
+            (*(kernel,) * len(spatial), channels // groups, channels),
+            groups=groups,
+        )
+        return timed(problem, leave_out=leave_out, repeats=repeats, seconds=seconds, seed=seed)
+
+    ranks = ((FAMILIES[:2], kernels_1d), (FAMILIES[2:], kernels_2d))
+    found = [cells.records("time", time, family=family, kernel=sizes) for family, sizes in ranks]
+    return {"times": [point for points in found for point in points]}
+
+
+def leave_out(algorithm: str, problem: Problem) -> bool:
+    return algorithm == "taps" and problem.groups == 1 and problem.taps > MOST_DENSE_TAPS
+
+
+def is_fourier(route: str) -> bool:
+    return route.startswith("fft")
+
+
+def best(point: Point, *, fourier: bool) -> list[float]:
+    """By repetition, seconds of the fastest of the Fourier algorithms, or of all others."""
+    routes = [s for route, s in point["seconds"].items() if is_fourier(route) == fourier]
+    return list(map(min, zip(*routes, strict=True)))
+
+
+def ratios(point: Point, than: str) -> list[float]:
+    """By repetition: the time by Fourier transforms over that of `than`, "direct" or "lax"."""
+    others = point["seconds"]["lax"] if than == "lax" else best(point, fourier=False)
+    return [a / b for a, b in zip(best(point, fourier=True), others, strict=True)]
+
+
+def log_ratio(point: Point, than: str) -> Estimate:
+    """Of the binary logarithms, in which twice and half as fast are equally far from equal."""
+    return lab.estimate([math.log2(ratio) for ratio in ratios(point, than)])
+
+
+def costs(times: Records, than: str) -> Verdict:
+    """Of 2-D families and small kernels: Fourier transforms are no faster."""
+    what = "{family}, kernel {kernel}: log2 of Fourier / "
+    return lab.all_of(*(
+        lab.at_least(log_ratio(point, than), 0.0, what.format(**point) + than)
+        for point in times.where(family=FAMILIES[2:], kernel=SMALL)
+    ))  # fmt: skip
+
+
+def gains(times: Records, than: str) -> Iterator[Verdict]:
+    """By family, at its largest kernel: Fourier transforms are much faster."""
+    for family, points in times.by("family").items():
+        what = f"{family}, kernel {points[-1]['kernel']}: log2 of Fourier / {than}"
+        yield lab.at_most(log_ratio(points[-1], than), -math.log2(MUCH), what)
+
+
+@question.claim(
+    "A 6.3",
+    "a dense or depthwise convolution with such a kernel that Fourier transforms make faster",
+)
+def small(times: Records) -> Verdict:
+    """For the small kernels typical in CNNs (3x3, 5x5) FFT-based convolution is usually not worth
+    the overhead: beside the best of the direct algorithms."""
+    return costs(times, "direct")
+
+
+@question.claim(
+    "A 6.3",
+    "a dense or depthwise convolution with such a kernel that Fourier transforms make faster",
+)
+def small_lax(times: Records) -> Verdict:
+    """The same beside the library's own convolution (lax)."""
+    return costs(times, "lax")
+
+
+@question.claim(
+    "A 6.3",
+    "less than twice as fast in all of the families (1-D and 2-D, dense and depthwise)",
+)
+def large(times: Records) -> Verdict:
+    """For very large kernels FFT-based approaches can be much more efficient: beside the best of
+    the direct algorithms, at kernels about as long as the input."""
+    found = list(gains(times, "direct"))
+    # "can be": one family is enough, and the claim fails only if it does in all of them.
+    telling = [v for wanted in (lab.HOLDS, lab.INCONCLUSIVE) for v in found if v.verdict == wanted]
+    return telling[0] if telling else lab.all_of(*found)
+
+
+@question.claim("A 6.3", "a family in which they are less than twice as fast as lax")
+def large_lax(times: Records) -> Verdict:
+    """The same beside the library's own convolution (lax), and in every family."""
+    return lab.all_of(*gains(times, "lax"))
+
+
+def crossing(sizes: Sequence[int], ratios: Sequence[float]) -> float | None:
+    """The size from which on a ratio of times stays below 1: where the last crossing is, on the
+    straight line through its two neighbours when both axes are logarithmic; the first size, if the
+    ratio is below 1 at all of them; None, if it is not below 1 at the last."""
+    if ratios[-1] >= 1:
+        return None
+    last = max((i for i, ratio in enumerate(ratios) if ratio >= 1), default=None)
+    if last is None:
+        return float(sizes[0])
+    (x1, x2), (y1, y2) = ([math.log(v) for v in of[last : last + 2]] for of in (sizes, ratios))
+    return math.exp(x1 + (x2 - x1) * y1 / (y1 - y2))
+
+
+def crossings(points: Records, than: str) -> list[float | None]:
+    """Of a family, by repetition: the kernel size from which on Fourier transforms win."""
+    by_repetition = zip(*(ratios(point, than) for point in points), strict=True)
+    return [crossing(points["kernel"], found) for found in by_repetition]
+
+
+def interval(found: Sequence[float | None]) -> tuple[float, float, float] | None:
+    """Geometric mean of the crossings and its 95 % interval; None where some did not cross."""
+    if None in found:
+        return None
+    e = lab.estimate([math.log(k) for k in found if k is not None])
+    return math.exp(e.mean), math.exp(e.low), math.exp(e.high)
+
+
+@question.table
+def crossovers(times: Records) -> Iterator[dict[str, Any]]:
+    """From which kernel size on Fourier transforms are faster"""
+    for family, points in times.by("family").items():
+        for than in ("direct", "lax"):
+            found = crossings(points, than)
+            mean = interval(found)
+            size, low, high = [f"{k:.1f}" for k in mean] if mean else ["none", "", ""]
+            yield {
+                "family": family, "than": than, "kernel size": size, "low": low, "high": high,
+                "crossed": len(found) - found.count(None), "n": len(found),
+            }  # fmt: skip
+
+
+@question.table
+def by_size(times: Records) -> lab.Table:
+    """Medians of the repetitions."""
+    header = ["family", "kernel", "lax (ms)", "best direct", "(ms)", "best Fourier", "(ms)"]
+    header += ["Fourier / direct", "low", "high", "n"]
+    rows = []
+    for point in times:
+        middle = {route: median(seconds) for route, seconds in point["seconds"].items()}
+        fastest = lambda fourier, middle=middle: min(
+            (route for route in middle if is_fourier(route) == fourier), key=middle.__getitem__
+        )
+        direct, fourier = fastest(False), fastest(True)
+        lax_ms, direct_ms, fourier_ms = (f"{1e3 * middle[r]:.2f}" for r in ("lax", direct, fourier))
+        e = log_ratio(point, "direct")
+        shown = [f"{2**v:.2f}" for v in (e.mean, e.low, e.high)]
+        row = [point["family"], point["kernel"], lax_ms, direct, direct_ms, fourier, fourier_ms]
+        rows.append([*row, *shown, e.n])
+    return lab.Table("Times", header, rows)
+
+
+@question.figure(10, 6.4)
+def crossover(figure: Figure, times: Records) -> None:
+    """Time against kernel size, and the crossover with its interval."""
+    for axes, family in zip(figure.subplots(2, 2).flat, FAMILIES, strict=True):
+        points = times.where(family=family)
+        sizes = points["kernel"]
+        series = {
+            "lax": [point["seconds"]["lax"] for point in points],
+            "best direct": [best(point, fourier=False) for point in points],
+            "best Fourier": [best(point, fourier=True) for point in points],
+        }
+        for (name, found), style in zip(series.items(), ("s:", "o-", "D-"), strict=True):
+            values = [1e3 * median(seconds) for seconds in found]
+            axes.plot(sizes, values, style, label=name, markersize=4)
+        if (found := interval(crossings(points, "direct"))) is not None:
+            axes.axvline(found[0], color="grey", linewidth=1)
+            axes.axvspan(*found[1:], color="grey", alpha=0.25, label="crossover, 95 %")
+        axes.set(xscale="log", yscale="log", title=family)
+        axes.set_xticks(sizes, [str(k) for k in sizes], rotation=45, fontsize=8)
+        axes.minorticks_off()
+        axes.set(xlabel="kernel size (per axis)", ylabel="time of a forward pass (ms)")
+        axes.legend(fontsize=8)
+
+
+main = lab.command(question)
+
+if __name__ == "__main__":
+    main()

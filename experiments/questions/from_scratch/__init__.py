@@ -1,0 +1,261 @@
+"""A 6.2: a convolution by unfold, a matrix product and fold, beside the libraries' own."""
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from experiments.from_scratch.recipes import RECIPES, compare, recipes
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from cnnlab import lab
+from cnnlab.bench import grid
+from cnnlab.bench.contenders import torch_missing
+from cnnlab.bench.measurements import timed
+from cnnlab.config import ConfigError
+from cnnlab.config.messages import nearest
+from cnnlab.lab import Cells, Count, Positive, Records, Verdict
+
+# Convolutions that a library provides; `native` calls oneDNN's.
+LIBRARIES = ("lax", "native", "torch", "torch channels-last")
+# What "heavily optimized" should gain at the least, on average.
+MUCH = 2.0
+CASES = (
+    "3x3 3->32, 64x64, batch 1", "3x3 64->64, 32x32, batch 1", "3x3 256->256, 8x8, batch 1",
+    "1x1 128->256, 16x16, batch 1", "depthwise 7x7 128, 16x16, batch 1",
+    "depthwise 11x11 64, 16x16, batch 16",
+)  # fmt: skip
+MORE_CASES = (
+    "depthwise 3x3 64, 64x64, batch 1", "depthwise 31x31 32, 32x32, batch 16", "3x3 16->16, 64x64",
+    "3x3 64->64, 32x32", "3x3 128->128, 16x16", "3x3 512->512, 8x8", "5x5 32->32, 32x32",
+    "7x7 32->32, 16x16", "1x1 128->256, 16x16", "8 groups 3x3 128, 16x16",
+    "depthwise 3x3 128, 16x16", "depthwise 7x7 128, 16x16",
+)  # fmt: skip
+
+Case = dict[str, Any]
+
+question = lab.Question(
+    "from_scratch",
+    "Is a convolution from scratch right, and how slow is it?",
+    note="fold does not undo unfold: it adds where windows overlap, as a transpose does. It "
+    "reassembles the output only as windows of one pixel. Times are of this machine; "
+    "native_winograd counts as written here, as its transforms are.",
+)
+
+
+@question.check
+def check(cases: Sequence[str]) -> None:
+    """The cases are in the benchmark's grid."""
+    for i, name in enumerate(cases):
+        if name not in grid.GRID:
+            close = nearest(name, grid.GRID, cutoff=0.0)
+            raise ConfigError(
+                f"cases[{i}]: expected a case of the grid, as {close!r}, got {name!r}"
+            )
+
+
+@question.measure(
+    full={"geometries": 400, "repeats": 12, "seconds": 0.2, "cases": CASES + MORE_CASES}
+)
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    geometries: Annotated[Count, "random convolutions of whole numbers, compared exactly"] = 24,
+    peers: Annotated[
+        Sequence[str], "any of torch", "libraries beside JAX's own, where they are installed"
+    ] = ("torch",),
+    repeats: Annotated[
+        int, "whole number >= 3", "interleaved runs, each of which gives a ratio"
+    ] = 5,
+    seconds: Annotated[Positive, "of the calls of each route in a run, at least 3 calls"] = 0.05,
+    cases: Annotated[
+        Sequence[str], "list of texts", "names of the benchmark's grid (cnnlab.bench.grid)"
+    ] = CASES,
+) -> dict[str, Any]:
+    """Exact comparisons on random geometries; times of all routes to some convolutions."""
+    missing = torch_missing() if "torch" in peers else "not asked for"
+    options = {"repeats": repeats, "seconds": seconds, "seed": seed}
+    options |= {"peers": [] if missing else ["torch"]}
+    more = functools.partial(recipes, torch=not missing)
+    equal = lambda geometry: compare(np.random.default_rng([seed, geometry]), torch=not missing)
+    time = lambda case: timed(grid.GRID[case], more=more, **options)
+    return {
+        "torch": missing or "installed",
+        "equal": cells.records("equal", equal, geometry=range(geometries)),
+        "times": cells.records("time", time, case=cases),
+    }
+
+
+def same(equal: Records, name: str, what: str) -> Verdict:
+    rows = equal.where(what=name)
+    return lab.exact(sum(rows["differ"]), sum(rows["compared"]), what)
+
+
+@question.claim("A 6.2", "an output of whole numbers that differs from lax's (or PyTorch's)")
+def product(equal: Records) -> Verdict:
+    """unfold turns local patches into columns, and a product with a weight matrix then implements
+    the convolution."""
+    return same(equal, "product", "outputs")
+
+
+@question.claim(
+    "A 6.2", "<unfold(x), p> that is not <x, fold(p)>, or an entry of a gradient that is not lax's"
+)
+def transpose(equal: Records) -> Verdict:
+    """fold is the transpose of unfold, and so gives the gradients of the convolution."""
+    entries = same(equal, "gradients", "entries of gradients")
+    return lab.all_of(same(equal, "transpose", "inner products"), entries)
+
+
+@question.claim("A 6.2", "an entry of the reassembled output that is not the convolution's")
+def reassembles(equal: Records) -> Verdict:
+    """fold can reassemble the output: with windows of one pixel."""
+    return same(equal, "reassembled", "entries")
+
+
+@question.claim("A 6.2", "an entry of fold(unfold(x)) that is not x's")
+def undoes(equal: Records) -> Verdict:
+    """fold can reassemble what unfold took apart (the pair as if one undid the other)."""
+    return same(equal, "undoes", "entries")
+
+
+@question.claim("A 6.2", "an entry that differs")
+def counts(equal: Records) -> Verdict:
+    """fold(unfold(x)) is x times the number of windows that read each pixel."""
+    return same(equal, "counts", "entries")
+
+
+def mean_log_ratio(case: Case, a: str, b: str) -> float:
+    """Mean over the repetitions of log2 of the time of `a` over that of `b`."""
+    pairs = list(zip(case["seconds"][a], case["seconds"][b], strict=True))
+    return math.fsum(math.log2(s / t) for s, t in pairs) / len(pairs)
+
+
+@question.claim("A 6.2", "less than twice as fast in the geometric mean over the cases")
+def optimized(times: Records) -> Verdict:
+    """Library-provided implementations are heavily optimized: beside the chapter's recipe in the
+    same library."""
+    verdicts = []
+    for recipe, library in RECIPES.items():
+        both = [case for case in times if {recipe, library} <= set(case["seconds"])]
+        if both:
+            ratios = lab.estimate([mean_log_ratio(case, recipe, library) for case in both])
+            what = f"log2 of the time of {recipe} over {library}, by case"
+            verdicts.append(lab.at_least(ratios, math.log2(MUCH), what))
+    return lab.all_of(*verdicts)
+
+
+def speedups(case: Case, libraries: Sequence[str]) -> tuple[str, list[float]]:
+    """The algorithm written here that the first repetition found to be the fastest; and by
+    repetition the time of the fastest of the libraries over its time."""
+    seconds = case["seconds"]
+    own = [name for name in seconds if name not in LIBRARIES]
+    best = min(own, key=lambda name: seconds[name][0])
+    fastest = map(min, zip(*(seconds[n] for n in libraries if n in seconds), strict=True))
+    return best, [a / b for a, b in zip(fastest, seconds[best], strict=True)]
+
+
+def unbeaten(times: Records, libraries: Sequence[str]) -> Verdict:
+    """At the case, and with the algorithm, where the first repetition found the largest speed-up:
+    that of the other repetitions, which had no part in the choice, as binary logarithms."""
+    found = {case["case"]: speedups(case, libraries) for case in times}
+    if not found:
+        return Verdict(lab.INCONCLUSIVE, "0 cases")
+    case = max(found, key=lambda name: found[name][1][0])
+    algorithm, ratios = found[case]
+    beside = "the fastest library" if len(libraries) > 1 else libraries[0]
+    logarithms = lab.estimate([math.log2(ratio) for ratio in ratios[1:]])
+    return lab.at_most(logarithms, 0.0, f"{case}: log2 of the time of {beside} over {algorithm}")
+
+
+@question.claim(
+    "A 6.2", "a case in which one of this laboratory's own algorithms is faster than lax"
+)
+def didactic(times: Records) -> Verdict:
+    """Custom implementations are therefore primarily didactic: none is faster than lax."""
+    return unbeaten(times, ("lax",))
+
+
+@question.claim(
+    "A 6.2", "a case in which one of this laboratory's own algorithms is faster than all of them"
+)
+def didactic_best(times: Records) -> Verdict:
+    """The same beside the fastest of the libraries (lax, oneDNN, PyTorch where installed)."""
+    return unbeaten(times, LIBRARIES)
+
+
+@question.table
+def whole_numbers(equal: Records) -> Iterator[dict[str, Any]]:
+    """Whole numbers"""
+    for what, rows in equal.by("what").items():
+        compared, differ = (f"{sum(rows[name]):,}" for name in ("compared", "differ"))
+        yield {"what": what, "compared": compared, "differ": differ}
+
+
+@question.table
+def milliseconds(times: Records) -> lab.Table:
+    """Of all routes."""
+    names = list(dict.fromkeys(name for case in times for name in case["seconds"]))
+    rows = []
+    for case in times:
+        found = {n: lab.estimate([1e3 * s for s in of]) for n, of in case["seconds"].items()}
+        shown = {n: f"{e.mean:.2f} ± {e.deviation:.2f}" for n, e in found.items()}
+        rows.append([case["case"], *(shown.get(n, "") for n in names)])
+    n = len(times[0]["seconds"]["lax"])
+    title = f"Forward pass, ms (mean ± deviation of {n} medians)"
+    return lab.Table(title, ["case", *names], rows)
+
+
+@question.table
+def fastest(times: Records) -> lab.Table:
+    """Of the algorithms written here, beside lax and beside the fastest library."""
+    header = [
+        "case",
+        "algorithm",
+        "lax / it",
+        "deviation",
+        "fastest library / it",
+        "deviation",
+        "n",
+    ]
+    rows = []
+    for case in times:
+        best, ratios = speedups(case, ("lax",))
+        both = [lab.estimate(found) for found in (ratios, speedups(case, LIBRARIES)[1])]
+        shown = (f"{value:.2f}" for e in both for value in (e.mean, e.deviation))
+        rows.append([case["case"], best, *shown, len(ratios)])
+    return lab.Table("The fastest algorithm written here", header, rows)
+
+
+@question.figure(10, 4.9)
+def times(figure: Figure, times: Records) -> None:
+    """Every route's time over lax's, by case."""
+    figure.set_figheight(1.6 + 0.55 * len(times))
+    names = list(dict.fromkeys(n for case in times for n in case["seconds"] if n != "lax"))
+    axes = figure.subplots()
+    for i, name in enumerate(names):
+        own = name not in LIBRARIES and name not in RECIPES
+        marker = "s" if name in LIBRARIES else "X" if name in RECIPES else "o"
+        points = [
+            (2 ** mean_log_ratio(case, name, "lax"), y)
+            for y, case in enumerate(times)
+            if name in case["seconds"]
+        ]
+        colour = colormaps["tab20"](i)
+        axes.plot(
+            *zip(*points, strict=True), marker, label=name, color=colour, markersize=7,
+            markeredgecolor=colour if own else "black",
+        )  # fmt: skip
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set(xscale="log", yticks=range(len(times)), yticklabels=times["case"])
+    axes.invert_yaxis()
+    axes.grid(axis="y", alpha=0.3)
+    axes.set(xlabel="time of a forward pass over lax's (left of 1: faster than the library)")
+    legend = {"loc": "upper left", "bbox_to_anchor": (1, 1), "fontsize": 8}
+    axes.legend(**legend, title="squares: libraries,\ncrosses: the recipe")
+
+
+main = lab.command(question)
