@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from cnnlab import nn
+from cnnlab import nn, ops
 from cnnlab.arguments import one_of
 from cnnlab.models.plan import parse_plan
 from cnnlab.nn import factories
@@ -33,7 +33,7 @@ class VGG(eqx.nn.StatefulLayer):
         conv: Callable[..., Any] = factories.dense,
         norm: Callable[[int], Any] | None = None,
         activation: str | Callable = "relu",
-        kernel_size: int | Sequence[int] = 3,
+        kernel_size: ops.Ints = 3,
         pool: str = "max",
         pool_size: int = 2,
         use_bias: bool | None = None,

@@ -40,7 +40,7 @@ class ConvBlock(eqx.nn.StatefulLayer):
         conv: Callable[..., eqx.Module],
         norm: Callable[..., eqx.Module] | None = None,
         activation: str | Callable = "relu",
-        kernel_size: int | Sequence[int] = 3,
+        kernel_size: ops.Ints = 3,
         pool: str | None = "max",
         pool_size: int = 2,
         use_bias: bool | None = None,
@@ -114,7 +114,7 @@ def _fused(layers: Sequence[Callable]) -> list[Callable]:
     """The layers, with each activation that the convolution before it can apply handed to that."""
     fused: list[Callable] = []
     for layer in layers:
-        name = getattr(layer, "name", None) if isinstance(layer, Activation) else None
+        name = layer.name if isinstance(layer, Activation) else None
         if name in ops.FUSED_ACTIVATIONS and fused and isinstance(fused[-1], Conv):
             fused[-1] = eqx.Partial(fused[-1], activation=name)
         else:
@@ -126,7 +126,7 @@ def _make_conv(
     conv: Callable[..., eqx.Module],
     in_shape: tuple[int, ...],
     out_channels: int,
-    kernel_size: int | Sequence[int],
+    kernel_size: ops.Ints,
     stride: int,
     use_bias: bool | None,
     key: PRNGKeyArray,
