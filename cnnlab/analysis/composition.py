@@ -70,8 +70,7 @@ def apply(
     """
     x = ops.pad(x, layer.padding, mode)
     kernel, bias = (jnp.asarray(a, x.dtype) for a in (layer.kernel, layer.bias))
-    geometry = {"stride": layer.stride, "dilation": layer.dilation, "padding": "VALID"}
-    return ops.conv(x, kernel, algorithm="lax", **geometry) + bias
+    return ops.conv(x, kernel, algorithm="lax", **layer.window.without_padding.arguments) + bias
 
 
 def compose(first: LinearConv, second: LinearConv) -> LinearConv:

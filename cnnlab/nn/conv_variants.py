@@ -25,8 +25,8 @@ def PointwiseConv(
 
     With a stride, every stride-th pixel is kept.
     """
-    options = {"stride": stride, "use_bias": use_bias, **options}
-    return Conv(num_spatial_dims, in_channels, out_channels, 1, **options)
+    options["use_bias"] = use_bias
+    return Conv(num_spatial_dims, in_channels, out_channels, 1, stride, **options)
 
 
 @options_of(Conv, "in_channels", "out_channels", "groups")
@@ -89,9 +89,9 @@ def LongConv(
     With padding `"CAUSAL"` (1-D) each output depends on the whole past and on nothing later.
     """
     kernel_size = to_tuple("spatial_shape", tuple(spatial_shape), num_spatial_dims)
-    options = {"stride": stride, "padding": padding, "groups": groups, **options}
-    options |= {"use_bias": use_bias, "algorithm": "fft"}
-    return Conv(num_spatial_dims, in_channels, out_channels, kernel_size, **options)
+    window = (kernel_size, stride, padding)
+    options.update(groups=groups, use_bias=use_bias, algorithm="fft")
+    return Conv(num_spatial_dims, in_channels, out_channels, *window, **options)
 
 
 PointwiseConv1d, PointwiseConv2d, PointwiseConv3d = by_rank(PointwiseConv)
