@@ -6,9 +6,12 @@ class is either abstract, or a layer whose methods no other one replaces, as in 
 
 import abc
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
+from equinox.nn import State
+from jaxtyping import Array, PRNGKeyArray
 
 from cnnlab.ops import Padding, Pass, Problem, Window
 from cnnlab.ops.choice import check, choose
@@ -22,6 +25,10 @@ class Layer(eqx.Module):
     """
 
     window: eqx.AbstractVar[Window | None]
+
+    @abc.abstractmethod
+    def __call__(self, x: Array, *state: State, key: PRNGKeyArray | None = None) -> Any:
+        """The layer's output, and the new state where there is one."""
 
     @abc.abstractmethod
     def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:

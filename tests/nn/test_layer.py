@@ -52,9 +52,10 @@ def made(kind):
 
 def test_every_layer_is_asked():
     found = [v for v in vars(nn).values() if inspect.isclass(v) and issubclass(v, eqx.Module)]
-    others = {nn.ConvBlock, nn.Layer, nn.ShapePreserving, nn.WindowLayer, nn.Convolution, nn.Pool}
-    concrete = {v for v in found if not v.__name__.endswith(("1d", "2d", "3d"))} - others
-    assert concrete | {Flatten} == set(LAYERS)
+    ranks = {v for v in found if v.__name__.endswith(("1d", "2d", "3d"))}
+    abstract = {v for v in found if inspect.isabstract(v)}
+    assert abstract == {nn.Convolution, nn.Layer, nn.Pool, nn.ShapePreserving, nn.WindowLayer}
+    assert ({*found} | {Flatten}) - ranks - abstract == {nn.ConvBlock, *LAYERS}
     assert all(issubclass(kind, nn.Layer) for kind in LAYERS)
 
 
