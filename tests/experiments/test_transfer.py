@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from experiments.transfer import MODES, question, repeated
 
 from cnnlab.config import ConfigError, compose
 from cnnlab.data.splits import ArraySplit
-from cnnlab.lab.cells import Cells
-from experiments._transfer import few
-from experiments.transfer import MODES, check, judge, measure
+from cnnlab.lab import answer
 
+# Mean accuracies at 1, 10 and 100 examples a class, in %.
 HOLDING = {
     "frozen": (70, 80, 85),
     "tuned": (72, 85, 93),
@@ -18,27 +18,14 @@ HOLDING = {
 
 
 def made_up(percent=HOLDING, n=3):
-    """Data with these mean accuracies at 1, 10 and 100 examples a class."""
-    spread = np.linspace(-0.001, 0.001, n)
-    counts = (1, 10, 100)
-    return {
-        "examples": list(counts),
-        "few": 10,
-        "source": ["a", "b"],
-        "target": ["c", "d"],
-        "source_accuracy": [0.9] * n,
-        "accuracy": {
-            mode: {
-                str(count): list(mean / 100 + (i + 1) * spread)
-                for count, mean in zip(counts, percent[mode], strict=True)
-            }
-            for i, mode in enumerate(MODES)
-        },
-    }
-
-
-def verdicts(data):
-    return {name: verdict.verdict for name, verdict in judge(data).items()}
+    """Data with these mean accuracies."""
+    runs = [
+        {"seed": seed, "examples": count, "mode": mode, "accuracy": mean / 100 + (i + 1) * e}
+        for seed, e in enumerate(np.linspace(-0.001, 0.001, n).tolist())
+        for i, mode in enumerate(MODES)
+        for count, mean in zip((1, 10, 100), percent[mode], strict=True)
+    ]
+    return {"few": 10, "runs": runs}
 
 
 def test_tiny(tiny):
@@ -49,12 +36,15 @@ def test_tiny(tiny):
     )  # fmt: skip
     data = result["data"]
     assert data["source"] == ["class 3", "class 0"] and data["target"] == ["class 1", "class 2"]
-    assert {len(v) for of in data["accuracy"].values() for v in of.values()} == {2}
+    assert [(run["seed"], run["examples"], run["mode"]) for run in data["runs"]] == [
+        (seed, n, mode) for seed in (0, 1) for n in (1, 4) for mode in MODES
+    ]
+    assert [run["seed"] for run in data["backbones"]] == [0, 1]
 
 
-def test_the_judge():
-    assert set(verdicts(made_up()).values()) == {"holds"}
-    assert set(verdicts(made_up(n=1)).values()) == {"inconclusive"}
+def test_the_judge(verdicts):
+    assert set(verdicts(question, made_up()).values()) == {"holds"}
+    assert set(verdicts(question, made_up(n=1)).values()) == {"inconclusive"}
 
 
 @pytest.mark.parametrize(
@@ -67,14 +57,14 @@ def test_the_judge():
         ("many", "tuned", (72, 85, 80)),
     ],
 )
-def test_the_judge_where_one_fails(claim, mode, percent):
-    assert verdicts(made_up({**HOLDING, mode: percent}))[claim] == "fails"
+def test_the_judge_where_one_fails(claim, mode, percent, verdicts):
+    assert verdicts(question, made_up({**HOLDING, mode: percent}))[claim] == "fails"
 
 
 def test_few_examples_are_repeated_and_nested():
     label = np.tile(np.arange(3), 10)
     train = ArraySplit(np.arange(30, dtype=np.float32).reshape(30, 1, 1, 1), label)
-    small, large = (few(train, n, 6, 3, seed=4) for n in (2, 5))
+    small, large = (repeated(train, n, 6, 3, seed=4) for n in (2, 5))
     for split, n in ((small, 2), (large, 5)):
         assert len(split) == 18
         for c in range(3):
@@ -82,7 +72,7 @@ def test_few_examples_are_repeated_and_nested():
             assert len(images) == 6 and len(set(images)) == n
             assert all(label[int(i)] == c for i in images)
     assert set(small.image.ravel()) < set(large.image.ravel())
-    assert set(few(train, 2, 6, 3, seed=5).image.ravel()) != set(small.image.ravel())
+    assert set(repeated(train, 2, 6, 3, seed=5).image.ravel()) != set(small.image.ravel())
 
 
 @pytest.mark.parametrize(
@@ -96,9 +86,7 @@ def test_few_examples_are_repeated_and_nested():
         ("target=[1,10]", "target"),
     ],
 )
-def test_bad_settings_are_refused(override, key):
-    overrides = ["data=fake", "data.num_classes=10", override]
+def test_bad_settings_are_refused(override, key, tmp_path):
+    overrides = ["data=fake", "data.num_classes=10", f"output={tmp_path}", override]
     with pytest.raises(ConfigError, match=f"^{key}: expected"):
-        cfg = compose(overrides, "transfer")
-        check(cfg)
-        measure(cfg, Cells())
+        answer(question, compose(overrides, "transfer"))

@@ -1,0 +1,248 @@
+"""A backbone trained on some classes, a new head for others (A 4.8, 4.9)."""
+
+import functools
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cnnlab import lab
+from cnnlab.config import ConfigError
+from cnnlab.data import Dataset, Split
+from cnnlab.data.splits import ArraySplit
+from cnnlab.lab import Cells, Count, Limit, Plan, Positive, Records, Study, Trained, Verdict
+
+# How a network for the target classes comes to be.
+MODES = {
+    "frozen": "trained backbone frozen, new head",
+    "tuned": "trained backbone, all fine-tuned",
+    "scratch": "all from scratch",
+    "random": "random backbone frozen, new head",
+}
+Classes = Annotated[Sequence[int], "list of at least 2 different whole numbers >= 0"]
+
+question = lab.Question(
+    "transfer",
+    "Is a trained backbone worth keeping for new classes?",
+    note="The chapter states no numbers; these are testable forms of what it says. All ways of "
+    "training take the same number of steps (a head on its own at a higher rate), and a seed's "
+    "networks for one number of examples see the same ones and start from the same head.",
+)
+
+
+@question.check
+def check(source: Sequence[int], target: Sequence[int], examples: Sequence[int], few: int) -> None:
+    """A few examples are among the sizes; no class is in both tasks."""
+    if examples[0] > few:
+        raise ConfigError(f"examples: expected the first at most few={few}, got {examples}")
+    if both := set(source) & set(target):
+        raise ConfigError(f"target: expected other classes than source, got {min(both)} in both")
+
+
+@question.measure(
+    groups={"data": "fashion_mnist"},
+    full={
+        "lr": 3e-3, "examples": [1, 2, 5, 10, 20, 50, 100, 200, 500],
+        "plan": [16, "M", 32, 32, "M", 64, 64], "seeds": 5, "limit_train": None,
+        "limit_eval": None, "source_steps": 1500, "steps": 400,
+    },
+)  # fmt: skip
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    data: Dataset,
+    source: Annotated[
+        Classes, "classes on which the backbone is trained: every second one, not chosen"
+    ] = (0, 2, 4, 6, 8),
+    target: Annotated[Classes, "classes of the new task"] = (1, 3, 5, 7, 9),
+    examples: Annotated[
+        Sequence[int],
+        "increasing list of at least 2 whole numbers >= 1",
+        "training images of each target class",
+    ] = (1, 10, 100, 500),
+    few: Annotated[Count, "so many, or less, are few: where transfer should pay"] = 10,
+    plan: Annotated[Plan, "of the backbone; the head is linear on the mean"] = (
+        8,
+        "M",
+        16,
+        "M",
+        32,
+    ),
+    seeds: Count = 3,
+    limit_train: Annotated[Limit, "training images of the source classes"] = 6000,
+    limit_eval: Annotated[Limit, "test images"] = 1000,
+    source_steps: Annotated[Count, "batches of the source classes"] = 200,
+    steps: Annotated[Count, "batches of the target classes, whatever trains"] = 100,
+    batch_size: Count = 50,
+    lr: Annotated[Positive, "Adam's, where a backbone is trained"] = 1e-2,
+    head_lr: Annotated[
+        Positive, "Adam's, where only a head is: one linear layer takes larger steps"
+    ] = 0.1,
+) -> dict[str, Any]:
+    """Test accuracies on the target classes: each way of training, number of examples and seed."""
+    for key, classes in (("source", source), ("target", target)):
+        if max(classes) >= data.num_classes:
+            most = data.num_classes - 1
+            raise ConfigError(f"{key}: expected classes up to {most}, got {classes}")
+    labels = np.asarray(data.train.in_memory().label)
+    there = min(int((labels == c).sum()) for c in target)
+    if examples[-1] > there:
+        raise ConfigError(f"examples: expected at most {there} of a class, got {examples[-1]}")
+
+    settings = {
+        "batch_size": batch_size, "limit_eval": limit_eval, "backbone.plan": plan,
+        "optimizer": "adam", "optimizer.lr": lr,
+    }  # fmt: skip
+    new = lab.classes_of(data, target)
+
+    @functools.cache
+    def study(part: str) -> Study:
+        """Networks for the source classes; for the target classes, of which all or the head is
+        trained."""
+        if part == "source":
+            own = {"steps": source_steps, "limit_train": limit_train}
+            return Study({**settings, **own}, data=lab.classes_of(data, source))
+        own = {"steps": steps, "optimizer.lr": head_lr if part == "head" else lr}
+        return Study({**settings, **own}, data=new, frozen=part == "head")
+
+    @functools.cache
+    def backbone(seed: int) -> Trained:
+        return study("source").train(seed)
+
+    def accuracy(seed: int, examples: int, mode: str, most: int = examples[-1]) -> float:
+        networks = study("head" if mode in ("frozen", "random") else "all")
+        reused = mode in ("frozen", "tuned")
+        start = networks.on_backbone(seed, backbone(seed)) if reused else None
+        some = repeated(new.train, examples, most, len(target), seed)
+        return networks.evaluate(networks.train(seed, start, examples=some)).accuracy
+
+    known = lambda seed: study("source").evaluate(backbone(seed)).accuracy
+    axes = {"seed": range(seed, seed + seeds), "examples": examples, "mode": MODES}
+    return {
+        "few": few,
+        "source": [data.class_names[c] for c in source],
+        "target": [data.class_names[c] for c in target],
+        "backbones": cells.records("accuracy", known, seed=axes["seed"]),
+        "runs": cells.records("accuracy", accuracy, **axes),
+    }
+
+
+def repeated(train: Split, examples: int, most: int, classes: int, seed: int) -> ArraySplit:
+    """`examples` random ones of each class, repeated until there are `most` of each, so that all
+    networks see batches of one size and are compiled once.
+
+    A seed's larger draws contain its smaller ones.
+    """
+    memory = train.in_memory()
+    label, generator = np.asarray(memory.label), np.random.RandomState(seed)
+    drawn = [generator.permutation(np.flatnonzero(label == c))[:examples] for c in range(classes)]
+    return memory.select(np.concatenate([np.resize(positions, most) for positions in drawn]))
+
+
+def percent(runs: Records) -> list[float]:
+    return [100 * share for share in runs["accuracy"]]
+
+
+def lead(runs: Records, mode: str, over: str, examples: int) -> list[float]:
+    """Points, by seed: the same examples, the same new head."""
+    of = runs.where(examples=examples)
+    pairs = zip(percent(of.where(mode=mode)), percent(of.where(mode=over)), strict=True)
+    return [a - b for a, b in pairs]
+
+
+def ahead(runs: Records, mode: str, over: str, most: float = float("inf")) -> Verdict:
+    """At every number of examples, up to `most`."""
+    return lab.all_of(*(
+        lab.at_least(
+            lab.estimate(lead(runs, mode, over, n)), 0.0, f"{n} a class: {mode} - {over} in points"
+        )
+        for n in runs.by("examples")
+        if n <= most
+    ))  # fmt: skip
+
+
+@question.claim(
+    "A 4.8",
+    "a number of examples, at most `few` a class, at which training from scratch is ahead",
+)
+def few(runs: Records, few: int) -> Verdict:
+    """This decomposition is key for transfer learning: a pre-trained backbone is reused under a new
+    head (with few examples of the new classes that beats training from scratch)."""
+    return ahead(runs, "frozen", "scratch", few)
+
+
+@question.claim("A 4.9", "a number of examples at which a head on a random backbone is ahead")
+def encoder(runs: Records) -> Verdict:
+    """The separation is central to reusing CNNs as generic image encoders: for classes that it
+    never saw, a trained backbone's features are better than a random one's."""
+    return ahead(runs, "frozen", "random")
+
+
+@question.claim("A 4.8", "a number of examples at which training from scratch is ahead")
+def finetune(runs: Records) -> Verdict:
+    """One often finetunes for a new task: from the trained backbone on, training all of it is ahead
+    of training from scratch at every number of examples."""
+    return ahead(runs, "tuned", "scratch")
+
+
+@question.claim("A 4.8", "a lead of the frozen backbone that does not shrink")
+def shrinks(runs: Records) -> Verdict:
+    """What the backbone brings replaces examples: its lead over training from scratch is larger
+    with the fewest examples than with the most."""
+    fewest, *_, most = runs.by("examples")
+    less = lab.paired(*(lead(runs, "frozen", "scratch", n) for n in (fewest, most)))
+    what = f"lead at {fewest} a class - lead at {most} a class, in points"
+    return lab.at_least(less, 0.0, what)
+
+
+@question.claim("A 4.8", "a frozen backbone that is ahead with the most examples")
+def many(runs: Records) -> Verdict:
+    """Swap or finetune: with the most examples, to finetune is ahead of only a new head."""
+    *_, most = runs.by("examples")
+    points = lab.estimate(lead(runs, "frozen", "tuned", most))
+    return lab.at_most(points, 0.0, f"{most} a class: frozen - tuned in points")
+
+
+@question.table
+def accuracies(
+    runs: Records, backbones: Records, source: Sequence[str], target: Sequence[str]
+) -> lab.Table:
+    """A row for each way of training, a column for each number of examples."""
+    spread = lambda of: lab.estimate(percent(of))
+    cell = lambda of: f"{spread(of).mean:.1f} ± {spread(of).deviation:.1f}"
+    rows = [
+        [MODES[mode], *map(cell, some.by("examples").values())]
+        for mode, some in runs.by("mode").items()
+    ]
+    title = (
+        f"Test accuracy in % on {', '.join(target)} (n = {len(backbones)}); the backbone knows "
+        f"{', '.join(source)} ({cell(backbones)} %)"
+    )
+    return lab.Table(title, ["examples a class", *map(str, runs.by("examples"))], rows)
+
+
+@question.figure(7.5, 4.4)
+def transfer(figure: Figure, runs: Records, target: Sequence[str]) -> None:
+    """Accuracy against the number of examples."""
+    axes = figure.subplots()
+    counts = list(runs.by("examples"))
+    for i, (mode, some) in enumerate(runs.by("mode").items()):
+        values = [percent(of) for of in some.by("examples").values()]
+        means = [lab.estimate(v).mean for v in values]
+        axes.plot(counts, means, "o-", ms=4, color=f"C{i}", label=MODES[mode])
+        low, high = [min(v) for v in values], [max(v) for v in values]
+        axes.fill_between(counts, low, high, alpha=0.15, lw=0, color=f"C{i}")
+    axes.axhline(100 / len(target), color="grey", lw=1, ls=":", label="chance")
+    axes.set(xscale="log", xlabel="training examples of each new class", ylabel="test accuracy, %")
+    axes.set_xticks(counts, [str(n) for n in counts])
+    axes.minorticks_off()
+    axes.set_title(f"{', '.join(target)}; mean, lowest and highest of the seeds", size=10)
+    axes.legend(fontsize="small")
+
+
+main = lab.command(question)
+
+if __name__ == "__main__":
+    main()
