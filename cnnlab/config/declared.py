@@ -12,12 +12,14 @@ is what this file `configs/toeplitz.yaml` would be:
     draws: 60            # random pairs
     full: {draws: 1000}
     types: {draws: whole number >= 1}
+
+A default that is a dataclass, whose fields are annotated in the same way, makes a section.
 """
 
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
@@ -52,32 +54,48 @@ def declare(
     **Arguments:**
 
     - `function`: each such argument is `name: Annotated[type, kind, comment] = default`, with a
-      phrase of `config.kinds`; the comment, which may be left out, is for `--help`.
+      phrase of `config.kinds`; the comment, which may be left out, is for `--help`. A section has
+      no kind: `name: Annotated[Section, comment] = Section()`.
     - `include`: files of the config folder that it includes, such as `base/question`.
     - `groups`: those that it takes, with their default choices.
     - `full`: what `scale=full` changes.
 
     **Raises:** `TypeError`: an argument whose kind is missing or none that is known.
     """
-    hints = get_type_hints(function, include_extras=True)
-    keys, types, comments = {}, {}, {}
-    for key, parameter in inspect.signature(function).parameters.items():
-        if parameter.default is inspect.Parameter.empty:
-            continue
-        kind, *comment = getattr(hints.get(key), "__metadata__", ()) or (None,)
-        try:
-            check_phrase(kind)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{name}: {key}: expected Annotated[..., kind], {error}") from None
-        keys[key], types[key] = parameter.default, kind
-        if comment:
-            comments[key] = comment[0]
+    arguments = inspect.signature(function).parameters.items()
+    defaults = {key: p.default for key, p in arguments if p.default is not p.empty}
+    keys, types, comments = _settings(name, function, defaults)
     node = json.loads(json.dumps({  # tuples become lists
         "defaults": [*include, *({g: choice} for g, choice in (groups or {}).items()), "_self_"],
         **keys, "full": full or {}, "types": types,
     }))  # fmt: skip
     ConfigStore.instance().store(name, OmegaConf.create(node), provider=function.__module__)
     _DECLARED[name] = Declared(comments, tuple(include), hash(json.dumps(node)))
+
+
+def _settings(
+    name: str, owner: Any, defaults: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
+    """Values, kinds and comments of annotated arguments or fields, the last two by dotted key."""
+    hints = get_type_hints(owner, include_extras=True)
+    keys, types, comments = {}, {}, {}
+    for key, default in defaults.items():
+        said = getattr(hints.get(key), "__metadata__", ())
+        if is_dataclass(default):
+            inner = {field.name: getattr(default, field.name) for field in fields(default)}
+            keys[key], *of = _settings(f"{name}: {key}", type(default), inner)
+            for known, found in zip((types, comments), of, strict=True):
+                known.update({f"{key}.{k}": text for k, text in found.items()})
+        else:
+            kind, *said = said or (None,)
+            try:
+                check_phrase(kind)
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"{name}: {key}: expected Annotated[..., kind], {error}") from None
+            keys[key], types[key] = default, kind
+        if said:
+            comments[key] = said[0]
+    return keys, types, comments
 
 
 def declared(name: str) -> Declared | None:

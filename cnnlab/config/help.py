@@ -92,7 +92,8 @@ def _key_lines(keys: dict[str, Any], types: Types, comments: dict[str, str]) -> 
             value = {unit: length for unit, length in value.items() if length is not None}
         elif isinstance(value, dict) and (inner := [k for k in value if f"{key}.{k}" in types]):
             nested = {f"{key}.{k}": value[k] for k in inner}
-            lines += _key_lines(nested, types, dict.fromkeys(nested, comments.get(key, "")))
+            about = {k: "; ".join(comments[c] for c in (key, k) if c in comments) for k in nested}
+            lines += _key_lines(nested, types, about)
             continue
         about = [part for part in (kind, comments.get(key)) if part]
         lines.append(_line(f"{key}={_inline(value)}", "; ".join(about)))

@@ -2,7 +2,7 @@
 
 from cnnlab.lab.answer import answer, command, directory_of
 from cnnlab.lab.cells import Cells
-from cnnlab.lab.kinds import Count, Counts, Limit, Plan, Positive
+from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive
 from cnnlab.lab.page import markdown, page
 from cnnlab.lab.question import Claim, Question, Table
 from cnnlab.lab.records import Records
@@ -32,6 +32,7 @@ __all__ = [
     "Claim",
     "Count",
     "Counts",
+    "DataSet",
     "Estimate",
     "Limit",
     "Plan",

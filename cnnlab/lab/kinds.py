@@ -11,3 +11,8 @@ Counts = Annotated[Sequence[int], "list of at least 1 whole numbers >= 1"]
 Limit = Annotated[int | None, "whole number >= 1 or null"]
 Positive = Annotated[float, "number > 0"]
 Plan = Annotated[Sequence[int | str], "list of at least 1 channel counts > 0 and 'M'"]
+DataSet = Annotated[
+    str,
+    "one of cifar10, cifar100, digits, fake, fashion_mnist, mnist, mnist1d, quadratic, "
+    "svhn_cropped",
+]

@@ -21,7 +21,7 @@ and figures are given those parts of the data that they name, a list of dicts as
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
@@ -120,7 +120,7 @@ class Question:
 
     def figure(self, width: float | int, height: float | int) -> Callable[[Function], Function]:
         """`figure(figure, parts of the data...)` draws into a figure of so many inches; its name is
-        the file's."""
+        the file's. Where it draws nothing, there is no file."""
 
         def decorate(function: Function) -> Function:
             self._figures[function.__name__] = function
@@ -138,8 +138,13 @@ class Question:
 
     def measured(self, cfg: Any, cells: Cells) -> dict[str, Any]:
         """The data, as a JSON file holds them."""
-        objects = {group: instantiate(cfg[group], key=group) for group in self._groups}
-        data = _call(self._measure, {**plain(cfg), **objects}, cells)
+        settings = plain(cfg)
+        for group in self._groups:
+            settings[group] = instantiate(cfg[group], key=group)
+        for name, argument in inspect.signature(self._measure).parameters.items():
+            if is_dataclass(argument.default):
+                settings[name] = type(argument.default)(**settings[name])
+        data = _call(self._measure, settings, cells)
         return json.loads(json.dumps(data))
 
     def judge(self, data: Data) -> dict[str, Verdict]:
@@ -157,8 +162,10 @@ class Question:
         """What a reader sees as pictures, by file name without its ending."""
         data, drawn = tidy(data), {}
         for name, draw in self._figures.items():
-            drawn[name] = Figure(figsize=self._sizes[name], layout="constrained")
-            _call(draw, data, drawn[name])
+            figure = Figure(figsize=self._sizes[name], layout="constrained")
+            _call(draw, data, figure)
+            if figure.axes:
+                drawn[name] = figure
         return drawn
 
 

@@ -92,11 +92,12 @@ def slope(x: Sequence[Number], y: Sequence[Number]) -> Estimate:
     return Estimate(value, float(line.stderr) * math.sqrt(n), n, value - half, value + half)
 
 
-def exact(mismatches: int, compared: int, what: str) -> Verdict:
-    """A claim of equality: one counterexample among what was compared refutes it."""
+def exact(mismatches: int, compared: int, what: str, differ: str = "differ") -> Verdict:
+    """A claim of equality: one counterexample among what was compared refutes it; `3 of 12 {what}
+    {differ}` is the evidence."""
     if compared == 0:
-        return Verdict(INCONCLUSIVE, f"no {what} compared")
-    evidence = f"{mismatches:,} of {compared:,} {what} differ"
+        return Verdict(INCONCLUSIVE, f"0 {what} compared")
+    evidence = f"{mismatches:,} of {compared:,} {what} {differ}"
     return Verdict(FAILS if mismatches else HOLDS, evidence)
 
 

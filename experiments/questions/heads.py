@@ -183,8 +183,8 @@ def network(tests: Records) -> Verdict:
     (read of the whole network: a shift by a pixel changes no label)."""
     moved = tests.where(images="moved", pool=POOLS)
     changed = moved.where(by=min(moved["by"]))["changed"]
-    what = "networks, moved by a pixel, in some label,"
-    return lab.exact(sum(share > 0 for share in changed), len(changed), what)
+    wrong = sum(share > 0 for share in changed)
+    return lab.exact(wrong, len(changed), "networks", "change a label when images move by a pixel")
 
 
 @question.claim("A 4.3, 4.4", "a pooled network that loses as much accuracy as the flattening one")

@@ -2,13 +2,14 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from typing import Annotated
 
 import pytest
 
 from cnnlab import lab
 from cnnlab.config import ConfigError, compose
-from cnnlab.lab import Count, Counts, Records, Verdict
+from cnnlab.lab import Count, Counts, Positive, Records, Verdict
 
 
 @pytest.fixture
@@ -58,6 +59,10 @@ def question():
     def shares_by_tosses(figure, shares):
         figure.subplots().plot(shares["tosses"], shares["share"], "o")
 
+    @question.figure(1, 1)
+    def nothing(figure, bias):
+        assert bias
+
     return question
 
 
@@ -83,6 +88,32 @@ def test_wrong_settings(question, override, says):
     with pytest.raises(ConfigError) as caught:
         compose([override], "coin")
     assert str(caught.value) == says
+
+
+def test_a_section_of_settings(monkeypatch, capsys):
+    """What is struck, and how?"""
+
+    @dataclass(frozen=True)
+    class Coin:
+        sides: Counts = (2,)
+        weight: Annotated[Positive, "grams"] = 5.0
+
+    coin, question = Coin(), lab.Question("mint", "How heavy is a coin?")
+
+    @question.measure(full={"coin.weight": 7.0})
+    def measure(cells, *, coin: Annotated[Coin, "what is struck"] = coin):
+        return {"weight": coin.weight, "sides": coin.sides}
+
+    data = lambda *overrides: question.measured(compose(overrides, "mint"), lab.Cells())
+    assert data() == {"weight": 5.0, "sides": [2]}
+    assert data("coin.sides=[3]", "scale=full") == {"weight": 7.0, "sides": [3]}
+    with pytest.raises(ConfigError, match=r"^coin.weight: expected a number > 0, got 0$"):
+        data("coin.weight=0")
+    monkeypatch.setattr(sys, "argv", ["mint", "--help"])
+    lab.command(question)()
+    page = " ".join(capsys.readouterr().out.split())
+    assert "coin.sides=[2] list of at least 1 whole numbers >= 1; what is struck coin" in page
+    assert "coin.weight=5.0 number > 0; what is struck; grams" in page
 
 
 def test_the_answer(question, tmp_path):

@@ -19,16 +19,13 @@ from experiments.equivariance.networks import CIRCULAR, EXACT, FLAT, NETWORKS, Z
 from cnnlab import lab
 from cnnlab.config import ConfigError
 from cnnlab.data.augment import normalise
-from cnnlab.lab import Cells, Count, Counts, Positive, Records, Verdict
+from cnnlab.lab import Cells, Count, Counts, DataSet, Positive, Records, Verdict
 
 ERROR, CHANGE = "largest relative error", "largest relative change"
 MAPS = (
     "convolution, circular", "convolution, zeros", "convolution, reflect", "stride 2, circular",
     "locally connected, zeros",
 )  # fmt: skip
-DATA_SETS = (
-    "one of cifar10, cifar100, digits, fake, fashion_mnist, mnist, mnist1d, quadratic, svhn_cropped"
-)
 
 question = lab.Question(
     "equivariance",
@@ -57,7 +54,7 @@ def measure(
     shifts: Annotated[Counts, "pixels, along all axes; on a torus"] = (1, 2, 3, 4, 5, 6, 8),
     map_shift: Annotated[Count, "of the picture of where the errors are"] = 5,
     seeds: Annotated[Count, "random layers of each kind, and trained networks"] = 3,
-    dataset: Annotated[str, DATA_SETS, "of the group data, to train on"] = "fashion_mnist",
+    dataset: Annotated[DataSet, "of the group data, to train on"] = "fashion_mnist",
     steps: Annotated[Count, "of training"] = 200,
     batch_size: Count = 128,
     lr: Annotated[Positive, "the largest learning rate"] = 0.003,
