@@ -3,8 +3,9 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -127,3 +128,30 @@ def unpadded(layers: Sequence[LinearConv], spatial: Sequence[int]) -> Bool[np.nd
             padded = np.pad(clean[axis], layer.padding[axis], constant_values=i == 0)
             clean[axis] = padded[reads[axis]].all(1)
     return functools.reduce(np.logical_and.outer, clean)
+
+
+class Collapsed(eqx.nn.StatefulLayer):
+    """One convolution in place of a backbone, and the backbone's own head."""
+
+    kernel: Array
+    bias: Array
+    stride: tuple[int, ...] = eqx.field(static=True)
+    head: Any
+
+    def __call__(self, x: Array, state: Any, *, key: Any = None) -> tuple[Array, Any]:
+        """`(*batch, *spatial, c)` to class scores."""
+        y = ops.conv(x, self.kernel, stride=self.stride, padding="VALID", bias=self.bias)
+        return self.head(y, state, key=key)
+
+
+def collapse(model: Any) -> Collapsed:
+    """A classifier (`cnnlab.models`) with its backbone, a stack of unpadded linear convolutions, as
+    one of them."""
+    layers, spatial = [], model.backbone.in_shape[:-1]
+    for layer in (layer for stage in model.backbone.stages for layer in stage.layers):
+        if isinstance(layer, Conv):
+            layers.append(layer_of(layer, spatial))
+            spatial = layers[-1].out(spatial)
+    one = compose_all(layers)
+    kernel, bias = (jnp.asarray(a, jnp.float32) for a in (one.kernel, one.bias))
+    return Collapsed(kernel, bias, one.stride, model.head)

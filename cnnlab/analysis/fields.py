@@ -132,6 +132,23 @@ def depends_on(
     return np.asarray((gradient != 0).any((0, -1)))
 
 
+def measured(
+    apply: Callable[[Any, Array], Array],
+    model: Any,
+    in_shape: Sequence[int],
+    position: Sequence[int],
+) -> Field:
+    """The field from gradients at an output position and at its neighbour one further on every
+    axis, of a network with positive weights and inputs `(*spatial, c)`; both off the border."""
+    xs = spikes(in_shape)
+    at, then = tuple(position), tuple(o + 1 for o in position)
+    here, there = (box(depends_on(apply, model, xs, o)) for o in (at, then))
+    size = tuple(high - low + 1 for low, high in here)
+    stride = tuple(b - a for (a, _), (b, _) in zip(here, there, strict=True))
+    start = tuple(low - o * s for (low, _), o, s in zip(here, at, stride, strict=True))
+    return Field("", size, stride, start)
+
+
 def effective_field(
     apply: Callable[[Any, Array], Array],
     model: Any,

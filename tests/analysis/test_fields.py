@@ -41,6 +41,7 @@ def test_fields_by_hand():
     assert found[-1].interval((2,)) == ((9, 22),)
     support = rf.depends_on(chain, layers[:-1], rf.spikes((40, 1)), (2,))
     assert rf.box(support) == ((9, 22),)
+    assert rf.measured(chain, layers[:-1], (40, 1), (2,))[1:] == found[-1][1:]
     # Neighbouring outputs of the dilated kernel fill each other's holes.
     assert support[9:23].all()
 

@@ -1,26 +1,22 @@
 """The question `activation_maps`: on a network of its own, on runs, and its judge."""
 
-import copy
 import json
 
 import pytest
+from experiments.activation_maps import question
 
 from cnnlab.config import ConfigError, build, compose
-from experiments.activation_maps import CLAIMS, judge
 
 STAGE = {"name": "stages[0]", "shape": [4, 4, 3], "stride": 2, "field": 4, "zeros": 0.5}
+MOVED = {"image": 0, "steps": 1, "stage": 0}
 DATA = {
     "about": "made up",
-    "first": {"errors": [1e-7, 2e-7], "filters": [], "maps": []},
-    "filters_compared": [0, 2],
-    "layout": [[1e-7], [0.0]],
+    "errors": [1e-7, 2e-7],
+    "unlike": [0, 2],
+    "layout": [{**MOVED, "error": 1e-7}, {**MOVED, "error": 0.0}],
     "stages": [STAGE],
 }
 SMALL = ("images=2", "filters=3", "channels=2", "steps_moved=[1]")
-
-
-def verdicts(data):
-    return {name: verdict.verdict for name, verdict in judge(data).items()}
 
 
 @pytest.fixture
@@ -70,19 +66,17 @@ def test_refusals(tiny, trained, tmp_path):
         tiny("activation_maps", "images=0")
 
 
-def test_the_judge():
-    assert list(verdicts(DATA)) == [c.name for c in CLAIMS]
-    assert set(verdicts(DATA).values()) == {"holds"}
+def test_the_judge(verdicts):
+    assert verdicts(question, DATA) == dict.fromkeys(("correlation", "response", "layout"), "holds")
 
 
 @pytest.mark.parametrize(
     "changed, key, value",
     [
-        ("correlation", "first", {"errors": [1e-7, 0.1]}),
-        ("response", "filters_compared", [1, 2]),
-        ("layout", "layout", [[1e-7], [0.1]]),
+        ("correlation", "errors", [1e-7, 0.1]),
+        ("response", "unlike", [1, 2]),
+        ("layout", "layout", [{**MOVED, "error": 1e-7}, {**MOVED, "error": 0.1}]),
     ],
 )
-def test_the_judge_refutes(changed, key, value):
-    data = {**copy.deepcopy(DATA), key: value}
-    assert verdicts(data)[changed] == "fails"
+def test_the_judge_refutes(changed, key, value, verdicts):
+    assert verdicts(question, DATA | {key: value})[changed] == "fails"

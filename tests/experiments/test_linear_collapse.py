@@ -1,38 +1,33 @@
 """The question `linear_collapse`: at a tiny scale, and its judge on made-up data."""
 
 import pytest
+from experiments.linear_collapse import question
 from made_up import changed
 
 from cnnlab.config import ConfigError
-from experiments.linear_collapse import judge
 
 
-def counts(outputs, differ, inside, differ_inside):
-    return dict(outputs=outputs, differ=differ, inside=inside, differ_inside=differ_inside)
+def counts(padding, outputs, differ, inside, differ_inside):
+    row = {"padding": padding, "outputs": outputs, "differ": differ}
+    return row | {"inside": inside, "differ_inside": differ_inside}
 
 
-STACK = {
-    "valid": counts(20, 0, 20, 0),
-    "circular": counts(30, 0, 30, 0),
-    "same": counts(30, 7, 20, 0),
-    "nonlinear": 5,
-}
+def network(activation, *accuracies, **more):
+    return [{"activation": activation, "accuracy": a, **more} for a in accuracies]
+
+
+STACK = [
+    counts("valid", 20, 0, 20, 0),
+    counts("circular", 30, 0, 30, 0),
+    counts("same", 30, 7, 20, 0),
+]
+LINEAR = network("identity", 0.80, 0.80, 0.82, change=1e-6)
 DATA = {
-    "stacks": [STACK, STACK],
-    "uneven": [4, 6],
-    "networks": {
-        "relu": [{"accuracy": a} for a in (0.90, 0.91, 0.92)],
-        "identity": [{"accuracy": a, "change": 1e-6} for a in (0.80, 0.80, 0.82)],
-    },
+    "stacks": [*STACK, *STACK],
+    "relu": [{"nonlinear": 5}, {"nonlinear": 5}],
+    "matrices": [{"uneven": 4}, {"uneven": 6}],
+    "networks": [*network("relu", 0.90, 0.91, 0.92), *LINEAR],
 }
-
-
-def verdicts(data):
-    return {name: verdict.verdict for name, verdict in judge(data).items()}
-
-
-def judged(*path, to):
-    return verdicts(changed(DATA, path, to))
 
 
 def test_tiny(tiny):
@@ -42,7 +37,8 @@ def test_tiny(tiny):
     found = {c["name"]: c["verdict"] for c in result["claims"]}
     assert found["as_printed"] == "fails"
     assert found["equivalent"] == found["nonlinear"] == found["trained"] == "holds"
-    assert result["data"]["networks"]["identity"][0]["kernel"] == [7, 7, 1, 4]
+    linear = [row for row in result["data"]["networks"] if row["activation"] == "identity"]
+    assert linear[0]["kernel"] == [7, 7, 1, 4]
     # By hand: the corner of the stack lacks what the cut-off pixel would give, 3 * 1.
     picture = result["data"]["picture"]
     assert picture["composed"][0][:3] == [6, 5, 3] and picture["stack"][0][:3] == [3, 5, 3]
@@ -53,18 +49,17 @@ def test_a_seed_alone_is_refused(tiny):
         tiny("linear_collapse", "seeds=1")
 
 
-def test_the_judge():
-    expected = dict.fromkeys(verdicts(DATA), "holds") | {"as_printed": "fails"}
-    assert verdicts(DATA) == expected
-    assert judged("uneven", to=[0, 0]) == expected | {"as_printed": "holds"}
-    for kind in ("valid", "circular"):
-        assert judged("stacks", 0, kind, "differ", to=1) == expected | {"equivalent": "fails"}
-    broken = judged("stacks", 1, "same", "differ_inside", to=2)
-    assert broken == expected | {"equivalent": "fails"}
-    assert judged("stacks", 0, "nonlinear", to=0) == expected | {"nonlinear": "fails"}
-    broken = judged("networks", "identity", 2, "change", to=0.01)
-    assert broken == expected | {"trained": "fails"}
-    worse = [{"accuracy": a} for a in (0.70, 0.71, 0.72)]
-    assert judged("networks", "relu", to=worse) == expected | {"power": "fails"}
-    mixed = [{"accuracy": a} for a in (0.9, 0.7, 0.85)]
-    assert judged("networks", "relu", to=mixed) == expected | {"power": "inconclusive"}
+def test_the_judge(verdicts):
+    judged = lambda *path, to: verdicts(question, changed(DATA, path, to))
+    expected = dict.fromkeys(verdicts(question, DATA), "holds") | {"as_printed": "fails"}
+    assert verdicts(question, DATA) == expected
+    assert judged("matrices", to=[{"uneven": 0}]) == expected | {"as_printed": "holds"}
+    for i in (0, 1):  # valid, circular
+        assert judged("stacks", i, "differ", to=1) == expected | {"equivalent": "fails"}
+    assert judged("stacks", 5, "differ_inside", to=2) == expected | {"equivalent": "fails"}
+    assert judged("relu", 0, "nonlinear", to=0) == expected | {"nonlinear": "fails"}
+    assert judged("networks", 5, "change", to=0.01) == expected | {"trained": "fails"}
+    worse = [*network("relu", 0.70, 0.71, 0.72), *LINEAR]
+    assert judged("networks", to=worse) == expected | {"power": "fails"}
+    mixed = [*network("relu", 0.9, 0.7, 0.85), *LINEAR]
+    assert judged("networks", to=mixed) == expected | {"power": "inconclusive"}

@@ -1,0 +1,317 @@
+"""A 4.2: a stack of linear convolutions as a single one, and what nonlinearities change."""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from matplotlib.figure import Figure
+
+from cnnlab import lab, ops
+from cnnlab.analysis.composition import LinearConv, apply, collapse, compose_all, unpadded
+from cnnlab.lab import Cells, Count, DataSet, Plan, Positive, Records, Study, Trained, Verdict
+
+ACTIVATIONS = {"relu": "ReLU", "identity": "none (linear)"}
+# What the maps in the middle are padded with.
+PADDINGS = {"valid": "zeros", "circular": "circular", "same": "zeros"}
+# Of the picture: two layers of 8 pixels, one channel.
+PICTURE = ([1, 2, 3], [1, 1, 1])
+# Integers up to here are exact in float32, and so is every sum of them, in any order.
+EXACT = 2**24
+LARGEST_INPUT = 4
+# Depth, kernel size, stride and dilation at most, by rank.
+LARGEST = {1: (4, 5, 3, 3), 2: (3, 3, 2, 2)}
+
+question = lab.Question(
+    "linear_collapse",
+    "Is a stack of linear convolutions a single convolution?",
+    note="As printed the claim is loose: with zero padding a stack is not a single convolution, as "
+    "the maps in the middle are cut off at the border, where a larger kernel would see on. It is "
+    "exact without padding and with circular padding, and everywhere far enough from the border.",
+)
+
+
+@question.measure(full={"stacks": 400, "steps": 3000, "seeds": 10})
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    stacks: Annotated[
+        Count, "random stacks of integer kernels: compared exactly with the composed one"
+    ] = 24,
+    dataset: Annotated[DataSet, "what the networks learn"] = "fashion_mnist",
+    plan: Annotated[
+        Plan, "of the trained stacks; M: the convolution before it has stride 2 (A 4.7)"
+    ] = (16, "M", 32, "M", 64),
+    kernel_size: Count = 3,
+    steps: Annotated[Count, "of training"] = 300,
+    batch_size: Count = 128,
+    lr: Annotated[Positive, "of Adam"] = 0.003,
+    seeds: Annotated[int, "whole number >= 2", "networks of each kind"] = 5,
+) -> dict[str, Any]:
+    """Networks with and without ReLUs; random stacks against their composed kernels."""
+    settings = {
+        "backbone": "vgg", "backbone.plan": plan, "backbone.pool": "stride",
+        "backbone.kernel_size": kernel_size, "conv.padding": "VALID", "norm": "none",
+        "head": "linear", "head.pool": "flatten", "data": dataset, "optimizer": "adam",
+        "optimizer.lr": lr, "epochs": None, "steps": steps, "batch_size": batch_size,
+    }  # fmt: skip
+    study = functools.cache(lambda kind: Study({**settings, "backbone.activation": kind}))
+    network = lambda activation, seed: accuracies(study(activation), seed)
+    draw = lambda kind, stack: np.random.default_rng([seed, kind, stack])
+    against = lambda stack: against_composed(*random_case(draw(0, stack)))
+    nonlinear = lambda stack: not_affine(*random_case(draw(0, stack)))
+    uneven = lambda stack: uneven_diagonals(draw(1, stack))
+    several, some = range(seed, seed + seeds), range(stacks)
+    return {
+        "networks": cells.records("network", network, activation=ACTIVATIONS, seed=several),
+        "stacks": cells.records("stack", against, stack=some),
+        "relu": cells.records("nonlinear", nonlinear, stack=some),
+        "matrices": cells.records("uneven", uneven, stack=some),
+        "picture": two_matrices(8),
+    }
+
+
+def random_case(rng: np.random.Generator) -> tuple[list[LinearConv], Array]:
+    """Two to four layers of integer weights, none of them 0, and biases, without padding; such that
+    no sum on the way exceeds `EXACT`. And inputs of integers."""
+    largest = EXACT
+    while largest >= EXACT:
+        rank = int(rng.integers(1, 3))
+        depth, kernel, stride, dilation = LARGEST[rank]
+        channels = rng.integers(1, 4, int(rng.integers(2, depth + 1)) + 1)
+        some = lambda most, rank=rank: tuple(int(n) for n in rng.integers(1, most + 1, rank))
+        layers, largest = [], LARGEST_INPUT
+        for c_in, c_out in itertools.pairwise(channels):
+            weights = rng.choice([-2, -1, 1, 2], (*some(kernel), c_in, c_out))
+            bias = rng.integers(-2, 3, c_out)
+            layers.append(LinearConv(weights, bias, some(stride), some(dilation), ((0, 0),) * rank))
+            # The composed kernel's sums are bounded by the same product.
+            largest = largest * np.abs(weights).reshape(-1, c_out).sum(0).max() + 2
+    composed = compose_all(layers)
+    # Divisible by the strides, as a circular map must be, and room for some outputs.
+    windows = zip(composed.extent, composed.stride, strict=True)
+    sizes = [s * (-(-e // s) + int(rng.integers(1, 4))) for e, s in windows]
+    shape = (2, *sizes, layers[0].kernel.shape[-2])
+    x = rng.integers(-LARGEST_INPUT, LARGEST_INPUT + 1, shape)
+    return layers, jnp.asarray(x, jnp.float32)
+
+
+def against_composed(layers: list[LinearConv], x: Array) -> list[dict[str, Any]]:
+    """A stack, for each kind of padding: how many outputs there are, how many differ from the
+    composed layer's, and (`inside`) how many of those read no padding of a map in the middle."""
+    sizes = x.shape[1:-1]
+    same = padded(layers, sizes)
+    stacks = {"valid": layers, "circular": same, "same": same}
+    both = lambda x, stack, mode: (run(stack, x, mode), apply(compose_all(stack), x, mode))
+    outputs = jax.jit(lambda x: {p: both(x, stack, PADDINGS[p]) for p, stack in stacks.items()})
+    found = []
+    for padding, (stacked, single) in outputs(x).items():
+        differ = np.asarray(stacked) != np.asarray(single)
+        whole = np.ones(differ.shape[1:-1], bool)
+        part = differ[:, unpadded(same, sizes) if padding == "same" else whole]
+        counts = {"outputs": differ.size, "differ": int(differ.sum())}
+        counts |= {"inside": part.size, "differ_inside": int(part.sum())}
+        found.append({"padding": padding, **counts})
+    return found
+
+
+def not_affine(layers: list[LinearConv], x: Array) -> int:
+    """Outputs of the stack with ReLUs for which `f(x) + f(-x)` is not `2 f(0)`, which it is for
+    every affine `f`."""
+    relu = jax.jit(lambda x: run(layers, x, "zeros", jax.nn.relu))
+    return int((relu(x) + relu(-x) != 2 * relu(jnp.zeros_like(x))).sum())
+
+
+def padded(layers: list[LinearConv], sizes: tuple[int, ...]) -> list[LinearConv]:
+    """The layers with the padding that "SAME" means for an input of `sizes`."""
+    found = []
+    for layer in layers:
+        window = (layer.kernel.shape[: layer.rank], layer.stride, layer.dilation)
+        layer = layer._replace(padding=ops.resolve_padding("SAME", sizes, *window))
+        found.append(layer)
+        sizes = layer.out(sizes)
+    return found
+
+
+def run(layers: list[LinearConv], x: Array, mode: str, activation: Any = lambda x: x) -> Array:
+    """The layers one after another, with an activation between them."""
+    *before, last = layers
+    for layer in before:
+        x = activation(apply(layer, x, mode))
+    return apply(last, x, mode)
+
+
+def zero_padded(kernel: np.ndarray) -> LinearConv:
+    """A layer with a kernel `(3, c_in, c_out)` and without a bias."""
+    return LinearConv(kernel, np.zeros(kernel.shape[-1]), (1,), (1,), ((1, 1),))
+
+
+def two_matrices(pixels: int) -> dict[str, list[list[float]]]:
+    """Two zero-padded layers of one channel as a matrix, and that of the layer composed of them."""
+    layers = [zero_padded(np.array(weights, float)[:, None, None]) for weights in PICTURE]
+    matrix = lambda stack: run(stack, jnp.eye(pixels)[..., None], "zeros")[..., 0].T.tolist()
+    return {"stack": matrix(layers), "composed": matrix([compose_all(layers)])}
+
+
+def uneven_diagonals(rng: np.random.Generator) -> int:
+    """How many neighbours on the diagonals of the matrix of a random stack of zero-padded layers
+    (1-D, stride 1) differ: none if any single zero-padded convolution is that stack."""
+    channels, pixels = rng.integers(1, 4, 3), 8
+    kernels = [rng.choice([-2, -1, 1, 2], (3, *pair)) for pair in itertools.pairwise(channels)]
+    c_in = int(channels[0])
+    impulses = jnp.eye(pixels * c_in).reshape(-1, pixels, c_in)
+    blocks = np.asarray(run([zero_padded(kernel) for kernel in kernels], impulses, "zeros"))
+    blocks = blocks.reshape(pixels, c_in, pixels, -1)
+    # blocks[j, :, i]: what input pixel j gives to output pixel i.
+    return int((blocks[1:, :, 1:] != blocks[:-1, :, :-1]).sum())
+
+
+def accuracies(study: Study, seed: int) -> dict[str, Any]:
+    """Test accuracy of a trained network; of a linear stack also the largest change of a
+    probability, and the number of changed predictions, when its backbone is replaced by the
+    composed convolution."""
+    trained = study.train(seed)
+    found = study.evaluate(trained)
+    row = {"accuracy": found.accuracy, "parameters": study.parameters}
+    if study.cfg.backbone.activation != "identity":
+        return row
+    one = collapse(trained.model)
+    other = study.evaluate(Trained(one, trained.state, 0.0, 0.0))
+    return {
+        **row,
+        "kernel": list(one.kernel.shape),
+        "stride": list(one.stride),
+        "change": float(np.abs(found.probabilities - other.probabilities).max()),
+        "predictions": len(found.label),
+        "changed": int((found.predicted != other.predicted).sum()),
+    }
+
+
+@question.claim(
+    "A 4.2",
+    "a stack of zero-padded layers whose matrix has unequal entries on a diagonal, which no single "
+    "convolution's has, whatever its kernel",
+)
+def as_printed(matrices: Records) -> Verdict:
+    """A stack of purely linear convolutions is equivalent to a single convolution with a larger
+    kernel (with the "same" padding of the chapter, zeros)."""
+    unequal = sum(n > 0 for n in matrices["uneven"])
+    return lab.exact(unequal, len(matrices), "zero-padded stacks", "are no single convolution")
+
+
+@question.claim("A 4.2", "one such output that differs")
+def equivalent(stacks: Records) -> Verdict:
+    """Without padding ("valid"), and with circular padding, a stack of linear convolutions of any
+    strides and dilations is the one convolution with the composed kernel; with zeros outputs that
+    read no padding of a map in the middle are the same."""
+    verdicts = []
+    for padding, rows in stacks.by("padding").items():
+        names, where = ("differ", "outputs"), padding
+        if padding == "same":
+            names, where = ("differ_inside", "inside"), "same, inside"
+        verdicts.append(lab.exact(*(sum(rows[name]) for name in names), f"outputs ({where})"))
+    return lab.all_of(*verdicts)
+
+
+@question.claim(
+    "A 4.2",
+    "a stack with ReLUs for which f(x) + f(-x) = 2 f(0) at every output, as for an affine map",
+)
+def nonlinear(relu: Records) -> Verdict:
+    """Nonlinearities between the convolutions avoid this collapse."""
+    what = f"outputs of {len(relu)} ReLU stacks that no affine map has, the fewest of a stack"
+    return lab.at_least(min(relu["nonlinear"]), 1, what)
+
+
+@question.claim(
+    "A 4.2",
+    "a class probability that changes by more than 1e-4, tens of times what rounding explains",
+)
+def trained(networks: Records) -> Verdict:
+    """A trained linear stack, replaced by the composed convolution, is the same classifier."""
+    changes = networks.where(activation="identity")["change"]
+    what = f"largest change of a probability ({len(changes)} networks)"
+    return lab.at_most(max(changes), 1e-4, what)
+
+
+@question.claim(
+    "A 4.2",
+    "a test accuracy with ReLUs that is not above that of the same linear stack (paired seeds)",
+)
+def power(networks: Records) -> Verdict:
+    """Alternating convolutions with nonlinearities gains representational power."""
+    relu, linear = (networks.where(activation=name)["accuracy"] for name in ACTIVATIONS)
+    return lab.at_least(lab.paired(relu, linear), 0.0, "gain in test accuracy by ReLU")
+
+
+@question.table
+def outputs(stacks: Records) -> lab.Table:
+    header = ["padding", "interior outputs", "differ", "border outputs", "differ", "stacks"]
+    rows = []
+    for padding, of in stacks.by("padding").items():
+        total = lambda name, of=of: sum(of[name])
+        inside, wrong = total("inside"), total("differ_inside")
+        border = [total("outputs") - inside, total("differ") - wrong]
+        counts = [f"{n:,}" for n in (inside, wrong, *border)]
+        rows.append([padding, *counts, f"{sum(n > 0 for n in of['differ'])} of {len(of)}"])
+    return lab.Table("Stacks of linear convolutions against the composed one", header, rows)
+
+
+@question.table
+def accuracy_by_kind(networks: Records) -> Iterator[dict[str, Any]]:
+    """Test accuracy (%)"""
+    for activation, rows in networks.by("activation").items():
+        e = lab.estimate([100 * share for share in rows["accuracy"]])
+        yield {
+            "activation": ACTIVATIONS[activation], "parameters": f"{rows[0]['parameters']:,}",
+            "mean": f"{e.mean:.2f}", "deviation": f"{e.deviation:.2f}", "n": e.n,
+        }  # fmt: skip
+
+
+@question.table
+def as_one_convolution(networks: Records) -> list[dict[str, Any]]:
+    """The trained linear stacks as one convolution"""
+    linear = networks.where(activation="identity")
+    changed, predictions = (sum(linear[name]) for name in ("changed", "predictions"))
+    return [{
+        **{name: "x".join(map(str, linear[0][name])) for name in ("kernel", "stride")},
+        "largest change of a probability": f"{max(linear['change']):.1e}",
+        "changed predictions": f"{changed} of {predictions:,}",
+    }]  # fmt: skip
+
+
+@question.figure(10, 3.9)
+def border(figure: Figure, picture: dict[str, list[list[float]]]) -> None:
+    """The matrices of a zero-padded stack and of its composed layer."""
+    stack, composed = (np.array(picture[name]) for name in ("stack", "composed"))
+    titles = f"zero-padded layers {PICTURE[0]}, {PICTURE[1]}", "the composed kernel, zero-padded"
+    matrices = dict(zip((*titles, "difference"), (stack, composed, stack - composed), strict=True))
+    for axes, (title, matrix) in zip(figure.subplots(1, 3), matrices.items(), strict=True):
+        axes.imshow(matrix, cmap="RdBu_r", vmin=-8, vmax=8)
+        for (i, j), value in np.ndenumerate(matrix):
+            if value:
+                axes.text(j, i, f"{value:g}", ha="center", va="center", fontsize=9)
+        axes.set(title=title, xticks=[], yticks=[], xlabel="input", ylabel="output")
+
+
+@question.figure(6, 3.6)
+def accuracy(figure: Figure, networks: Records) -> None:
+    """Accuracies by seed."""
+    axes = figure.subplots()
+    for shares in networks.by("seed", of="accuracy").values():
+        percent = [100 * share for share in shares]
+        axes.plot(range(2), percent, "o-", color="tab:blue", alpha=0.6)
+    axes.set(xticks=range(2), xticklabels=list(ACTIVATIONS.values()), xlim=(-0.4, 1.4))
+    axes.set(xlabel="activation between the convolutions", ylabel="test accuracy (%)")
+    axes.set(title="The same stack with and without ReLUs, a line a seed")
+
+
+main = lab.command(question)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""What does an output depend on, and how strongly? A 4.1."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from experiments.receptive_field import networks
+from experiments.receptive_field.networks import Random, Trained
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from cnnlab import lab
+from cnnlab.analysis.fields import expected_width
+from cnnlab.lab import Cells, Count, Counts, Estimate, Records, Verdict
+
+question = lab.Question(
+    "receptive_field",
+    "What does an output depend on, and how strongly?",
+    note='The chapter\'s R(i, j) for stacks, written with "approximately", is exact away from the '
+    "borders. That the field grows linearly with depth needs layers without stride: poolings make "
+    "it grow exponentially. A width here is the standard deviation of the squared gradient of the "
+    "middle output over the input positions, mean over inputs and channels.",
+)
+
+RANDOM, TRAINED = Random(), Trained()
+PICTURE = Trained("fashion_mnist", 3, (8,), 8, 150, 64, 64)
+
+
+@question.measure(
+    full={
+        "seeds": 10, "depths": list(range(1, 11)), "models": 300, "random.channels": 32,
+        "random.inputs": 32, "trained.steps": 3000, "picture.steps": 2000,
+    },
+)  # fmt: skip
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    seeds: Annotated[Count, "of random weights, and of trained networks"] = 3,
+    kernels: Annotated[
+        Sequence[int],
+        "list of at least 1 odd whole numbers >= 3",
+        "of the stacks of convolutions without stride,",
+    ] = (3, 5),
+    depths: Annotated[Counts, "and how many there are in a stack"] = (1, 2, 3, 4, 5, 6),
+    stages: Annotated[int, "whole number >= 3", "convolutions, each followed by a 2x pooling"] = 4,
+    models: Annotated[Count, "random chains whose closed form is compared with gradients"] = 25,
+    pixels: Annotated[
+        int,
+        "whole number >= 3",
+        "of the sequence that a stack of size-3 convolutions comes to see whole",
+    ] = 9,
+    random: Annotated[Random, "effective fields of random 3x3 stacks"] = RANDOM,
+    trained: Annotated[Trained, "effective fields before and after training"] = TRAINED,
+    picture: Annotated[Trained, "the same of one network, to look at"] = PICTURE,
+) -> dict[str, Any]:
+    """Supports of gradients, then effective fields."""
+    several, depths_seen = range(seed, seed + seeds), range(1, pixels)
+    chain = lambda chain: networks.random_field(np.random.default_rng([seed, chain]))
+    seen = lambda depth: networks.coverage(pixels, depth)
+    fields = lambda depth, seed: networks.random_effective_field(depth, random, seed)
+    of = {"depth": trained.depths, "seed": several}
+    one = {"depth": picture.depths, "seed": [seed]}
+    return {
+        "stacks": cells.records("stack", networks.stack_field, kernel=kernels, depth=depths),
+        "pooled": cells.get("pooled", lambda: list(networks.pooled_fields(stages))),
+        "chains": cells.records("chain", chain, chain=range(models)),
+        "pixels": pixels,
+        "coverage": cells.records("coverage", seen, depth=depths_seen),
+        "random": cells.records("random", fields, depth=random.depths, seed=several),
+        "trained": cells.records("trained", networks.trained_fields(trained), **of),
+        "picture": cells.records("picture", networks.trained_fields(picture), **one),
+        "kernels": {"trained": trained.kernel, "picture": picture.kernel},
+    }
+
+
+@question.claim("A 4.1", "a pixel of that patch without a gradient, or one outside with one")
+def patches(stacks: Records) -> Verdict:
+    """One convolution of radius k sees the patch P_k, two see P_2k, three P_3k, etc."""
+    return lab.exact(sum(stacks["unlike"]), sum(n**2 for n in stacks["size"]), "pixels")
+
+
+@question.claim("A 4.1", "a stack of convolutions with another measured size")
+def linear(stacks: Records) -> Verdict:
+    """The receptive field grows linearly with depth where no layer has a stride: 1 + 2 k L pixels
+    after L layers."""
+    wrong = [row["size"] != size(row["kernel"], row["depth"]) for row in stacks]
+    return lab.exact(sum(wrong), len(wrong), "sizes")
+
+
+@question.claim(
+    "A 4.1", "two convolutions of a network with pooling that add different numbers of pixels"
+)
+def linear_as_printed(pooled: Records) -> Verdict:
+    """As printed, for convolutional models, pooling or not: the receptive field grows linearly with
+    depth."""
+    added = pooled["added"]
+    return lab.exact(sum(n != added[0] for n in added), len(added), "numbers of pixels added")
+
+
+@question.claim("A 4.1, 4.5", "a convolution that adds another number of pixels")
+def with_pooling(pooled: Records) -> Verdict:
+    """Behind poolings by 2 a convolution of size s adds (s - 1) times the distance between its
+    inputs, which every pooling doubles: exponential growth."""
+    wrong = [row["added"] != 2 * row["apart"] for row in pooled]
+    return lab.exact(sum(wrong), len(wrong), "numbers of pixels added")
+
+
+@question.claim("A 4.1", "a random chain of layers whose gradients have another extent")
+def closed_form(chains: Records) -> Verdict:
+    """Size, stride and centre of a receptive field follow from kernel sizes, strides, dilations and
+    paddings alone."""
+    numbers = lambda name: [n for chain in chains[name] for axis in chain for n in axis]
+    differ = [a != b for a, b in zip(numbers("closed"), numbers("measured"), strict=True)]
+    return lab.exact(sum(differ), len(differ), "numbers")
+
+
+@question.claim("A 4.1", "a shallower stack that sees all from everywhere, or that one not")
+def whole(coverage: Records, pixels: int) -> Verdict:
+    """A deep enough stack yields a global receptive field: (n - 1) / k layers of radius k on n
+    positions, no fewer."""
+    wrong = [(row["coverage"] == 1) != (row["depth"] >= pixels - 1) for row in coverage]
+    return lab.exact(sum(wrong), len(wrong), "depths")
+
+
+@question.claim("A 4.1; Luo et al., 2016", "an exponent nearer to 1 or to 0 than to 1/2")
+def effective_(random: Records) -> Verdict:
+    """How strongly its pixels count is another matter: with random weights the width of the
+    effective receptive field grows as the square root of depth, not linearly."""
+    return lab.between(exponent(random), 0.25, 0.75, "exponent of width against depth")
+
+
+@question.claim(
+    "A 4.1; Luo et al., 2016",
+    "trained networks whose field is no wider than before, in the mean",
+)
+def training(trained: Records) -> Verdict:
+    """Training widens the effective receptive field."""
+    wider = lab.estimate(widening(trained))
+    return lab.at_least(wider, 0.0, "log of width after over width before")
+
+
+def exponent(random: Records) -> Estimate:
+    """The slope of log width against log depth, a point a depth and seed."""
+    return lab.slope(*([math.log(value) for value in random[of]] for of in ("depth", "width")))
+
+
+def widening(trained: Records) -> list[float]:
+    """Of every seed, the mean over depths of the logarithm of what training does to the width."""
+    before, after = (
+        trained.where(when=when).by("seed", of="width") for when in ("untrained", "trained")
+    )
+    found = []
+    for seed, widths in before.items():
+        logs = [math.log(a / b) for a, b in zip(after[seed], widths, strict=True)]
+        found.append(sum(logs) / len(logs))
+    return found
+
+
+def size(kernel: int, depth: int) -> int:
+    """Of the field of a stack without stride, in pixels."""
+    return 1 + (kernel - 1) * depth
+
+
+def shown(values: Sequence[float]) -> str:
+    e = lab.estimate(values)
+    return f"{e.mean:.2f} ± {e.deviation:.2f}"
+
+
+@question.table
+def sizes(stacks: Records, pooled: Records) -> Iterator[dict[Any, Any]]:
+    """Size of the field (pixels) after so many convolutions"""
+    rows = {f"{s}x{s}": sizes for s, sizes in stacks.by("kernel", of="size").items()}
+    rows["3, pooling between"] = pooled["measured"]
+    depths = range(max(map(len, rows.values())))
+    for name, found in rows.items():
+        yield {"kernel": name, **{str(i + 1): found[i] if i < len(found) else "" for i in depths}}
+
+
+@question.table
+def random_widths(random: Records) -> Iterator[dict[str, Any]]:
+    """Effective width (pixels), random 3x3 stacks"""
+    for depth, widths in random.by("depth", of="width").items():
+        yield {
+            "depth": depth, "size of the field": size(3, depth),
+            "sqrt(L (s^2 - 1) / 12)": f"{expected_width(3, depth):.2f}",
+            "width": shown(widths), "n": len(widths),
+        }  # fmt: skip
+
+
+@question.table
+def trained_widths(trained: Records, kernels: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """Effective width (positions), stacks without stride"""
+    for depth, rows in trained.by("depth").items():
+        widths = rows.by("when", of="width")
+        accuracies = rows.where(when="trained")["accuracy"]
+        yield {
+            "depth": depth, "size of the field": size(kernels["trained"], depth),
+            **{when: shown(found) for when, found in widths.items()},
+            "test accuracy (%)": shown([100 * a for a in accuracies]), "n": len(accuracies),
+        }  # fmt: skip
+
+
+@question.table
+def some_chains(chains: Records) -> Iterator[dict[str, Any]]:
+    """Random chains: size, stride, centre along each axis, the first ten"""
+    for row in chains[:10]:
+        yield {"chain": row["about"], "closed form": row["closed"], "measured": row["measured"]}
+
+
+@question.figure(10, 4.2)
+def growth(
+    figure: Figure,
+    stacks: Records,
+    pooled: Records,
+    random: Records,
+    trained: Records,
+    kernels: dict[str, int],
+) -> None:
+    """Sizes of fields against depth, and widths of effective fields."""
+    left, right = figure.subplots(1, 2)
+    for s, rows in stacks.by("kernel").items():
+        closed = [size(s, depth) for depth in rows["depth"]]
+        compared(left, rows["depth"], closed, rows["size"], "o", f"{s}x{s}, stride 1")
+    depths, label = range(1, len(pooled) + 1), "3, pooling by 2 between"
+    compared(left, depths, pooled["closed"], pooled["measured"], "s", label)
+    left.set(xlabel="convolutions", ylabel="size of the receptive field (pixels)", ylim=0)
+    left.set_title("closed form (lines), gradients (marks)")
+    left.legend()
+    depths = sorted({*random["depth"]})
+    root = [expected_width(3, depth) for depth in depths]
+    right.plot(depths, root, "k:", lw=1, label="sqrt(L (s² - 1) / 12), s = 3")
+    uniform = [math.sqrt((size(3, depth) ** 2 - 1) / 12) for depth in depths]
+    right.plot(depths, uniform, "k--", lw=1, label="if all of the field counted alike, s = 3")
+    networks = {"random weights, 3x3": random}
+    networks |= {f"size {kernels['trained']}, {w}": of for w, of in trained.by("when").items()}
+    for (label, rows), marker in zip(networks.items(), "os^", strict=True):
+        found = {d: lab.estimate(w) for d, w in sorted(rows.by("depth", of="width").items())}
+        means, spread = zip(*((e.mean, e.deviation) for e in found.values()), strict=True)
+        style = {"marker": marker, "ms": 5, "capsize": 2, "lw": 1, "label": label}
+        right.errorbar(list(found), means, spread, **style)
+    right.set(xscale="log", yscale="log", xlabel="convolutions")
+    right.set_ylabel("width of the effective field (pixels)")
+    ticks = sorted({*random["depth"], *trained["depth"]})
+    right.set_xticks(ticks, map(str, ticks))
+    right.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+    right.minorticks_off()
+    right.set_title("mean and standard deviation over seeds")
+    right.legend(fontsize=8)
+
+
+def compared(
+    axes: Axes,
+    depths: Sequence[int],
+    closed: Sequence[int],
+    measured: Sequence[int],
+    marker: str,
+    label: str,
+) -> None:
+    """Sizes in closed form as a line, measured ones as marks."""
+    [line] = axes.plot(depths, closed, lw=1)
+    axes.plot(depths, measured, marker, color=line.get_color(), label=label)
+
+
+@question.figure(10, 4.8)
+def effective(figure: Figure, random: Records, picture: Records, kernels: dict[str, int]) -> None:
+    """Gradient magnitudes of a middle pixel: random stacks, the same scale; and before and after
+    training; the frame is the receptive field."""
+    panels = []
+    for depth, pictures in random.by("depth", of="picture").items():
+        mean = np.sqrt(np.mean(np.square(pictures), 0))
+        title = f"random, {depth} layer{'s' if depth > 1 else ''}"
+        panels.append((np.pad(mean, max(random["depth"]) - depth), title, size(3, depth)))
+    for row in picture:
+        title, side = (
+            f"{row['when']}, {row['depth']} layers",
+            size(kernels["picture"], row["depth"]),
+        )
+        panels.append((np.atleast_2d(row["picture"]), title, side))
+    grid = figure.subplots(2, -(-len(panels) // 2)).ravel()
+    for axes, (seen, title, side) in zip(grid, panels, strict=False):
+        image = axes.imshow(seen / seen.max(), cmap="magma", vmin=0, vmax=1)
+        down, right = (n // 2 - side / 2 for n in seen.shape)
+        frame = {"fill": False, "ec": "deepskyblue", "lw": 1}
+        axes.add_patch(Rectangle((right, down), side, side, **frame))
+        axes.set_title(title, fontsize=9)
+    for axes in grid:
+        axes.set(xticks=[], yticks=[])
+        axes.set_visible(bool(axes.images))
+    figure.colorbar(image, ax=list(grid), label="gradient magnitude, relative", shrink=0.7)
+
+
+main = lab.command(question)

@@ -1,0 +1,3 @@
+from experiments.receptive_field import main
+
+main()
