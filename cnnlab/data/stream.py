@@ -83,8 +83,13 @@ def _undisturbed() -> Iterator[None]:
     signals = {getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
-        # Begun here, where it inherits the mask; it then unblocks some of what was blocked.
-        multiprocessing.resource_tracker.ensure_running()
+        # Begun here, where it inherits the mask; it then unblocks some of what was blocked. When a
+        # run is killed it removes the locks of Grain's queues: no need to say so on the terminal.
+        sys.warnoptions.append("ignore:resource_tracker")
+        try:
+            multiprocessing.resource_tracker.ensure_running()
+        finally:
+            sys.warnoptions.pop()
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         yield
     finally:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -184,7 +185,7 @@ class WandB:
 
 
 class MLflow:
-    """MLflow (package `mlflow`).
+    """MLflow (package `mlflow`); `<run>/mlflow-run` holds the id with which a run is gone on with.
 
     **Arguments:** `experiment`; `uri`: the tracking server, `None` for a database in the run.
     """
@@ -201,11 +202,33 @@ class MLflow:
         self._mlflow = mlflow
         mlflow.set_tracking_uri(self.uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}")
         mlflow.set_experiment(self.experiment)
-        mlflow.start_run(run_name=folder.name)
+        self._logged: dict[str, int] = {}  # the last step of each number
+        kept = folder / "mlflow-run"
+        run = self._begun_before(kept)
+        if run is None:
+            run = mlflow.start_run(run_name=folder.name)
+            write_atomically(kept, run.info.run_id.encode())
         mlflow.log_dict(config, "config.json")
 
+    def _begun_before(self, kept: Path) -> Any:
+        """The run whose id is kept, if the server still has it."""
+        known = kept.read_bytes() if kept.is_file() else b""
+        if not re.fullmatch(rb"[0-9a-f]{32}", known):
+            return None
+        try:
+            run = self._mlflow.start_run(run_id=known.decode())
+        except self._mlflow.MlflowException:  # deleted there, or another server
+            return None
+        history = self._mlflow.MlflowClient().get_metric_history
+        for name in run.data.metrics:
+            self._logged[name] = max(point.step for point in history(known.decode(), name))
+        return run
+
     def log(self, record: Record) -> None:
-        self._mlflow.log_metrics(_numbers(record), step=int(record["step"]))
+        # What a killed process logged after the checkpoint is there already: it counts once.
+        step = int(record["step"])
+        numbers = {k: v for k, v in _numbers(record).items() if step > self._logged.get(k, -1)}
+        self._mlflow.log_metrics(numbers, step=step)
 
     def picture(self, path: Path, step: int) -> None:
         del step

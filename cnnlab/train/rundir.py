@@ -30,12 +30,13 @@ class RunDirectory:
         self.figures = path / "figures"
         self.profile = path / "profile"
         self.tensorboard = path / "tensorboard"
+        self.mlflow = path / "mlflow-run"
 
     def check_links(self) -> None:
         """Raises `ConfigError` where a link leads out of the directory: a run from somebody else
         may not have files written elsewhere."""
         folders = (self.checkpoints, self.figures, self.profile, self.tensorboard)
-        files = (self.config, self.metrics, self.result, self.path / ".lock")
+        files = (self.config, self.metrics, self.result, self.mlflow, self.path / ".lock")
         real = os.path.realpath  # Path.resolve raises for a link to itself
         inside = real(self.path)
         within = (entry for folder in folders if folder.is_dir() for entry in folder.iterdir())
@@ -75,7 +76,7 @@ class RunDirectory:
         """Make the directory and its `config.yaml`; with `force`, from nothing."""
         if force:
             # The result first: a directory without one is never taken for complete.
-            for file in (self.result, self.config, self.metrics):
+            for file in (self.result, self.config, self.metrics, self.mlflow):
                 file.unlink(missing_ok=True)
             for folder in (self.checkpoints, self.figures, self.profile, self.tensorboard):
                 shutil.rmtree(folder, ignore_errors=True)

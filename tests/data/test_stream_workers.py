@@ -53,5 +53,5 @@ def test_a_worker_ends_with_its_parent_and_not_on_ctrl_c(tmp_path):
     if not ended:  # it would keep the pipes open for ever
         signal.pidfd_send_signal(worker, signal.SIGKILL)
     os.close(worker)
-    parent.communicate()
+    assert parent.communicate()[1] == ""  # nor does anything of what is removed then
     assert ended

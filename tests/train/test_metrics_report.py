@@ -89,7 +89,7 @@ def test_wandb_and_mlflow_get_the_record(tmp_path, monkeypatch):
     mlflow = types.SimpleNamespace(
         set_tracking_uri=lambda uri: calls.append(uri.split(":")[0]),
         set_experiment=lambda name: None,
-        start_run=lambda run_name: None,
+        start_run=lambda run_name: MLFLOW_RUN,
         log_dict=lambda config, name: calls.append(config),
         log_metrics=lambda numbers, step: calls.append(("mlflow", numbers, step)),
         log_artifact=lambda path: calls.append(("mlflow", path)),
@@ -117,6 +117,58 @@ def test_wandb_and_mlflow_get_the_record(tmp_path, monkeypatch):
         ("mlflow", str(tmp_path / "curves.png")),
     ]
     assert json.loads((tmp_path / "m").read_text()) == RECORD
+
+
+MLFLOW_RUN = types.SimpleNamespace(info=types.SimpleNamespace(run_id="0" * 32))
+
+
+class MlflowServer:
+    """As much of the package `mlflow` as a run needs, with what it was told."""
+
+    MlflowException = RuntimeError
+
+    def __init__(self):
+        self.runs = {}
+        self.set_tracking_uri = self.set_experiment = lambda _: None
+        self.log_dict = self.end_run = lambda *_: None
+        self.MlflowClient = lambda: self
+
+    def start_run(self, run_name=None, run_id=None):
+        if run_id is not None and run_id not in self.runs:
+            raise self.MlflowException(f"Run '{run_id}' not found")
+        self.now = run_id or f"{len(self.runs) + 1:032x}"
+        points = self.runs.setdefault(self.now, [])
+        data = types.SimpleNamespace(metrics={name for name, _ in points})
+        return types.SimpleNamespace(info=types.SimpleNamespace(run_id=self.now), data=data)
+
+    def log_metrics(self, numbers, step):
+        self.runs[self.now] += [(name, step) for name in numbers]
+
+    def get_metric_history(self, run_id, name):
+        return [types.SimpleNamespace(step=at) for key, at in self.runs[run_id] if key == name]
+
+
+def test_mlflow_goes_on_with_its_run(tmp_path, monkeypatch):
+    """What was logged after the checkpoint is not logged twice; a lost run is begun again."""
+    server = MlflowServer()
+    monkeypatch.setitem(sys.modules, "mlflow", server)
+
+    def log(*steps):
+        tracker = MLflow()
+        tracker.start(tmp_path, {}, steps[0] - 1)
+        for step in steps:
+            tracker.log({"step": step, "kind": "train", "loss": 0.5})
+        tracker.close()
+
+    log(1, 2, 3)
+    log(2, 3, 4)
+    [points] = server.runs.values()
+    assert points == [("train/loss", step) for step in (1, 2, 3, 4)]
+    server.runs = {"f" * 32: []}
+    log(5)
+    (tmp_path / "mlflow-run").write_text("../../elsewhere")
+    log(6)
+    assert [len(points) for points in server.runs.values()] == [0, 1, 1]
 
 
 @pytest.mark.parametrize("tracker", [TensorBoard, WandB, MLflow])
