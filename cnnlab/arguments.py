@@ -5,13 +5,15 @@ import functools
 import inspect
 import math
 import operator
+import types
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral
-from typing import Any, TypeVar, get_args
+from numbers import Integral, Real
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from jaxtyping import AbstractArray, Array
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Test = Callable[[Any], bool]
 
 # Sizes that no machine holds are refused here: XLA ends the process where a shape overflows.
 MAX_SIZE = 2**31 - 1  # of a stride, a padding, an axis
@@ -152,3 +154,89 @@ def check_channels(x: Array, channels: int) -> None:
     """Refuse an input whose last axis is not `channels` long: it would broadcast or mislead."""
     if x.ndim == 0 or x.shape[-1] != channels:
         raise ValueError(f"x: expected {channels} channels on the last axis, got shape {x.shape}")
+
+
+def checked(door: Function) -> Function:
+    """The function, or the class, which refuses arguments of other types than its annotations
+    say: numbers, texts, words of a list, lists of these, arrays, objects of a class.
+
+    Without it, they end in an error from within. What is annotated otherwise is not looked at.
+
+    **Raises:** `ValueError`: in one line that names the argument: `padding: expected a whole
+    number, got 'x'`. NaN is no number.
+    """
+    if inspect.isclass(door):
+        door.__init__ = checked(door.__init__)  # type: ignore[misc]
+        return door
+    signature = inspect.signature(door)
+    kinds = {
+        name: kind
+        for name, parameter in signature.parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and (kind := _kind(parameter.annotation)) is not None
+    }
+
+    @functools.wraps(door)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            phrase, test = kinds.get(name, _ANYTHING)
+            if not test(value):
+                raise ValueError(f"{name}: expected {phrase}, got {shown(value)}")
+        return door(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def _kind(annotation: Any) -> tuple[str, Test] | None:
+    """What an annotation stands for, in words and as a test; None where that is not known."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        parts = [_kind(part) for part in inner]
+        if None in parts:
+            return None
+        return _union([part for part in parts if part is not None])
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, inner))}", lambda v: isinstance(v, str) and v in inner
+    if origin is Sequence or (origin is tuple and inner[1:] == (...,)):
+        item, what = _kind(inner[0]), "tuple" if origin is tuple else "list"
+        test = item and functools.partial(_all, origin, item[1])
+        return item and (f"a {what}, of which each is {item[0]}", test)
+    if annotation in _PLAIN:
+        return _PLAIN[annotation]
+    if not inspect.isclass(annotation) or annotation in _UNSAID:
+        return None
+    if issubclass(annotation, AbstractArray):
+        return "an array", lambda v: hasattr(v, "shape") and hasattr(v, "dtype")
+    article = "an" if annotation.__name__[0] in "AEIOU" else "a"
+    return f"{article} {annotation.__name__}", lambda v: isinstance(v, annotation)
+
+
+def _union(parts: Sequence[tuple[str, Test]]) -> tuple[str, Test]:
+    phrases = [phrase for phrase, _ in parts]
+    if "a number" in phrases:  # whole ones, too
+        phrases = [phrase for phrase in phrases if phrase != "a whole number"]
+    return " or ".join(phrases), lambda value: any(test(value) for _, test in parts)
+
+
+def _all(kind: type, test: Test, value: Any) -> bool:
+    return (
+        isinstance(value, kind)
+        and not isinstance(value, str | bytes)
+        and all(test(item) for item in value)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(value == value)
+
+
+_UNSAID = (Any, object, inspect.Parameter.empty)
+_ANYTHING: tuple[str, Test] = ("anything", lambda value: True)
+_PLAIN: dict[Any, tuple[str, Test]] = {
+    int: ("a whole number", lambda v: isinstance(v, Integral) and not isinstance(v, bool)),
+    float: ("a number", _is_number),
+    bool: ("True or False", lambda v: isinstance(v, bool)),
+    str: ("a text", lambda v: isinstance(v, str)),
+    None: ("None", lambda v: v is None),
+    type(None): ("None", lambda v: v is None),
+}

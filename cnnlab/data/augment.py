@@ -18,8 +18,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
+from cnnlab.arguments import checked
+from cnnlab.data import warp
 from cnnlab.data.batches import Batch
-from cnnlab.data.warp import Border, box, expand, flip_where, shift, view_weights, views
+from cnnlab.data.warp import view_weights, views
 
 __all__ = [
     "AlternatingFlip",
@@ -88,6 +90,7 @@ def augment(
     return batch
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class Crop(Augmentation):
     """Pad every spatial axis by `padding` on both sides, then take a random window of the old size.
@@ -97,24 +100,22 @@ class Crop(Augmentation):
     """
 
     padding: int = 2
-    mode: Border = "zeros"
+    mode: warp.Border = "zeros"
 
     def __post_init__(self) -> None:
         if self.padding < 0:
             raise ValueError(f"padding: expected an integer >= 0, got {self.padding}")
-        if self.mode not in ("zeros", "reflect", "edge"):
-            raise ValueError(f"mode: expected 'zeros', 'reflect' or 'edge', got {self.mode!r}")
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, epoch: Epoch) -> Batch:
         del epoch
         shape = batch.image.shape[1:-1]
         self.check(shape)
-        shifts = per_example(
+        shifts = warp.per_example(
             key,
             batch.index,
             lambda k: jr.randint(k, (len(shape),), -self.padding, self.padding + 1),
         )
-        return batch._replace(image=shift(batch.image, shifts, self.mode))
+        return batch._replace(image=warp.shift(batch.image, shifts, self.mode))
 
     def check(self, shape: tuple[int, ...]) -> None:
         if self.padding >= min(shape):
@@ -129,10 +130,11 @@ class Flip(Augmentation):
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, epoch: Epoch) -> Batch:
         del epoch
-        chosen = per_example(key, batch.index, jr.bernoulli)
-        return batch._replace(image=flip_where(batch.image, chosen))
+        chosen = warp.per_example(key, batch.index, jr.bernoulli)
+        return batch._replace(image=warp.flip_where(batch.image, chosen))
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class AlternatingFlip(Augmentation):
     """Mirror each example in every second epoch: no orientation twice in a row.
@@ -145,11 +147,12 @@ class AlternatingFlip(Augmentation):
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, epoch: Epoch) -> Batch:
         del key
-        first = per_example(jr.key(self.seed), batch.index, jr.bernoulli)
+        first = warp.per_example(jr.key(self.seed), batch.index, jr.bernoulli)
         chosen = first ^ (jnp.asarray(epoch) % 2 == 1)
-        return batch._replace(image=flip_where(batch.image, chosen))
+        return batch._replace(image=warp.flip_where(batch.image, chosen))
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class Cutout(Augmentation):
     """Zero a box of side `size` around a random centre (DeVries and Taylor, 2017).
@@ -173,14 +176,15 @@ class Cutout(Augmentation):
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, epoch: Epoch) -> Batch:
         del epoch
         shape = batch.image.shape[1:-1]
-        centre = per_example(
+        centre = warp.per_example(
             key, batch.index, lambda k: jr.randint(k, (len(shape),), 0, jnp.array(shape))
         )
         low = centre - self.size // 2
-        inside = box(shape, low, low + self.size)
+        inside = warp.box(shape, low, low + self.size)
         return batch._replace(image=jnp.where(inside, 0.0, batch.image))
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class RandomErasing(Augmentation):
     """Replace a random box by noise, with some probability (Zhong et al., 2017).
@@ -204,16 +208,14 @@ class RandomErasing(Augmentation):
                 raise ValueError(f"{name}: expected two numbers 0 < low <= high, got {list(pair)}")
             # From a config comes a list; tuples keep the augmentation hashable.
             object.__setattr__(self, name, tuple(pair))
-        if self.fill not in ("noise", "zeros"):
-            raise ValueError(f"fill: expected 'noise' or 'zeros', got {self.fill!r}")
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, epoch: Epoch) -> Batch:
         del epoch
         shape = batch.image.shape[1:-1]
         draw, noise = jr.split(key)
-        applied, sides, place = per_example(draw, batch.index, lambda k: self._box(k, shape))
+        applied, sides, place = warp.per_example(draw, batch.index, lambda k: self._box(k, shape))
         low = jnp.floor(place * (jnp.array(shape) - sides + 1)).astype(jnp.int32)
-        inside = box(shape, low, low + sides) & expand(applied, batch.image.ndim)
+        inside = warp.box(shape, low, low + sides) & warp.expand(applied, batch.image.ndim)
         # One picture of noise a step: drawing one for each example takes longer than the rest.
         size = batch.image.shape[1:]
         fill = jr.normal(noise, size) if self.fill == "noise" else 0.0
@@ -236,6 +238,7 @@ class RandomErasing(Augmentation):
         return applied, sides, jr.uniform(keys[3], (rank,))
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class Mixup(Augmentation):
     """Convex combination of each example and its target with the next one of the batch.
@@ -257,6 +260,7 @@ class Mixup(Augmentation):
         return batch._replace(image=mix(batch.image), label=mix(batch.label))
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class CutMix(Augmentation):
     """Paste a box of the next example of the batch; targets are weighted by area.
@@ -280,7 +284,7 @@ class CutMix(Augmentation):
         share = 1 - jr.beta(share_key, self.alpha, self.alpha)
         sides = jnp.round(size * share ** (1 / len(shape))).astype(jnp.int32)
         low = jr.randint(centre_key, size.shape, 0, size) - sides // 2
-        inside = box(shape, low[None], (low + sides)[None])
+        inside = warp.box(shape, low[None], (low + sides)[None])
         pasted = inside.mean(dtype=jnp.float32)
         return batch._replace(
             image=jnp.where(inside, partner(batch.image), batch.image),
@@ -291,10 +295,3 @@ class CutMix(Augmentation):
 def partner(x: Shaped[Array, "b ..."]) -> Shaped[Array, "b ..."]:
     """Each row's partner for mixing: the next row of the batch."""
     return jnp.roll(x, -1, axis=0)
-
-
-def per_example(
-    key: PRNGKeyArray, index: Int[Array | np.ndarray, " b"], draw: Callable
-) -> Shaped[Array, "b ..."] | tuple[Shaped[Array, "b ..."], ...]:
-    """`draw(key)` for each example, with a key that depends on its position in the split."""
-    return jax.vmap(lambda i: draw(jr.fold_in(key, i)))(jnp.asarray(index))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, Shaped
 
+from cnnlab.arguments import checked
 from cnnlab.data.splits import RESIDENT_BYTES, Placement, Split
 
 
@@ -28,8 +29,12 @@ class Batch(NamedTuple):
     index: Int32[Array | np.ndarray, " b"]
 
 
+@checked
 def epoch_order(n: int, seed: int, epoch: int) -> Int32[np.ndarray, " n"]:
     """The order in which epoch `epoch` of a run with seed `seed` goes through `n` examples."""
+    for name, value in (("n", n), ("seed", seed), ("epoch", epoch)):
+        if value < 0:
+            raise ValueError(f"{name}: expected an integer >= 0, got {value}")
     # RandomState's streams are frozen: a run repeats with every version of NumPy.
     bits = np.random.MT19937(np.random.SeedSequence([seed, epoch]))
     return np.random.RandomState(bits).permutation(n).astype(np.int32)
@@ -125,6 +130,7 @@ class StreamLoader:
         return jax.tree.map(jnp.asarray, handle)
 
 
+@checked
 def loader(
     split: Split,
     batch_size: int,
@@ -149,8 +155,6 @@ def loader(
     `handles(start_step)`, an iterator with one handle a step; and the jittable
     `fetch(resident, handle) -> Batch`.
     """
-    if placement not in ("auto", "device", "stream"):
-        raise ValueError(f"placement: expected 'auto', 'device' or 'stream', got {placement!r}")
     schedule = Schedule(len(split), batch_size, seed=seed, shuffle=shuffle)
     if placement == "auto":
         placement = split.placement

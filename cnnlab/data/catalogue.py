@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cnnlab.arguments import checked
 from cnnlab.data.dataset import Dataset, assemble
 from cnnlab.data.decode import Size, pair
 from cnnlab.data.fingerprint import fingerprint
-from cnnlab.data.obtain import Way, obtain, run_builder, tfds_dir
+from cnnlab.data.obtain import run_builder, tfds_dir
 from cnnlab.data.prepared import intact, prepared_builder, prepared_folder, readable
 from cnnlab.data.records import open_split, white_of_feature
-from cnnlab.data.splits import ArraySplit, DataError, Placement
+from cnnlab.data.splits import DataError, Placement
 from cnnlab.files import locked
 
 _log = logging.getLogger(__name__)
 
 
+@checked
 def tfds_dataset(
     name: str,
     *,
@@ -28,7 +30,7 @@ def tfds_dataset(
     image_key: str = "image",
     label_key: str = "label",
     size: Size | None = None,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Dataset:
@@ -115,70 +117,6 @@ def read_prepared(
         high=white_of_feature(features[image_key]),
         resized=size is not None,
         fingerprint="" if made == published else made,
-    )
-
-
-def read_published(
-    builder: Any,
-    ways: Sequence[Way],
-    advice: str,
-    *,
-    source: Path | None,
-    data_dir: str | None,
-    label_key: str = "label",
-    size: Size | None = None,
-    **reading: Any,
-) -> Dataset:
-    """A data set of this project's builder, obtained as `obtain` says, read as `read_prepared`.
-
-    **Arguments:** `source`, where the user says that its files are: the only way then.
-
-    **Raises:** `ValueError` where other examples than those in `source` are prepared already.
-    """
-    pair(size)
-    target = tfds_dir(data_dir) / builder.name / str(builder.VERSION)
-    there = target.is_dir()
-    if source is None:
-        folder = obtain(builder, target, ways, advice)
-    else:
-        folder = obtain(builder, target, [(str(source), lambda: source)], advice, stock=False)
-    features = prepared_builder(folder).info.features
-    with intact(folder):
-        shape = features["image"].shape if {"image", label_key} <= set(features) else None
-        if shape != builder.SHAPE:
-            raise ValueError(f"images of {shape} and a {label_key}: expected {builder.SHAPE}")
-    if source is not None and there and _held(builder, source) != _prepared_there(builder, folder):
-        raise ValueError(
-            f"source: {source} holds other examples than those prepared in {folder};"
-            f" to use it, prepare it elsewhere: data.data_dir=<folder>"
-        )
-    return read_prepared(
-        builder.name,
-        folder,
-        label_key=label_key,
-        class_names=builder.LABELS[label_key],
-        published=builder.PUBLISHED,
-        size=size,
-        **reading,
-    )
-
-
-def _held(builder: Any, source: Path) -> str:
-    """The fingerprint that a data set's published files give when they are prepared."""
-    try:
-        splits = [builder.read(source, split) for split in ("train", "test")]
-    except ValueError as error:
-        raise DataError(f"{builder.name}: {error}") from error
-    label_key = next(iter(builder.LABELS))
-    return fingerprint(
-        *(ArraySplit(images, labels[label_key].astype(int)) for images, labels in splits)
-    )
-
-
-def _prepared_there(builder: Any, folder: Path) -> str:
-    label_key = next(iter(builder.LABELS))
-    return fingerprint(
-        *(open_split(folder, split, label_key=label_key) for split in ("train", "test"))
     )
 
 

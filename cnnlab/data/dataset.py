@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from cnnlab.arguments import checked
 from cnnlab.data.splits import RESIDENT_BYTES, ArraySplit, DataError, Split
 
 _STATISTICS_SAMPLE = 10_000
@@ -92,6 +93,7 @@ def is_light(image: Shaped[np.ndarray, "b h w c"], high: int) -> Bool[np.ndarray
     return (border > high / 2).mean(1) > 0.5
 
 
+@checked
 def statistics(split: Split) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
     """Mean and standard deviation per channel, `(c,)` float32, in raw units.
 

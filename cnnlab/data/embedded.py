@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from cnnlab.arguments import checked
 from cnnlab.data.dataset import Dataset, assemble
 from cnnlab.data.decode import Size, pair, resize
 from cnnlab.data.splits import ArraySplit, Placement, check_fits
@@ -18,6 +19,7 @@ from cnnlab.files import cache_dir, replace_file
 _log = logging.getLogger(__name__)
 
 
+@checked
 def mnist1d(
     *,
     shuffled: bool = False,
@@ -52,6 +54,7 @@ def mnist1d(
     )
 
 
+@checked
 def digits(
     *,
     test_fraction: float | int = 0.2,
@@ -92,6 +95,7 @@ def digits(
     )
 
 
+@checked
 def quadratic(
     *,
     dimension: int = 64,
@@ -111,7 +115,7 @@ def quadratic(
     if dimension < 2 or dimension % 2:
         raise ValueError(f"dimension: expected an even integer >= 2, got {dimension}")
     # Drawn and squared in float64, kept in float32.
-    _check_sizes(dimension * 28, train_size=train_size, test_size=test_size)
+    _check_sizes(dimension * 28, seed, train_size=train_size, test_size=test_size)
     options = {"placement": placement, "workers": workers}
     splits = [
         ArraySplit(x[..., None], quadratic_label(x), **options)
@@ -138,6 +142,7 @@ def quadratic_label(x: Float32[np.ndarray, "n d"]) -> np.ndarray:
     return (squares[:, :half].sum(1) > squares[:, half:].sum(1)).astype(np.int32)
 
 
+@checked
 def fake(
     *,
     shape: Sequence[int] = (8, 8, 1),
@@ -170,7 +175,7 @@ def fake(
     check_fits("shape", num_classes, 12 * entries)  # patterns, drawn in float64
     # Noise is drawn in int64 and added in float32; what comes of it is kept in bytes.
     example = 17 * entries + (0 if sides is None else math.prod(sides) * shape[-1])
-    _check_sizes(example, train_size=train_size, test_size=test_size)
+    _check_sizes(example, seed, train_size=train_size, test_size=test_size)
     random = np.random.RandomState(seed)
     patterns = random.uniform(64, 192, (num_classes, *shape)).astype(np.float32)
     # A mean of its own as well, so that even a globally pooled feature tells the classes apart.
@@ -198,8 +203,11 @@ def _resized(
     return image if size is None else np.stack([resize(one, size) for one in image])
 
 
-def _check_sizes(example: int, **sizes: int) -> None:
-    """Refuse numbers of examples, each of which takes `example` bytes while it is made."""
+def _check_sizes(example: int, seed: int, **sizes: int) -> None:
+    """Refuse numbers of examples, each of which takes `example` bytes while it is drawn, and seeds
+    that NumPy does not take."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed: expected an integer from 0 to 2^32 - 1, got {seed}")
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name}: expected an integer >= 1, got {size}")

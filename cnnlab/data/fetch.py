@@ -110,7 +110,7 @@ def _run(*command: str, cwd: str) -> None:
 
 
 def reachable(url: str) -> Callable[[], None]:
-    """A check that a server answers, as a way of `idx_sets`: TFDS itself retries for minutes."""
+    """A check that a server answers, as a way of `obtain`: TFDS itself retries for minutes."""
     return functools.partial(_probe, url)
 
 

@@ -18,7 +18,7 @@ Way = tuple[str, Callable[[], Path | None]]
 """How a source is called in messages, and what finds it (None: let TFDS download)."""
 
 
-def tfds_dir(data_dir: str | None) -> Path:
+def tfds_dir(data_dir: str | Path | None) -> Path:
     """The folder of prepared TFDS data sets: as given, else where TFDS itself keeps them."""
     chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return Path(chosen).expanduser()

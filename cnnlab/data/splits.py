@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int, Int32, Shaped
 
+from cnnlab.arguments import checked
 from cnnlab.errors import CnnlabError
 from cnnlab.machine import memory
 
@@ -83,6 +84,7 @@ class Split(abc.ABC):
         return ArraySplit(image, label, placement=self.placement, workers=self.workers)
 
 
+@checked
 class ArraySplit(Split):
     """A split in memory: `image` `(n, *spatial, c)`, uint8 or float32, `label` `(n,)` int32."""
 
@@ -121,6 +123,7 @@ class ArraySplit(Split):
         return ArraySplit(image, label, placement=self.placement, workers=self.workers)
 
 
+@checked
 class SourceSplit(Split):
     """A split read from a random-access source when examples are asked for.
 

@@ -3,14 +3,23 @@
 Computed with masks and gathers of whole rows for any number of spatial axes; no loop over examples.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 Border = Literal["zeros", "reflect", "edge"]
+
+
+def per_example(
+    key: PRNGKeyArray, index: Int[Array | np.ndarray, " b"], draw: Callable
+) -> Shaped[Array, "b ..."] | tuple[Shaped[Array, "b ..."], ...]:
+    """`draw(key)` for each example, with a key that depends on its position in the split."""
+    return jax.vmap(lambda i: draw(jr.fold_in(key, i)))(jnp.asarray(index))
 
 
 def expand(x: Shaped[Array, " b"], ndim: int) -> Shaped[Array, "b ..."]:

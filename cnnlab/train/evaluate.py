@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Float, Int
 
+from cnnlab.arguments import checked
 from cnnlab.data.batches import Batch, loader
 from cnnlab.data.splits import Split
 from cnnlab.errors import CnnlabError
@@ -46,6 +47,7 @@ class Evaluation(NamedTuple):
         return np.bincount(self.label * k + self.predicted, minlength=k * k).reshape(k, k)
 
 
+@checked
 class Evaluator:
     """Evaluates models on one split; compiled once.
 

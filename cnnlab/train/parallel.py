@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
+from cnnlab.arguments import checked
 from cnnlab.data.batches import Batch
 from cnnlab.nn.replicas import AXIS
 from cnnlab.train.state import TrainState
@@ -106,6 +107,7 @@ class Jit(Runtime):
         return run
 
 
+@checked
 class Shard(Runtime):
     """A mesh: one `jit` program in which `shard_map` runs the step on each shard of the batch.
 
@@ -136,6 +138,7 @@ class Shard(Runtime):
         return run
 
 
+@checked
 class Pmap(Runtime):
     """Replicas by `jax.pmap`: every array of the state has a leading axis of devices.
 

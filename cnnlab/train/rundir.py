@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cnnlab.arguments import checked
 from cnnlab.errors import CnnlabError, ConfigError
 from cnnlab.files import write_atomically
 
 
+@checked
 class RunDirectory:
     """The files of one run."""
 

@@ -9,6 +9,8 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
+from cnnlab.arguments import checked
+
 
 class TrainState(eqx.Module):
     """Everything a step reads and writes; a checkpoint holds exactly this.
@@ -31,6 +33,7 @@ class TrainState(eqx.Module):
         return eqx.combine(params, self.model), model_state
 
 
+@checked
 def init_state(
     model: eqx.Module,
     model_state: eqx.nn.State,

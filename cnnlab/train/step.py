@@ -10,6 +10,7 @@ import optax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from cnnlab.arguments import checked
 from cnnlab.data import augment
 from cnnlab.data.batches import Batch
 from cnnlab.nn.replicas import pmean
@@ -20,6 +21,7 @@ Prepare = Callable[[Batch, PRNGKeyArray, Int[Array, ""]], Batch]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
+@checked
 def make_prepare(
     *,
     mean: Any,
@@ -50,6 +52,7 @@ def _cast(tree: PyTree, dtype: DTypeLike) -> PyTree:
     return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
 
 
+@checked
 def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
@@ -117,6 +120,7 @@ def _move(average: PyTree, new: PyTree, decay: float, step: Int[Array, ""]) -> P
     return jax.tree.map(mix, average, new)
 
 
+@checked
 def make_judge(
     *, mean: Any, std: Any, views: str = "none", compute_dtype: DTypeLike = jnp.float32
 ) -> Callable[[eqx.Module, eqx.nn.State, Batch], Float[Array, "b k"]]:

@@ -191,7 +191,7 @@ def test_no_network_fails_at_once_and_lists_the_ways(tmp_path, monkeypatch):
         "apt-get download dataset-fashion-mnist: Temporary failure resolving",
         "not reachable",
         "sudo apt-get install dataset-fashion-mnist",
-        "data.source=<folder>",
+        "data.source=<path>",
         "data.data_dir=<folder>",
     ):
         assert part in text
@@ -310,7 +310,7 @@ def test_a_prepared_folder_without_a_feature_is_damaged(name, idx_folder, tmp_pa
 _STOPPED = """
 import os, signal, sys
 from cnnlab.data.builders.mnist import Mnist
-import cnnlab.data.idx_sets as idx_sets
+import cnnlab.data.published as published
 Mnist.COUNTS = None
 generate = Mnist._generate_examples
 def slow(self, split, folder):
@@ -320,7 +320,7 @@ def slow(self, split, folder):
             signal.pause()
         yield position, example
 Mnist._generate_examples = slow
-idx_sets.mnist(source=sys.argv[1])
+published.mnist(source=sys.argv[1])
 """
 
 

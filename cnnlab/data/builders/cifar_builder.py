@@ -32,6 +32,15 @@ class CifarBuilder(PublishedBuilder, skip_registration=True):
         return {split: self._generate_examples(split, Path(source)) for split in self.FILES}
 
     @classmethod
+    def source_is(cls) -> str:
+        archive = cls.URL.rpartition("/")[2]
+        return f"the archive {archive}, or the folder {cls.FOLDER} that it unpacks to"
+
+    @classmethod
+    def is_source(cls, source: Path) -> bool:
+        return cifar.is_source(source, cls.FOLDER, cls.FILES["test"][0])
+
+    @classmethod
     def read(
         cls, source: Path, split: str
     ) -> tuple[UInt8[np.ndarray, "n h w c"], dict[str, UInt8[np.ndarray, " n"]]]:

@@ -39,6 +39,14 @@ class IdxBuilder(PublishedBuilder, skip_registration=True):
         return folder
 
     @classmethod
+    def source_is(cls) -> str:
+        return "a folder with the four IDX files (train-images-idx3-ubyte[.gz], ...)"
+
+    @classmethod
+    def is_source(cls, source: Path) -> bool:
+        return idx.has_idx_files(source)
+
+    @classmethod
     def read(
         cls, source: Path, split: str
     ) -> tuple[UInt8[np.ndarray, "n h w c"], dict[str, UInt8[np.ndarray, " n"]]]:

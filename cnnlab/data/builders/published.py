@@ -56,6 +56,16 @@ class PublishedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     @classmethod
+    def source_is(cls) -> str:
+        """What `source` has to be, in words."""
+        raise NotImplementedError
+
+    @classmethod
+    def is_source(cls, source: Path) -> bool:
+        """Whether a path is what `source_is` says, before it is read."""
+        raise NotImplementedError
+
+    @classmethod
     def read(
         cls, source: Path, split: str
     ) -> tuple[UInt8[np.ndarray, "n h w c"], dict[str, UInt8[np.ndarray, " n"]]]:
