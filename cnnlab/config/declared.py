@@ -20,7 +20,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
@@ -55,19 +55,22 @@ def declare(
 
     - `function`: each such argument is `name: Annotated[type, kind, comment] = default`, with a
       phrase of `config.kinds`; the comment, which may be left out, is for `--help`. A section has
-      no kind: `name: Annotated[Section, comment] = Section()`.
+      no kind: `name: Annotated[Section, comment] = Section()`. The values of a mapping have one of
+      their own: `Annotated[Mapping[str, Annotated[int, kind]], "mapping of a, b"]`.
     - `include`: files of the config folder that it includes, such as `base/question`.
-    - `groups`: those that it takes, with their default choices.
+    - `groups`: those that it takes, with their default choices; the default of an argument of
+      this name, if it has one, is what changes of the choice, `{"val_fraction": 0}`.
     - `full`: what `scale=full` changes.
 
     **Raises:** `TypeError`: an argument whose kind is missing or none that is known.
     """
     arguments = inspect.signature(function).parameters.items()
     defaults = {key: p.default for key, p in arguments if p.default is not p.empty}
+    changed = {group: defaults.pop(group) for group in groups or {} if group in defaults}
     keys, types, comments = _settings(name, function, defaults)
     node = json.loads(json.dumps({  # tuples become lists
         "defaults": [*include, *({g: choice} for g, choice in (groups or {}).items()), "_self_"],
-        **keys, "full": full or {}, "types": types,
+        **changed, **keys, "full": full or {}, "types": types,
     }))  # fmt: skip
     ConfigStore.instance().store(name, OmegaConf.create(node), provider=function.__module__)
     _DECLARED[name] = Declared(comments, tuple(include), hash(json.dumps(node)))
@@ -93,6 +96,9 @@ def _settings(
             except (TypeError, ValueError) as error:
                 raise TypeError(f"{name}: {key}: expected Annotated[..., kind], {error}") from None
             keys[key], types[key] = default, kind
+            for values in get_args(hints[key].__origin__)[1:]:  # of a mapping
+                of = getattr(values, "__metadata__", ())
+                types.update({f"{key}.*": phrase for phrase in of[:1]})
         if said:
             comments[key] = said[0]
     return keys, types, comments

@@ -80,7 +80,8 @@ class Question:
         """`measure(cells, *, settings...)`: the data. What takes long goes through the `cells`.
 
         **Arguments:** `full`, the settings of `scale=full`; `groups`, of the config, with their
-        default choices, which `measure` is given as the objects that they describe.
+        default choices, which `measure` is given as the objects that they describe. Where its
+        argument has a default, what changes of the choice, it is given what describes the object.
         """
 
         def decorate(function: Function) -> Function:
@@ -139,9 +140,9 @@ class Question:
     def measured(self, cfg: Any, cells: Cells) -> dict[str, Any]:
         """The data, as a JSON file holds them."""
         settings = plain(cfg)
-        for group in self._groups:
-            settings[group] = instantiate(cfg[group], key=group)
         for name, argument in inspect.signature(self._measure).parameters.items():
+            if name in self._groups and argument.default is argument.empty:
+                settings[name] = instantiate(cfg[name], key=name)
             if is_dataclass(argument.default):
                 settings[name] = type(argument.default)(**settings[name])
         data = _call(self._measure, settings, cells)

@@ -7,45 +7,46 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from experiments.mnist1d import LOG, ORDERS, TABLE, question
+from experiments.mnist1d.networks import GRU, NETS, start
 
 from cnnlab.config import ConfigError, compose
-from experiments import _mnist1d
-from experiments.mnist1d import LOG, NETS, ORDERS, TABLE, check, draw, judge, tables
 
 
 def made_up(accuracy, n=5):
     """Data whose runs have the means `accuracy[order][net]` in %, and a deviation of 0.1."""
-    spread = 0.001 * np.linspace(-1, 1, n)
     return {
-        "steps": [250, 500],
+        "tested": [250, 500],
         "parameters": dict.fromkeys(accuracy["plain"], 1),
-        "runs": {
-            f"{net} {order}": {
-                "accuracy": list(accuracy[order][net] / 100 + spread),
-                "curves": [[0.1, accuracy[order][net] / 100]] * n,
-            }
-            for order in ORDERS
+        "runs": [
+            {"net": net, "order": order, "seed": seed, "accuracy": value, "curve": [0.1, value]}
             for net in accuracy["plain"]
-        },
+            for order in ORDERS
+            for seed, value in enumerate(accuracy[order][net] / 100 + 0.001 * np.linspace(-1, 1, n))
+        ],
     }
 
 
-def verdicts(data):
-    return {name: verdict.verdict for name, verdict in judge(data).items()}
-
-
 def test_tiny(tiny):
-    result = tiny("mnist1d", "seeds=2", "steps=4", "every=2")
-    data = result["data"]
+    data = tiny("mnist1d", "seeds=2", "steps=4", "every=2")["data"]
     assert data["parameters"] == {"linear": 410, "mlp": 15210, "cnn": 5210, "gru": 5110}
-    for run in data["runs"].values():
-        assert np.shape(run["curves"]) == (2, 2)
-        assert [c[-1] for c in run["curves"]] == run["accuracy"]
+    assert data["tested"] == [2, 4]
+    found = [(run["net"], run["order"], run["seed"]) for run in data["runs"]]
+    assert found == [(net, order, seed) for net in NETS for order in ORDERS for seed in (0, 1)]
+    for run in data["runs"]:
+        assert len(run["curve"]) == 2 and run["curve"][-1] == run["accuracy"]
+    plain, shuffled = ([r["curve"] for r in data["runs"] if r["order"] == o] for o in ORDERS)
+    assert plain != shuffled
+
+
+def test_all_examples_are_trained_on():
+    assert compose([], "mnist1d").data.val_fraction == 0
+    assert compose(["data.val_fraction=0.5"], "mnist1d").data.val_fraction == 0.5
 
 
 @pytest.mark.parametrize("net", NETS)
 def test_starts_as_pytorch_does(net, getkey):
-    model = _mnist1d.start(net, 40, 10, getkey())
+    model = start(net, 40, 10, getkey())
     assert model(jnp.zeros((3, 40))).shape == (3, 10)
     layers = [model.linear] if net != "mlp" else model.layers
     layers = [*layers, *(model.layers if net == "cnn" else [])]
@@ -57,7 +58,7 @@ def test_starts_as_pytorch_does(net, getkey):
 
 
 def test_the_gru_is_a_loop_over_time_in_both_directions(getkey):
-    model = _mnist1d.GRU(7, 3, key=getkey())
+    model = GRU(7, 3, key=getkey())
     x = jr.normal(getkey(), (2, 7))
 
     def features(cell, value, times):
@@ -83,30 +84,30 @@ def _leaves(cells):
     return [cells.weight_ih, cells.weight_hh, cells.bias, cells.bias_n]
 
 
-def test_the_judge():
-    assert verdicts(made_up(TABLE)) == {
+def test_the_judge(verdicts):
+    assert verdicts(question, made_up(TABLE)) == {
         "plain": "holds", "shuffled": "holds", "log": "fails", "locality": "holds",
         "no_locality": "holds", "blind": "holds",
     }  # fmt: skip
-    assert verdicts(made_up(LOG)) == {
+    assert verdicts(question, made_up(LOG)) == {
         "plain": "fails", "shuffled": "fails", "log": "holds", "locality": "holds",
         "no_locality": "holds", "blind": "holds",
     }  # fmt: skip
     other = copy.deepcopy(TABLE)
     other["plain"]["cnn"], other["shuffled"]["cnn"], other["shuffled"]["mlp"] = 60, 70, 60
-    found = verdicts(made_up(other))
+    found = verdicts(question, made_up(other))
     assert (found["locality"], found["no_locality"], found["blind"]) == ("fails",) * 3
 
 
-def test_too_little_to_judge_by():
+def test_too_little_to_judge_by(verdicts):
     one = made_up(TABLE, n=1)
-    assert set(verdicts(one).values()) == {"inconclusive"}
+    assert set(verdicts(question, one).values()) == {"inconclusive"}
     linear = made_up({order: {"linear": 32} for order in ORDERS})
-    assert verdicts(linear) == {
+    assert verdicts(question, linear) == {
         "plain": "inconclusive", "shuffled": "inconclusive", "log": "inconclusive",
         "locality": "inconclusive", "no_locality": "inconclusive", "blind": "holds",
     }  # fmt: skip
-    assert tables(linear)[0].rows and len(draw(one)) == 2
+    assert question.tables(linear)[0].rows and len(question.draw(one)) == 2
 
 
 @pytest.mark.parametrize(
@@ -115,4 +116,4 @@ def test_too_little_to_judge_by():
 )
 def test_bad_settings_are_refused(override, message):
     with pytest.raises(ConfigError, match=f"^{message}: expected"):
-        check(compose([override], "mnist1d"))
+        question.check_settings(compose([override], "mnist1d"))

@@ -1,6 +1,5 @@
-"""The question `sample_efficiency`: at a tiny scale, its nets, and its judge on made-up data."""
+"""The question `sample_efficiency`: nets, search, a tiny scale, verdicts on made-up data."""
 
-import copy
 import math
 
 import jax
@@ -8,10 +7,10 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from experiments.sample_efficiency import nets, question
+from experiments.sample_efficiency.search import SizeSearch
 
 from cnnlab.config import ConfigError, compose
-from experiments import _sample_efficiency as nets
-from experiments.sample_efficiency import QUESTION, judge
 
 TINY = (
     "dimensions=[4,8]",
@@ -31,25 +30,35 @@ TINY = (
 
 
 def test_tiny(tiny):
-    result = tiny("sample_efficiency", *TINY)
-    runs = result["data"]["runs"]
-    keys = [(run["d"], run["net"], run["seed"]) for run in runs]
-    all_nets = ("conv", "local", "fc_sgd", "fc_adam")
-    assert keys == [(d, net, s) for d in (4, 8) for net in all_nets for s in (0, 1)]
-    for run in runs:
-        assert list(run["sizes"]) == ["0.9", "0.95"]
-        tried = {n: test for n, test, _ in run["tried"]}
-        for target, n in run["sizes"].items():
-            if n is not None:
-                assert tried[n] >= float(target) - 1e-6
-        assert all(n >= 4 and 0 <= test <= 1 and 0 <= fit <= 1 for n, test, fit in run["tried"])
+    data = tiny("sample_efficiency", *TINY)["data"]
+    keys = [(d, net, seed) for d in (4, 8) for net in nets.NETS for seed in (0, 1)]
+    of = lambda row: (row["d"], row["net"], row["seed"])
+    targets = ("0.9", "0.95")
+    assert [(*of(row), row["target"]) for row in data["needed"]] == [
+        (*key, target) for key in keys for target in targets
+    ]
+    tried = {(*of(row), row["n"]): row["test"] for row in data["tried"]}
+    assert {key[:3] for key in tried} == set(keys) and len(tried) == len(data["tried"])
+    for row in data["needed"]:
+        if row["n"] is not None:
+            assert tried[*of(row), row["n"]] >= float(row["target"]) - 1e-6
+    for row in data["tried"]:
+        assert row["n"] >= 4 and 0 <= row["test"] <= 1 and 0 <= row["training"] <= 1
     # Three weights suffice the convolutional net, even here.
-    assert all(run["sizes"]["0.9"] for run in runs if run["net"] == "conv")
-    assert [len(run["tried"]) for run in result["data"]["images"]] == [2] * 4
+    conv = [row["n"] for row in data["needed"] if (row["net"], row["target"]) == ("conv", "0.9")]
+    assert len(conv) == 4 and all(conv)
+    assert [(row["net"], row["seed"], row["n"]) for row in data["images"]] == [
+        (net, seed, n) for net in ("conv", "fc_sgd") for seed in (0, 1) for n in (32, 64)
+    ]
 
 
-def config(*overrides):
-    return compose([*TINY, *overrides], "sample_efficiency")
+PLAN = nets.Training(
+    batch_size=64, epochs=1, least_steps=30, step=0.5, momentum=0.9, adam_step=0.01
+)
+
+
+def build(net, d, key, *, hidden):
+    return nets.build(net, (d, 1), hidden=hidden, channels=4, kernel_size=3, key=key)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +67,7 @@ def config(*overrides):
 )  # fmt: skip
 def test_the_nets(net, weights):
     """Their number of weights, and that the weights of the task give the task."""
-    made = nets.build(net, (8, 1), config(), hidden=16, key=jr.key(0))
+    made = build(net, 8, jr.key(0), hidden=16)
     assert sum(leaf.size for leaf in jax.tree.leaves(made)) == weights
     x = jr.normal(jr.key(1), (5, 8, 1))
     assert made(x).shape == (5,)
@@ -72,9 +81,7 @@ def test_the_nets(net, weights):
 
 
 def test_a_seed_learns_from_its_first_examples_and_leaves_the_others():
-    cfg = config("least_steps=30")
-    make = lambda key: nets.build("fc_sgd", (4, 1), cfg, hidden=8, key=key)
-    train = nets.trainer(make, cfg, adam=False)
+    train = nets.trainer(lambda key: build("fc_sgd", 4, key, hidden=8), PLAN, adam=False)
     x = jr.normal(jr.key(0), (2, 40, 4, 1))
     y = jnp.sign(jr.normal(jr.key(1), (2, 40)))
     spoilt = x.at[:, 20:].set(jnp.nan)
@@ -90,18 +97,16 @@ def test_a_seed_learns_from_its_first_examples_and_leaves_the_others():
 
 def test_training_with_sgd_is_orthogonally_equivariant_in_effect():
     """Rotated inputs (also the first weights) give the rotated net: the same accuracies."""
-    cfg = config("least_steps=30")
     rotation = jnp.linalg.qr(jr.normal(jr.key(5), (4, 4)))[0]
     x = jr.normal(jr.key(0), (1, 200, 4))
     y = jnp.sign(x[..., 0] ** 2 - x[..., 1] ** 2)
 
     def accuracy(x, x_test, turn):
         def make(key):
-            net = nets.build("fc_sgd", (4, 1), cfg, hidden=8, key=key)
-            leaves, structure = jax.tree.flatten(net)
+            leaves, structure = jax.tree.flatten(build("fc_sgd", 4, key, hidden=8))
             return jax.tree.unflatten(structure, [turn @ leaves[0], *leaves[1:]])
 
-        train = nets.trainer(make, cfg, adam=False)
+        train = nets.trainer(make, PLAN, adam=False)
         data = (x[..., None], y, x_test[..., None], y)
         return train(jnp.array([0]), *data, jnp.array([200]), jnp.array([30]))
 
@@ -112,75 +117,71 @@ def test_training_with_sgd_is_orthogonally_equivariant_in_effect():
 
 def test_sharpness_is_the_largest_eigenvalue():
     matrix = jr.normal(jr.key(3), (6, 4))
-    found = nets._sharpness(lambda p: matrix @ p, jnp.zeros(4), iterations=200)
+    found = nets.sharpness(lambda p: matrix @ p, jnp.zeros(4), iterations=200)
     expected = np.linalg.eigvalsh(np.asarray(matrix @ matrix.T)).max() / 6
     assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
-def runs(exponents, *, fit=1.0, seeds=3):
+def runs(exponents, *, fit=1.0):
     """Searches whose n is 30 d^exponent, give or take 2 % a seed."""
-    made = []
+    data = {"needed": [], "tried": []}
     for net, power in exponents.items():
         for d in (8, 16, 32):
-            for seed in range(seeds):
+            for seed in range(3):
+                of = {"net": net, "d": d, "seed": seed}
                 n = 30 * (d / 8) ** power * (1 + 0.02 * (seed - 1))
-                tried = [[n / 2, 0.93, fit], [n, 0.95, 1.0]]
-                made.append({"net": net, "d": d, "seed": seed,
-                             "sizes": {"0.9": n / 2, "0.95": n}, "tried": tried})  # fmt: skip
-    return made
+                needed = {"0.9": n / 2, "0.95": n}
+                data["needed"] += [of | {"target": t, "n": size} for t, size in needed.items()]
+                tried = ((n / 2, 0.93, fit), (n, 0.95, 1.0))
+                data["tried"] += [of | {"n": m, "test": a, "training": b} for m, a, b in tried]
+    return data
 
 
 def images(conv, fc):
-    return [
-        {"net": net, "seed": seed, "tried": [[64, a + 0.001 * seed, 1.0], [128, a, 1.0]]}
-        for net, a in (("conv", conv), ("fc_sgd", fc))
-        for seed in (0, 1, 2)
-    ]
+    return {
+        "images": [
+            {"net": net, "seed": seed, "n": n, "test": a + off * seed, "training": 1.0}
+            for net, a in (("conv", conv), ("fc_sgd", fc))
+            for seed in (0, 1, 2)
+            for n, off in ((64, 0.001), (128, 0.0))
+        ]
+    }
 
 
 EXPECTED = {"conv": 0.0, "local": 1.0, "fc_sgd": 2.0, "fc_adam": 1.9}
-DATA = {
-    "targets": ["0.9", "0.95"],
-    "image": [4, 4],
-    "runs": runs(EXPECTED),
-    "images": images(0.9, 0.5),
-}
+DATA = {"image": [4, 4], **runs(EXPECTED), **images(0.9, 0.5)}
 
 
-def verdicts(**changes):
-    return {name: verdict.verdict for name, verdict in judge(DATA | changes).items()}
-
-
-def test_the_judge_where_all_holds():
-    assert verdicts() == {claim.name: "holds" for claim in QUESTION.claims}
+def test_the_judge_where_all_holds(verdicts):
+    assert verdicts(question, DATA) == {claim.name: "holds" for claim in question.claims}
 
 
 @pytest.mark.parametrize(
     ("claim", "changes"),
     [
-        ("conv", {"runs": runs(EXPECTED | {"conv": 0.6})}),
-        ("fc", {"runs": runs(EXPECTED | {"fc_sgd": 1.2})}),
-        ("fc", {"runs": runs(EXPECTED | {"fc_sgd": 3.0})}),
-        ("gap", {"runs": runs(EXPECTED | {"fc_sgd": 0.5, "conv": 1.0})}),
-        ("fits", {"runs": runs(EXPECTED, fit=0.9)}),
-        ("sharing", {"runs": runs(EXPECTED | {"local": 0.1})}),
-        ("adam", {"runs": runs(EXPECTED | {"fc_adam": 0.5})}),
-        ("images", {"images": images(0.5, 0.6)}),
+        ("conv", runs(EXPECTED | {"conv": 0.6})),
+        ("fc", runs(EXPECTED | {"fc_sgd": 1.2})),
+        ("fc", runs(EXPECTED | {"fc_sgd": 3.0})),
+        ("gap", runs(EXPECTED | {"fc_sgd": 0.5, "conv": 1.0})),
+        ("fits", runs(EXPECTED, fit=0.9)),
+        ("sharing", runs(EXPECTED | {"local": 0.1})),
+        ("adam", runs(EXPECTED | {"fc_adam": 0.5})),
+        ("images", images(0.5, 0.6)),
     ],
 )
-def test_the_judge_where_a_claim_fails(claim, changes):
-    assert verdicts(**changes)[claim] == "fails"
+def test_the_judge_where_a_claim_fails(verdicts, claim, changes):
+    assert verdicts(question, DATA | changes)[claim] == "fails"
 
 
 def test_a_search_without_an_end_leaves_the_verdict_open():
-    data = copy.deepcopy(DATA)
-    for run in data["runs"]:
-        if run["net"] == "fc_sgd" and run["d"] == 32:
-            run["sizes"]["0.95"] = None
-    found = judge(data)
+    data = {**DATA, **runs(EXPECTED)}
+    for row in data["needed"]:
+        if (row["net"], row["d"], row["target"]) == ("fc_sgd", 32, "0.95"):
+            row["n"] = None
+    found = question.judge(data)
     assert {found[name].verdict for name in ("fc", "gap")} == {"inconclusive"}
     assert "3 of 9 searches without an end" in found["fc"].evidence
-    assert "never (3)" in str(QUESTION.tables(data)[1].rows)
+    assert "never (3)" in str(question.tables(data)[1].rows)
 
 
 @pytest.mark.parametrize(
@@ -205,5 +206,64 @@ def test_a_search_without_an_end_leaves_the_verdict_open():
 )
 def test_bad_settings_are_one_line(override, says):
     with pytest.raises(ConfigError) as caught:
-        QUESTION.check(compose([override], "sample_efficiency"))
+        question.check_settings(compose([override], "sample_efficiency"))
     assert str(caught.value).startswith(says) and "\n" not in str(caught.value)
+
+
+def learner(thresholds, asked=None):
+    """Seeds whose accuracy is 1 - threshold / (20 n): 95 % at n = threshold."""
+
+    def measure(sizes):
+        if asked is not None:
+            asked.append(list(sizes))
+        return [1 - t / (20 * n) if n else math.nan for t, n in zip(thresholds, sizes, strict=True)]
+
+    return measure
+
+
+def walk(threshold, target, least, most, per_octave):
+    """Every size of the grid, from the smallest."""
+    for k in range(100 * per_octave):
+        n = round(2 ** (k / per_octave))
+        if least <= n <= most and 1 - threshold / (20 * n) >= target:
+            return n
+    return None
+
+
+@pytest.mark.parametrize("per_octave", [1, 4])
+@pytest.mark.parametrize("start", [8, 100, 5000])
+def test_the_search_finds_what_a_walk_finds(start, per_octave):
+    thresholds = [3, 8, 9, 40, 333, 1000, 2000, 90_000]
+    asked = []
+    search = SizeSearch(
+        learner(thresholds, asked), len(thresholds), most=2048, per_octave=per_octave
+    )
+    for target in (0.9, 0.95):
+        expected = [walk(t, target, 8, 2048, per_octave) for t in thresholds]
+        assert search.smallest(target, start) == expected
+    assert expected[0] == 8 and expected[-1] is None
+    # Far fewer than the grid has, and no size twice.
+    assert len(asked) <= 2 * 12
+    for i, known in enumerate(search.known):
+        sizes = [row[i] for row in asked if row[i]]
+        assert len(sizes) == len(set(sizes)) == len(known)
+        assert all(8 <= n <= 2048 for n in sizes)
+
+
+def test_what_is_known_serves_another_target():
+    asked = []
+    search = SizeSearch(learner([100], asked), 1, most=4096)
+    assert search.smallest(0.95, 64) == [108]
+    rounds = len(asked)
+    assert search.smallest(0.95, 64) == [108] and len(asked) == rounds
+
+
+def test_an_accuracy_that_dips_ends_all_the_same():
+    values = {16: 0.9, 32: 0.97, 19: 0.99, 23: 0.1, 27: 0.1}
+    search = SizeSearch(lambda sizes: [values.get(n, 0.0) for n in sizes], 1, most=64)
+    assert search.smallest(0.95, 16) == [32]
+
+
+def test_bad_bounds():
+    with pytest.raises(ValueError, match="least, most: expected 2 <= least <= most, got 8, 4"):
+        SizeSearch(learner([1]), 1, most=4)

@@ -1,0 +1,320 @@
+"""The packing bound of B 10.2 with its constants, beside the examples that nets needed.
+
+How many functions does a learner tell apart? The class is `h* o R` for orthogonal `R`,
+`h*(x) = sign(x' Q x)`, `Q` diagonal with d/2 entries +1 and d/2 entries -1. A rotated function is
+known by `A = R' Q R`, a reflection matrix, that is by the subspace on which A is +1: a point of the
+Grassmann manifold Gr(d/2, d).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from experiments.sample_efficiency import NETS, TARGET, figures, power
+from experiments.sample_efficiency import question as sample_efficiency
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from cnnlab import lab
+from cnnlab.config import compose
+from cnnlab.lab import Cells, Count, Estimate, Records, Verdict
+
+Growth = Annotated[
+    Sequence[int],
+    "list of at least 3 different even whole numbers >= 4",
+    "dimensions over which the bound's exponent is taken",
+]
+Ranks = Annotated[
+    Sequence[int],
+    "list of at least 1 even whole numbers >= 4",
+    "dimensions in which the parameters of the class are counted",
+]
+# What is counted as a parameter of the task, and how many there are.
+COUNTS = {"printed": "rotations, d (d - 1) / 2", "orbit": "functions, (d / 2)^2"}
+STYLES = {"printed": ":", "orbit": "--"}
+
+question = lab.Question(
+    "information_bound",
+    "How far above the information bound does a fully connected net learn?",
+    note="The chapter counts the parameters of the rotation R, but rotations that act within one "
+    "half of the coordinates leave h* as it is: they are no different functions, and no c > 0 "
+    "makes B eq. 10.11 true of them. Counting functions halves the exponent of M "
+    "and leaves its order. Its c also shrinks like 1 / sqrt(d), as dist is at most 1 while "
+    "|R1 - R2|_F grows to 2 sqrt(d). B eq. 10.14 is loose in two ways. As printed it is about "
+    "identifying the function, but the class is a continuum, which no number of labels "
+    "identifies: a learner that is right on 95 % need only tell functions apart that differ "
+    "on 10 %. And a label brings a bit only while it can't be foreseen. That a learner "
+    "succeeds with half of its training sets only costs one bit: n labels have 2^n values, "
+    "so it is right on a share of 2^n / M of the functions at most.",
+)
+
+
+@question.measure(full={"ranks": [4, 8, 12, 16, 20, 24], "rotations": 20})
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    scale: str,
+    output: str,
+    progress: bool,
+    efficiency: Annotated[
+        Sequence[str],
+        "list of texts",
+        "settings of sample_efficiency, of the same scale: its result is what is used",
+    ] = (),
+    growth: Growth = (64, 128, 256, 512, 1024),
+    ranks: Ranks = (4, 8, 12),
+    rotations: Annotated[Count, "random ones at which they are counted"] = 5,
+) -> dict[str, Any]:
+    """The searches of `sample_efficiency`, found or made; the bounds; the ranks."""
+    cfg = compose([*efficiency, f"scale={scale}"], "sample_efficiency")
+    cfg.seed, cfg.output, cfg.progress = seed, output, progress
+    folder, result = lab.answer(sample_efficiency, cfg)
+    needed = Records(result["data"]["needed"])
+
+    def rank(d: int) -> list[dict[str, int]]:
+        draws = np.random.default_rng([seed, d]).standard_normal((rotations, d, d))
+        return [{"rank": orbit_rank(np.linalg.qr(draw)[0])} for draw in draws]
+
+    return {
+        # The result that n is from: its own config's hash, which this question's does not hold.
+        "efficiency": folder.name,
+        "needed": needed,
+        "growth": list(growth),
+        "bounds": [
+            {"d": d, "target": target, "count": count, **packed(count, d, target)}
+            for d in sorted({*needed["d"], *growth})
+            for target in needed.by("target")
+            for count in COUNTS
+        ],
+        "ranks": cells.records("rank", rank, d=ranks),
+    }
+
+
+def packed(count: str, d: int, target: str) -> dict[str, float]:
+    """log2 M with the constants of B eq. 10.12, for a learner of that accuracy: with an error of e
+    on each of M functions it tells them apart if they are 2 e apart."""
+    packing = {"printed": rotation_packing, "orbit": orbit_packing}[count]
+    found = packing(d, 2 * (1 - float(target)))
+    return {"D": found.dimension, "C": found.constant, "delta": found.radius, "bits": found.bits}
+
+
+@dataclass(frozen=True)
+class Packing:
+    """At least `M = (constant / radius)^dimension` functions (B eq. 10.12) that are pairwise apart,
+    `radius` in the metric of the space that is packed.
+
+    M comes of taking functions greedily while there is one far enough from all that were taken:
+    in the end the balls of that radius around them cover the space, so M is no less than the
+    space's volume over a ball's. The ball's volume is to leading order in its radius.
+    """
+
+    dimension: int
+    constant: float
+    radius: float
+
+    @property
+    def bits(self) -> float:
+        """log2 M, at least 0: one function there always is."""
+        return max(0.0, self.dimension * math.log2(self.constant / self.radius))
+
+
+def dimension(count: str, d: int) -> int:
+    """Of the orthogonal group O(d), the D of B 10.2, as `printed`: `d (d - 1) / 2`. Or of the class
+    itself, the `orbit`: `(d / 2)^2`, that of Gr(d/2, d).
+
+    O(d) has more, because a rotation within either eigenspace of Q leaves h* as it is:
+    `d (d - 1) / 2 - 2 (d/2) (d/2 - 1) / 2 = (d/2)^2`.
+    """
+    return d * (d - 1) // 2 if count == "printed" else (d // 2) ** 2
+
+
+def orbit_rank(rotation: Float[np.ndarray, "d d"]) -> int:
+    """The number of independent directions in which `R' Q R` moves as the orthogonal `R` does: the
+    rank of `X -> A X - X A` over antisymmetric X, where `A = R' Q R`."""
+    d = len(rotation)
+    a = rotation.T @ (np.where(np.arange(d) < d // 2, 1.0, -1.0)[:, None] * rotation)
+    i, j = np.tril_indices(d, -1)
+    x = np.zeros((len(i), d, d))  # one that turns each pair of coordinates
+    x[np.arange(len(i)), i, j], x[np.arange(len(i)), j, i] = 1, -1
+    return int(np.linalg.matrix_rank((a @ x - x @ a).reshape(len(i), -1)))
+
+
+def orbit_packing(d: int, separation: float) -> Packing:
+    """Functions of the class that pairwise disagree on more than a share `separation` of N(0, I).
+
+    `(x' A1 x, x' A2 x)` has correlation `rho = tr(A1 A2) / d`, and the two differ in sign with
+    probability `arccos(rho) / pi`: exactly where all principal angles of the two subspaces are
+    equal, else as d grows (central limit theorem). The chordal distance of the subspaces, the root
+    of `sum_i sin^2 phi_i`, is then `sqrt(d (1 - rho) / 4)`. The share of Gr(p, 2 p) in a chordal
+    ball of radius r is, with `t = p^2`,
+    `r^t / Gamma(t / 2 + 1) prod_{i=1}^p Gamma((2 p - i + 1) / 2) / Gamma((p - i + 1) / 2)`
+    (Dai, Liu and Rider, arXiv:cs/0603039) times `1 + O(r^2)`.
+    """
+    p, size = d // 2, dimension("orbit", d)
+    log_share = -math.lgamma(size / 2 + 1) + sum(
+        math.lgamma((2 * p - i + 1) / 2) - math.lgamma((p - i + 1) / 2) for i in range(1, p + 1)
+    )
+    radius = math.sqrt(d * (1 - math.cos(math.pi * separation)) / 4)
+    return Packing(size, math.exp(-log_share / size), radius)
+
+
+def rotation_packing(d: int, separation: float) -> Packing:
+    """The same as B 10.2 counts it: rotations, `D = d (d - 1) / 2`, in the Frobenius norm.
+
+    For small rotations `dist = |A1 - A2|_F / (pi sqrt(d))`, and a random small rotation has
+    `|A1 - A2|_F = sqrt(2) |R1 - R2|_F`, half of its generator lying in the blocks that move A. So
+    the c of B eq. 10.11 is `sqrt(2 / d) / pi`, of such rotations (there is none for those that
+    leave Q as it is), and the radius is `separation / c`. The volume of O(d) in that norm is
+    `2^(D / 2)` times those of the unit spheres of dimension 0 to d - 1.
+    """
+    size = dimension("printed", d)
+    log_volume = size / 2 * math.log(2) + sum(
+        math.log(2) + k / 2 * math.log(math.pi) - math.lgamma(k / 2) for k in range(1, d + 1)
+    )
+    log_ball = size / 2 * math.log(math.pi) - math.lgamma(size / 2 + 1)
+    radius = separation * math.pi * math.sqrt(d / 2)
+    return Packing(size, math.exp((log_volume - log_ball) / size), radius)
+
+
+MOVES = "a rotation at which h* o R moves in another number of independent directions"
+
+
+def counted(ranks: Records, count: str) -> Verdict:
+    """The ranks against a count."""
+    wrong = sum(row["rank"] != dimension(count, row["d"]) for row in ranks)
+    found = ", ".join(
+        f"d = {d}: {'/'.join(map(str, sorted(set(of))))} against {dimension(count, d)}"
+        for d, of in ranks.by("d", of="rank").items()
+    )
+    return lab.exact(wrong, len(ranks), f"counts ({found})")
+
+
+def bits(bounds: Records, d: int, count: str, target: str = TARGET) -> float:
+    """log2 M in a dimension."""
+    return bounds.where(d=d, count=count, target=target)["bits"][0]
+
+
+def mean_needed(needed: Records, net: str, d: int, target: str = TARGET) -> Estimate:
+    """n over seeds, without an interval where one of them did not get there."""
+    sizes = needed.where(net=net, d=d, target=target)["n"]
+    there = [n for n in sizes if n is not None]
+    found = lab.estimate(there or [math.inf])
+    whole = len(there) == len(sizes)
+    return found if whole else Estimate(found.mean, 0.0, len(there), -math.inf, math.inf)
+
+
+def at_least_the_bound(needed: Records, bounds: Records, count: str) -> Verdict:
+    """n of the fully connected net against log2 M, dimension by dimension."""
+    sizes = {d: mean_needed(needed, "fc_sgd", d) for d in sorted({*needed["d"]})}
+    above = lambda d, n: lab.at_least(n, bits(bounds, d, count), f"d = {d}: n against log2 M")
+    return lab.all_of(*(above(d, n) for d, n in sizes.items()))
+
+
+@question.claim("B 10.2, eqs. 10.12 and 10.13", MOVES)
+def parameters_printed(ranks: Records) -> Verdict:
+    """As printed: the functions h* o R have D = d (d - 1) / 2 parameters, those of R."""
+    return counted(ranks, "printed")
+
+
+@question.claim("B 10.2, eqs. 10.12 and 10.13", MOVES)
+def parameters(ranks: Records) -> Verdict:
+    """The functions h* o R have (d / 2)^2 parameters: a rotation that mixes coordinates of one half
+    only leaves h* as it is."""
+    return counted(ranks, "orbit")
+
+
+@question.claim("B eq. 10.14", "an exponent of log2 M that is not 2.0 to one decimal")
+def growth(growth: Sequence[int], bounds: Records) -> Verdict:
+    """log2 M grows as d^2, by either count."""
+    exponent = lambda count: power(growth, [bits(bounds, d, count) for d in growth])
+    two = lambda c, name: lab.between(exponent(c), 1.95, 2.05, f"exponent of log2 M, {name}")
+    return lab.all_of(*(two(c, name) for c, name in COUNTS.items()))
+
+
+@question.claim("B eq. 10.14", "a dimension in which it reached 95 % with fewer")
+def above_printed(needed: Records, bounds: Records) -> Verdict:
+    """The fully connected net trained by SGD needs at least log2 M samples, with M as printed, by
+    the volume of O(d)."""
+    return at_least_the_bound(needed, bounds, "printed")
+
+
+@question.claim("B eq. 10.14", "a dimension in which it reached 95 % with fewer")
+def above(needed: Records, bounds: Records) -> Verdict:
+    """The fully connected net trained by SGD needs at least log2 M samples, with M by the volume of
+    the class itself."""
+    return at_least_the_bound(needed, bounds, "orbit")
+
+
+@question.claim("B 10.2", "no fewer samples there than log2 M of the class itself")
+def escapes(needed: Records, bounds: Records) -> Verdict:
+    """The convolutional net, which is not orthogonally equivariant, is not bound by log2 M: it
+    learns with fewer samples in the largest dimension."""
+    d = max(needed["d"])
+    what = f"d = {d}: n of the convolutional net against log2 M"
+    return lab.at_most(mean_needed(needed, "conv", d), bits(bounds, d, "orbit"), what)
+
+
+@question.table
+def beside(needed: Records, bounds: Records) -> Iterator[lab.Table]:
+    """The bound beside what was needed."""
+    header = ["d", "log2 M, printed", "log2 M, of the class", "n / d^2, fully connected"]
+    header += [*NETS.values(), "bits a sample, fully connected, SGD"]
+    for target in needed.by("target"):
+        rows, p = [], float(target)
+        for d in sorted({*needed["d"]}):
+            n = {net: mean_needed(needed, net, d, target).mean for net in NETS}
+            printed, least = (bits(bounds, d, count, target) for count in COUNTS)
+            whole = [f"{value:.0f}" for value in (printed, least, *n.values())]
+            whole.insert(2, f"{n['fc_sgd'] / d**2:.2f}")
+            rows.append([d, *whole, f"{least / n['fc_sgd']:.3f}"])
+        entropy = -p * math.log2(p) - (1 - p) * math.log2(1 - p)  # of a coin, in bits
+        title = f"Bound and mean n for {p:.0%} of test accuracy. A label that is foreseen with "
+        yield lab.Table(f"{title}that accuracy carries {entropy:.2f} bits", header, rows)
+
+
+@question.table
+def constants(needed: Records, bounds: Records) -> Iterator[dict[str, Any]]:
+    """log2 M = D log2(C / delta), functions apart by twice an error of 5 %"""
+    for row in bounds.where(target=TARGET, d={*needed["d"]}):
+        yield {
+            "d": row["d"], "counted": COUNTS[row["count"]], "D": row["D"], "C": f"{row['C']:.3f}",
+            "delta": f"{row['delta']:.3f}", "log2 M": f"{row['bits']:.0f}",
+        }  # fmt: skip
+
+
+@question.figure(10, 4.2)
+def bound(figure: Figure, needed: Records, bounds: Records) -> None:
+    """Mean n of a net in a dimension for a target, and log2 M by each count; one panel a target."""
+    dimensions = sorted({*needed["d"]})
+    for target, axes in figures.by_target(figure, needed).items():
+        for net in ("conv", "fc_sgd"):
+            n = [mean_needed(needed, net, d, target).mean for d in dimensions]
+            axes.plot(dimensions, n, "o-", color=figures.COLOURS[net], label=f"n, {NETS[net]}")
+        for count, name in COUNTS.items():
+            least = [bits(bounds, d, count, target) for d in dimensions]
+            axes.plot(dimensions, least, STYLES[count], color="black", label=f"log2 M: {name}")
+        figures.against_dimension(axes, needed, target)
+    figure.axes[0].set_ylabel("training examples n, or bits")
+
+
+@question.figure(6, 3.8)
+def count(figure: Figure, ranks: Records) -> None:
+    """The parameters of the class as counted at random rotations, and by both formulas."""
+    axes = figure.subplots()
+    d = sorted({*ranks["d"]})
+    for count, name in COUNTS.items():
+        axes.plot(d, [dimension(count, at) for at in d], STYLES[count], color="black", label=name)
+    axes.plot(ranks["d"], ranks["rank"], "o", color="tab:blue", label="rank at random rotations")
+    axes.set(xlabel="dimension d of the input", ylabel="parameters of the functions h* o R")
+    axes.set_xticks(d)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+
+
+main = lab.command(question)
+
+if __name__ == "__main__":
+    main()

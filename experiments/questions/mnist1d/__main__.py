@@ -1,0 +1,3 @@
+from experiments.mnist1d import main
+
+main()

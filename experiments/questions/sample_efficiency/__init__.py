@@ -1,0 +1,263 @@
+"""Examples needed on the task of B 10.2, by nets that share weights and nets that do not."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from experiments.sample_efficiency import figures
+from experiments.sample_efficiency.nets import NETS, Training, build
+from experiments.sample_efficiency.search import (
+    TARGET,
+    exponent,
+    image_accuracy,
+    power,
+    sizes_needed,
+)
+
+from cnnlab import lab
+from cnnlab.config import ConfigError
+from cnnlab.lab import Cells, Count, Counts, Estimate, Positive, Records, Verdict
+
+Dimensions = Annotated[
+    Sequence[int], "list of at least 2 different even whole numbers >= 4", "of the inputs of B 10.2"
+]
+Targets = Annotated[
+    Sequence[float], "list of at least 1 numbers above 0.5 to below 1", "test accuracies to reach"
+]
+Repeats = Annotated[
+    Mapping[str, Count],
+    "mapping of conv, local, fc_sgd, fc_adam",
+    "training sets and weights behind an accuracy",
+]
+REPEATS = {"conv": 16, "local": 4, "fc_sgd": 1, "fc_adam": 1}
+
+question = lab.Question(
+    "sample_efficiency",
+    "How many examples does a convolutional net need, and how many one without its symmetry?",
+    note="The task is sign(sum of squares of the first half of x minus that of the second), x from "
+    "N(0, I_d). The paper behind it appeared at ICLR 2021, not, as the chapter's footnote has "
+    "it, at ICML. The argument needs an algorithm that treats all rotations of the inputs "
+    "alike, which Adam does not.",
+)
+
+
+@question.check
+def check(targets: Sequence[float]) -> None:
+    """The accuracy by which the claims are judged is among the targets."""
+    if TARGET not in map(str, targets):
+        raise ConfigError(f"targets: expected {TARGET} among them, got {list(targets)}")
+
+
+@question.measure(
+    full={
+        "dimensions": [8, 12, 16, 24, 32, 48, 64, 96], "seeds": 8,
+        "repeats": {**REPEATS, "conv": 32}, "test_size": 20000, "per_octave": 8,
+        "image": [32, 32], "image_sizes": [256, 1024, 4096], "image_hidden": 1024,
+    },
+)  # fmt: skip
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    dimensions: Dimensions = (8, 16, 24, 32),
+    seeds: Annotated[Count, "searches for each net and dimension"] = 5,
+    repeats: Repeats = REPEATS,
+    targets: Targets = (0.9, 0.95),
+    test_size: Annotated[Count, "test examples behind an accuracy"] = 8000,
+    per_octave: Annotated[Count, "sizes of training sets between one and its double"] = 4,
+    channels: Annotated[Count, "of the convolution and the locally connected layer"] = 2,
+    kernel_size: Annotated[Count, "of the same"] = 3,
+    batch_size: Annotated[Count, "examples in a step"] = 64,
+    epochs: Annotated[Count, "passes over the training set"] = 50,
+    least_steps: Annotated[Count, "where the training set is small"] = 500,
+    step: Annotated[
+        Positive, "of SGD, over the sharpness at the start: descent alone would diverge from 8"
+    ] = 0.5,
+    momentum: Annotated[float, "number from 0 to below 1", "of SGD"] = 0.9,
+    adam_step: Annotated[Positive, "of Adam, the same for all dimensions"] = 0.01,
+    image: Annotated[
+        Sequence[int],
+        "list of 2 whole numbers >= 1",
+        "height and width of the images of the paper's task",
+    ] = (8, 8),
+    image_sizes: Annotated[Counts, "examples to train with"] = (256, 512, 1024),
+    image_hidden: Annotated[Count, "units of the fully connected net"] = 384,
+    image_test_size: Annotated[Count, "test examples"] = 2000,
+    image_seeds: Annotated[Count, "training sets and initial weights"] = 3,
+) -> dict[str, Any]:
+    """A search for each net and dimension; then the images."""
+    plan = Training(batch_size, epochs, least_steps, step, momentum, adam_step)
+    layer = {"channels": channels, "kernel_size": kernel_size}
+
+    def search(d: int, net: str) -> list[dict[str, Any]]:
+        make = lambda key: build(net, (d, 1), hidden=2 * d, **layer, key=key)
+        sizes = {"test_size": test_size, "per_octave": per_octave, "targets": targets}
+        several = range(seed, seed + seeds)
+        return sizes_needed(net, d, make, plan, several, repeats=repeats[net], **sizes)
+
+    def on_images(net: str) -> list[dict[str, Any]]:
+        shape = (*image, 3)
+        make = lambda key: build(net, shape, hidden=image_hidden, **layer, key=key)
+        several = range(seed, seed + image_seeds)
+        sizes = {"sizes": image_sizes, "test_size": image_test_size}
+        return image_accuracy(shape, make, plan, several, **sizes)
+
+    found = cells.records("search", search, d=dimensions, net=NETS)
+    of = lambda run: {key: run[key] for key in ("net", "d", "seed")}
+    return {
+        "needed": [
+            {**of(run), "target": target, "n": n}
+            for run in found
+            for target, n in run["sizes"].items()
+        ],
+        "tried": [
+            {**of(run), "n": n, "test": test, "training": training}
+            for run in found
+            for n, test, training in run["tried"]
+        ],
+        "image": list(image),
+        "images": cells.records("images", on_images, net=("conv", "fc_sgd")),
+    }
+
+
+def named(needed: Records, net: str) -> tuple[Estimate, str]:
+    """The exponent of a net's n(d), and for the evidence what it is; also how many seeds did not
+    get there with the most examples tried."""
+    sizes = needed.where(net=net, target=TARGET)["n"]
+    missing = sizes.count(None)
+    ends = f" ({missing} of {len(sizes)} searches without an end)" if missing else ""
+    return exponent(needed, net), f"exponent of n(d), {NETS[net]}{ends}"
+
+
+def just_short(tried: Records, net: str) -> Records:
+    """What a net was at the largest size that missed 95 % on test data, in each search."""
+    searches = tried.where(net=net).by("d", "seed").values()
+    missed = [[row for row in search if row["test"] < float(TARGET)] for search in searches]
+    return Records(max(rows, key=lambda row: row["n"]) for rows in missed if rows)
+
+
+@question.claim(
+    "B 10.2", "an exponent of n(d) above 0.3: n would double with each tenfold d, or grow faster"
+)
+def conv(needed: Records) -> Verdict:
+    """A simple convolutional net learns the task to 95 % with O(1) samples."""
+    found, what = named(needed, "conv")
+    return lab.at_most(found, 0.3, what)
+
+
+@question.claim(
+    "B 10.2", "an exponent of n(d) outside 1.5 to 2.5, so that another whole power is nearer"
+)
+def fc(needed: Records) -> Verdict:
+    """A fully connected net trained by an orthogonally equivariant algorithm, SGD from Gaussian
+    weights, requires on the order of d^2 samples."""
+    found, what = named(needed, "fc_sgd")
+    return lab.between(found, 1.5, 2.5, what)
+
+
+@question.claim("B 10.2", "a ratio, of the same seed's two nets, whose exponent is not positive")
+def gap(needed: Records) -> Verdict:
+    """The fully connected net needs more samples than the convolutional one by a factor that grows
+    with d."""
+    pairs = needed.where(net=("conv", "fc_sgd"), target=TARGET).by("d", "seed", of="n")
+    ratios = [None if None in (conv, fc) else fc / conv for conv, fc in pairs.values()]
+    what = "exponent of the ratio of n, fully connected over convolutional"
+    return lab.at_least(power([d for d, _ in pairs], ratios), 0, what)
+
+
+@question.claim(
+    "B 10.2", "a training accuracy below 99 % at the largest training sets that did not suffice"
+)
+def fits(tried: Records) -> Verdict:
+    """A wide fully connected net can express what the convolutional net does: short of 95 % on test
+    data, it fits the training data."""
+    found = lab.estimate(just_short(tried, "fc_sgd")["training"] or [math.nan])
+    return lab.at_least(found, 0.99, "training accuracy just short of 95 % on test data")
+
+
+@question.claim(
+    "B 10.2, Problem 10.2.2", "an exponent of the locally connected net's n(d) outside 0.5 to 1.5"
+)
+def sharing(needed: Records) -> Verdict:
+    """The shared kernel is what makes O(1) samples enough: with squares as hard-wired, the same
+    local windows and the same sums over halves, but a kernel for every position, n grows like d."""
+    found, what = named(needed, "local")
+    return lab.between(found, 0.5, 1.5, what)
+
+
+@question.claim("B 10.2; Li, Zhang and Arora, arXiv:2010.08515", "an exponent of n(d) below 1")
+def adam(needed: Records) -> Verdict:
+    """Adam, which is equivariant only to permutations and sign changes of the coordinates, does not
+    save the fully connected net: n grows at least like d."""
+    found, what = named(needed, "fc_adam")
+    return lab.at_least(found, 1, what)
+
+
+@question.claim(
+    "arXiv:2010.08515, figure 1",
+    "a number of samples at which the difference, over seeds, is not positive",
+)
+def images(images: Records) -> Verdict:
+    """On Gaussian images labelled by which of two channels has the larger norm, a convolutional net
+    is more accurate than a fully connected one at every number of samples."""
+    test = images.pivot("net", "n", "test")
+    margins = {n: lab.paired(conv, test["fc_sgd"][n]) for n, conv in test["conv"].items()}
+    what = "n = {}, convolutional minus fully connected"
+    return lab.all_of(*(lab.at_least(e, 0, what.format(n)) for n, e in margins.items()))
+
+
+@question.table
+def sizes(needed: Records) -> Iterator[lab.Table]:
+    """Sizes by net and dimension, and exponents."""
+    for target, found in needed.by("target").items():
+        rows = []
+        for net, at in found.pivot("net", "d", "n").items():
+            cells = [needed_by_seeds(n) for _, n in sorted(at.items())]
+            rows.append([NETS[net], *cells, str(exponent(found, net, target))])
+        yield lab.Table(
+            f"Training examples to reach {float(target):.0%} of test accuracy: "
+            "mean ± standard deviation (seeds)",
+            ["net", *(f"d = {d}" for d in sorted({*found["d"]})), "exponent [95 % interval]"],
+            rows,
+        )
+
+
+@question.table
+def training(tried: Records) -> Iterator[dict[str, str]]:
+    """Training accuracy, in %, at the largest training set that missed 95 % on test data"""
+    dimensions = sorted({*tried["d"]})
+    for net, name in NETS.items():
+        found = just_short(tried, net)
+        accuracy = lambda d, found=found: percent(found.where(d=d)["training"])
+        yield {"net": name} | {f"d = {d}": accuracy(d) for d in dimensions}
+
+
+@question.table
+def on_images(images: Records) -> Iterator[dict[str, Any]]:
+    """Gaussian images 3x{image[0]}x{image[1]}: which channel has the larger norm; accuracy in %"""
+    for (net, n), found in images.by("net", "n").items():
+        accuracies = {of: percent(found[of]) for of in ("test", "training")}
+        yield {"net": NETS[net], "training examples": n, **accuracies}
+
+
+def needed_by_seeds(sizes: Sequence[int | None]) -> str:
+    there = [n for n in sizes if n is not None]
+    if not there:
+        return f"never ({len(sizes)})"
+    missing = f", {len(sizes) - len(there)} never" if len(there) < len(sizes) else ""
+    found = lab.estimate(there)
+    return f"{found.mean:.0f} ± {found.deviation:.0f} ({found.n}{missing})"
+
+
+def percent(shares: Sequence[float]) -> str:
+    if not shares:
+        return "none missed"
+    found = lab.estimate([100 * share for share in shares])
+    return f"{found.mean:.2f} ± {found.deviation:.2f} ({found.n})"
+
+
+question.figure(10, 4.2)(figures.samples_needed)
+question.figure(7.5, 4.2)(figures.learning_curves)
+question.figure(6.5, 4)(figures.images)
+
+main = lab.command(question)

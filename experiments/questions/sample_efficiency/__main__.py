@@ -1,0 +1,3 @@
+from experiments.sample_efficiency import main
+
+main()
