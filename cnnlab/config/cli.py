@@ -134,12 +134,13 @@ class _Command:
             _say(f"error: {count} jobs failed: {listing(self.failed)}")
         return FAILED if self.failed else OK
 
-    def _hand_over(self, argv: list[str], job: Task) -> None:
+    def _hand_over(self, argv: list[str], job: "_Job") -> None:
         """Let Hydra run the jobs (or answer `--info`, ...), with the flags that it knows."""
         source = self.source
         lend_matplotlib_a_folder()
         run = hydra.main(source.directory, source.name, version_base=VERSION_BASE)(job)
         before, sys.argv = sys.argv, [sys.argv[0], *argv]
+        self.interrupts.idle = not job.sweep  # until the job begins
         try:
             run()
         except SystemExit as stop:  # Hydra has printed why
@@ -196,6 +197,7 @@ class _Job:
         self.process = os.getpid()
 
     def __call__(self, cfg: DictConfig) -> Any:
+        self.command.interrupts.idle = False
         settings = HydraConfig.get()
         overrides = list(settings.overrides.task)
         number = settings.job.get("num") if self.sweep else None

@@ -14,10 +14,15 @@ _PAUSE = 0.05  # seconds before it is sent again
 
 
 class Interrupts:
-    """Whether Ctrl-C was pressed: other code may make another error of a `KeyboardInterrupt`."""
+    """What is known of Ctrl-C.
+
+    **Attributes:** `pressed`, whether it was: other code may make another error of a
+    `KeyboardInterrupt`; `idle`, whether nothing is at work that would have to be cleaned up: the
+    process ends at once then, before Hydra makes several lines of it.
+    """
 
     def __init__(self) -> None:
-        self.pressed = False
+        self.pressed = self.idle = False
         self._sent_again = self._dropping = False
 
     @contextlib.contextmanager
@@ -64,7 +69,7 @@ class Interrupts:
         self.pressed = True
         self._ring()
         while frame is not None:
-            if frame.f_code.co_filename.startswith("<frozen importlib"):
+            if self.idle or frame.f_code.co_filename.startswith("<frozen importlib"):
                 os.write(2, b"interrupted\n")
                 os._exit(INTERRUPTED)
             frame = frame.f_back

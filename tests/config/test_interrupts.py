@@ -7,8 +7,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from hydra._internal.hydra import Hydra
 
+from cnnlab.config.cli import _Command
 from cnnlab.config.interrupts import Interrupts
+from cnnlab.config.source import Source
 
 from .task import forever
 
@@ -84,3 +87,33 @@ def test_whoever_takes_ctrl_c_in_our_place_gets_it_once():
         signal.signal(signal.SIGINT, before)
         assert taken == [1] and interrupts.count == 1
         press()
+
+
+def test_where_nothing_is_at_work_the_process_ends_at_once(monkeypatch, capfd):
+    """Hydra, interrupted as it composes, would say that the config is at fault."""
+    interrupts, ended = Interrupts(), []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with pytest.raises(KeyboardInterrupt), interrupts.heard():
+        interrupts.idle = True
+        press()
+    assert ended[0] == 130 and capfd.readouterr().err.startswith("interrupted\n")
+
+
+@pytest.mark.parametrize("arguments", [["seed=1"], ["-m", "seed=1,2"]])
+def test_a_command_is_idle_until_its_job_begins(configs, tmp_path, monkeypatch, arguments):
+    """Of a sweep, jobs may be at work elsewhere."""
+    composed, worked = [], []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["task.py", *arguments])
+    source = Source(str(configs.resolve()), "train")
+    command = _Command(lambda cfg: worked.append(command.interrupts.idle), source, ())
+    compose = Hydra.compose_config
+
+    def composing(*args, **kwargs):
+        composed.append(command.interrupts.idle)
+        return compose(*args, **kwargs)
+
+    monkeypatch.setattr(Hydra, "compose_config", composing)
+    assert command.run() == 0
+    assert composed and set(composed) == {"-m" not in arguments}
+    assert worked and not any(worked)
