@@ -30,6 +30,10 @@ class Estimate:
             return f"{self.mean:.4g} (n = {self.n})"
         return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}] (n = {self.n})"
 
+    def __format__(self, spec: str) -> str:
+        """`f"{estimate:.2f}"`: mean ± standard deviation."""
+        return f"{self.mean:{spec}} ± {self.deviation:{spec}}" if spec else str(self)
+
     def json(self) -> dict[str, Any]:
         """As a JSON object; an interval without an end has null there."""
         return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}

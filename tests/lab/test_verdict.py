@@ -98,6 +98,9 @@ def test_the_rules(verdict, expected):
 
 
 def test_evidence_has_the_numbers():
+    assert f"{SURE:.2f}" == "1.00 ± 0.10" and f"{SURE}" == "1 [0.9, 1.1] (n = 9)"
+    assert exact(2, 3, "maps", "are flat").evidence == "2 of 3 maps are flat"
+    assert exact(0, 0, "maps").evidence == "0 maps compared"
     assert at_most(SURE, 1.2, "error").evidence == "error: 1 [0.9, 1.1] (n = 9), limit 1.2"
     assert at_most(SURE, 1.2, "error").estimates == (SURE,)
     assert exact(3, 1200, "shapes").evidence == "3 of 1,200 shapes differ"

@@ -226,8 +226,8 @@ def scores(networks: Records) -> Iterator[dict[str, Any]]:
             "untrained": f"{max(rows.where(when='before')['change']):.1e}",
             "trained": f"{max(after['change']):.1e}",
             "same class": f"{same.mean:.3f}",
-            "accuracy": f"{accuracy.mean:.3f} ± {accuracy.deviation:.3f}",
-            "accuracy lost": f"{less.mean:.3f} ± {less.deviation:.3f}",
+            "accuracy": f"{accuracy:.3f}",
+            "accuracy lost": f"{less:.3f}",
             "n": accuracy.n,
         }
 

@@ -13,6 +13,10 @@ from matplotlib.figure import Figure
 from cnnlab import lab
 from cnnlab.lab import Cells, Count, Records, Verdict
 
+PHOTOS = ("china.jpg", "flower.jpg")
+Photos = Annotated[Sequence[str], "some of china.jpg, flower.jpg"]
+Tile = Annotated[int, "whole number >= 4"]
+Crop = Annotated[tuple[int, int], "list of 2 whole numbers >= 1"]
 GREY, EDGES = ("ridge", "vertical", "horizontal"), ("vertical", "horizontal")
 DERIVATIVES = ("horizontal", "vertical")
 SIDES = {"left": 0, "top": 90, "right": 180, "bottom": 270}
@@ -35,18 +39,9 @@ def measure(
     cells: Cells,
     *,
     seed: int,
-    photos: Annotated[Sequence[str], "some of china.jpg, flower.jpg", "of scikit-learn"] = (
-        "china.jpg",
-        "flower.jpg",
-    ),
-    tile: Annotated[
-        int,
-        "whole number >= 4",
-        "pixels; the derivatives are compared in tiles of the photographs",
-    ] = 64,
-    crop: Annotated[
-        tuple[int, int], "list of 2 whole numbers >= 1", "of each photograph, in the pictures"
-    ] = (110, 160),
+    photos: Annotated[Photos, "of scikit-learn"] = PHOTOS,
+    tile: Annotated[Tile, "pixels; the derivatives are compared in tiles of the photographs"] = 64,
+    crop: Annotated[Crop, "of each photograph, in the pictures"] = (110, 160),
     images: Annotated[
         Count, "random images at which A 3.5's sum is evaluated as it is printed"
     ] = 20,

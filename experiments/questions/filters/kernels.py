@@ -23,9 +23,7 @@ KERNELS = {
     "horizontal": ((1, 1, 1), (0, 0, 0), (-1, -1, -1)),  # B eq. 10.3
     "red": VERTICAL,
 }
-# Of the edge kernels, at contrast 1, and of all: the sum of the positive weights.
-EDGE = 3.0
-LARGEST = {"ridge": 8.0, "vertical": EDGE, "horizontal": EDGE, "red": EDGE}
+EDGE = 3.0  # the largest output of those for edges, at contrast 1: the sum of the positive weights
 LEVELS = 255
 # Bounds of a window's range, in grey levels, between which responses are averaged.
 BINS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -54,32 +52,30 @@ def respond(
 
 @functools.cache
 def photograph(name: str) -> np.ndarray:
-    """One of scikit-learn's, whole numbers 0 to 255."""
+    """One of scikit-learn's, in colour, whole numbers 0 to 255."""
     return load_sample_image(name).astype(np.float32)
 
 
-def seen(kernel: str, image: np.ndarray) -> np.ndarray:
-    """What a kernel is given of an image in colour: all of it, or its shades of grey."""
-    return image if kernel == "red" else np.round(image.mean(-1))
-
-
-def channel(kernel: str, image: np.ndarray) -> np.ndarray:
-    """What it reads of an image in colour, one number a pixel."""
-    return image[..., 0] if kernel == "red" else seen(kernel, image)
+def seen(kernel: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a kernel is given of an image in colour, all of it or its shades of grey; and what it
+    reads of that, one number a pixel."""
+    if kernel == "red":
+        return image, image[..., 0]
+    return (np.round(image.mean(-1)),) * 2
 
 
 def windows(photo: str, kernel: str) -> dict[str, Any]:
     """Responses by the range of the window (largest less smallest value): their number, and the
     mean of their magnitude as a share of the largest possible."""
-    image = photograph(photo)
-    size = np.abs(respond(kernel, seen(kernel, image)))
-    spread = local_range(channel(kernel, image))
+    given, read = seen(kernel, photograph(photo))
+    size, spread = np.abs(respond(kernel, given)), local_range(read)
+    largest = np.maximum(KERNELS[kernel], 0).sum()  # at contrast 1
     inside = [(spread >= low) & (spread < high) for low, high in itertools.pairwise(BINS)]
-    share = size / (LARGEST[kernel] * LEVELS)
+    share = size / np.float32(largest * LEVELS)
     return {
         "windows": size.size, "flat": int((spread == 0).sum()),
         "flat_nonzero": int((size[spread == 0] != 0).sum()),
-        "beyond": int((size > LARGEST[kernel] * spread).sum()),
+        "beyond": int((size > largest * spread).sum()),
         "counts": [int(i.sum()) for i in inside],
         "means": [float(share[i].mean()) if i.any() else None for i in inside],
     }  # fmt: skip
@@ -98,8 +94,8 @@ def explained(photo: str, kernel: str, tile: int) -> Iterator[dict[str, float]]:
 
     Derivatives are central differences at the same positions.
     """
-    image = channel(kernel, photograph(photo))
-    z = respond(kernel, seen(kernel, photograph(photo)))
+    given, image = seen(kernel, photograph(photo))
+    z = respond(kernel, given)
     across = (image[1:-1, 2:] - image[1:-1, :-2]) / 2
     down = (image[2:, 1:-1] - image[:-2, 1:-1]) / 2
     for i, j in itertools.product(*(range(0, n - tile + 1, tile) for n in z.shape)):
@@ -121,7 +117,7 @@ def repainted(photo: str, rng: np.random.Generator) -> dict[str, int]:
 
 def reversed_kernel(photo: str, kernel: str) -> dict[str, int]:
     """The layer with a reversed kernel against SciPy's convolution, at all positions."""
-    grey = seen(kernel, photograph(photo))
+    _, grey = seen(kernel, photograph(photo))
     differ = respond(kernel, grey, flip=True) != convolve2d(grey, KERNELS[kernel], "valid")
     return {"differ": int(differ.sum()), "compared": differ.size}
 
@@ -131,7 +127,7 @@ def picture(photo: str, crop: Sequence[int]) -> list[dict[str, Any]]:
     image = photograph(photo)
     starts = [max(0, (n - c) // 2) for n, c in zip(image.shape, crop, strict=False)]
     part = image[tuple(slice(s, s + c) for s, c in zip(starts, crop, strict=True))]
-    maps = {kernel: respond(kernel, seen(kernel, part)) for kernel in KERNELS}
+    maps = {kernel: respond(kernel, seen(kernel, part)[0]) for kernel in KERNELS}
     return [{"shows": name, **pack(z)} for name, z in {"photograph": part, **maps}.items()]
 
 

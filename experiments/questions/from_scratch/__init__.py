@@ -202,7 +202,7 @@ def milliseconds(times: Records) -> lab.Table:
     rows = []
     for case in times:
         found = {n: lab.estimate([1e3 * s for s in of]) for n, of in case["seconds"].items()}
-        shown = {n: f"{e.mean:.2f} ± {e.deviation:.2f}" for n, e in found.items()}
+        shown = {n: f"{e:.2f}" for n, e in found.items()}
         rows.append([case["case"], *(shown.get(n, "") for n in names)])
     n = len(times[0]["seconds"]["lax"])
     title = f"Forward pass, ms (mean ± deviation of {n} medians)"

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import numpy as np
 from experiments.receptive_field import networks
 from experiments.receptive_field.networks import Random, Trained
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -24,6 +23,8 @@ question = lab.Question(
     "middle output over the input positions, mean over inputs and channels.",
 )
 
+OddSizes = Annotated[Sequence[int], "list of at least 1 odd whole numbers >= 3"]
+Several = Annotated[int, "whole number >= 3"]
 RANDOM, TRAINED = Random(), Trained()
 PICTURE = Trained("fashion_mnist", 3, (8,), 8, 150, 64, 64)
 
@@ -39,18 +40,12 @@ def measure(
     *,
     seed: int,
     seeds: Annotated[Count, "of random weights, and of trained networks"] = 3,
-    kernels: Annotated[
-        Sequence[int],
-        "list of at least 1 odd whole numbers >= 3",
-        "of the stacks of convolutions without stride,",
-    ] = (3, 5),
+    kernels: Annotated[OddSizes, "of the stacks of convolutions without stride,"] = (3, 5),
     depths: Annotated[Counts, "and how many there are in a stack"] = (1, 2, 3, 4, 5, 6),
-    stages: Annotated[int, "whole number >= 3", "convolutions, each followed by a 2x pooling"] = 4,
+    stages: Annotated[Several, "convolutions, each followed by a 2x pooling"] = 4,
     models: Annotated[Count, "random chains whose closed form is compared with gradients"] = 25,
     pixels: Annotated[
-        int,
-        "whole number >= 3",
-        "of the sequence that a stack of size-3 convolutions comes to see whole",
+        Several, "of the sequence that a stack of size-3 convolutions comes to see whole"
     ] = 9,
     random: Annotated[Random, "effective fields of random 3x3 stacks"] = RANDOM,
     trained: Annotated[Trained, "effective fields before and after training"] = TRAINED,
@@ -164,11 +159,6 @@ def size(kernel: int, depth: int) -> int:
     return 1 + (kernel - 1) * depth
 
 
-def shown(values: Sequence[float]) -> str:
-    e = lab.estimate(values)
-    return f"{e.mean:.2f} ± {e.deviation:.2f}"
-
-
 @question.table
 def sizes(stacks: Records, pooled: Records) -> Iterator[dict[Any, Any]]:
     """Size of the field (pixels) after so many convolutions"""
@@ -186,7 +176,7 @@ def random_widths(random: Records) -> Iterator[dict[str, Any]]:
         yield {
             "depth": depth, "size of the field": size(3, depth),
             "sqrt(L (s^2 - 1) / 12)": f"{expected_width(3, depth):.2f}",
-            "width": shown(widths), "n": len(widths),
+            "width": f"{lab.estimate(widths):.2f}", "n": len(widths),
         }  # fmt: skip
 
 
@@ -198,8 +188,9 @@ def trained_widths(trained: Records, kernels: dict[str, int]) -> Iterator[dict[s
         accuracies = rows.where(when="trained")["accuracy"]
         yield {
             "depth": depth, "size of the field": size(kernels["trained"], depth),
-            **{when: shown(found) for when, found in widths.items()},
-            "test accuracy (%)": shown([100 * a for a in accuracies]), "n": len(accuracies),
+            **{when: f"{lab.estimate(found):.2f}" for when, found in widths.items()},
+            "test accuracy (%)": f"{lab.estimate([100 * a for a in accuracies]):.2f}",
+            "n": len(accuracies),
         }  # fmt: skip
 
 
@@ -221,11 +212,15 @@ def growth(
 ) -> None:
     """Sizes of fields against depth, and widths of effective fields."""
     left, right = figure.subplots(1, 2)
-    for s, rows in stacks.by("kernel").items():
-        closed = [size(s, depth) for depth in rows["depth"]]
-        compared(left, rows["depth"], closed, rows["size"], "o", f"{s}x{s}, stride 1")
-    depths, label = range(1, len(pooled) + 1), "3, pooling by 2 between"
-    compared(left, depths, pooled["closed"], pooled["measured"], "s", label)
+    sizes = {
+        f"{s}x{s}, stride 1": (of["depth"], [size(s, d) for d in of["depth"]], of["size"], "o")
+        for s, of in stacks.by("kernel").items()
+    }
+    depths = range(1, len(pooled) + 1)
+    sizes["3, pooling by 2 between"] = (depths, pooled["closed"], pooled["measured"], "s")
+    for label, (depths, closed, measured, marker) in sizes.items():
+        [line] = left.plot(depths, closed, lw=1)
+        left.plot(depths, measured, marker, color=line.get_color(), label=label)
     left.set(xlabel="convolutions", ylabel="size of the receptive field (pixels)", ylim=0)
     left.set_title("closed form (lines), gradients (marks)")
     left.legend()
@@ -251,19 +246,6 @@ def growth(
     right.legend(fontsize=8)
 
 
-def compared(
-    axes: Axes,
-    depths: Sequence[int],
-    closed: Sequence[int],
-    measured: Sequence[int],
-    marker: str,
-    label: str,
-) -> None:
-    """Sizes in closed form as a line, measured ones as marks."""
-    [line] = axes.plot(depths, closed, lw=1)
-    axes.plot(depths, measured, marker, color=line.get_color(), label=label)
-
-
 @question.figure(10, 4.8)
 def effective(figure: Figure, random: Records, picture: Records, kernels: dict[str, int]) -> None:
     """Gradient magnitudes of a middle pixel: random stacks, the same scale; and before and after
@@ -274,10 +256,8 @@ def effective(figure: Figure, random: Records, picture: Records, kernels: dict[s
         title = f"random, {depth} layer{'s' if depth > 1 else ''}"
         panels.append((np.pad(mean, max(random["depth"]) - depth), title, size(3, depth)))
     for row in picture:
-        title, side = (
-            f"{row['when']}, {row['depth']} layers",
-            size(kernels["picture"], row["depth"]),
-        )
+        title = f"{row['when']}, {row['depth']} layers"
+        side = size(kernels["picture"], row["depth"])
         panels.append((np.atleast_2d(row["picture"]), title, side))
     grid = figure.subplots(2, -(-len(panels) // 2)).ravel()
     for axes, (seen, title, side) in zip(grid, panels, strict=False):
