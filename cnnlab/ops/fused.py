@@ -50,7 +50,8 @@ def conv_bias(
 @functools.partial(conv_bias.defjvp, symbolic_zeros=True)
 def _jvp(problem: Problem, algorithm: str, activation: str | None, primals, tangents):
     x, kernel, _ = primals
-    run = functools.partial(conv_bias, problem=problem, algorithm=algorithm)
+    # By position: with keywords JAX's own checks (jax_enable_checks) fail.
+    run = lambda activation: conv_bias(*primals, problem, algorithm, activation)
     conv = functools.partial(_conv, problem=problem, algorithm=algorithm)
     tx, tk, tb = (None if isinstance(t, SymbolicZero) else t for t in tangents)
     tangent = jnp.zeros(problem.y_shape, problem.dtype)
@@ -61,8 +62,8 @@ def _jvp(problem: Problem, algorithm: str, activation: str | None, primals, tang
     if tb is not None:
         tangent = add_bias(tangent, tb)
     if activation == "gelu":  # its slope is not known from its value
-        return jax.jvp(jax.nn.gelu, (run(*primals, activation=None),), (tangent,))
-    y = run(*primals, activation=activation)
+        return jax.jvp(jax.nn.gelu, (run(None),), (tangent,))
+    y = run(activation)
     return y, tangent if activation is None else jnp.where(y > 0, tangent, 0)
 
 

@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 from ops_reference import normal
+from primitive_cases import compiled
 
 from cnnlab import nn, ops
 
@@ -25,7 +26,7 @@ SETTINGS = (
         "jax_explain_cache_misses": True,
     },
 )
-X, KERNEL, BIAS = normal(2, 6, 6, 4), normal(3, 3, 4, 4), normal(4)
+ARRAYS = normal(2, 6, 6, 4), normal(3, 3, 4, 4), normal(4)
 
 
 @contextlib.contextmanager
@@ -40,49 +41,48 @@ def configured(settings):
             jax.config.update(name, value)
 
 
-def of_a_layer(layer):
-    return jax.value_and_grad(lambda x: jnp.sum(layer(x) ** 2))(X)
-
-
-def batch_norm():
-    layer, state = eqx.nn.make_with_state(nn.BatchNorm)(4)
-    y, state = layer(X, state)
-    return y, eqx.nn.inference_mode(layer)(X, state)[0]
-
-
-def everything():
-    """A value of every kind of operation and layer, compiled anew for every setting."""
+def everything(x, kernel, bias):
+    """A value of every kind of operation and layer."""
     keys = iter(jr.split(jr.key(0), 8))
-    fused = lambda k: ops.conv(X, k, stride=2, bias=BIAS, activation="relu").sum()
+    fused = lambda k: ops.conv(x, k, stride=2, bias=bias, activation="relu").sum()
     half = lambda v: v.astype(jnp.bfloat16)
-    yield ops.conv(X, KERNEL, flip=True), jax.grad(fused)(KERNEL)
-    yield ops.conv(half(X), half(KERNEL), bias=half(BIAS), activation="gelu")
-    yield ops.conv_transpose(X, KERNEL, stride=2), ops.fft_conv(X, KERNEL)
-    yield ops.conv(X, KERNEL[:, :, :1], groups=4, algorithm="taps")
-    yield ops.conv(X, KERNEL, algorithm="im2col")
-    yield jax.grad(lambda x: ops.max_pool(x, (3, 3), 2, "SAME").sum())(X)
-    yield ops.avg_pool(X, (3, 3), 2, "SAME"), [ops.global_pool(X, k) for k in ("avg", "max", "sum")]
-    yield (
-        ops.unfold(X, (3, 3)),
-        ops.toeplitz_matrix(KERNEL, (6, 6, 4)),
-        ops.pad(X, (1, 1), "reflect"),
-    )
-    yield of_a_layer(nn.LocallyConnected2d(4, 2, 3, (6, 6), key=next(keys)))
-    yield of_a_layer(nn.ConvTranspose2d(4, 2, 3, key=next(keys)))
-    yield of_a_layer(nn.Linear(4, 3, key=next(keys))), of_a_layer(nn.GroupNorm(4, 2))
-    yield of_a_layer(nn.LayerNorm(4)), batch_norm(), nn.Dropout(0.5)(X, key=next(keys))
+    of_a_layer = lambda layer: jax.value_and_grad(lambda x: jnp.sum(layer(x) ** 2))(x)
+    norm, state = eqx.nn.make_with_state(nn.BatchNorm)(4)
+    normalised, state = norm(x, state)
+    return [
+        (ops.conv(x, kernel, flip=True), jax.grad(fused)(kernel)),
+        ops.conv(half(x), half(kernel), bias=half(bias), activation="gelu"),
+        (ops.conv_transpose(x, kernel, stride=2), ops.fft_conv(x, kernel)),
+        ops.conv(x, kernel[:, :, :1], groups=4, algorithm="taps"),
+        ops.conv(x, kernel, algorithm="im2col"),
+        jax.grad(lambda x: ops.max_pool(x, (3, 3), 2, "SAME").sum())(x),
+        ops.avg_pool(x, (3, 3), 2, "SAME"),
+        [ops.global_pool(x, k) for k in ("avg", "max", "sum")],
+        (ops.unfold(x, (3, 3)), ops.toeplitz_matrix(kernel, (6, 6, 4))),
+        ops.pad(x, (1, 1), "reflect"),
+        of_a_layer(nn.LocallyConnected2d(4, 2, 3, (6, 6), key=next(keys))),
+        of_a_layer(nn.ConvTranspose2d(4, 2, 3, key=next(keys))),
+        (of_a_layer(nn.Linear(4, 3, key=next(keys))), of_a_layer(nn.GroupNorm(4, 2))),
+        (of_a_layer(nn.LayerNorm(4)), nn.Dropout(0.5)(x, key=next(keys))),
+        (normalised, eqx.nn.inference_mode(norm)(x, state)[0]),
+    ]
+
+
+def run():
+    """Traced anew, into one program: each operation by itself would be one of its own."""
+    return compiled(lambda *arrays: everything(*arrays))(*ARRAYS)
 
 
 @pytest.fixture(scope="module")
 def plain():
-    return list(everything())
+    return run()
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("settings", SETTINGS, ids=", ".join)
 def test_operations_and_layers(settings, plain):
     with configured(settings):
-        values = list(everything())
+        values = run()
     for got, expected in zip(jax.tree.leaves(values), jax.tree.leaves(plain), strict=True):
         assert got.dtype == expected.dtype
         # One operation after the other rounds in other places than a fused program.
