@@ -34,9 +34,13 @@ def random_stack(rng, rank, depth=3):
 
 
 def run(layers, x, mode="zeros"):
-    for layer in layers:
-        x = apply(layer, x, mode)
-    return np.asarray(x)
+    @jax.jit
+    def stack(x):
+        for layer in layers:
+            x = apply(layer, x, mode)
+        return x
+
+    return np.asarray(stack(x))
 
 
 def test_two_kernels_by_hand():

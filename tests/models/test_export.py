@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cnnlab
-from cnnlab.config import build, compose
+from cnnlab.config import build_model, compose
 
 
 # A size that is left open is no int, which annotations say sizes are.
@@ -24,14 +24,14 @@ CONVS = ("dense", "lax", "native", "direct", "depthwise_separable", "fft")
 
 @pytest.mark.parametrize("conv", CONVS)
 def test_a_classifier(conv, tmp_path):
-    small = ("data=fake", "data.shape=[6,6,2]", "backbone.plan=[8,M,8]", f"output={tmp_path}")
-    lab = build(compose([*small, f"conv={conv}", "head.pool=max"]))
+    cfg = compose(["backbone.plan=[8,M,8]", f"conv={conv}", "head.pool=max"])
+    model, state = build_model(cfg, (6, 6, 2), 10, key=jr.key(0))
     file = tmp_path / "model.stablehlo"
-    cnnlab.export(lab.model, (6, 6, 2), file, lab.model_state)
+    cnnlab.export(model, (6, 6, 2), file, state)
     read = jax.export.deserialize(bytearray(file.read_bytes()))
     assert "@cnnlab" not in read.mlir_module()
-    model = eqx.nn.inference_mode(lab.model)
+    model = eqx.nn.inference_mode(model)
     for batch in (1, 5):
         x = jr.normal(jr.key(batch), (batch, 6, 6, 2))
-        expected = model(x, lab.model_state)[0]
+        expected = model(x, state)[0]
         np.testing.assert_allclose(read.call(x), expected, rtol=1e-4, atol=1e-5)
