@@ -30,7 +30,11 @@ FLOOR = {
 # Modules that use what another package keeps to itself. No others may.
 PRIVATE = {
     "cnnlab.config.cli": {"hydra._internal.utils"},
-    "cnnlab.config.source": {"hydra._internal.config_loader_impl", "hydra._internal.utils"},
+    "cnnlab.config.source": {
+        "hydra._internal.config_loader_impl",
+        "hydra._internal.config_repository",
+        "hydra._internal.utils",
+    },
     "cnnlab.ops.lowering": {"jax._src"},
     "cnnlab.train.programs": {"jax._src", "jax._src.lru_cache"},
 }

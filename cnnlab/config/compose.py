@@ -1,5 +1,6 @@
 """From a list of overrides to a checked configuration, in a notebook as on the command line."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,7 @@ def prepare(source: Source, overrides: Sequence[str], *, allow_missing: bool = F
     settle_scale(cfg, values)
     for override in values:
         apply(override, cfg, source)
-    known = job_part(base)
-    take_types(known)
-    settle_scale(known, ())
+    known = _known(source, source.fingerprint)
     check_known(cfg, known, source.groups())
     check_interpolations(cfg)
     settle_durations(cfg, values)
@@ -107,3 +106,12 @@ def prepare(source: Source, overrides: Sequence[str], *, allow_missing: bool = F
     if not allow_missing:
         check_missing(cfg)
     return cfg
+
+
+@functools.lru_cache(maxsize=64)
+def _known(source: Source, fingerprint: tuple) -> DictConfig:
+    """The primary config as it stands, all of whose keys are read."""
+    known = job_part(source.load_base())
+    take_types(known)
+    settle_scale(known, ())
+    return known

@@ -1,17 +1,20 @@
 """Where configs come from, read through Hydra without touching its global state."""
 
 import contextlib
+import copy
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf
@@ -47,22 +50,38 @@ def _version_base() -> Iterator[None]:
         holder.version_base = before
 
 
+class _Files(ConfigRepository):
+    """Reads each file once: Hydra would for every composition."""
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        super().initialize_sources(config_search_path)
+        self._read: dict[str, ConfigResult | None] = {}
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        if config_path not in self._read:
+            self._read[config_path] = super().load_config(config_path)
+        return copy.deepcopy(self._read[config_path])  # what is composed shares its nodes
+
+    def __deepcopy__(self, memo: dict) -> "_Files":  # for every composition, one of its own
+        twin = copy.copy(self)
+        twin.sources = copy.deepcopy(self.sources, memo)
+        return twin
+
+
 @dataclass(frozen=True)
 class Source:
-    """A primary config `name` in `directory`; `extra` is one more directory searched first."""
+    """A primary config `name` in `directory`; `extra` is one more directory searched first.
+
+    It stays as the files are at its first use.
+    """
 
     directory: str
     name: str = "train"
     extra: str | None = None
 
-    @functools.cached_property
+    @property
     def loader(self) -> ConfigLoaderImpl:
-        setup_globals()  # the resolvers `now` and `hydra`
-        search_path = create_config_search_path(self.directory)
-        if self.extra is not None:
-            anchor = SearchPathQuery(provider="schema")
-            search_path.prepend("command-line", f"file://{self.extra}", anchor)
-        return ConfigLoaderImpl(search_path)
+        return _loader(self.directory, self.extra, self.fingerprint)
 
     def load(self, overrides: tuple[str, ...] = (), *, sweep: bool = False) -> DictConfig:
         """Hydra's composition, its `hydra` node included. It is kept: change a copy of it only.
@@ -70,7 +89,7 @@ class Source:
         Raises ConfigError, one line. With `sweep`, overrides may hold several values. Of our checks
         only that of Hydra's own targets is made here.
         """
-        return _load(self, overrides, sweep, self._fingerprint())
+        return _load(self, overrides, sweep, self.fingerprint)
 
     def load_base(self) -> DictConfig:
         """The primary config as it stands; mandatory groups (`???`) stay open."""
@@ -87,9 +106,10 @@ class Source:
 
     def groups(self) -> list[str]:
         """Names of all groups but Hydra's own, nested ones with a slash."""
-        return list(_groups(self, self._fingerprint()))
+        return list(_groups(self, self.fingerprint))
 
-    def _fingerprint(self) -> tuple[tuple[str, int], ...]:
+    @functools.cached_property
+    def fingerprint(self) -> tuple[tuple[str, int], ...]:
         """Changes when a YAML file or a declared config does: a notebook sees its edits."""
         roots = [self.directory] + ([self.extra] if self.extra is not None else [])
         files = (file for root in roots for file in Path(root).rglob("*.yaml"))
@@ -108,6 +128,18 @@ def _exists(look: Callable[[str], bool], name: str) -> bool:
 def job_part(cfg: DictConfig) -> DictConfig:
     """A copy of a loaded config without Hydra's own node."""
     return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+
+
+@functools.lru_cache(maxsize=16)
+def _loader(directory: str, extra: str | None, fingerprint: tuple) -> ConfigLoaderImpl:
+    setup_globals()  # the resolvers `now` and `hydra`
+    search_path = create_config_search_path(directory)
+    if extra is not None:
+        anchor = SearchPathQuery(provider="schema")
+        search_path.prepend("command-line", f"file://{extra}", anchor)
+    loader = ConfigLoaderImpl(search_path)
+    loader.repository = _Files(search_path)
+    return loader
 
 
 @functools.lru_cache(maxsize=16)

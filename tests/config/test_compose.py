@@ -11,7 +11,9 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 
 from cnnlab.config import ConfigError, compose
-from cnnlab.config.source import default_directory
+from cnnlab.config.source import Source, default_directory
+
+from .conftest import write_tree
 
 
 def test_defaults(configs):
@@ -144,6 +146,17 @@ def test_results_are_independent_and_files_are_read_again(configs, tmp_path):
     (tmp_path / "one.yaml").write_text("a: 10\nb: {c: 20}\n")
     os.utime(tmp_path / "one.yaml", ns=(1, 1))
     assert compose([], "one", config_dir=tmp_path) == {"a": 10, "b": {"c": 20}}
+
+
+def test_a_file_is_read_once_and_what_is_composed_shares_nothing(tmp_path, monkeypatch):
+    source = Source(str(write_tree(tmp_path)))
+    first = source.load(("backbone=mlp",))
+    read, load = [], OmegaConf.load
+    monkeypatch.setattr(OmegaConf, "load", lambda file: read.append(file.name) or load(file))
+    second = source.load(("backbone=mlp", "optimizer=adamw"))
+    assert [Path(name).name for name in read] == ["adamw.yaml"]
+    second.name = "another"
+    assert (first.name, source.load(("optimizer=adamw",)).name) == ("tiny", "tiny")
 
 
 def test_the_projects_own_configs_are_found(tmp_path, monkeypatch):
