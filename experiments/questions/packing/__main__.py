@@ -1,0 +1,3 @@
+from experiments.packing import main
+
+main()
