@@ -13,7 +13,8 @@ is what this file `configs/toeplitz.yaml` would be:
     full: {draws: 1000}
     types: {draws: whole number >= 1}
 
-A default that is a dataclass, whose fields are annotated in the same way, makes a section.
+A default that is a dataclass, whose fields are annotated in the same way, makes a section, and so
+does a mapping of such dataclasses.
 """
 
 import inspect
@@ -84,8 +85,7 @@ def _settings(
     keys, types, comments = {}, {}, {}
     for key, default in defaults.items():
         said = getattr(hints.get(key), "__metadata__", ())
-        if is_dataclass(default):
-            inner = {field.name: getattr(default, field.name) for field in fields(default)}
+        if (inner := _inside(default)) is not None:
             keys[key], *of = _settings(f"{name}: {key}", type(default), inner)
             for known, found in zip((types, comments), of, strict=True):
                 known.update({f"{key}.{k}": text for k, text in found.items()})
@@ -102,6 +102,16 @@ def _settings(
         if said:
             comments[key] = said[0]
     return keys, types, comments
+
+
+def _inside(default: Any) -> Mapping[str, Any] | None:
+    """What a section holds; `None` of what is none."""
+    if is_dataclass(default):
+        return {field.name: getattr(default, field.name) for field in fields(default)}
+    is_section = (
+        isinstance(default, Mapping) and default and all(map(is_dataclass, default.values()))
+    )
+    return default if is_section else None
 
 
 def declared(name: str) -> Declared | None:

@@ -143,8 +143,8 @@ class Question:
         for name, argument in inspect.signature(self._measure).parameters.items():
             if name in self._groups and argument.default is argument.empty:
                 settings[name] = instantiate(cfg[name], key=name)
-            if is_dataclass(argument.default):
-                settings[name] = type(argument.default)(**settings[name])
+            elif name in settings:
+                settings[name] = _as_declared(argument.default, settings[name])
         data = _call(self._measure, settings, cells)
         return json.loads(json.dumps(data))
 
@@ -168,6 +168,15 @@ class Question:
             if figure.axes:
                 drawn[name] = figure
         return drawn
+
+
+def _as_declared(default: Any, value: Any) -> Any:
+    """A section of the config as the dataclass, or the mapping of them, that its default is."""
+    if is_dataclass(default):
+        return type(default)(**{k: _as_declared(getattr(default, k), v) for k, v in value.items()})
+    if isinstance(default, Mapping):
+        return {k: _as_declared(default.get(k), v) for k, v in value.items()}
+    return value
 
 
 def _call(function: Callable[..., Any], named: Mapping[str, Any], *first: Any) -> Any:

@@ -1,46 +1,57 @@
 """The question `conv_variants`: a tiny scale, fitted widths, and its judge on made-up data."""
 
-import copy
+import itertools
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from experiments.conv_variants import (
+    CHEAPER,
+    SETTINGS,
+    VARIANTS,
+    counted,
+    question,
+    typical_ratios,
+)
+from experiments.conv_variants.networks import BUDGETS, Task, fit_widths, scaled_widths
 
 from cnnlab.analysis import count_parameters, summary
 from cnnlab.config import ConfigError, compose
-from experiments._conv_variants import Task, counted, typical_ratios
-from experiments.conv_variants import BUDGETS, CHEAPER, check, judge
 
-VARIANTS = ("dense", "pointwise", *CHEAPER, "dilated", "locally_connected", "strided")
 POINTS = {"pointwise": -20, "locally_connected": -10}
+TINY = replace(SETTINGS["fashion_mnist"], data="digits", steps=1)
+
+
+def accuracies(points, n=3):
+    return [0.8 + 0.01 * i + points / 100 for i in range(n)]
 
 
 def made_up(n=3):
     """Data of one task and both budgets for which every claim holds."""
-    accuracy = lambda v: [0.8 + 0.01 * i + POINTS.get(v, 0) / 100 for i in range(n)]
-    nets = {
-        v: {
-            "widths": [4, 8],
-            "parameters": 100,
-            "multiply_adds": 1000,
-            "accuracy": accuracy(v),
+    cost = {"parameters": 100, "multiply_adds": 1000}
+    networks = [
+        {
+            "task": "a", "budget": budget, "variant": v, "widths": [4, 8], **cost,
+            "accuracy": accuracies(POINTS.get(v, 0), n),
             "images_per_second": 900.0 if v == "dense" else 1000.0,
         }
+        for budget in BUDGETS
         for v in VARIANTS
-    }
-    same = {v: {"parameters": 50, "multiply_adds": 500} for v in CHEAPER}
+    ]  # fmt: skip
+    half = {name: value // 2 for name, value in cost.items()}
+    same = [{"task": "a", "variant": v, **half} for v in CHEAPER]
     return {
-        "counted": {"dense": [[9, 9]], "separable": [[5, 5]]},
+        "counted": [{"weights": 9, "formula": 9}, {"weights": 5, "formula": 5}],
         "typical": [0.12, 0.2],
-        "tasks": {
-            "a": {
-                "same_widths": {"dense": {"parameters": 100, "multiply_adds": 1000}, **same},
-                "budgets": {budget: copy.deepcopy(nets) for budget in BUDGETS},
-            }
-        },
+        "same_widths": [{"task": "a", "variant": "dense", **cost}, *same],
+        "networks": networks,
     }
 
 
-def verdicts(data):
-    return {name: verdict.verdict for name, verdict in judge(data).items()}
+def network(data, variant, budget):
+    return next(
+        net for net in data["networks"] if (net["variant"], net["budget"]) == (variant, budget)
+    )
 
 
 def test_tiny(tiny):
@@ -52,11 +63,11 @@ def test_tiny(tiny):
     result = tiny(
         "conv_variants", "tasks=[fashion_mnist]", "draws=2", "groups=2", "seconds=0.01", *settings
     )
-    task = result["data"]["tasks"]["fashion_mnist"]
-    [(budget, nets)] = task["budgets"].items()
-    assert budget == "multiply_adds" and set(nets) == set(VARIANTS)
-    assert nets["dense"]["widths"] == nets["dilated"]["widths"] == [4]
-    assert all(len(net["accuracy"]) == 1 for net in nets.values())
+    networks = result["data"]["networks"]
+    assert [net["variant"] for net in networks] == list(VARIANTS)
+    for net in networks:
+        assert net["budget"] == "multiply_adds" and len(net["accuracy"]) == 1
+        assert net["variant"] not in ("dense", "dilated") or net["widths"] == [4]
     found = {claim["name"]: claim["verdict"] for claim in result["claims"]}
     assert found["formulas"] == found["smaller"] == "holds"
     assert found["shared"] == "inconclusive"  # needs equal parameters
@@ -64,39 +75,36 @@ def test_tiny(tiny):
 
 @pytest.mark.parametrize(
     ("variant", "budget"),
-    [(v, "multiply_adds") for v in VARIANTS]
+    [(v, "multiply_adds") for v in VARIANTS if v not in ("dense", "dilated")]
     + [(v, "parameters") for v in ("locally_connected", "grouped", "depthwise")],
 )
 def test_fitted_networks_cost_what_the_dense_one_costs(variant, budget):
-    task = Task([8, "M", 16], 3, 4, ["data=digits", "steps=1"])
-    dense = task.count("dense", task.widths)
-    widths = task.fit(variant, budget)
+    task = Task(TINY, groups=4, lr=0.1)
+    dense = task.size("dense", task.widths)[budget]
     # Widths of a few channels leave steps of this size.
-    assert getattr(task.count(variant, widths), budget) == pytest.approx(
-        getattr(dense, budget), rel=0.15
-    )
+    found = task.size(variant, task.fit(variant, budget))[budget]
+    assert found == pytest.approx(dense, rel=0.15)
 
 
-def test_the_table_is_that_of_the_network_that_is_trained():
-    task = Task([4, "M", 8], 3, 2, ["data=digits", "steps=1"])
+def test_the_size_is_that_of_the_network_that_is_trained():
+    task = Task(replace(TINY, plan=(4, "M", 8)), groups=2, lr=0.1)
     for variant in ("grouped", "strided", "depthwise"):
-        study = task.study(variant, (4, 8))
-        counts = task.count(variant, (4, 8))
-        assert counts.parameters == study.parameters == count_parameters(study.experiment.model)
-        assert counts.multiply_adds == summary(study.experiment.model, (8, 8, 1)).multiply_adds
+        model, size = task.study(variant, (4, 8)).experiment.model, task.size(variant, (4, 8))
+        assert size["parameters"] == count_parameters(model)
+        assert size["multiply_adds"] == summary(model, (8, 8, 1)).multiply_adds
 
 
 def test_counts_are_the_formulas():
-    for pairs in counted(0, 5).values():
-        assert len(pairs) == 5 and all(a == b for a, b in pairs)
+    found = list(counted(np.random.default_rng(0), 5))
+    assert len(found) == 25 and all(row["weights"] == row["formula"] for row in found)
     ratios = typical_ratios()
     assert len(ratios) == 13
     assert ratios[-1] == pytest.approx(1 / 9 + 1 / 512)
 
 
-def test_the_judge():
-    assert set(verdicts(made_up()).values()) == {"holds"}
-    one = verdicts(made_up(n=1))
+def test_the_judge(verdicts):
+    assert set(verdicts(question, made_up()).values()) == {"holds"}
+    one = verdicts(question, made_up(n=1))
     for claim in ("separable", "grouped", "depthwise", "pointwise", "shared", "strided"):
         assert one[claim] == "inconclusive"
 
@@ -112,36 +120,30 @@ def test_the_judge():
         ("strided", "strided", -3),
     ],
 )
-def test_the_judge_of_accuracies_where_one_fails(claim, variant, points):
+def test_the_judge_of_accuracies_where_one_fails(claim, variant, points, verdicts):
     data = made_up()
-    net = data["tasks"]["a"]["budgets"]["parameters"][variant]
-    net["accuracy"] = [0.8 + 0.01 * i + points / 100 for i in range(3)]
-    assert {name for name, v in verdicts(data).items() if v != "holds"} == {claim}
-    assert verdicts(data)[claim] == "fails"
+    network(data, variant, "parameters")["accuracy"] = accuracies(points)
+    found = verdicts(question, data)
+    assert {name: v for name, v in found.items() if v != "holds"} == {claim: "fails"}
 
 
 @pytest.mark.parametrize(
     ("claim", "spoil"),
     [
-        ("formulas", lambda d: d["counted"]["separable"].append([6, 7])),
+        ("formulas", lambda d: d["counted"].append({"weights": 6, "formula": 7})),
         ("smaller", lambda d: d["typical"].append(0.6)),
-        (
-            "reduce",
-            lambda d: d["tasks"]["a"]["same_widths"]["grouped"].update(multiply_adds=1001),
-        ),
+        ("reduce", lambda d: d["same_widths"][-1].update(multiply_adds=1001)),
         (
             "time",
-            lambda d: d["tasks"]["a"]["budgets"]["multiply_adds"]["grouped"].update(
-                images_per_second=100.0
-            ),
+            lambda d: network(d, "grouped", "multiply_adds").update(images_per_second=100.0),
         ),
     ],
 )
-def test_the_judge_of_counts_and_times_where_one_fails(claim, spoil):
+def test_the_judge_of_counts_and_times_where_one_fails(claim, spoil, verdicts):
     data = made_up()
     spoil(data)
-    assert {name for name, v in verdicts(data).items() if v != "holds"} == {claim}
-    assert verdicts(data)[claim] == "fails"
+    found = verdicts(question, data)
+    assert {name: v for name, v in found.items() if v != "holds"} == {claim: "fails"}
 
 
 @pytest.mark.parametrize(
@@ -155,4 +157,48 @@ def test_the_judge_of_counts_and_times_where_one_fails(claim, spoil):
 )
 def test_bad_settings_are_refused(override, key):
     with pytest.raises(ConfigError, match=f"^{key}: expected"):
-        check(compose([override], "conv_variants"))
+        question.check_settings(compose([override], "conv_variants"))
+
+
+def dense(widths):
+    """Parameters of 3x3 convolutions in a chain, from one channel to the last width."""
+    return sum(9 * a * b for a, b in itertools.pairwise((1, *widths)))
+
+
+@pytest.mark.parametrize("base", [(16, 32, 64), (8, 8), (3,), (16, 32, 32, 64, 64)])
+@pytest.mark.parametrize("target", [50, 1000, 23_184, 400_000])
+def test_near_the_target(base, target):
+    widths = fit_widths(dense, base, target)
+    # What one more or one less in the last width would change is more than what is missing.
+    one = 9 * (1, *widths)[-2]
+    assert abs(dense(widths) - target) <= one / 2 + 1e-9 or widths[-1] == 1
+    scaled = {scaled_widths(base, 1.003**i)[:-1] for i in range(-2000, 4000)}
+    assert widths[:-1] in scaled
+
+
+def test_the_base_itself_where_it_fits():
+    assert fit_widths(dense, (16, 32, 64), dense((16, 32, 64))) == (16, 32, 64)
+
+
+def test_no_other_last_width_is_nearer():
+    found = fit_widths(dense, (16, 32, 64), 5000)
+    others = [(*found[:-1], last) for last in range(1, 200)]
+    assert abs(dense(found) - 5000) == min(abs(dense(other) - 5000) for other in others)
+
+
+@pytest.mark.parametrize("target", [100, 5000, 100_000])
+def test_steps(target):
+    widths = fit_widths(dense, (16, 32, 64), target, step=8)
+    assert all(width % 8 == 0 and width >= 8 for width in widths)
+
+
+def test_nested_widths_are_multiples():
+    count = lambda widths: 10 * sum(widths)
+    widths = fit_widths(count, (16, 32, 64), 10 * 7 * 205, nested=True)
+    assert widths == (205, 410, 820)
+    assert scaled_widths((16, 32, 64), 0.1, nested=True) == (2, 4, 8)
+    assert scaled_widths((16, 32, 64), 0.1) == (2, 3, 6)
+
+
+def test_as_small_as_it_gets():
+    assert fit_widths(dense, (16, 32, 64), 1) == (1, 1, 1)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -98,17 +99,28 @@ def test_a_section_of_settings(monkeypatch, capsys):
         sides: Counts = (2,)
         weight: Annotated[Positive, "grams"] = 5.0
 
+    purse = {"left": Coin(), "right": Coin(weight=6.0)}
     coin, question = Coin(), lab.Question("mint", "How heavy is a coin?")
 
     @question.measure(full={"coin.weight": 7.0})
-    def measure(cells, *, coin: Annotated[Coin, "what is struck"] = coin):
-        return {"weight": coin.weight, "sides": coin.sides}
+    def measure(
+        cells,
+        *,
+        coin: Annotated[Coin, "what is struck"] = coin,
+        purse: Annotated[Mapping[str, Coin], "more of them"] = purse,
+    ):
+        assert {type(one) for one in purse.values()} == {Coin}
+        heavier = purse["left"].weight + purse["right"].weight
+        return {"weight": coin.weight, "sides": coin.sides, "heavier": heavier}
 
     data = lambda *overrides: question.measured(compose(overrides, "mint"), lab.Cells())
-    assert data() == {"weight": 5.0, "sides": [2]}
-    assert data("coin.sides=[3]", "scale=full") == {"weight": 7.0, "sides": [3]}
+    assert data() == {"weight": 5.0, "sides": [2], "heavier": 11.0}
+    changed = data("coin.sides=[3]", "purse.left.weight=1", "scale=full")
+    assert changed == {"weight": 7.0, "sides": [3], "heavier": 7.0}
     with pytest.raises(ConfigError, match=r"^coin.weight: expected a number > 0, got 0$"):
         data("coin.weight=0")
+    with pytest.raises(ConfigError, match=r"^purse.left.weight: expected a number > 0, got 0$"):
+        data("purse.left.weight=0")
     monkeypatch.setattr(sys, "argv", ["mint", "--help"])
     lab.command(question)()
     page = " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,320 @@
+"""Kinds of convolution at equal parameters and at equal multiply-adds (A 4.6, 4.7, 5.1 to 5.3)."""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from experiments.conv_variants.networks import BUDGETS, Task, Training
+from experiments.parameter_counts.layers import FORMULAS, Case, abstract
+from matplotlib.figure import Figure
+
+from cnnlab import lab
+from cnnlab.analysis import count_parameters
+from cnnlab.config import ConfigError
+from cnnlab.lab import Cells, Count, Positive, Records, Verdict
+from cnnlab.models import PLANS
+
+CHEAPER = ("grouped", "depthwise", "depthwise_separable")
+VARIANTS = ("dense", "pointwise", *CHEAPER, "dilated", "locally_connected", "strided")
+# Points of accuracy: about the standard error of one measured on 1,000 test images.
+POINT = 1.0
+
+SETTINGS = {
+    "mnist1d": Training(
+        data="mnist1d", plan=(16, "M", 32), kernel_size=5, budgets=("parameters",),
+        batch_size=100, limit_train=None, limit_eval=None, steps=150, seeds=3,
+    ),
+    "fashion_mnist": Training(
+        data="fashion_mnist", plan=(8, "M", 16), kernel_size=3, budgets=("multiply_adds",),
+        batch_size=32, limit_train=4000, limit_eval=1000, steps=150, seeds=3,
+    ),
+}  # fmt: skip
+
+question = lab.Question(
+    "conv_variants",
+    "At equal cost, which kind of convolution?",
+    note="All networks follow one VGG pattern, with widths scaled until they cost what the dense "
+    "one costs; all are trained with one rate. The first layer has one input channel, so that it "
+    "is dense in all but the 1x1, the separable and the locally connected network. The chapter's "
+    "depthwise convolution never mixes channels: here only the classifier does.",
+)
+
+
+@question.check
+def check(variants: Sequence[str]) -> None:
+    """All variants are compared."""
+    if missing := set(VARIANTS) - set(variants):
+        raise ConfigError(f"variants: expected all of them, got none of {', '.join(missing)}")
+
+
+@question.measure(
+    full={
+        "lr": 1e-2, "draws": 1000, "seconds": 3,
+        "settings.mnist1d.plan": [16, "M", 32, "M", 64],
+        "settings.mnist1d.budgets": list(BUDGETS),
+        "settings.mnist1d.steps": 2000,
+        "settings.mnist1d.seeds": 5,
+        "settings.fashion_mnist.plan": [16, "M", 32, 32, "M", 64, 64],
+        "settings.fashion_mnist.budgets": list(BUDGETS),
+        "settings.fashion_mnist.batch_size": 64,
+        "settings.fashion_mnist.limit_train": 20000,
+        "settings.fashion_mnist.limit_eval": None,
+        "settings.fashion_mnist.steps": 600,
+        "settings.fashion_mnist.seeds": 3,
+    },
+)  # fmt: skip
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    tasks: Annotated[Sequence[str], f"some of {', '.join(SETTINGS)}"] = tuple(SETTINGS),
+    variants: Annotated[Sequence[str], f"some of {', '.join(VARIANTS)}"] = VARIANTS,
+    groups: Annotated[Count, "of the grouped convolutions"] = 8,
+    lr: Annotated[Positive, "Adam's, for all networks"] = 2e-2,
+    draws: Annotated[Count, "random layers of each kind whose weights are counted"] = 50,
+    seconds: Annotated[Positive, "of training steps of each network, for images/s"] = 0.5,
+    settings: Annotated[
+        Mapping[str, Training],
+        "of each task: the data; the widths of the dense network, which others get as many "
+        "parameters or multiply-adds as (budgets); examples (null: all), batches and seeds",
+    ] = SETTINGS,
+) -> dict[str, Any]:
+    """Count layers, fit widths to the budgets, train, and time training steps side by side."""
+    of = {name: Task(settings[name], groups=groups, lr=lr) for name in tasks}
+    same = lambda task, variant: of[task].size(variant, of[task].widths)
+    kinds = ("dense", *CHEAPER)
+    return {
+        "counted": list(counted(np.random.default_rng(seed), draws)),
+        "typical": typical_ratios(),
+        "same_widths": cells.records("same widths", same, task=tasks, variant=kinds),
+        "networks": [
+            network
+            for name in tasks
+            for network in measured(cells, name, of[name], variants, seed, seconds)
+        ],
+    }
+
+
+def measured(
+    cells: Cells, name: str, of: Task, variants: Sequence[str], seed: int, seconds: float
+) -> Iterator[dict[str, Any]]:
+    """The networks of a task, by budget and variant: what they cost, the accuracy of each seed's,
+    and how fast they train."""
+
+    def fitted(task: str, budget: str, variant: str) -> dict[str, Any]:
+        widths = of.fit(variant, budget)
+        return {"widths": list(widths), **of.size(variant, widths)}
+
+    def accuracy(task: str, network: tuple[Any, ...], seed: int) -> float:
+        variant, *widths = network
+        return of.accuracy(variant, widths, seed)
+
+    budgets, seeds = of.training.budgets, range(seed, seed + of.training.seeds)
+    nets = cells.records("network", fitted, task=[name], budget=budgets, variant=variants)
+    # The dense network is the same for either budget, and so are its runs.
+    kinds = dict.fromkeys((net["variant"], *net["widths"]) for net in nets)
+    runs = cells.records("accuracy", accuracy, task=[name], network=kinds, seed=seeds)
+    accuracies = runs.by("network", of="accuracy")
+    for budget, some in nets.by("budget").items():
+        widths = dict(zip(some["variant"], some["widths"], strict=True))
+        time = functools.partial(of.images_per_second, widths, seed, seconds)
+        speed = cells.get(f"images/s: task {name}, budget {budget}", time)
+        for net in some:
+            found = {"accuracy": accuracies[net["variant"], *net["widths"]]}
+            yield {**net, **found, "images_per_second": speed[net["variant"]]}
+
+
+def counted(rng: np.random.Generator, draws: int) -> Iterator[dict[str, Any]]:
+    """Weights of random layers, and what A 5.1 to 5.3 say."""
+    for _ in range(draws):
+        s, (c, out) = 2 * int(rng.integers(0, 4)) + 1, rng.integers(1, 512, 2).tolist()
+        g = int(rng.integers(1, 16))
+        for kind in ("convolution", "1x1", "depthwise", "grouped", "separable"):
+            groups = g if kind == "grouped" else 1
+            case = Case(kind, 1, 1, groups * c, groups * out, s, groups)
+            yield {"layer": kind, "weights": weights(case), "formula": FORMULAS[kind](case)}
+
+
+def weights(case: Case) -> int:
+    return count_parameters(abstract(case))
+
+
+def typical_ratios() -> list[float]:
+    """Weights of a separable layer as a part of a dense one's, for the layers of VGG-16 on RGB."""
+    widths = [3, *(width for width in PLANS["vgg16"] if width != "M")]
+    of = lambda kind, c, out: weights(Case(kind, 1, 1, c, out, 3))
+    pairs = itertools.pairwise(widths)
+    return [of("separable", *channels) / of("convolution", *channels) for channels in pairs]
+
+
+@question.claim("A 5.1, 5.2, 5.3", "a layer with another number of weights")
+def formulas(counted: Records) -> Verdict:
+    """Weights: 1x1 convolution c c', depthwise s^2 c, standard s^2 c c', depthwise separable s^2 c
+    + c c' (and grouped s^2 c c' / g)."""
+    differ = sum(row["weights"] != row["formula"] for row in counted)
+    return lab.exact(differ, len(counted), "layers' weights")
+
+
+@question.claim("A 5.3", "a layer of VGG-16 whose separable form has more than half the weights")
+def smaller(typical: list[float]) -> Verdict:
+    """For typical sizes a depthwise separable convolution is significantly smaller (at most half,
+    in every layer of VGG-16)."""
+    return lab.at_most(max(typical), 0.5, f"largest ratio of {len(typical)} layers")
+
+
+@question.claim(
+    "A 5.2",
+    "a network of grouped, depthwise or separable convolutions with the dense one's widths and as "
+    "many parameters or multiply-adds",
+)
+def reduce(same_widths: Records) -> Verdict:
+    """Groupwise and depthwise convolutions reduce compute and parameters."""
+    ratios = [
+        net[budget] / dense[budget]
+        for nets in same_widths.by("task").values()
+        for dense in nets.where(variant="dense")
+        for net in nets.where(variant=CHEAPER)
+        for budget in BUDGETS
+    ]
+    return lab.at_most(max(ratios), 1.0, f"largest of {len(ratios)} ratios to the dense one")
+
+
+Network = dict[str, Any]
+
+
+def beside_dense(
+    networks: Records, variant: str, budgets: Sequence[str]
+) -> Iterator[tuple[str, Network, Network]]:
+    """Of every task, and of these budgets: its name, the network of a variant, the dense one."""
+    for (task, budget), nets in networks.by("task", "budget").items():
+        if budget in budgets:
+            [net], [dense] = nets.where(variant=variant), nets.where(variant="dense")
+            yield task, net, dense
+
+
+def percent(net: Network) -> list[float]:
+    return [100 * share for share in net["accuracy"]]
+
+
+def lead(
+    networks: Records,
+    variant: str,
+    rule: Callable[..., Verdict],
+    limit: float,
+    budgets: Sequence[str] = tuple(BUDGETS),
+) -> Verdict:
+    """A rule on the points by which a variant is ahead of dense, paired by seed."""
+    return all_measured("measured", *(
+        rule(
+            lab.paired(percent(net), percent(dense)), limit,
+            f"{task}, {BUDGETS[net['budget']]}: points ahead of dense",
+        )
+        for task, net, dense in beside_dense(networks, variant, budgets)
+    ))  # fmt: skip
+
+
+def all_measured(what: str, *verdicts: Verdict) -> Verdict:
+    return lab.all_of(*verdicts) if verdicts else Verdict(lab.INCONCLUSIVE, f"0 networks {what}")
+
+
+LESS = "a lower accuracy, by more than a point, at equal parameters or multiply-adds"
+
+
+@question.claim("A 5.3", LESS)
+def separable(networks: Records) -> Verdict:
+    """Many efficient architectures use depthwise separable convolutions: for the same cost they are
+    no more than a point less accurate than dense ones."""
+    return lead(networks, "depthwise_separable", lab.at_least, -POINT)
+
+
+@question.claim("A 5.2", LESS)
+def grouped(networks: Records) -> Verdict:
+    """Groupwise convolutions retain spatial modelling: for the same cost they are no more than a
+    point less accurate than dense ones."""
+    return lead(networks, "grouped", lab.at_least, -POINT)
+
+
+@question.claim("A 5.2", LESS)
+def depthwise(networks: Records) -> Verdict:
+    """Depthwise convolutions retain spatial modelling: for the same cost they are no more than a
+    point less accurate than dense ones."""
+    return lead(networks, "depthwise", lab.at_least, -POINT)
+
+
+@question.claim("A 5.1", "1x1 convolutions that are as accurate")
+def pointwise(networks: Records) -> Verdict:
+    """1x1 convolutions mix channels without enlarging the receptive field: alone, and for the same
+    cost, they are less accurate than dense ones."""
+    return lead(networks, "pointwise", lab.at_most, 0.0)
+
+
+@question.claim("A 3.1, 6.4", "a locally connected network as accurate at equal parameters")
+def shared(networks: Records) -> Verdict:
+    """Sharing weights reduces parameters dramatically: a locally connected network with as many
+    parameters as a convolutional one is less accurate."""
+    return lead(networks, "locally_connected", lab.at_most, 0.0, ["parameters"])
+
+
+@question.claim("A 4.7", "strides that are more than a point less accurate")
+def strided(networks: Records) -> Verdict:
+    """Strides can take the place of max-pooling: for the same cost within a point."""
+    return lead(networks, "strided", lab.at_least, -POINT)
+
+
+@question.claim("A 5.2", "a grouped, depthwise or separable network that is slower")
+def time(networks: Records) -> Verdict:
+    """The variants reduce compute (read of time): at equal multiply-adds they train on as many
+    images a second as dense convolutions."""
+    pairs = [list(beside_dense(networks, variant, ["multiply_adds"])) for variant in CHEAPER]
+    return all_measured("measured at equal multiply-adds", *(
+        lab.at_least(
+            net["images_per_second"] / dense["images_per_second"], 1.0,
+            f"{task}: images/s of {net['variant']}, as a part of dense's",
+        )
+        for of_task in zip(*pairs, strict=True)
+        for task, net, dense in of_task
+    ))  # fmt: skip
+
+
+@question.table
+def by_task(networks: Records) -> Iterator[lab.Table]:
+    """For each data set and budget a row for each variant."""
+    header = ["convolution", "widths", "parameters", "multiply-adds", "off budget, %"]
+    header += ["accuracy, %", "deviation", "n", "images/s"]
+    for (task, budget), nets in networks.by("task", "budget").items():
+        [dense], rows = nets.where(variant="dense"), []
+        for net in nets:
+            found = lab.estimate(percent(net))
+            rows.append([
+                net["variant"], " ".join(map(str, net["widths"])), f"{net['parameters']:,}",
+                f"{net['multiply_adds']:,}", f"{100 * (net[budget] / dense[budget] - 1):+.1f}",
+                f"{found.mean:.1f}", f"{found.deviation:.1f}", found.n,
+                f"{net['images_per_second']:,.0f}",
+            ])  # fmt: skip
+        yield lab.Table(f"{task}: {BUDGETS[budget]}", header, rows)
+
+
+@question.figure(10, 3.5)
+def variants(figure: Figure, networks: Records) -> None:
+    """Accuracy and speed of every variant, for each data set and budget."""
+    panels = networks.by("task", "budget")
+    figure.set_figheight(0.6 + 2.9 * len(panels))
+    rows = figure.subplots(len(panels), 2, squeeze=False)
+    for ((task, budget), nets), (left, right) in zip(panels.items(), rows, strict=True):
+        names = [name.replace("_", " ") for name in nets["variant"]]
+        shades = ["C1" if name == "dense" else "C0" for name in names]
+        found = [lab.estimate(percent(net)) for net in nets]
+        spread = [e.deviation for e in found]
+        left.barh(names, [e.mean for e in found], xerr=spread, color=shades, capsize=3)
+        lowest = min(e.mean - e.deviation for e in found)
+        left.set(title=f"{task}: {BUDGETS[budget]}", xlim=(max(0, lowest - 5), None))
+        left.set_xlabel(f"test accuracy, % (mean ± deviation, n = {found[0].n})")
+        right.barh(names, nets["images_per_second"], color=shades)
+        right.set(xlabel="training images a second", xscale="log", yticklabels=[])
+        for axes in (left, right):
+            axes.invert_yaxis()
+
+
+main = lab.command(question)

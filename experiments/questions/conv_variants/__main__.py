@@ -1,0 +1,3 @@
+from experiments.conv_variants import main
+
+main()

@@ -1,0 +1,180 @@
+"""Networks of one VGG pattern and one size, each of another kind of convolution."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import equinox as eqx
+import jax.random as jr
+
+from cnnlab import nn, summary
+from cnnlab.analysis import Summary
+from cnnlab.bench.timing import interleaved, median
+from cnnlab.lab import Count, DataSet, Limit, Plan, Study, read_data
+from cnnlab.models import VGG, Classifier, LinearHead
+from cnnlab.nn import factories
+
+BUDGETS = {"parameters": "equal parameters", "multiply_adds": "equal multiply-adds"}
+Widths = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A data set, the dense network's plan, and how networks are trained on it."""
+
+    data: DataSet
+    plan: Plan
+    kernel_size: Count
+    budgets: Annotated[Sequence[str], "some of parameters, multiply_adds"]
+    batch_size: Count
+    limit_train: Limit
+    limit_eval: Limit
+    steps: Count
+    seeds: Count
+
+
+class Task:
+    """The networks of a task: counted, fitted to a budget, trained and timed."""
+
+    def __init__(self, training: Training, *, groups: int, lr: float) -> None:
+        """**Arguments:** `groups`, of the grouped convolutions; `lr`, Adam's."""
+        self.training, self.groups = training, groups
+        names = ("data", "steps", "batch_size", "limit_train", "limit_eval")
+        self.options = {name: getattr(training, name) for name in names}
+        self.options |= {"optimizer": "adam", "optimizer.lr": lr}
+        self.widths: Widths = tuple(n for n in training.plan if n != "M")  # the dense network's
+        self._studies: dict[Any, Study] = {}
+
+    @functools.cached_property
+    def _shape(self) -> tuple[tuple[int, ...], int]:
+        data = read_data(self.options)
+        return data.input_shape, data.num_classes
+
+    def _table(self, variant: str, widths: Sequence[int]) -> Summary:
+        """A network's, without making the network."""
+        shape, classes = self._shape
+        kind, pool, grouped = self._kind(variant)
+
+        def make(key: Any) -> Classifier:
+            backbone = VGG(
+                shape, self._plan(widths), norm=nn.BatchNorm,
+                kernel_size=self.training.kernel_size, pool=pool, key=key,
+                conv=functools.partial(getattr(factories, kind), **grouped),
+            )  # fmt: skip
+            return Classifier(backbone, LinearHead(backbone.out_shape, classes, key=key))
+
+        model, state = eqx.filter_eval_shape(eqx.nn.make_with_state(make), jr.key(0))
+        return summary(model, shape, state)
+
+    def size(self, variant: str, widths: Sequence[int]) -> dict[str, int]:
+        """What a network costs, by budget."""
+        table = self._table(variant, widths)
+        return {budget: getattr(table, budget) for budget in BUDGETS}
+
+    def fit(self, variant: str, budget: str) -> Widths:
+        """Widths with which a variant costs what the dense network costs."""
+        return fit_widths(
+            lambda widths: self.size(variant, widths)[budget],
+            self.widths,
+            self.size("dense", self.widths)[budget],
+            step=self.groups if variant == "grouped" else 1,
+            nested=variant == "depthwise",
+        )
+
+    def study(self, variant: str, widths: Sequence[int]) -> Study:
+        """The networks of a variant with these widths, to be trained."""
+        key = variant, tuple(widths)
+        if key not in self._studies:
+            kind, pool, grouped = self._kind(variant)
+            self._studies[key] = Study({
+                **self.options,
+                "backbone.plan": self._plan(widths),
+                "backbone.kernel_size": self.training.kernel_size,
+                "backbone.pool": pool,
+                "conv": kind,
+                **{f"conv.{name}": value for name, value in grouped.items()},
+            })  # fmt: skip
+        return self._studies[key]
+
+    def accuracy(self, variant: str, widths: Sequence[int], seed: int) -> float:
+        """Train a network; the share of the test examples that is right."""
+        study = self.study(variant, widths)
+        return study.evaluate(study.train(seed)).accuracy
+
+    def images_per_second(
+        self, networks: dict[str, Sequence[int]], seed: int, seconds: float
+    ) -> dict[str, float]:
+        """Training examples that networks (widths by variant) take in a second, the steps of all
+        taking turns."""
+        studies = {variant: self.study(variant, widths) for variant, widths in networks.items()}
+        steps = {variant: study.stepper(seed) for variant, study in studies.items()}
+        times = interleaved(steps, seconds=seconds, least=5, most=1000)
+        return {v: studies[v].cfg.batch_size / median(times[v]) for v in networks}
+
+    def _kind(self, variant: str) -> tuple[str, str, dict[str, int]]:
+        """The convolution, the pooling and the convolution's arguments of a variant."""
+        if variant == "strided":
+            return "dense", "stride", {}
+        return variant, "max", {"groups": self.groups} if variant == "grouped" else {}
+
+    def _plan(self, widths: Sequence[int]) -> list[int | str]:
+        remaining = iter(widths)
+        return [entry if entry == "M" else next(remaining) for entry in self.training.plan]
+
+
+def scaled_widths(
+    base: Sequence[int], scale: float, *, step: int = 1, nested: bool = False
+) -> Widths:
+    """`base` times `scale`, rounded to multiples of `step`, at least one of it.
+
+    With `nested`, only the first is rounded and the others keep their ratios to it, so that each
+    stays a multiple of what it was a multiple of (depthwise convolutions need that).
+    """
+    round_to = lambda width: step * max(1, round(width / step))
+    if not nested:
+        return tuple(round_to(scale * width) for width in base)
+    first = round_to(scale * base[0])
+    return tuple(first * width // base[0] for width in base)
+
+
+def fit_widths(
+    count: Callable[[Widths], int],
+    base: Sequence[int],
+    target: int,
+    *,
+    step: int = 1,
+    nested: bool = False,
+) -> Widths:
+    """Widths in the proportions of `base` whose `count` comes as near to `target` as it can.
+
+    The common scale is found by bisection; what rounding leaves is made up by the last width,
+    except with `nested`.
+
+    **Arguments:** `count`, of widths, growing in each of them, such as a model's parameters;
+    `step`, `nested`: as for `scaled_widths`.
+    """
+    size = functools.cache(count)  # bisection asks for the same widths again and again
+    at = lambda scale: scaled_widths(base, scale, step=step, nested=nested)
+    high = 1.0
+    while size(at(high)) < target:
+        high *= 2
+    low = high / 2
+    while size(at(low)) > target and any(width > step for width in at(low)):
+        low, high = low / 2, low
+    while at(low) != at(high) and high > 1.0001 * low:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if size(at(middle)) <= target else (low, middle)
+    off = lambda widths: abs(math.log(size(widths) / target))
+    if nested:
+        return min(at(low), at(high), key=off)
+    return min((_last_fitted(size, w, target, step) for w in {at(low), at(high)}), key=off)
+
+
+def _last_fitted(size: Callable[[Widths], int], widths: Widths, target: int, step: int) -> Widths:
+    """The same with another last width, in which a size is linear."""
+    *rest, last = widths
+    slope = (size((*rest, last + step)) - size(widths)) / step
+    wanted = last + (target - size(widths)) / slope
+    return (*rest, step * max(1, round(wanted / step)))
