@@ -1,32 +1,53 @@
 """Test a run again: accuracy, a per-class table, the confusion matrix as a picture."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnlab.config import cli
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from omegaconf import DictConfig
 
 
-@cli("evaluate", examples=("run=outputs/...", "run=outputs/... tta=flip split=val"))
-def main(cfg: "DictConfig") -> None:
-    """Evaluate a run's checkpoint on a split of its data set."""
-    from cnnlab.config import ConfigError, load_run
-    from cnnlab.train import report
-    from experiments._print import narrate
+def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], Any]":
+    """Loads every job's run, with one reading of each data set."""
+    from cnnlab.config import Rehearsal
 
-    narrate()
+    parts = Rehearsal()
+    return lambda cfg: _trained(cfg, parts=parts)
+
+
+def _trained(cfg: "DictConfig", **parts: Any) -> tuple[Any, ...]:
+    """The run's experiment, the split to evaluate on, and the trained model, its state and step."""
+    from cnnlab.config import ConfigError, load_run
+
     experiment = load_run(
         cfg.run,
         **cfg.data,
         checkpoint=cfg.checkpoint,
         eval_batch_size=cfg.eval_batch_size,
         limit_eval=cfg.limit_eval,
+        **parts,
     )
     split = getattr(experiment.data, cfg.split)
     if not len(split):
         raise ConfigError(f"split: this run has no {cfg.split} split")
-    model, model_state, step = experiment.trained(cfg.checkpoint)
+    return experiment, split, *experiment.trained(cfg.checkpoint)
+
+
+@cli(
+    "evaluate",
+    rehearsal=rehearsal,
+    examples=("run=outputs/...", "run=outputs/... tta=flip split=val"),
+)
+def main(cfg: "DictConfig") -> None:
+    """Evaluate a run's checkpoint on a split of its data set."""
+    from cnnlab.train import report
+    from experiments._print import narrate
+
+    narrate()
+    experiment, split, model, model_state, step = _trained(cfg)
     evaluation = experiment.evaluator(split, cfg.tta)(model, model_state)
     names = experiment.data.class_names
     shape = experiment.data.input_shape

@@ -5,10 +5,19 @@ from typing import TYPE_CHECKING
 from cnnlab.config import cli
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from omegaconf import DictConfig
 
 
-@cli("export", examples=("run=outputs/... path=model.stablehlo",))
+def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], object]":
+    """Loads every job's run."""
+    from cnnlab.config import load_predictor
+
+    return lambda cfg: load_predictor(cfg.run, cfg.checkpoint)
+
+
+@cli("export", rehearsal=rehearsal, examples=("run=outputs/... path=model.stablehlo",))
 def main(cfg: "DictConfig") -> None:
     """Write a trained model, raw examples to probabilities, for any batch size and platform."""
     from pathlib import Path

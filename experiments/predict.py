@@ -5,24 +5,54 @@ from typing import TYPE_CHECKING
 from cnnlab.config import cli
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
     from omegaconf import DictConfig
 
+    from cnnlab.train.predict import Predictor
 
-@cli("predict", examples=("run=outputs/... image=shoe.png", "run=outputs/... image=a.jpg top=5"))
-def main(cfg: "DictConfig") -> None:
-    """Classify one picture, converted as the run's data set needs, or an array in a .npy file."""
+
+def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], object]":
+    """Reads every job's picture; each run is loaded once for each shape of picture."""
+    import functools
+
+    from cnnlab.config import load_predictor
+
+    load = functools.cache(load_predictor)
+    return lambda cfg: _read(cfg, load)
+
+
+def _read(
+    cfg: "DictConfig", load: "Callable[..., Predictor] | None" = None
+) -> "tuple[Predictor, np.ndarray]":
+    """The run's model for the picture's shape, and the picture as it takes it."""
     from cnnlab.config import load_predictor, refusing
     from cnnlab.data.picture import read_picture
-    from experiments._print import narrate
 
-    narrate()
-    predictor = load_predictor(cfg.run, cfg.checkpoint)
+    load = load or load_predictor
+    predictor = load(cfg.run, cfg.checkpoint)
     with refusing():
         picture = read_picture(
             cfg.image, predictor.form, size=cfg.size, invert=cfg.invert, white=cfg.white
         )
     if picture.shape != predictor.input_shape:
-        predictor = load_predictor(cfg.run, cfg.checkpoint, input_shape=picture.shape)
+        predictor = load(cfg.run, cfg.checkpoint, input_shape=picture.shape)
+    return predictor, picture
+
+
+@cli(
+    "predict",
+    rehearsal=rehearsal,
+    examples=("run=outputs/... image=shoe.png", "run=outputs/... image=a.jpg top=5"),
+)
+def main(cfg: "DictConfig") -> None:
+    """Classify one picture, converted as the run's data set needs, or an array in a .npy file."""
+    from cnnlab.config import refusing
+    from experiments._print import narrate
+
+    narrate()
+    predictor, picture = _read(cfg)
     with refusing():
         best = predictor.top(picture, cfg.top)
     for name, probability in best:

@@ -13,8 +13,21 @@ _PADDING = (
     "one of SAME, VALID, CAUSAL or whole number from 0 to 65536 or list of whole numbers from 0 to "
     "65536 or list of lists of 2 whole numbers from 0 to 65536"
 )
-_ACTIVATION = "text or node of activation"
-_CONV = {"padding": _PADDING, "use_bias": SWITCH, "kernel_init": "text or node of initializer"}
+_ACTIVATION = (
+    "one of celu, elu, gelu, hard_sigmoid, hard_swish, hard_tanh, identity, leaky_relu, mish, "
+    "relu, relu6, selu, sigmoid, silu, softplus, softsign, square, swish, tanh "
+    "or mapping whose _target_ is an activation of jax.nn"
+)
+_INITIALIZER = (
+    "one of he_normal, he_uniform, glorot_normal, glorot_uniform, lecun_normal, lecun_uniform, "
+    "orthogonal, dirac, zeros, ones "
+    "or mapping whose _target_ is an initializer of jax.nn.initializers"
+)
+_ALGORITHM = (
+    "one of auto, direct, fft, im2col, lax, native, native_winograd, fft_overlap_add, pointwise, "
+    "taps, toeplitz, winograd, winograd_f2"
+)
+_CONV = {"padding": _PADDING, "use_bias": SWITCH, "kernel_init": _INITIALIZER}
 _GROUPS = {"groups": _SMALL}
 _NORM = {"eps": "number > 0", "use_weight": SWITCH, "use_bias": SWITCH}
 _VGG = {
@@ -56,7 +69,7 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             **_GROUPS,
             "dilation": _EACH_AXIS,
             "padding_mode": "one of zeros, reflect, replicate, circular",
-            "algorithm": "text",
+            "algorithm": _ALGORITHM,
         },
         "cnnlab.nn.factories.depthwise": _CONV,
         "cnnlab.nn.factories.depthwise_separable": {**_CONV, "channel_multiplier": _SMALL},

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cnnlab.config.kinds import DURATIONS
 from cnnlab.config.messages import nearest_key, one_line, show
 from cnnlab.config.targets import TARGET
-from cnnlab.config.tree import MISSING, is_interpolation, leaves, plain, walk
+from cnnlab.config.tree import MISSING, is_interpolation, is_open, leaves, plain, walk
 from cnnlab.errors import ConfigError
 
 _EXAMPLES = {"run": "run=outputs/...", "image": "image=photo.png"}
@@ -81,9 +81,8 @@ def settle_durations(cfg: DictConfig, overrides: Iterable[Override]) -> None:
 def _settings(override: Override) -> list[tuple[str, Any]]:
     """The dotted keys that the override sets, with their values."""
     value: Any = override.value()
-    if isinstance(value, Mapping):
-        return list(leaves(value, f"{override.key_or_group}."))
-    return [(override.key_or_group, value)]
+    inner = leaves(value, f"{override.key_or_group}.") if isinstance(value, Mapping) else ()
+    return [(override.key_or_group, value), *inner]
 
 
 def check_missing(cfg: DictConfig) -> None:
@@ -94,10 +93,10 @@ def check_missing(cfg: DictConfig) -> None:
 
 
 def check_interpolations(cfg: DictConfig) -> None:
-    """Refuse an interpolation that leads nowhere. Hydra's own resolver needs a running job, and is
-    passed over."""
+    """Refuse an interpolation that leads nowhere. What Hydra resolves is passed over until its job
+    runs."""
     for key, value in leaves(plain(cfg)):
-        if is_interpolation(value) and "${hydra:" not in value:
+        if is_interpolation(value) and not is_open(value):
             try:
                 OmegaConf.select(cfg, key, throw_on_missing=True)
             except OmegaConfBaseException as error:

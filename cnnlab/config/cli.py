@@ -29,7 +29,7 @@ from cnnlab.errors import CnnlabError, ConfigError, Interrupted
 from cnnlab.files import lend_matplotlib_a_folder
 
 Task = Callable[[DictConfig], Any]
-Rehearsal = Callable[[list[DictConfig]], Callable[[DictConfig], None]]
+Rehearsal = Callable[[list[DictConfig]], Callable[[DictConfig], object]]
 OK, FAILED, REFUSED, UNREAD = 0, 1, 2, 141
 
 
@@ -104,8 +104,9 @@ class _Command:
             if self.interrupts.pressed:
                 return INTERRUPTED
             raise
-        except CnnlabError as error:
-            if _full_errors():
+        except Exception as raised:
+            error = _plain(raised)
+            if _full_errors() or not isinstance(error, CnnlabError):
                 raise
             _say(f"error: {one_line(error)}")
             return REFUSED if isinstance(error, ConfigError) else FAILED
@@ -233,9 +234,11 @@ class _Job:
             return None
 
     def _config(self, overrides: list[str]) -> DictConfig:
-        """The job's checked config: made before the start, or now for a sweeper's own proposals."""
+        """The job's checked config: made before the start, or now for a sweeper's own proposals and
+        for what only a running job of Hydra's can resolve."""
         ready = self.configs.get(tuple(overrides))
-        return ready if ready is not None else prepare(self.command.source, overrides)
+        later = any("${hydra:" in line for line in overrides)
+        return prepare(self.command.source, overrides) if ready is None or later else ready
 
 
 def _parse_arguments(argv: list[str]) -> Namespace:
@@ -249,7 +252,9 @@ def _parse_arguments(argv: list[str]) -> Namespace:
 
 
 def _plain(error: Exception) -> Exception:
-    """A file or a disk that refuses as a known failure; other errors as they are."""
+    """A file, a disk or a memory that refuses as a known failure; other errors as they are."""
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # the latter is JAX's
+        return CnnlabError(f"out of memory: {str(error).splitlines()[0]}")
     if not isinstance(error, OSError) or error.strerror is None:
         return error
     if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

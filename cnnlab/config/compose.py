@@ -83,12 +83,13 @@ def prepare(source: Source, overrides: Sequence[str], *, allow_missing: bool = F
     """`compose` for a `Source`; with `allow_missing`, values that are still missing may stay."""
     parsed = parse(overrides, source)
     base = source.load_base()
-    chosen = plain(base.hydra.runtime.choices)
+    tree = plain(base)
     for override in parsed:
         if selects_group(override, source):
-            check_choice(override, source, chosen)
+            check_choice(override, source, tree)
     lines = structural_lines(parsed, source)
-    cfg = job_part(source.load(lines) if lines or MISSING in chosen.values() else base)
+    open_groups = MISSING in tree["hydra"]["runtime"]["choices"].values()
+    cfg = job_part(source.load(lines) if lines or open_groups else base)
     types = take_types(cfg)
     for name in base:
         if name not in cfg and name != "hydra" and source.is_group(str(name)):

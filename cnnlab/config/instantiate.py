@@ -104,6 +104,8 @@ class _Named:
             raise
         except (ValueError, TypeError) as error:
             raise ConfigError(self._message(error)) from error
+        except MemoryError as error:
+            raise ConfigError(f"{self._key}: too large for the memory here: {error}") from error
 
     def __reduce__(self) -> tuple[type, tuple[Callable[..., Any], str]]:
         return type(self), (self._target, self._key)

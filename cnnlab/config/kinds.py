@@ -15,7 +15,8 @@ refusal says was expected. Phrases are made of
   brackets;
 - `duration`: a mapping with at most one of steps, epochs and examples that is not null;
 - `mapping`; `mapping of start, steps`: with exactly these keys;
-- `node of activation`: a mapping with a `_target_` that the group allows (`config.targets`);
+- `mapping whose _target_ is an activation of jax.nn`: a node that the group `activation` allows
+  (`config.targets`);
 
 and of these with ` or ` between them: `whole number >= 1 or null`.
 
@@ -27,7 +28,7 @@ import re
 from typing import Any
 
 from cnnlab.config.messages import nearest, show
-from cnnlab.config.vocabulary import DURATIONS, Wrong, alternatives, reader
+from cnnlab.config.vocabulary import DURATIONS, NODE, Wrong, alternatives, reader
 from cnnlab.errors import ConfigError
 
 __all__ = [
@@ -45,7 +46,7 @@ _ARTICLES = (
     (re.compile("even|odd|increasing"), "an "),
     (
         re.compile(
-            "whole number|channel count|number|list|name|path|data set name|mapping|duration|node"
+            "whole number|channel count|number|list|name|path|data set name|mapping|duration"
         ),
         "a ",
     ),
@@ -95,8 +96,8 @@ def takes_list(kind: str) -> bool:
 
 def node_group(kind: str) -> str | None:
     """The group of targets from which a node may stand for the value, if any."""
-    parts = [part for part in alternatives(kind) if part.startswith("node of ")]
-    return parts[0].removeprefix("node of ") if parts else None
+    found = (NODE.fullmatch(part) for part in alternatives(kind))
+    return next((match[1] for match in found if match), None)
 
 
 def of_default(value: Any) -> str:

@@ -36,7 +36,8 @@ def show(value: Any) -> str:
 
 
 def shortened(text: str, most: int = _MAX_VALUE) -> str:
-    """The text, the end of a long one left out."""
+    """The text, the end of a long one left out, characters that can't be printed as `\\t`."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: most + 1])
     return text if len(text) <= most else text[: most - 3] + "..."
 
 

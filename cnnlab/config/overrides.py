@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from cnnlab.config.allowed import SEVERAL
+from cnnlab.config.allowed import SEVERAL, TARGETS
 from cnnlab.config.kinds import alternatives, takes_list
 from cnnlab.config.messages import listing, nearest, nearest_key, one_line, shortened, show
 from cnnlab.config.source import Source
@@ -42,12 +42,12 @@ def parse(lines: Sequence[str], source: Source, *, sweep: bool = False) -> list[
             override = parser.parse_override(line)
         except HydraException as error:
             raise ConfigError(_grammar_message(line, error)) from error
-        # Python's own limit to the digits of a number; hundreds of brackets within each other.
-        except (ValueError, RecursionError) as error:
+        # Of a number of too many digits, hundreds of brackets, a sweep within a sweep, ...
+        except Exception as error:
             raise ConfigError(f"{show(line)}: not a valid override: {one_line(error)}") from error
         override.config_loader = source.loader
         if not override.key_or_group:
-            raise ConfigError(f"{line}: expected key=value")
+            raise ConfigError(f"{shortened(line)}: expected key=value")
         if override.is_sweep_override() and not sweep:
             raise ConfigError(_several_values(override, source))
         parsed.append(override)
@@ -86,18 +86,23 @@ def structural_lines(overrides: Sequence[Override], source: Source) -> tuple[str
     return tuple(str(o.input_line) for o in kept)
 
 
-def check_choice(override: Override, source: Source, chosen: Mapping[str, Any]) -> None:
-    """Refuse a group choice that does not exist. `chosen`: the groups of the defaults list."""
+def check_choice(override: Override, source: Source, base: Mapping[str, Any]) -> None:
+    """Refuse a group choice that does not exist, or that `base`, the primary config, can't use."""
     group, value = override.key_or_group, override.value()
+    line, chosen = shortened(str(override.input_line)), base["hydra"]["runtime"]["choices"]
     if not source.is_group(group):
         raise ConfigError(f"{group}: no such group{_did_you_mean(group, source.groups())}")
+    listed = group in chosen or (group in SEVERAL and group in base) or group.startswith("hydra/")
+    if not listed and (group in TARGETS or not override.is_add()):
+        keys, own = base.get(group), source.extra is not None and group not in TARGETS
+        hint = f"; {group} has: {listing(keys)}" if isinstance(keys, Mapping) else ""
+        hint += f"; +{group}=... adds one" if own else ""
+        raise ConfigError(f"{group}: not a group of {source.name}{hint}")
     if override.is_delete():
-        raise ConfigError(
-            f"{override.input_line}: a group cannot be deleted{_choose(group, source)}"
-        )
+        raise ConfigError(f"{line}: a group cannot be deleted{_choose(group, source)}")
     if override.is_force_add() or (override.is_add() and group in chosen):
         raise ConfigError(
-            f"{override.input_line}: {group} is already in the defaults list; "
+            f"{line}: {group} is already in the defaults list; "
             f"write {group}={override.get_value_element_as_str()}"
         )
     several = isinstance(value, list)
@@ -129,7 +134,9 @@ def apply(override: Override, cfg: DictConfig, source: Source) -> None:
         return
     if override.is_add() and has(tree, key) and not isinstance(value, dict | list):
         text = override.get_value_string()
-        raise ConfigError(f"{override.input_line}: the key exists; write {key}={text}")
+        raise ConfigError(
+            f"{shortened(str(override.input_line))}: the key exists; write {key}={text}"
+        )
     _check_value(key, value, tree, source, adds)
     try:
         merge = not isinstance(value, Mapping) or isinstance(tree_at(tree, key), Mapping)
@@ -222,10 +229,11 @@ def _did_you_mean(name: str, candidates: Sequence[str]) -> str:
 def _grammar_message(line: str, error: HydraException) -> str:
     index = re.match(r"([+~]*[\w.]+)\[(\d+)\](.*)", line)
     if index:
-        return f"{line}: a position is written with a dot: {index[1]}.{index[2]}{index[3]}"
+        dotted = f"{index[1]}.{index[2]}{index[3]}"
+        return f"{shortened(line)}: a position is written with a dot: {shortened(dotted)}"
     name, equals, _ = line.partition("=")
     if not equals or not name:
-        return f"{line}: expected key=value, without spaces"
+        return f"{shortened(line)}: expected key=value, without spaces"
     reason = one_line(error).removeprefix(f"Error parsing override '{line}' ")
     if "LexerNoViableAltException" in reason:
         reason = "a character that has to be quoted"

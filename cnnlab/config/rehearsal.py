@@ -7,48 +7,69 @@ when the job's turn comes.
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax.random as jr
+from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig, OmegaConf
 
+from cnnlab.config import objects
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
 from cnnlab.config.networks import check_model
-from cnnlab.config.objects import assemble, prologue
-from cnnlab.config.runs import with_backbone
+from cnnlab.config.runs import build_finetune
 from cnnlab.data import Dataset
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier
+from cnnlab.train.experiment import Experiment
+from cnnlab.train.parallel import Runtime
 
-_NETWORK = ("backbone", "conv", "norm", "head")
+_NETWORK = ("backbone", "conv", "norm", "head", "data")
 
 
 class Rehearsal:
-    """`rehearsal(cfg)` raises `ConfigError` for what `build` (where the config has a `run`,
-    `build_finetune`) would refuse. Each distinct data set is loaded once, each network tried once.
+    """`rehearsal(cfg)` is the experiment that `build` (where the config has a `run`,
+    `build_finetune`) would make, its network of shapes; it raises the same errors. Each distinct
+    data set is loaded once, each network tried once.
 
-    **Arguments:** `configs`, all of the sweep's.
+    **Arguments:** `configs`, all that train.
     """
 
-    def __init__(self, configs: Sequence[DictConfig]) -> None:
+    def __init__(self, configs: Sequence[DictConfig] = ()) -> None:
         self._data: dict[str, Dataset] = {}
         self._networks: dict[str, tuple[Classifier, eqx.nn.State]] = {}
         # A host's devices are made once for the process: as many as the largest job takes. What is
         # wrong with that one is said in its turn.
-        largest = max(configs, key=lambda cfg: cfg.runtime.get("devices") or 0)
-        with contextlib.suppress(ConfigError):
-            instantiate(largest.runtime, key="runtime")
+        devices = lambda cfg: cfg.runtime.get("devices") or 0
+        if (largest := max(configs, key=devices, default=None)) is not None:
+            with contextlib.suppress(ConfigError):
+                instantiate(largest.runtime, key="runtime")
 
-    def __call__(self, cfg: DictConfig) -> None:
+    def __call__(self, cfg: DictConfig) -> Experiment:
         if "run" in cfg:
-            cfg = with_backbone(cfg)
-        name = config_hash(cfg.data)
+            return build_finetune(cfg, parts=self)[0]
+        runtime, data = self.prologue(cfg)
+        model, model_state, key = self.initial(cfg, data)
+        return objects.assemble(cfg, runtime, data, model, model_state, key=key)
+
+    def prologue(self, cfg: DictConfig) -> tuple[Runtime, Dataset]:
+        """`objects.prologue`, with what other jobs have loaded."""
+        name = config_hash(_values(cfg)["data"])
         if name not in self._data:
             self._data[name] = instantiate(cfg.data, key="data")
-        runtime, data = prologue(cfg, self._data[name])
-        network = config_hash(OmegaConf.masked_copy(cfg, [*_NETWORK, "data"]))
-        if network not in self._networks:
-            found = check_model(cfg, data.input_shape, data.num_classes)
-            self._networks[network] = found
-        assemble(cfg, runtime, data, *self._networks[network], key=jr.key(cfg.seed))
+        return objects.prologue(cfg, self._data[name])
+
+    def initial(
+        self, cfg: DictConfig, data: Dataset
+    ) -> tuple[Classifier, eqx.nn.State, PRNGKeyArray]:
+        """`objects.initial`, of shapes."""
+        values = _values(cfg)
+        name = config_hash({key: values[key] for key in _NETWORK})
+        if name not in self._networks:
+            self._networks[name] = check_model(cfg, data.input_shape, data.num_classes)
+        return *self._networks[name], jr.key(cfg.seed)
+
+
+def _values(cfg: DictConfig) -> Any:
+    return OmegaConf.to_container(cfg, resolve=True)

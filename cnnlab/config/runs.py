@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cnnlab.config import kinds
+from cnnlab.config import kinds, objects
 from cnnlab.config.compose import check_config
 from cnnlab.config.networks import check_model
-from cnnlab.config.objects import assemble, initial, prologue
+from cnnlab.config.objects import assemble
 from cnnlab.config.saved import read_config
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier, Report, freeze, load_backbone
@@ -52,6 +52,7 @@ def load_run(
     checkpoint: str = "last",
     data_dir: str | None = None,
     source: str | None = None,
+    parts: Any = objects,
     **changes: Any,
 ) -> Experiment:
     """The experiment of a run directory, as it was configured, to evaluate or to take apart.
@@ -63,6 +64,7 @@ def load_run(
     - `checkpoint`: what the config has to describe, before anything is made of it.
     - `data_dir`, `source`: where the examples are. The run's own are not followed, as it may come
         from somebody else: what it was given has to be given again.
+    - `parts`: a `Rehearsal`, for an experiment of shapes.
     - `changes`: top-level keys that get another value, such as `eval_batch_size`.
 
     **Raises:** `ConfigError` when it is not a run directory, has links that lead out of it, its
@@ -80,14 +82,14 @@ def load_run(
         with open_dict(cfg):
             cfg.data.size = size
     cfg = check_config(cfg)
-    runtime, data = prologue(cfg)
+    runtime, data = parts.prologue(cfg)
     with of_file(path):
         check_examples(about, data, resized=size is not None)
     if size is not None:
         _network(cfg, arrays, about, data.input_shape, "data.size")
         mean, std = (np.asarray(about[key], np.float32) for key in ("mean", "std"))
         data = dataclasses.replace(data, mean=mean, std=std)
-    model, model_state, key = initial(cfg, data)
+    model, model_state, key = parts.initial(cfg, data)
     experiment = assemble(cfg, runtime, data, model, model_state, key=key)
     experiment.directory, experiment.resized = directory, size is not None
     return experiment
@@ -198,18 +200,18 @@ def with_backbone(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def build_finetune(cfg: DictConfig) -> tuple[Experiment, Report]:
+def build_finetune(cfg: DictConfig, *, parts: Any = objects) -> tuple[Experiment, Report]:
     """The backbone of a finished run under a new head, and what of it was loaded (A 4.8).
 
     **Arguments:** `cfg`, from `cnnlab.compose([...], "finetune")`: `run`, `checkpoint`, `freeze`
-    and the keys of training.
+    and the keys of training; `parts`, a `Rehearsal`, for an experiment of shapes.
 
     **Raises:** `ConfigError`; `CheckpointError` when the run has no readable checkpoint.
     """
     cfg = with_backbone(check_config(cfg, "finetune"))
     _, arrays, _, _ = _checkpoint(cfg.run, cfg.checkpoint, load_config(cfg.run))
-    runtime, data = prologue(cfg)
-    model, model_state, key = initial(cfg, data)
+    runtime, data = parts.prologue(cfg)
+    model, model_state, key = parts.initial(cfg, data)
     arrays = {k: v for k, v in evaluated_arrays(arrays).items() if k.startswith("backbone.")}
     model, model_state, report = load_backbone(model, model_state, arrays)
     if not report.matched:

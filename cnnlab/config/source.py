@@ -3,6 +3,8 @@
 import contextlib
 import copy
 import functools
+import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +15,10 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.core.utils import setup_globals
-from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 import cnnlab
 from cnnlab.config.declared import declared
@@ -28,7 +27,6 @@ from cnnlab.config.targets import check_hydra_targets
 from cnnlab.errors import ConfigError
 
 VERSION_BASE = "1.3"
-LOAD_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError)
 
 
 def default_directory() -> Path:
@@ -161,12 +159,16 @@ def _load(
     source: Source, overrides: tuple[str, ...], sweep: bool, fingerprint: tuple
 ) -> DictConfig:
     mode = RunMode.MULTIRUN if sweep else RunMode.RUN
-    with _version_base():
+    with _version_base(), warnings.catch_warnings():
+        warnings.filterwarnings("error", message="provider=.* is not available")  # a searchpath
         try:
             cfg = source.loader.load_configuration(
                 source.name, list(overrides), mode, validate_sweep_overrides=not sweep
             )
-        except LOAD_ERRORS as error:
-            raise ConfigError(one_line(error)) from error
+        # Hydra's, OmegaConf's, YAML's, and what they stumble over in values they did not expect.
+        except Exception as error:
+            message, key = one_line(error), re.search(r"full_key: (\S+)", str(error))
+            named = key is None or key[1] in message
+            raise ConfigError(message if named else f"{key[1]}: {message}") from error
     check_hydra_targets(OmegaConf.to_container(cfg.hydra))
     return cfg

@@ -14,12 +14,12 @@ from cnnlab.config.compose import prepare
 from cnnlab.config.overrides import parse, structural_lines
 from cnnlab.config.source import Source
 from cnnlab.config.tree import plain
-from cnnlab.errors import ConfigError
+from cnnlab.errors import CnnlabError, ConfigError
 
 MOST_JOBS = 10_000
 _HYDRA = re.compile(r"[+~]*hydra[./]")
 
-Check = Callable[[DictConfig], None]
+Check = Callable[[DictConfig], object]
 
 
 def sweep_jobs(
@@ -35,7 +35,8 @@ def sweep_jobs(
     **Arguments:** `rehearsal`, given all configs, makes a check of each of them that goes further
     than composing does. It is called when all are composed.
 
-    Raises ConfigError that names the job; also for more than `MOST_JOBS` of them.
+    Raises ConfigError that names the job; also for more than `MOST_JOBS` of them. Another
+    CnnlabError of a rehearsal (a damaged file) names it too.
     """
     parsed = parse(lines, source, sweep=True)
     sweeper = plain(source.load(structural_lines(parsed, source), sweep=True))["hydra"]["sweeper"]
@@ -68,8 +69,9 @@ def sweep_jobs(
 def _naming(varied: str) -> Iterator[None]:
     try:
         yield
-    except ConfigError as error:
-        raise ConfigError(f"{error}{f' (job with {varied})' if varied else ''}") from error
+    except CnnlabError as error:
+        kind = ConfigError if isinstance(error, ConfigError) else CnnlabError
+        raise kind(f"{error}{f' (job with {varied})' if varied else ''}") from error
 
 
 def _count(override: Override, searches: bool) -> int:

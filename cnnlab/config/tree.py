@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from cnnlab.config.targets import TARGET
@@ -71,6 +72,11 @@ def in_target(tree: Any, key: str) -> bool:
 
 def is_interpolation(value: Any) -> bool:
     return isinstance(value, str) and "${" in value
+
+
+def is_open(value: Any) -> bool:
+    """Whether a value is an interpolation that only a running job of Hydra's can resolve."""
+    return is_interpolation(value) and "${hydra:" in value and not HydraConfig.initialized()
 
 
 def _child(tree: Any, part: str) -> Any:

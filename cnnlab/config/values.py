@@ -21,7 +21,7 @@ from cnnlab.config.allowed import TARGETS
 from cnnlab.config.kinds import DURATIONS, check_phrase, of_default, read
 from cnnlab.config.messages import listing, show
 from cnnlab.config.targets import read_nodes
-from cnnlab.config.tree import MISSING, find, has, is_interpolation, plain
+from cnnlab.config.tree import MISSING, find, has, is_interpolation, is_open, plain
 from cnnlab.errors import ConfigError
 
 SECTION = "types"
@@ -127,7 +127,7 @@ def _resolved(node: Any, cfg: DictConfig, prefix: str = "") -> Any:
         return {k: _resolved(v, cfg, f"{prefix}{k}.") for k, v in node.items()}
     if isinstance(node, list):
         return [_resolved(v, cfg, f"{prefix}{i}.") for i, v in enumerate(node)]
-    if is_interpolation(node) and "${hydra:" not in node:
+    if is_interpolation(node) and not is_open(node):
         key = prefix.removesuffix(".")
         try:
             found = OmegaConf.select(cfg, key)

@@ -10,6 +10,7 @@ Reader = Callable[[Any], Any]
 
 _MOST = {"whole number": 2**31 - 1, "channel count": 2**16, "number": 3e38}  # the last: float32
 _NUMBER = r"(-?\d+(?:\.\d+)?(?:e-?\d+)?)"
+NODE = re.compile(r"mapping whose _target_ is an? (\w+) of [\w.]+")
 DURATIONS = {
     "epochs": "number > 0 or null",
     "steps": "whole number >= 1 or null",
@@ -245,6 +246,6 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[..., Reader]], ...] = (
     (re.compile(r"(some|any) of (.+)"), _several_of),
     (re.compile(r"(increasing )?list of (at least )?(\d+ )?(different )?(.+)"), _list_of),
     (re.compile(r"mapping of (.+)"), _mapping_of),
-    (re.compile(r"node of (\w+)"), _node_of),
+    (NODE, _node_of),
     (re.compile(r"'([^']+)'"), _literal),
 )

@@ -23,7 +23,10 @@ def _warmed_up(body: Schedule, warmup: int) -> Schedule:
 
 def _check(total: int, warmup: int) -> None:
     if not 0 <= warmup < total:
-        raise ValueError(f"warmup: expected fewer steps than the run's {total}, got {warmup}")
+        raise ValueError(
+            f"warmup: expected fewer steps than the run's {total}, got {warmup}; "
+            "schedule.warmup.steps=1 shortens it"
+        )
 
 
 def constant(total: int, *, warmup: int = 0) -> Schedule:

@@ -86,6 +86,7 @@ def test_main_with_a_config_is_the_task_itself(configs, capsys):
         (["-m", "backbone=vgg11,mlp", "backbone.plan=vgg16"], 2, "backbone.plan: no such key"),
         (["-m", "backbone=glob(x*)"], 2, "backbone: no values in glob(x*)"),
         (["-m", "hydra/launcher=slurm"], 2, "hydra/launcher=slurm: no such choice"),
+        (["seed=${hydra:job.name}"], 2, "seed: expected a number or null, got 'task'"),
         (["seed=91"], 1, "the disk is full"),
         (["seed=92"], 2, "backbone.plan[3]: expected a channel count > 0 or 'M', got -64"),
     ],

@@ -68,7 +68,9 @@ def test_an_error_within_a_nested_node_keeps_the_inner_key(targets):
         return make()
 
     inner_target = targets.add(inner, ("initializer", "conv"), size="whole number")
-    outer_target = targets.add(outer, part="whole number or node of initializer")
+    outer_target = targets.add(
+        outer, part="whole number or mapping whose _target_ is an initializer of x"
+    )
     nested = {"_target_": outer_target, "part": {"_target_": inner_target, "size": 1}}
     with pytest.raises(ConfigError, match=r"^backbone\.part\.size: too small$"):
         instantiate(nested, key="backbone")

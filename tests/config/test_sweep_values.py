@@ -41,6 +41,7 @@ def jobs(*lines, name="train", rehearsal=Rehearsal):
         (["augment=[cutout]", "augment.cutout.size=8,9"], "augment.cutout.size: expected at most"),
         (["schedule=cosine", "schedule.warmup.steps=1,9"], "schedule.warmup: expected fewer steps"),
         (["runtime=jit,pmap", "+runtime.devices=256"], "runtime.devices: "),
+        (["backbone.dropout=${seed}", "seed=0,1"], "backbone.dropout: expected a number"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -82,6 +83,7 @@ def _counted(made):
         (["seed=range(5,1)"], "seed: no values in range(5,1)"),
         (["seed=range(0,5,0)"], "seed: no values in range(0,5,0)"),
         (["optimizer.lr=interval(0,1)"], "optimizer.lr: interval(0,1) is for a sweeper"),
+        (["seed=tag(a,choice(1,2)),3"], "'seed=tag(a,choice(1,2)),3': not a valid override"),
     ],
 )  # fmt: skip
 def test_sweeps_that_can_not_be(lines, says):

@@ -12,11 +12,13 @@ from omegaconf import OmegaConf
 
 from cnnlab.config import ConfigError, instantiate
 from cnnlab.config.allowed import TARGETS
-from cnnlab.config.kinds import check_phrase
+from cnnlab.config.kinds import check_phrase, choices
 from cnnlab.config.source import default_directory
 from cnnlab.config.targets import check_hydra_targets, is_allowed, read_nodes, resolve_target
 from cnnlab.models.plan import PLANS
-from cnnlab.ops import PADDING_MODES
+from cnnlab.nn.activations import ACTIVATIONS
+from cnnlab.nn.initializers import INITIALIZERS
+from cnnlab.ops import ALGORITHMS, PADDING_MODES
 
 # Refused by the text alone, wherever they stand, before anything is imported.
 BAD_TEXT = [
@@ -143,8 +145,11 @@ def test_the_list_fits_what_it_names(group):
 
 def test_the_listed_choices_are_those_that_the_code_knows():
     assert TARGETS["backbone"]["cnnlab.models.VGG"]["plan"].endswith(f"one of {', '.join(PLANS)}")
-    modes = TARGETS["conv"]["cnnlab.nn.factories.dense"]["padding_mode"]
-    assert modes == f"one of {', '.join(PADDING_MODES)}"
+    dense = TARGETS["conv"]["cnnlab.nn.factories.dense"]
+    assert choices(dense["padding_mode"]) == list(PADDING_MODES)
+    assert set(choices(dense["algorithm"])) == set(ALGORITHMS)
+    assert set(choices(dense["kernel_init"])) == INITIALIZERS.keys()
+    assert set(choices(TARGETS["backbone"]["cnnlab.models.MLP"]["activation"])) == ACTIVATIONS.keys()
 
 
 def test_what_is_listed_is_what_the_groups_have():

@@ -166,6 +166,9 @@ augment=[crop,crop]: augment: expected each choice once
 augment=[crop]|augment.crop.padding=1.5: augment.crop.padding: expected a whole number
 norm.eps=0: norm.eps: expected a number > 0
 runtime=pmap|runtime.devices=100000: runtime.devices: expected a whole number from 1 to 256 or null
+conv.algorithm=winogard: conv.algorithm: expected one of auto, direct, fft, im2col
+backbone.activation=rely: backbone.activation: expected one of celu, elu, gelu
+conv.kernel_init=he: conv.kernel_init: expected one of he_normal, he_uniform
 precision=null: precision: expected one of float32, bfloat16, got null
 """
 WRONG = [line.partition(": ")[::2] for line in WRONG.strip().splitlines()]
@@ -185,6 +188,10 @@ def test_wrong_values_of_train(overrides, says):
         ("evaluate", "run=null", "run: expected a path, got null"),
         ("evaluate", "run=[1]", "run: expected a path, got [1]"),
         ("evaluate", "split=tset", "split: expected one of test, val, train, got 'tset'"),
+        ("evaluate", "data=mnist", "data: not a group of evaluate; data has: size, "),
+        ("evaluate", "+data=mnist", "data: not a group of evaluate; data has: size, "),
+        ("finetune", "+backbone=vgg", "backbone: not a group of finetune"),
+        ("doctor", "experiment=fashion", "experiment: not a group of doctor"),
         ("predict", "top=nan", "top: expected a whole number >= 1, got nan"),
         (
             "predict",

@@ -60,11 +60,10 @@ def call(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [module, *arguments])
         capsys.readouterr()
         try:
-            importlib.import_module(f"experiments.{module}").main()
+            code = importlib.import_module(f"experiments.{module}").main()
         except SystemExit as stop:
-            assert stop.code == status
-        else:
-            assert status == 0
+            code = stop.code
+        assert (code or 0) == status
         return capsys.readouterr()
 
     return call
@@ -206,6 +205,51 @@ def test_sweep_runs_every_job(tmp_path, call):
     call("train", "-m", *TINY, "epochs=1", "conv=dense,pointwise", f"output={tmp_path}")
     results = [json.loads(p.read_text()) for p in tmp_path.glob("train/*/result.json")]
     assert len(results) == 2 and len({r["parameters"] for r in results}) == 2
+
+
+@pytest.mark.parametrize(
+    ("module", "values", "says"),
+    [
+        ("evaluate", ["checkpoint=last,nowhere"], "nowhere: no such checkpoint (job with"),
+        ("evaluate", ["data.size=8,1"], "backbone.plan[1]: "),
+        ("predict", ["image=own.png,nowhere.png"], "image: no such file: 'nowhere.png'"),
+        ("export", ["path=a,b", "checkpoint=last,nowhere"], "nowhere: no such checkpoint"),
+        ("finetune", [*TINY[1:4], "checkpoint=last,nowhere"], "nowhere: no such"),
+        ("finetune", [*TINY[1:4], "batch_size=2,999999"], "batch_size: expected at most"),
+        ("tune", [*TINY, "norm=group", "norm.groups=1,3"], "norm.groups: expected a divisor"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else None,
+)
+def test_a_sweep_is_tried_out_before_its_first_job(
+    module, values, says, trained, tmp_path, call, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (8, 8)).save("own.png")
+    given = [] if module == "tune" else [f"run={trained[-1]}"]
+    status = 1 if "no such" in says else 2
+    out, err = call(module, "-m", *given, *values, status=status)
+    assert out == "" and err.count("\n") == 1
+    assert says in err and "(job with " in err
+    assert [file.name for file in tmp_path.iterdir()] == ["own.png"]
+
+
+COMMANDS = sorted(
+    file.stem for file in (ROOT / "experiments").glob("[a-z]*.py") if "main" in file.read_text()
+)
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_reader_that_has_enough_is_no_error(module, trained, tmp_path, call, monkeypatch):
+    """As `| head -1` is, once it has its line."""
+    Image.new("L", (8, 8)).save(tmp_path / "own.png")
+    some = {"predict": [[f"run={trained[-1]}", f"image={tmp_path / 'own.png'}"]]}
+    for arguments in (["--help"], *some.get(module, [])):
+        read, write = os.pipe()
+        os.close(read)
+        with os.fdopen(write, "w") as closed:
+            monkeypatch.setattr(sys, "stdout", closed)
+            _, err = call(module, *arguments, status=141)
+        assert err == ""
 
 
 @pytest.fixture(scope="session")
