@@ -120,7 +120,7 @@ def _ask(name: str, arguments: list[str], *, force: bool) -> "str | tuple[Path, 
     directory = directory_of(name, compose(arguments, name))
     if force or not directory.complete():
         # In a process of its own: its memory is given back, and its failure is its own.
-        command = [sys.executable, "-m", f"experiments.{name}", *arguments, f"force={force}"]
+        command = [sys.executable, "-m", "cnnlab", name, *arguments, f"force={force}"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines()

@@ -1,4 +1,4 @@
-"""Is cnnlab right and fast on this device? One page about it: `python -m experiments.device_check`.
+"""Is cnnlab right and fast on this device? One page about it.
 
     python -m experiments.device_check [seconds=220] [data=FOLDER] [parts=curves,grid] [small=true]
 
@@ -18,6 +18,9 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from cnnlab.console import program, unread
+
+_HERE = Path(__file__).parent
 # Part -> title, module of `experiments.device`, share of the time.
 PARTS = {
     "algorithms": ("Values and gradients against float64", "agreement.part", 0.2),
@@ -31,7 +34,8 @@ PARTS = {
 PACKAGES = ["jax", "jaxlib", "equinox", "optax", "numpy", "torch", "hydra-core"]
 DEFAULTS = {
     "seconds": "220",
-    "output": "experiments/results",
+    # In a clone its pages are kept with it; elsewhere they are an output like others.
+    "output": "experiments/results" if _HERE.parent == Path.cwd() else "outputs/device_check",
     "parts": ",".join(PARTS),
     "data": "",
     "small": "false",
@@ -133,18 +137,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
+        return _print(__doc__.replace("python -m experiments.device_check", program()))
     try:
         settings = _settings(arguments)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     try:
-        print(check(**settings))
+        return _print(check(**settings))
     except OSError as error:
         print(f"output: {error}", file=sys.stderr)
         return 1
+
+
+def _print(text: object) -> int:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        return unread()
     return 0
 
 

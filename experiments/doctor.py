@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
+from cnnlab.console import another
 
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def _tables(platform: str) -> "Iterator[tuple[str, str]]":
     machine = table.machine(platform)
     yield "shipped table", f"{len(table.shipped(machine))} convolutions measured for {machine}"
     file = table.user_file(platform)
-    own = f"{file}" if file.is_file() else "none: python -m experiments.tune measures one"
+    own = f"{file}" if file.is_file() else f"none: {another('tune')} measures one"
     yield "your table", own
 
 

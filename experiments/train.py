@@ -1,4 +1,4 @@
-"""Train a network and test it: `python -m experiments.train backbone=vgg11 data=mnist1d`."""
+"""Train a network and test it, from a config."""
 
 from typing import TYPE_CHECKING
 

@@ -19,18 +19,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from cnnlab.config.compose import prepare
-from cnnlab.config.help import help_text, program
+from cnnlab.config.help import help_text
 from cnnlab.config.interrupts import INTERRUPTED, Interrupts
 from cnnlab.config.messages import listing, one_line, show
 from cnnlab.config.overrides import parse, quote_home, structural_lines
 from cnnlab.config.source import VERSION_BASE, Source, default_directory
 from cnnlab.config.sweep import sweep_jobs
+from cnnlab.console import program, unread
 from cnnlab.errors import CnnlabError, ConfigError, Interrupted
 from cnnlab.files import lend_matplotlib_a_folder
 
 Task = Callable[[DictConfig], Any]
 Rehearsal = Callable[[list[DictConfig]], Callable[[DictConfig], object]]
-OK, FAILED, REFUSED, UNREAD = 0, 1, 2, 141
+OK, FAILED, REFUSED = 0, 1, 2
 
 
 def cli(
@@ -96,7 +97,7 @@ class _Command:
             sys.stdout.flush()
             return status
         except BrokenPipeError:
-            return _unread()
+            return unread()
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return INTERRUPTED
@@ -214,7 +215,7 @@ class _Job:
             _say(one_line(stop))
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
-            sys.exit(_unread())
+            sys.exit(unread())
         except Exception as raised:
             if self.command.interrupts.pressed:
                 raise KeyboardInterrupt from raised
@@ -260,12 +261,6 @@ def _plain(error: Exception) -> Exception:
     if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return error
     return CnnlabError(f"{error.filename or 'a file'}: {error.strerror}")
-
-
-def _unread() -> int:
-    """Whoever reads standard output (`head`) has enough: what is left goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return UNREAD
 
 
 def _full_errors() -> bool:

@@ -16,6 +16,7 @@ from cnnlab.config.source import Source
 from cnnlab.config.targets import PARTIAL, TARGET
 from cnnlab.config.tree import plain
 from cnnlab.config.values import SECTION, Types, kind_of
+from cnnlab.console import program
 
 _FLAGS = """\
   -m, --multirun      run all combinations of the values in key=a,b,c (a sweep)
@@ -26,16 +27,6 @@ _FLAGS = """\
   -cn NAME, -cd DIR   another primary config; one more directory of configs
   --hydra-help, --version, --shell-completion
                       Hydra's own settings, its version, completion for the shell"""
-
-
-def program() -> str:
-    """The command that started this process, as a user types it."""
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name != "__main__":
-        return f"python -m {spec.name.removesuffix('.__main__')}"
-    script = Path(sys.argv[0])
-    return f"python {script.name}" if script.suffix == ".py" else script.name
 
 
 def help_text(source: Source, task: Any, examples: Sequence[str], overrides: Sequence[str]) -> str:

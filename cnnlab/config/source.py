@@ -20,20 +20,18 @@ from hydra.types import RunMode
 from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf
 
-import cnnlab
 from cnnlab.config.declared import declared
 from cnnlab.config.messages import one_line
 from cnnlab.config.targets import check_hydra_targets
+from cnnlab.console import project
 from cnnlab.errors import ConfigError
 
 VERSION_BASE = "1.3"
 
 
 def default_directory() -> Path:
-    """The project's configs: inside the package when it is installed, beside it in a checkout."""
-    package = Path(cnnlab.__file__).resolve().parent
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
+    """The project's configs."""
+    return project() / "configs"
 
 
 @contextlib.contextmanager

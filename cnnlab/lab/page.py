@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from cnnlab.console import another
 from cnnlab.lab.verdict import FAILS, HOLDS, INCONCLUSIVE
 
 
@@ -31,6 +32,7 @@ def page(
         questions=questions,
         failed=failed,
         scale=scale,
+        command=another,
         counts=_counts([result for _, result in answers]),
         minutes=sum(q["seconds"] for q in questions) / 60,
     )

@@ -1,7 +1,7 @@
 """What compose gives: the same from anywhere, with durations settled, additions in their places."""
 
 import os
-import sys
+import shutil
 from pathlib import Path
 
 import hydra
@@ -10,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 
+from cnnlab import console
 from cnnlab.config import ConfigError, compose
 from cnnlab.config.source import Source, default_directory
 
@@ -163,10 +164,10 @@ def test_the_projects_own_configs_are_found(tmp_path, monkeypatch):
     directory = default_directory()
     assert (directory / "hydra" / "settings.yaml").is_file()
     package = tmp_path / "site-packages" / "cnnlab"
-    (package / "configs").mkdir(parents=True)
-    monkeypatch.setattr(sys.modules["cnnlab"], "__file__", str(package / "__init__.py"))
-    assert default_directory() == package.resolve() / "configs"  # an installed wheel
-    (package / "configs").rmdir()
+    (package / "shipped" / "configs").mkdir(parents=True)
+    monkeypatch.setattr(console, "__file__", str(package / "console.py"))
+    assert default_directory() == package.resolve() / "shipped" / "configs"  # an installed wheel
+    shutil.rmtree(package / "shipped")
     assert default_directory() == Path(package).resolve().parent / "configs"
 
 

@@ -149,7 +149,9 @@ def test_the_listed_choices_are_those_that_the_code_knows():
     assert choices(dense["padding_mode"]) == list(PADDING_MODES)
     assert set(choices(dense["algorithm"])) == set(ALGORITHMS)
     assert set(choices(dense["kernel_init"])) == INITIALIZERS.keys()
-    assert set(choices(TARGETS["backbone"]["cnnlab.models.MLP"]["activation"])) == ACTIVATIONS.keys()
+    assert (
+        set(choices(TARGETS["backbone"]["cnnlab.models.MLP"]["activation"])) == ACTIVATIONS.keys()
+    )
 
 
 def test_what_is_listed_is_what_the_groups_have():
