@@ -10,7 +10,11 @@ if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from cnnlab.bench.agreement import Line, Settings
 
 
-@cli("agreement", examples=("", "algorithms=[winograd,fft] geometries=100 peers=[] seed=1"))
+@cli(
+    "agreement",
+    rehearsal=lambda _: _settings,
+    examples=("", "algorithms=[winograd,fft] geometries=100 peers=[] seed=1"),
+)
 def main(cfg: "DictConfig") -> None:
     """Compare values and both gradients; a table, a JSON file, status 1 if a limit is broken."""
     import json

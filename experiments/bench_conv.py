@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
 
 @cli(
     "bench_conv",
+    rehearsal=lambda _: lambda cfg: _work(cfg, _settings(cfg)),
     examples=(
         "",
         "cases=depthwise passes=[forward]",

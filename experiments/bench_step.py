@@ -10,7 +10,11 @@ if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from cnnlab.bench.steps import Job
 
 
-@cli("bench_step", examples=("", "precision=[bfloat16]", "plan=[16,M,32] shape=[32,32,3] peers=[]"))
+@cli(
+    "bench_step",
+    rehearsal=lambda _: _jobs,
+    examples=("", "precision=[bfloat16]", "plan=[16,M,32] shape=[32,32,3] peers=[]"),
+)
 def main(cfg: "DictConfig") -> None:
     """Check that the first losses agree, then time the steps side by side; a table and a JSON."""
     import json

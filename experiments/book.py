@@ -37,7 +37,11 @@ QUESTIONS = (
 )
 
 
-@cli("book", examples=("", "only=[toeplitz,locality]", "scale=full"))
+@cli(
+    "book",
+    rehearsal=lambda _: _commands,
+    examples=("", "only=[toeplitz,locality]", "scale=full"),
+)
 def main(cfg: "DictConfig") -> None:
     """Answer the questions one after the other, each in a process of its own, and write the page.
 

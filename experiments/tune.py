@@ -6,16 +6,46 @@ from typing import TYPE_CHECKING
 from cnnlab.config import cli
 
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
+    from collections.abc import Callable
+
     from omegaconf import DictConfig
 
     from cnnlab.ops import Problem
     from cnnlab.ops.table import Table
 
 
-@cli("tune", examples=("experiment=vgg_fashion", "grid=true", "backbone=vgg11 batch_size=64"))
+def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], object]":
+    """Tries out every job's model and its table."""
+    from cnnlab.config import Rehearsal
+
+    tried = Rehearsal(configs)
+    return lambda cfg: (_table(cfg), None if cfg.grid else tried(cfg))
+
+
+@cli(
+    "tune",
+    rehearsal=rehearsal,
+    examples=("experiment=vgg_fashion", "grid=true", "backbone=vgg11 batch_size=64"),
+)
 def main(cfg: "DictConfig") -> None:
     """Time every algorithm on the convolutions of a training run's model; what is fastest in each
     pass is kept in the user's cache folder, and taken from then on."""
+    from cnnlab.ops import table
+
+    platform, given = _table(cfg)
+    problems = _problems(cfg)
+    entries = _measure(problems, cfg.seconds, show=cfg.progress)
+    file = table.remember(entries, platform, given)
+    for line, passes in entries.items():
+        best = (f"{name} {min(times, key=times.__getitem__)}" for name, times in passes.items())
+        against = sum(times["lax"] for times in passes.values())
+        taken = sum(min(times.values()) for times in passes.values())
+        print(f"{line}: {', '.join(best)} ({against / taken:.1f}x as fast as lax)")
+    print(file)
+
+
+def _table(cfg: "DictConfig") -> tuple[str, Path | None]:
+    """The platform and the file of the table, if that can be written."""
     import jax
 
     from cnnlab.errors import CnnlabError, ConfigError
@@ -28,15 +58,7 @@ def main(cfg: "DictConfig") -> None:
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}"
         raise (ConfigError(f"table: {reason}") if given else CnnlabError(reason)) from None
-    problems = _problems(cfg)
-    entries = _measure(problems, cfg.seconds, show=cfg.progress)
-    file = table.remember(entries, platform, given)
-    for line, passes in entries.items():
-        best = (min(times, key=times.__getitem__) for times in passes.values())
-        against = sum(times["lax"] for times in passes.values())
-        taken = sum(min(times.values()) for times in passes.values())
-        print(f"{line}: {', '.join(best)} ({against / taken:.1f}x as fast as lax)")
-    print(file)
+    return platform, given
 
 
 def _problems(cfg: "DictConfig") -> "list[Problem]":

@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
 from cnnlab.config.compose import prepare
+from cnnlab.config.messages import show
 from cnnlab.config.overrides import parse, structural_lines
 from cnnlab.config.source import Source
 from cnnlab.config.tree import plain
@@ -88,7 +89,11 @@ def _count(override: Override, searches: bool) -> int:
             raise ConfigError(f"{key}: no values in {override.get_value_string()}")
         return math.ceil((stop - start) / step)
     if override.is_discrete_sweep():
-        count = sum(1 for _ in itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1))
+        values = itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1)
+        try:
+            count = sum(1 for _ in values)
+        except Exception as error:  # OmegaConf's, of a sweep within a sweep
+            raise ConfigError(f"{key}: no values in {show(override.get_value_string())}") from error
         if not count:
             raise ConfigError(f"{key}: no values in {override.get_value_string()}")
         return count

@@ -83,7 +83,7 @@ def _counted(made):
         (["seed=range(5,1)"], "seed: no values in range(5,1)"),
         (["seed=range(0,5,0)"], "seed: no values in range(0,5,0)"),
         (["optimizer.lr=interval(0,1)"], "optimizer.lr: interval(0,1) is for a sweeper"),
-        (["seed=tag(a,choice(1,2)),3"], "'seed=tag(a,choice(1,2)),3': not a valid override"),
+        (["seed=tag(a,choice(1,2)),3"], "seed: no values in 'tag(a,choice(1,2)),3'"),
     ],
 )  # fmt: skip
 def test_sweeps_that_can_not_be(lines, says):
@@ -93,11 +93,11 @@ def test_sweeps_that_can_not_be(lines, says):
 
 
 def test_questions_rehearse_what_fits_together():
-    from experiments.locality import QUESTION
+    from experiments.locality import question
 
     with pytest.raises(ConfigError, match=r"^kernels: expected 3 among them, .*\(job with kernels"):
         sweep_jobs(
             Source(str(default_directory()), "locality"),
             ["kernels=[1,3],[1,5]"],
-            lambda _: QUESTION.check,
+            lambda _: question.check_settings,
         )

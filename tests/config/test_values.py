@@ -237,7 +237,7 @@ def test_home_is_expanded_in_every_path():
         _, tree, types = loaded(name)
         paths = [k for k, kind in types.items() if "path" in kind.split(" ") and has(tree, k)]
         cfg = compose([*GIVEN.get(name, []), *(f"{key}=~/a" for key in paths)], name)
-        assert all(cfg[key] == f"{home}/a" for key in paths)
+        assert all(OmegaConf.select(cfg, key) == f"{home}/a" for key in paths)
     assert compose(["data.data_dir=~/a"]).data.data_dir == f"{home}/a"
 
 

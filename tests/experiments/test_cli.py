@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import jaxtyping
 import numpy as np
 import pytest
 from PIL import Image
@@ -168,6 +170,24 @@ def test_a_flattening_head_takes_one_size(tmp_path, call):
         )
 
 
+def test_export(trained, tmp_path, call):
+    _, _, directory = trained
+    file = tmp_path / "model.stablehlo"
+    jaxtyping.config.update("jaxtyping_disable", True)  # a batch left open is no int
+    try:
+        out, _ = call("export", f"run={directory}", f"path={file}")
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+    assert out == f"{file}: (batch, 8, 8, 1), {file.stat().st_size:,} bytes\n"
+    read, predictor = (
+        jax.export.deserialize(bytearray(file.read_bytes())),
+        load_predictor(directory),
+    )
+    images = load_run(directory, limit_eval=3).data.test.image
+    for got, image in zip(read.call(images.astype(np.float32)), images, strict=True):
+        np.testing.assert_allclose(got, predictor(image), atol=1e-6)
+
+
 def test_finetune_freezes_the_backbone_to_the_bit(trained, tmp_path, call):
     folder, _, directory = trained
     new = ["data=fake", "data.shape=[8,8,1]", "data.num_classes=3", "data.seed=1", "steps=4"]
@@ -211,12 +231,15 @@ def test_sweep_runs_every_job(tmp_path, call):
     ("module", "values", "says"),
     [
         ("evaluate", ["checkpoint=last,nowhere"], "nowhere: no such checkpoint (job with"),
-        ("evaluate", ["data.size=8,1"], "backbone.plan[1]: "),
         ("predict", ["image=own.png,nowhere.png"], "image: no such file: 'nowhere.png'"),
         ("export", ["path=a,b", "checkpoint=last,nowhere"], "nowhere: no such checkpoint"),
         ("finetune", [*TINY[1:4], "checkpoint=last,nowhere"], "nowhere: no such"),
         ("finetune", [*TINY[1:4], "batch_size=2,999999"], "batch_size: expected at most"),
         ("tune", [*TINY, "norm=group", "norm.groups=1,3"], "norm.groups: expected a divisor"),
+        ("tune", ["grid=true", "table=a,/dev/null"], "table: /dev/null: not a table"),
+        ("bench_conv", ["cases=3x3,nothing"], "cases: none of the"),
+        ("bench_step", ["shape=[8,8,1],[9,9,1]"], "shape: [9, 9] can't be halved"),
+        ("book", ["only=[toeplitz]", "settings.toeplitz=['seed=1'],['seed=x']"], "seed: expected"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else None,
 )
@@ -225,7 +248,8 @@ def test_a_sweep_is_tried_out_before_its_first_job(
 ):
     monkeypatch.chdir(tmp_path)
     Image.new("L", (8, 8)).save("own.png")
-    given = [] if module == "tune" else [f"run={trained[-1]}"]
+    runs = module in ("evaluate", "predict", "export", "finetune")
+    given = [f"run={trained[-1]}"] if runs else []
     status = 1 if "no such" in says else 2
     out, err = call(module, "-m", *given, *values, status=status)
     assert out == "" and err.count("\n") == 1

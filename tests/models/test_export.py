@@ -2,12 +2,14 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import jaxtyping
 import numpy as np
 import pytest
 
 import cnnlab
+from cnnlab import nn, ops
 from cnnlab.config import build_model, compose
 
 
@@ -19,19 +21,40 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-CONVS = ("dense", "lax", "native", "direct", "depthwise_separable", "fft")
-
-
-@pytest.mark.parametrize("conv", CONVS)
-def test_a_classifier(conv, tmp_path):
-    cfg = compose(["backbone.plan=[8,M,8]", f"conv={conv}", "head.pool=max"])
-    model, state = build_model(cfg, (6, 6, 2), 10, key=jr.key(0))
-    file = tmp_path / "model.stablehlo"
-    cnnlab.export(model, (6, 6, 2), file, state)
+def check(model, shape, file, state=None):
+    cnnlab.export(model, shape, file, state)
     read = jax.export.deserialize(bytearray(file.read_bytes()))
     assert "@cnnlab" not in read.mlir_module()
     model = eqx.nn.inference_mode(model)
     for batch in (1, 5):
-        x = jr.normal(jr.key(batch), (batch, 6, 6, 2))
-        expected = model(x, state)[0]
+        x = jr.normal(jr.key(batch), (batch, *shape))
+        expected = model(x) if state is None else model(x, state)[0]
         np.testing.assert_allclose(read.call(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("conv", ["dense", "depthwise_separable"])
+def test_a_classifier(conv, tmp_path):
+    cfg = compose(["backbone.plan=[8,M,8]", f"conv={conv}", "head.pool=max"])
+    model, state = build_model(cfg, (6, 6, 2), 10, key=jr.key(0))
+    check(model, (6, 6, 2), tmp_path / "model.stablehlo", state)
+
+
+class Beside(eqx.Module):
+    """Layers of one input, their results side by side."""
+
+    layers: list
+
+    def __call__(self, x):
+        return jnp.concatenate([layer(x) for layer in self.layers], axis=-1)
+
+
+def test_every_algorithm_and_every_kind_of_layer(tmp_path):
+    shape, key = (5, 4, 8), jr.key(0)
+    size = lambda name: 1 if name in ops.algorithms((1, *shape), (3, 3, 8, 8)).refused else 3
+    by_algorithm = [nn.Conv2d(8, 8, size(name), algorithm=name, key=key) for name in ops.ALGORITHMS]
+    others = [
+        nn.LocallyConnected2d(8, 3, 3, shape[:2], key=key),
+        nn.LongConv2d(8, 3, shape[:2], key=key),
+        nn.FullyConnected2d(8, 3, shape[:2], key=key),
+    ]
+    check(Beside([*by_algorithm, *others]), shape, tmp_path / "layers.stablehlo")
