@@ -205,8 +205,8 @@ def point(size: int, kernel: int, stride: int, padding: int, dilation: int) -> d
     return {"curve": curve, "size": size, "printed": printed, "lax": actual}
 
 
-def differing(rows: Records, count: str, what: str) -> Verdict:
-    return lab.exact(sum(rows[count]), sum(rows["given"]), what)
+def differing(rows: Records, count: str, what: str, differ: str = "differ") -> Verdict:
+    return lab.exact(sum(rows[count]), sum(rows["given"]), what, differ)
 
 
 @question.claim("B eq. 10.7", "a layer with another output size, or one that refuses such a window")
@@ -261,23 +261,25 @@ def preserve_sides(kernels: Records) -> Verdict:
     """P = (K - 1) / 2 preserves them for odd kernels; for any kernel K - 1 zeros in all do, which
     for even ones are uneven."""
     odd = [k for k in kernels if k["kernel"] % 2]
+    other_p = sum(k["P"] != [(k["kernel"] - 1) // 2] for k in odd)
+    other_total = sum(k["total"] != k["kernel"] - 1 for k in kernels)
     return lab.all_of(
-        lab.exact(sum(k["P"] != [(k["kernel"] - 1) // 2] for k in odd), len(odd), "paddings"),
-        lab.exact(sum(k["total"] != k["kernel"] - 1 for k in kernels), len(kernels), "totals"),
-        lab.exact(sum(kernels["lost"]), sum(kernels["sizes"]), "sizes with SAME"),
+        lab.exact(other_p, len(odd), "odd kernels", "have another P"),
+        lab.exact(other_total, len(kernels), "kernels", "take another number of zeros"),
+        lab.exact(sum(kernels["lost"]), sum(kernels["sizes"]), "sizes", "are not kept by SAME"),
     )
 
 
 @question.claim("B eq. 10.8", "an output of whole numbers that is not the plain loop's")
 def sum_(values: Records) -> Verdict:
     """Z[i, j, m] is the sum over c, k, l of X'[S (i - 1) + k, S (j - 1) + l, c] K[k, l, c, m]."""
-    return differing(values.where(outputs="sums"), "differ", "sums and loops")
+    return differing(values.where(outputs="sums"), "differ", "sums", "are not the loop's")
 
 
 @question.claim("B eq. 10.9", "an output that is not the plain loop's")
 def maximum(values: Records) -> Verdict:
     """Y[i, j] is the largest Z[S (i - 1) + 1 + k, S (j - 1) + 1 + l] over 0 <= k, l < K."""
-    return differing(values.where(outputs="maxima"), "differ", "maxima and loops")
+    return differing(values.where(outputs="maxima"), "differ", "maxima", "are not the loop's")
 
 
 @question.table

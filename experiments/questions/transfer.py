@@ -210,8 +210,7 @@ def accuracies(
     runs: Records, backbones: Records, source: Sequence[str], target: Sequence[str]
 ) -> lab.Table:
     """A row for each way of training, a column for each number of examples."""
-    spread = lambda of: lab.estimate(percent(of))
-    cell = lambda of: f"{spread(of).mean:.1f} ± {spread(of).deviation:.1f}"
+    cell = lambda of: f"{lab.estimate(percent(of)):.1f}"
     rows = [
         [MODES[mode], *map(cell, some.by("examples").values())]
         for mode, some in runs.by("mode").items()
