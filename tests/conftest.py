@@ -53,36 +53,37 @@ def getkey():
     return _getkey
 
 
-# A compiled program takes about a megabyte for as long as JAX keeps it, and the suite has 6,000.
-_MANY = 500
-_compiled = 0
+# JAX keeps every program that it has compiled, and the suite compiles thousands.
+_ROOM = 400 * 2**20
+_after = None
 
 
-def _count(event, _seconds, **_):
-    global _compiled
-    _compiled += event == "/jax/core/compile/backend_compile_duration"
+def _resident():
+    """Bytes of this process that are in memory; 0 where the system does not say."""
+    file = Path("/proc/self/statm")
+    return int(file.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if file.exists() else 0
 
 
-jax.monitoring.register_event_duration_secs_listener(_count)
-
-
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def _programs_are_let_go():
-    """At the end of a file, once there are many: what the next one needs again is compiled soon."""
-    global _compiled
+    """Once the process has grown so much: what is needed again is compiled soon."""
+    global _after
+    _after = _resident() if _after is None else _after
     yield
-    if _compiled > _MANY:
-        _compiled = 0
+    if _resident() > _after + _ROOM:
         jax.clear_caches()
         gc.collect()
         # glibc keeps what is freed between other blocks, and that is most of it.
         if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
             trim(0)
+        _after = _resident()
 
 
 def pytest_collection_finish():
-    """What was imported stays: the collector need not look through it again and again."""
+    """What was imported stays: the collector need not look through it again and again, and what
+    is traced makes so many objects that it would look a thousand times in a minute."""
     gc.freeze()
+    gc.set_threshold(20_000)
 
 
 def pytest_report_header():
