@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cnnlab.config import build_model, compose
+from cnnlab.config import compose
+from cnnlab.config.networks import check_model
 from experiments import train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -31,9 +32,9 @@ def test_every_choice_composes(group, choice):
 
 @pytest.mark.parametrize("shape", [(16, 3), (9, 9, 1), (6, 6, 6, 2)])
 @pytest.mark.parametrize("conv", choices("conv"))
-def test_every_conv_in_every_dimension(conv, shape, getkey):
+def test_every_conv_in_every_dimension(conv, shape):
     cfg = compose([f"conv={conv}", "backbone.plan=[4,M,6]"])
-    model, _ = build_model(cfg, shape, 5, key=getkey())
+    model, _ = check_model(cfg, shape, 5)
     assert model.backbone.out_shape[-1] == 6
     assert len(model.backbone.out_shape) == len(shape)
 
@@ -60,8 +61,8 @@ def test_every_preset_runs(experiment, monkeypatch, tmp_path):
 
 
 def test_the_issue_of_dimension_is_the_data_sets(monkeypatch, tmp_path):
-    overrides = "backbone=vgg11 conv=depthwise_separable data=mnist1d optimizer=adamw"
-    result = run(monkeypatch, tmp_path, *overrides.split(), "optimizer.lr=3e-4", "steps=1")
+    overrides = "backbone=vgg11 backbone.plan=[8,M,16] conv=depthwise_separable data=mnist1d"
+    result = run(monkeypatch, tmp_path, *overrides.split(), "optimizer=adamw", "steps=1")
     assert result["data"] == "mnist1d" and result["steps"] == 1
 
 
