@@ -18,13 +18,8 @@ SETTINGS = (
 )
 SHORT = (
     *("data=fake", "data.shape=[6,6,1]", "data.train_size=32", "data.test_size=16"),
-    *(
-        "backbone.plan=[4,M]",
-        "optimizer=sgd",
-        "augment=[flip]",
-        "batch_size=16",
-        "eval_batch_size=16",
-    ),
+    *("backbone.plan=[4,M]", "optimizer=sgd", "augment=[flip]"),
+    *("batch_size=16", "eval_batch_size=16"),
     *("epochs=null", "steps=1", "progress=false"),
 )
 
