@@ -33,13 +33,14 @@ shapes = pytest.mark.parametrize("shape", SHAPES)
 seeds = hypothesis.given(seed=st.integers(0, 2**31 - 1))
 
 
+@functools.cache
 def make_batch(shape, n=12, classes=4, first=0):
     """A prepared batch whose values are all different and never zero."""
     size = int(np.prod(shape))
     image = 1 + np.arange(n * size, dtype=np.float32).reshape(n, *shape)
     label = np.eye(classes, dtype=np.float32)[np.arange(n) % classes]
     index = np.arange(first, first + n, dtype=np.int32)
-    return Batch(jnp.asarray(image), jnp.asarray(label), jnp.asarray(index))
+    return Batch(*jax.device_put((image, label, index)))
 
 
 # Optimising takes longer than running these small examples.
