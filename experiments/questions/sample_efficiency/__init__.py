@@ -246,14 +246,14 @@ def needed_by_seeds(sizes: Sequence[int | None]) -> str:
         return f"never ({len(sizes)})"
     missing = f", {len(sizes) - len(there)} never" if len(there) < len(sizes) else ""
     found = lab.estimate(there)
-    return f"{found.mean:.0f} ± {found.deviation:.0f} ({found.n}{missing})"
+    return f"{found:.0f} ({found.n}{missing})"
 
 
 def percent(shares: Sequence[float]) -> str:
     if not shares:
         return "none missed"
     found = lab.estimate([100 * share for share in shares])
-    return f"{found.mean:.2f} ± {found.deviation:.2f} ({found.n})"
+    return f"{found:.2f} ({found.n})"
 
 
 question.figure(10, 4.2)(figures.samples_needed)
