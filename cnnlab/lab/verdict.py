@@ -83,10 +83,12 @@ def proportion(successes: int, n: int) -> Estimate:
 
 def slope(x: Sequence[Number], y: Sequence[Number]) -> Estimate:
     """The slope of the least-squares line through points, with its interval; of logarithms, it is
-    the exponent of a power law. `n` is the number of points."""
+    the exponent of a power law. `n` is the number of points; all at one `x` have any slope."""
     from scipy.stats import linregress, t
 
     n = len(x)
+    if len(set(x)) < 2:
+        return Estimate(0.0, 0.0, n, -math.inf, math.inf)
     if n < 3:
         rise = (y[-1] - y[0]) / (x[-1] - x[0])
         return Estimate(rise, 0.0, n, -math.inf, math.inf)

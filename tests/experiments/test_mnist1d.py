@@ -48,9 +48,8 @@ def test_all_examples_are_trained_on():
 def test_starts_as_pytorch_does(net, getkey):
     model = start(net, 40, 10, getkey())
     assert model(jnp.zeros((3, 40))).shape == (3, 10)
-    layers = [model.linear] if net != "mlp" else model.layers
-    layers = [*layers, *(model.layers if net == "cnn" else [])]
-    for layer in layers:
+    last = {"linear": [model], "mlp": []}.get(net, [getattr(model, "linear", None)])
+    for layer in (*getattr(model, "layers", ()), *last):
         limit = 1 / np.sqrt(np.prod(layer.weight.shape[:-1]))
         for values in (layer.weight, layer.bias):
             assert np.abs(values).max() <= limit

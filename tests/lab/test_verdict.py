@@ -67,6 +67,9 @@ def test_slope():
     noisy = slope(x, [0, 1, 0, 1, 0])
     assert noisy.low < 0 < noisy.high
     assert slope([0, 1], [0, 3]) == Estimate(3.0, 0.0, 2, -math.inf, math.inf)
+    for same in ([], [2], [2, 2, 2]):
+        nothing = Estimate(0.0, 0.0, len(same), -math.inf, math.inf)
+        assert slope(same, range(len(same))) == nothing
 
 
 SURE, UNSURE = Estimate(1.0, 0.1, 9, 0.9, 1.1), Estimate(1.0, 1.0, 3, 0.0, 2.0)

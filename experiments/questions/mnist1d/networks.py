@@ -25,18 +25,6 @@ from cnnlab.data import Dataset
 RATE, BATCH = 1e-2, 100
 
 
-class Linear(eqx.Module):
-    """Softmax regression: 410 parameters for 40 numbers and 10 classes."""
-
-    linear: nn.Linear
-
-    def __init__(self, length: int, classes: int, *, key: PRNGKeyArray):
-        self.linear = nn.Linear(length, classes, key=key)
-
-    def __call__(self, x: Float[Array, "b n"]) -> Float[Array, "b k"]:
-        return self.linear(x)
-
-
 class MLP(eqx.Module):
     """Two hidden layers of 100, the second around a skip connection: 15,210 parameters."""
 
@@ -110,7 +98,8 @@ class GRU(eqx.Module):
         return self.linear(features.reshape(-1, len(x)).T)
 
 
-NETS: dict[str, Callable[..., Any]] = {"linear": Linear, "mlp": MLP, "cnn": CNN, "gru": GRU}
+# The first is softmax regression: 410 parameters for 40 numbers and 10 classes.
+NETS: dict[str, Callable[..., Any]] = {"linear": nn.Linear, "mlp": MLP, "cnn": CNN, "gru": GRU}
 
 
 def parameters(net: str, length: int, classes: int) -> int:

@@ -13,7 +13,7 @@ from experiments.packing.estimates import (
     disagreement,
     full_packings,
     halves,
-    line,
+    logs,
     packing_exponent,
     pooled,
     power_of_d,
@@ -250,9 +250,12 @@ def functions(small: Records) -> Verdict:
 def exponential(packings: Records) -> Verdict:
     """At a constant distance the packings have exp(Omega(d^2)) points: log M grows with d^2."""
     full = packings.where(full=True, one_of=None)
-    points = lambda space: [(p["d"] ** 2, math.log(p["m"])) for p in full.where(space=space)]
-    what = "{}: slope of log M in d^2"
-    return lab.all_of(*(lab.at_least(line(points(s)), 0.0, what.format(s)) for s in SPACES))
+    found = {space: full.where(space=space) for space in SPACES}
+    slopes = {
+        space: lab.slope([d**2 for d in of["d"]], logs(of["m"])) for space, of in found.items()
+    }
+    what = "{}: slope of log M in d^2".format
+    return lab.all_of(*(lab.at_least(e, 0.0, what(space)) for space, e in slopes.items()))
 
 
 @question.table

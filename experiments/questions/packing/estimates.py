@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from experiments.packing.tasks import APART
@@ -42,8 +42,11 @@ def constant_by_d(pairs: Records) -> dict[int, float]:
 def power_of_d(pairs: Records) -> Estimate:
     """By which c grows, over each kind of pairs and seed."""
     sets = pairs.where(kind=APART).by("d", "kind", "seed")
-    log = lambda values: [math.log(v) for v in values]
-    return lab.slope(log(d for d, *_ in sets), log(pooled(of) for of in sets.values()))
+    return lab.slope(logs(d for d, *_ in sets), logs(pooled(of) for of in sets.values()))
+
+
+def logs(values: Iterable[float]) -> list[float]:
+    return [math.log(value) for value in values]
 
 
 def rank_correlation(pairs: Records, of: str) -> Estimate:
@@ -63,14 +66,7 @@ def packing_exponent(packings: Records) -> Estimate:
     disagreement, which is their delta."""
     power = 2 if packings[0]["space"] == "functions" else 1
     full = full_packings(packings)
-    return line([(-power * math.log(p["distance"]), math.log(p["m"])) for p in full])
-
-
-def line(points: Sequence[tuple[float, float]]) -> Estimate:
-    """The slope through points; without two places to go by, anything."""
-    if len({x for x, _ in points}) < 2:
-        return Estimate(0.0, 0.0, len(points), -math.inf, math.inf)
-    return lab.slope(*zip(*points, strict=True))
+    return lab.slope([-power * math.log(x) for x in full["distance"]], logs(full["m"]))
 
 
 def ball_exponent(ball: dict) -> Estimate:

@@ -3,6 +3,7 @@ by side, accuracies at given sizes, and the powers of d by which what they need 
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -214,8 +215,5 @@ def exponent(needed: Records, net: str, target: str = TARGET) -> Estimate:
 def power(d: Sequence[int], n: Sequence[float | None]) -> Estimate:
     """The exponent of n as a power of d; without an interval where an n is missing."""
     there = [(math.log(x), math.log(y)) for x, y in zip(d, n, strict=True) if y is not None]
-    if len({x for x, _ in there}) < 2:
-        return Estimate(0.0, 0.0, len(there), -math.inf, math.inf)
-    line = lab.slope(*zip(*there, strict=True))
-    whole = len(there) == len(n)
-    return line if whole else Estimate(line.mean, line.deviation, line.n, -math.inf, math.inf)
+    line = lab.slope([x for x, _ in there], [y for _, y in there])
+    return line if len(there) == len(n) else replace(line, low=-math.inf, high=math.inf)
