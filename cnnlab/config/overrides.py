@@ -204,7 +204,7 @@ def _no_such_key(key: str, tree: dict, source: Source, addable: bool = False) ->
         parent = parent.rpartition(".")[0]
     children = tree_at(tree, parent) if parent else tree
     names = listing(k for k in children if not k.startswith("_"))
-    hint = f"; {parent} has: {names}" if parent else f"; there are: {names}"
+    hint = f"; {parent} has: {names}" if parent else f"; there are: {names or 'none'}"
     if addable and in_target(tree, key):
         hint += f" (+{key}=... passes a further argument)"
     return ConfigError(f"{shortened(key)}: no such key{hint}")

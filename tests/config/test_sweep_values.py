@@ -92,6 +92,10 @@ def test_sweeps_that_can_not_be(lines, says):
     assert str(caught.value).startswith(says)
 
 
+def test_what_only_a_running_job_knows_waits_for_it():
+    assert len(jobs("name=${hydra:job.num}", "seed=1,2")) == 2
+
+
 def test_questions_rehearse_what_fits_together():
     from experiments.locality import question
 
