@@ -39,6 +39,8 @@ def test_tiny(tiny):
     assert found["equivalent"] == found["nonlinear"] == found["trained"] == "holds"
     linear = [row for row in result["data"]["networks"] if row["activation"] == "identity"]
     assert linear[0]["kernel"] == [7, 7, 1, 4]
+    paddings = [row["padding"] for row in result["data"]["stacks"]]
+    assert paddings == ["valid", "circular", "same"] * 2
     # By hand: the corner of the stack lacks what the cut-off pixel would give, 3 * 1.
     picture = result["data"]["picture"]
     assert picture["composed"][0][:3] == [6, 5, 3] and picture["stack"][0][:3] == [3, 5, 3]
