@@ -14,6 +14,7 @@ FLOOR = {
     "errors": -1,
     "arguments": 0,
     "files": 0,
+    "jax_internals": 0,
     "machine": 0,
     "versions": 0,
     "ops": 1,
@@ -36,8 +37,7 @@ PRIVATE = {
         "hydra._internal.config_repository",
         "hydra._internal.utils",
     },
-    "cnnlab.ops.lowering": {"jax._src"},
-    "cnnlab.train.programs": {"jax._src", "jax._src.lru_cache"},
+    "cnnlab.jax_internals": {"jax._src", "jax._src.lru_cache"},
 }
 # Imports that would close a circle; there may be no others.
 CIRCLES = {("cnnlab.data.batches", "cnnlab.data.stream")}

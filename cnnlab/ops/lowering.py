@@ -1,14 +1,14 @@
-"""How cnnlab's primitives run and become programs: the one module that needs what jax keeps to
-itself (`jax._src`), beside the compiled programs that `train/programs.py` keeps."""
+"""How cnnlab's primitives run and become programs."""
 
 import functools
 from collections.abc import Callable
 
 import jax
-from jax._src import dispatch
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
+
+from cnnlab.jax_internals import dispatch
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 # In the place of a platform: a program that is written down for machines unknown.

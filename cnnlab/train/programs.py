@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 import jax
-from jax._src import compilation_cache
-from jax._src.lru_cache import LRUCache
 
 from cnnlab.files import cache_dir, remove, seal, unseal
+from cnnlab.jax_internals import LRUCache, compilation_cache
 from cnnlab.machine import processor
 
 # The least recently used go first.

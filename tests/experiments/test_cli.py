@@ -392,7 +392,7 @@ def test_a_missing_run_is_one_line(module, call):
 # As on a processor with AVX-512, whose compiled programs XLA finds fault with when it reads them.
 AVX512 = """
 import runpy, sys
-from jax._src import compilation_cache as cache
+from cnnlab.jax_internals import compilation_cache as cache
 combine = cache.combine_executable_and_time
 cache.combine_executable_and_time = lambda program, time: combine(
     program.replace(b"-avx512f,", b"+avx512f,"), time

@@ -7,15 +7,15 @@ import sys
 
 import jax
 import pytest
-from jax._src import compilation_cache
 
+from cnnlab.jax_internals import compilation_cache
 from cnnlab.train.programs import Programs, keep_programs
 
 # As if for a processor that this one is not, with AVX-512: XLA then adds two hints to what it finds
 # in a program that it loads, and says at length that the processor does not have them.
 PROGRAM = """
 import jax, jax.numpy as jnp
-from jax._src import compilation_cache
+from cnnlab.jax_internals import compilation_cache
 from cnnlab.train.programs import keep_programs
 
 combine = compilation_cache.combine_executable_and_time
