@@ -29,6 +29,14 @@ def filtered(
     """The circular convolution of period `lengths`: `irfft(rfft(x) rfft(kernel))`.
 
     `x` is `(batch, g, c_in / g, *n)` with `n <= lengths`, the kernel as `conv` takes it.
+
+    The transform of length L has `X_f = sum over n of x_n w^(n f)` with `w = exp(-2 pi i / L)`, so
+
+        X_f K_f = sum over n, t of x_n k_t w^((n + t) f),
+
+    in which, as `w^L = 1`, all pairs with one `n + t` modulo L have one factor: it is the transform
+    of `y_j = sum of x_n k_t over n + t = j (mod L)`. Of real arrays `X_(L - f)` is the conjugate of
+    `X_f`, so half of the frequencies are enough. Several axes: one after the other.
     """
     rank, groups = problem.rank, problem.groups
     # The sum of the chapters is a correlation; a convolution with the reversed kernel is the same.

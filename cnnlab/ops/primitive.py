@@ -17,6 +17,7 @@ c_out)`: convolutions of one shape side by side, which is what `vmap` over both 
 import functools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -109,14 +110,33 @@ def _as_groups(chosen: Algorithm, which: Pass, a: Array, b: Array, problem: Prob
     return jnp.moveaxis(y.reshape(*y.shape[:-1], members, -1), -2, 0)
 
 
-# Where the axis that `vmap` maps goes when it maps a kernel, or one operand of the kernel gradient:
-# (which, operand) -> channels that grow, axis of the operand and of the result, which of the two
-# hold all groups.
-_JOINS = {
-    ("forward", 1): ("out_channels", -1, True, -1, True),
-    ("input_gradient", 1): ("in_channels", -2, False, -1, True),
-    ("kernel_gradient", 0): ("in_channels", -1, True, -2, False),
-    ("kernel_gradient", 1): ("out_channels", -1, True, -1, True),
+class _Axis(NamedTuple):
+    """Channels of an array: which axis, and whether it holds those of all groups one after another
+    or, as the kernel's `c_in / g`, those of any one."""
+
+    place: int
+    all_groups: bool
+
+
+_CHANNELS = _Axis(-1, True)  # of x, of y, and the kernel's c_out
+_GROUP_CHANNELS = _Axis(-2, False)  # the kernel's c_in / g
+
+# `vmap` over one operand as one larger convolution. Where that operand has examples and the result
+# has them, too, there are more examples. In the other four cases each of the B mapped arrays has
+# channels of its own:
+#
+#   forward, kernel         y_b = conv(x, k_b)          [k_1 .. k_B] along c_out gives [y_1 .. y_B]
+#   input gradient, kernel  dx_b = conv'(dy, k_b)       along c_in:  the channels of dx
+#   kernel gradient, x      dk_b = sum of x_b dy        along c_in:  the rows of dk
+#   kernel gradient, dy     dk_b = sum of x dy_b        along c_out: the columns of dk
+#
+# as no sum in them goes over those channels. Groups must stay together: B times as many channels in
+# each, so the mapped axis goes between groups and channels: (groups, B, c / groups).
+_JOINS = {  # (which, operand) -> the problem's channels that grow, the operand's axis, the result's
+    ("forward", 1): ("out_channels", _CHANNELS, _CHANNELS),
+    ("input_gradient", 1): ("in_channels", _GROUP_CHANNELS, _CHANNELS),
+    ("kernel_gradient", 0): ("in_channels", _CHANNELS, _GROUP_CHANNELS),
+    ("kernel_gradient", 1): ("out_channels", _CHANNELS, _CHANNELS),
 }
 
 
@@ -134,11 +154,11 @@ def _batch(which: Pass, args: tuple, axes: tuple, *, problem: Problem, algorithm
         x = x.reshape(x.shape[0], -1, *x.shape[3:])
         y = run(x, args[1], problem=replace(problem, batch=size * problem.batch))
         return y.reshape(y.shape[0], size, -1, *y.shape[2:]), 1
-    channels, place, grouped, result_place, result_grouped = _JOINS[which, i]
-    joined = _join(x, place, problem.groups if grouped else 1)
+    channels, mine, results = _JOINS[which, i]
+    joined = _join(x, mine.place, problem.groups if mine.all_groups else 1)
     wide = replace(problem, **{channels: size * getattr(problem, channels)})
     y = run(*(joined if j == i else v for j, v in enumerate(args)), problem=wide)
-    return _part(y, result_place, problem.groups if result_grouped else 1, size), 0
+    return _part(y, results.place, problem.groups if results.all_groups else 1, size), 0
 
 
 def _map_members(run: Callable, args: tuple, axes: tuple, problem: Problem) -> tuple[Array, int]:

@@ -5,6 +5,13 @@ is nothing beside the largest entry and all of a quiet beginning before a loud e
 is halved again and again: the second half of each piece takes what the first half contributes from
 a transform of that half alone, until the pieces are short and summed tap by tap (relaxed
 multiplication: van der Hoeven, Relax, but don't be too lazy, 2002).
+
+Every pair of an input n and a result `i >= n` is met once: by the sum tap by tap if both are in
+one short piece, or else by the smallest piece that has n in its first half and i in its second; if
+there is none, by the longest piece of n and the one behind it. In a piece with halves of h entries
+the taps `i - n` are 1 to 2 h - 1. The circular convolution of period 2 h of the first half with
+taps 0 to 2 h - 1 is right for the results h to 2 h - 1: what wraps around, 2 h to 3 h - 2, falls
+on 0 to h - 2.
 """
 
 from dataclasses import replace
