@@ -46,23 +46,16 @@ def main(cfg: "DictConfig") -> None:
 
 def _settings(cfg: "DictConfig") -> "tuple[list[str], Settings]":
     """The algorithms, and how to compare them; PyTorch is left out, in one line, if missing."""
-    import os
     import sys
 
     from cnnlab.bench.agreement import QUICK, Settings, torch_peer
-    from cnnlab.config import ConfigError, read
+    from cnnlab.bench.asked import asked_algorithms
+    from cnnlab.config import ConfigError
     from cnnlab.ops import REGISTRY
-    from cnnlab.ops.choice import VARIABLE
 
-    if os.environ.get(VARIABLE):
-        raise ConfigError(
-            f"{VARIABLE}: it forces one algorithm on all of cnnlab; unset it to compare"
-        )
-    everything = cfg.algorithms in (None, "all")
-    names = [n for n, a in REGISTRY.items() if a.unavailable() is None]
-    if not everything:
-        asked = [cfg.algorithms] if isinstance(cfg.algorithms, str) else list(cfg.algorithms)
-        names = read(f"some of {', '.join(REGISTRY)}", asked, "algorithms")
+    names = asked_algorithms(cfg.algorithms)
+    if names is None:
+        names = [n for n, a in REGISTRY.items() if a.unavailable() is None]
     for name in names:
         if (reason := REGISTRY[name].unavailable()) is not None:
             raise ConfigError(f"algorithms: {name}: {reason}")

@@ -51,23 +51,12 @@ def main(cfg: "DictConfig") -> None:
 
 def _settings(cfg: "DictConfig") -> "Settings":
     """The checked settings, without PyTorch where it cannot be measured."""
-    import os
-
     from cnnlab.bench import contenders as routes
+    from cnnlab.bench.asked import asked_algorithms
     from cnnlab.bench.measurements import Settings
-    from cnnlab.config import ConfigError, read
-    from cnnlab.ops import REGISTRY
-    from cnnlab.ops.choice import VARIABLE
 
-    if os.environ.get(VARIABLE):
-        raise ConfigError(
-            f"{VARIABLE}: it forces one algorithm on all of cnnlab; unset it to compare"
-        )
-    everything = cfg.algorithms in (None, "all")
-    algorithms = None
-    if not everything:
-        asked = [cfg.algorithms] if isinstance(cfg.algorithms, str) else list(cfg.algorithms)
-        algorithms = tuple(read(f"some of {', '.join(REGISTRY)}", asked, "algorithms"))
+    asked = asked_algorithms(cfg.algorithms)
+    algorithms = None if asked is None else tuple(asked)
     passes, peers = tuple(cfg.passes), tuple(cfg.peers)
     if routes.torch_missing():
         peers = tuple(p for p in peers if p != "torch")

@@ -30,7 +30,7 @@ def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], object]":
 def main(cfg: "DictConfig") -> None:
     """Time every algorithm on the convolutions of a training run's model; what is fastest in each
     pass is kept in the user's cache folder, and taken from then on."""
-    from cnnlab.ops import table
+    from cnnlab.ops import REFERENCE, table
 
     platform, given = _table(cfg)
     problems = _problems(cfg)
@@ -38,9 +38,9 @@ def main(cfg: "DictConfig") -> None:
     file = table.remember(entries, platform, given)
     for line, passes in entries.items():
         best = (f"{name} {min(times, key=times.__getitem__)}" for name, times in passes.items())
-        against = sum(times["lax"] for times in passes.values())
+        against = sum(times[REFERENCE] for times in passes.values())
         taken = sum(min(times.values()) for times in passes.values())
-        print(f"{line}: {', '.join(best)} ({against / taken:.1f}x as fast as lax)")
+        print(f"{line}: {', '.join(best)} ({against / taken:.1f}x as fast as {REFERENCE})")
     print(file)
 
 

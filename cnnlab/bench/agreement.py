@@ -14,20 +14,15 @@ import numpy as np
 from cnnlab import ops
 from cnnlab.bench.geometries import random_problem
 from cnnlab.bench.reference import convolution, relative_error
-from cnnlab.ops import PASSES, Problem
+from cnnlab.ops import PASSES, REGISTRY, Problem
 from cnnlab.ops.table import key
-
-# Largest relative error in float32. Sums that pass through Fourier transforms and F(4, 3) have
-# larger terms than the result.
-LIMIT = 1e-5
-LIMITS = dict.fromkeys(("fft", "fft_overlap_add", "winograd", "native_winograd"), 1e-4)
 
 # Code generation is most of the time, and changes only how sums are vectorised.
 QUICK: dict[str, Any] = {"xla_backend_optimization_level": 0}
 if jax.__version_info__ < (0, 12):
     QUICK["xla_cpu_use_fusion_emitters"] = False
 
-REFERENCE = "reference"
+FLOAT64 = "reference"  # what tables call it
 Three: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 Peer: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, Problem], Three]
 
@@ -75,9 +70,9 @@ class Settings:
 def compare(name: str, settings: Settings) -> Iterator[list[Line]]:
     """The lines of an algorithm so far, after every geometry."""
     rng = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
-    others = {REFERENCE: (convolution, settings.geometries)}
+    others = {FLOAT64: (convolution, settings.geometries)}
     others |= {peer: (f, settings.peer_geometries) for peer, f in settings.peers.items()}
-    limit = LIMITS.get(name, LIMIT)
+    limit = REGISTRY[name].tolerance(np.float32)
     lines = [Line(name, other, which, limit) for other in others for which in PASSES]
     for i in range(settings.geometries):
         problem = random_problem(name, rng)
@@ -120,8 +115,7 @@ def computed(
 def torch_peer() -> Peer:
     """PyTorch's convolution and its gradients, in float64.
 
-    Raises:
-        ImportError: PyTorch is not installed.
+    **Raises:** `ImportError`: PyTorch is not installed.
     """
     import torch
 

@@ -16,22 +16,20 @@ from jax import lax
 
 from cnnlab import ops
 from cnnlab.bench.tuning import hopeless
-from cnnlab.ops import Problem
+from cnnlab.ops import REFERENCE, REGISTRY, Problem
 from cnnlab.ops.native import ENGINE
 
 PASSES = ("forward", "gradients")
 PEERS = ("eqx", "torch")
-# What is compared with: JAX's own convolution and gradients. cnnlab's algorithm of that name is the
-# same call with the same gradients, and is not measured a second time.
-REFERENCE = "lax"
-
 # What `auto` takes where there is no native engine.
 PORTABLE = "auto, no engine"
 # What chooses among the algorithms.
 CHOICES = ("auto", PORTABLE)
 
-# Larger than float32 rounding; transforms (Winograd, Fourier) round more than sums do.
-TOLERANCE, TRANSFORMED = 1e-4, 1e-3
+# Of the error to expect (`Algorithm.tolerance`): sums are longer than in tests, and the reference
+# rounds, too.
+ALLOWANCE = 10
+TOLERANCE = ALLOWANCE * REGISTRY[REFERENCE].tolerance(np.float32)
 _SPATIAL = {1: "H", 2: "HW", 3: "DHW"}
 
 
@@ -48,11 +46,12 @@ class Arrays(NamedTuple):
 class Contender:
     """One route, with its arrays in the layout that it likes best.
 
-    Attributes:
-        run: by pass, a function without arguments: `"forward"` gives `y`, `"gradients"` gives `y`,
-            `dx` and `dkernel`.
-        restore: a result as numpy arrays, channels last.
-        tolerance: how far a result may be from the reference (`error`).
+    **Attributes:**
+
+    - `run`: by pass, a function without arguments: `"forward"` gives `y`, `"gradients"` gives `y`,
+      `dx` and `dkernel`.
+    - `restore`: a result as numpy arrays, channels last.
+    - `tolerance`: how far a result may be from the reference (`error`).
     """
 
     run: Mapping[str, Callable[[], Any]]
@@ -98,10 +97,13 @@ def contenders(
     problem: Problem, arrays: Arrays, algorithms: Sequence[str], peers: Sequence[str]
 ) -> dict[str, Contender]:
     """The reference, `auto`, the algorithms and the peers, by the name that tables show."""
+    # cnnlab's algorithm of that name is the same call with the same gradients: measured once.
     found = {REFERENCE: _jax(lax_convolution(problem), arrays)}
     found |= {name: _cnnlab(problem, arrays, name) for name in ("auto", *algorithms)}
     if ENGINE.refusal() is None:
-        found[PORTABLE] = without_engine(_cnnlab(problem, arrays, "auto"))
+        auto = _cnnlab(problem, arrays, "auto")
+        run = {which: without_engine(run) for which, run in auto.run.items()}
+        found[PORTABLE] = dataclasses.replace(auto, run=run)
     if "eqx" in peers:
         found["eqx"] = _equinox(problem, arrays)
     if "torch" in peers:
@@ -161,15 +163,14 @@ def _jax(
     return Contender(run, lambda result: restore(tuple(map(np.asarray, result))), **options)
 
 
-def without_engine(contender: Contender) -> Contender:
-    """A contender that is compiled and called as if there were no native engine."""
+def without_engine(run: Callable[[], Any]) -> Callable[[], Any]:
+    """`run`, compiled and called as if there were no native engine."""
 
-    def outside(run: Callable[[], Any]) -> Any:
+    def portable() -> Any:
         with ENGINE.disabled():
             return run()
 
-    run = {which: functools.partial(outside, run) for which, run in contender.run.items()}
-    return dataclasses.replace(contender, run=run)
+    return portable
 
 
 def lax_convolution(problem: Problem) -> Callable[[Any, Any], Any]:
@@ -192,8 +193,9 @@ def lax_convolution(problem: Problem) -> Callable[[Any, Any], Any]:
 
 def _cnnlab(problem: Problem, arrays: Arrays, algorithm: str) -> Contender:
     forward = functools.partial(ops.conv, algorithm=algorithm, **_geometry(problem))
-    transformed = algorithm == "auto" or algorithm.startswith(("winograd", "fft"))
-    return _jax(forward, arrays, tolerance=TRANSFORMED if transformed else TOLERANCE)
+    able = REGISTRY.values() if algorithm in CHOICES else [REGISTRY[algorithm]]
+    tolerance = ALLOWANCE * max(a.tolerance(problem.dtype) for a in able)
+    return _jax(forward, arrays, tolerance=tolerance)
 
 
 def _equinox(problem: Problem, arrays: Arrays) -> Contender:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnnlab.ops import REGISTRY, Padding, Problem, describe
+from cnnlab.ops import REGISTRY, Algorithm, Padding, Problem, describe
 
 # Largest spatial size, kernel size, stride and dilation, by rank.
 _LARGEST = {1: (40, 9, 4, 4), 2: (14, 5, 3, 3), 3: (7, 3, 2, 2)}
@@ -15,37 +15,34 @@ def random_problem(name: str, rng: np.random.Generator) -> Problem:
     groups (one, a few, depthwise), padding of every kind, even kernels, kernels longer than the
     input, any batch from 1 to 5.
 
-    Raises:
-        KeyError: no such algorithm.
-        ValueError: it can't be had on this machine.
+    **Raises:** `KeyError`: no such algorithm. `ValueError`: it can't be had on this machine.
     """
-    refusal = REGISTRY[name].refusal
-    if (reason := REGISTRY[name].unavailable()) is not None:
+    algorithm = REGISTRY[name]
+    if (reason := algorithm.unavailable()) is not None:
         raise ValueError(f"{name}: {reason}")
     while True:
-        problem = _draw(name, rng)
-        if problem is not None and refusal(problem) is None:
+        problem = _draw(algorithm, rng)
+        if problem is not None and algorithm.refusal(problem) is None:
             return problem
 
 
-def _draw(name: str, rng: np.random.Generator) -> Problem | None:
-    """One that `name` may not serve, or None where the window does not fit."""
+def _draw(algorithm: Algorithm, rng: np.random.Generator) -> Problem | None:
+    """One that the algorithm may not serve, or None where the window does not fit."""
+    domain = algorithm.domain
     rank = int(rng.choice([1, 1, 2, 2, 3]))
     size, kernel, stride, dilation = _LARGEST[rank]
-    if name.startswith("fft") and rank == 1 and rng.random() < 0.3:
+    if domain.long and rank == 1 and rng.random() < 0.3:
         size, kernel = _LONG, _LONG_KERNEL
     some = lambda largest: tuple(int(n) for n in rng.integers(1, largest + 1, rank))
     often_one = lambda largest: some(largest) if rng.random() < 0.5 else (1,) * rank
     spatial, kernel_size = some(size), some(kernel)
     geometry = {"stride": often_one(stride), "dilation": often_one(dilation)}
-    if name == "pointwise":
-        kernel_size = (1,) * rank
-    if "winograd" in name:
-        kernel_size, geometry = (3,) * rank, {"stride": 1, "dilation": 1}
-    dense = name == "pointwise" or "winograd" in name
-    groups, group_in, group_out = (1, *_pair(rng, 6)) if dense else _channels(rng)
-    if name == "native_winograd":  # which takes 8 channels at a time
-        group_in, group_out = 8 * group_in, 8 * group_out
+    if domain.kernel_size is not None:
+        kernel_size = (domain.kernel_size,) * rank
+    if not domain.stepped:
+        geometry = {"stride": 1, "dilation": 1}
+    groups, group_in, group_out = _channels(rng) if domain.grouped else (1, *_pair(rng, 6))
+    group_in, group_out = domain.lanes * group_in, domain.lanes * group_out
     try:
         return describe(
             (int(rng.integers(1, 6)), *spatial, groups * group_in),

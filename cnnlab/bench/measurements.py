@@ -42,10 +42,9 @@ class Settings:
 def measure(problem: Problem, settings: Settings) -> dict[str, Any]:
     """Check all contenders against the reference, then time those that agree, side by side.
 
-    Returns:
-        `{"conditions", "multiply_adds", "skipped": {algorithm: why}, "passes": {pass: {contender:
-        row}}}`. A row has the `error`; and the median `seconds`, the `fastest` and the number of
-        `calls`, or `wrong: true`; or only `failed`, a message.
+    **Returns:** `{"conditions", "multiply_adds", "skipped": {algorithm: why}, "passes": {pass:
+    {contender: row}}}`. A row has the `error`; and the median `seconds`, the `fastest` and the
+    number of `calls`, or `wrong: true`; or only `failed`, a message.
     """
     arrays = routes.draw(problem, settings.seed)
     algorithms, skipped = routes.selected(problem, settings.algorithms)
@@ -100,13 +99,14 @@ def timed(
     The routes take turns within each of the repetitions, each of which gives one median. What
     chooses among the algorithms (`auto`) is left out, for they are timed themselves.
 
-    Args:
-        seconds: of the calls of each route in each repetition, but at least 3 calls.
-        peers: as `contenders` takes them; `more`: further routes.
-        leave_out: algorithms that are not worth compiling, beside those of `tuning.hopeless`.
+    **Arguments:**
 
-    Returns:
-        `{"seconds": {route: its median in each repetition}, "wrong": {route: error}}`.
+    - `seconds`: of the calls of each route in each repetition, but at least 3 calls.
+    - `peers`: as `contenders` takes them; `more`: further routes.
+    - `leave_out`: algorithms that are not worth compiling, beside those of `tuning.hopeless`.
+
+    **Returns:** `{"seconds": {route: its median in each repetition}, "wrong": {route:
+    error}}`.
     """
     arrays = routes.draw(problem, seed)
     names, _ = routes.selected(problem, None)
@@ -175,8 +175,8 @@ class Results:
         """Read what is there. With `force`, cases are measured again, and what another machine
         measured is dropped.
 
-        Raises:
-            CnnlabError: it was measured elsewhere or with other versions, and not `force`.
+        **Raises:** `CnnlabError`: it was measured elsewhere or with other versions, and not
+        `force`.
         """
         self.path = folder / "bench_conv.json"
         self.machine = machine()

@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from cnnlab.bench import grid
 from cnnlab.bench.contenders import PORTABLE
 from cnnlab.files import write_figure
-from cnnlab.ops import REGISTRY, Problem
+from cnnlab.ops import REFERENCE, REGISTRY, Problem
 
 Rows = Mapping[str, Mapping[str, Any]]  # of one case and pass, by contender
 Cases = Mapping[str, Mapping[str, Any]]
 
 HEADINGS = (
-    "case", "auto", "no engine", "lax", "eqx", "torch", "best", "best algorithm", "auto/lax",
-    "auto/torch", "no engine/lax", "no engine/torch",
+    "case", "auto", "no engine", REFERENCE, "eqx", "torch", "best", "best algorithm",
+    f"auto/{REFERENCE}", "auto/torch", f"no engine/{REFERENCE}", "no engine/torch",
 )  # fmt: skip
 WORDS = {"forward": "forward", "gradients": "forward and both gradients"}
 _PEERS = {"eqx": "Equinox", "torch": "PyTorch", "torch channels-last": "PyTorch, channels last"}
@@ -54,7 +54,7 @@ def _cells(name: str, rows: Rows) -> list[str]:
     seconds = {key: fastest(rows, names) for key, names in _columns().items()}
     times = [_milliseconds(seconds[key]) for key in _columns()]
     best = seconds["best"]
-    ratios = [_ratio(rows, a, b) for a in ("auto", "no engine") for b in ("lax", "torch")]
+    ratios = [_ratio(rows, a, b) for a in ("auto", "no engine") for b in (REFERENCE, "torch")]
     return [name, *times, best[0] if best else "-", *(f"{r:.3g}" if r else "-" for r in ratios)]
 
 
@@ -62,7 +62,7 @@ def _columns() -> dict[str, Sequence[str]]:
     return {
         "auto": ["auto"],
         "no engine": [PORTABLE],
-        "lax": ["lax"],
+        REFERENCE: [REFERENCE],
         "eqx": ["eqx"],
         "torch": _TORCH,
         "best": list(REGISTRY),
@@ -88,8 +88,8 @@ def _ratio(rows: Rows, ours: str, theirs: str) -> float | None:
 def means(cases: Cases, names: Sequence[str], which: str) -> str:
     """One line: geometric means of the ratios over the cases that have both."""
     parts = []
-    pairs = [("auto", other) for other in ("no engine", "lax", "eqx", "torch", "best")]
-    for ours, theirs in (*pairs, ("no engine", "lax"), ("no engine", "torch")):
+    pairs = [("auto", other) for other in ("no engine", REFERENCE, "eqx", "torch", "best")]
+    for ours, theirs in (*pairs, ("no engine", REFERENCE), ("no engine", "torch")):
         found = [_ratio(cases[name]["passes"][which], ours, theirs) for name in names]
         ratios = [r for r in found if r]
         if ratios:
@@ -196,11 +196,11 @@ def _draw(axes: Axes, rows: Mapping[int, Rows], label: str, which: str) -> None:
 
 def _mark(axes: Axes, rows: Mapping[int, Rows]) -> None:
     """The place from which the faster of the Fourier algorithms beats the fastest direct one."""
-    fourier = [name for name in REGISTRY if name.startswith("fft")]
-    direct = [name for name in REGISTRY if name not in fourier]
+    fourier = [name for name, algorithm in REGISTRY.items() if algorithm.fourier]
+    others = [name for name in REGISTRY if name not in fourier]
     curves = [
         {k: best[1] for k, r in rows.items() if (best := fastest(r, names))}
-        for names in (direct, fourier)
+        for names in (others, fourier)
     ]
     place = crossover(*curves)
     if place is None:

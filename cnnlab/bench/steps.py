@@ -20,7 +20,7 @@ import numpy as np
 import optax
 
 from cnnlab import models, nn
-from cnnlab.bench.contenders import torch_device
+from cnnlab.bench.contenders import torch_device, without_engine
 from cnnlab.ops.native import ENGINE
 
 LEARNING_RATE, MOMENTUM, CLASSES = 0.01, 0.9, 10
@@ -86,16 +86,6 @@ def contenders(job: Job, peers: Sequence[str]) -> Mapping[str, Step]:
         found["torch channels-last"] = _torch(job, channels_last=True)
         found["torch compiled"] = _torch(job, compiled=True)
     return found
-
-
-def without_engine(run: Step) -> Step:
-    """`run`, compiled and called as if there were no native engine."""
-
-    def quietly() -> Any:
-        with ENGINE.disabled():
-            return run()
-
-    return quietly
 
 
 def _jax_step(job: Job, model: Any, predict: Callable[[Any, Any], Any]) -> Step:

@@ -28,16 +28,16 @@ def interleaved(
     order is drawn anew for each round, as a function may disturb the next (threads that still
     spin, a cache that it filled).
 
-    Args:
-        functions: called without arguments; a result is waited for (`jax.block_until_ready`).
-        seconds: each function is called as often as fits into this time, judged by its first
-            timed calls,
-        least, most: but no less and no more often than this.
-        warm: all have been called before, so that nothing needs to be compiled.
-        clock: seconds since some moment.
+    **Arguments:**
 
-    Raises:
-        ValueError: a bound that is not positive, or `least > most`.
+    - `functions`: called without arguments; a result is waited for (`jax.block_until_ready`).
+    - `seconds`: each function is called as often as fits into this time, judged by its first
+      timed calls,
+    - `least`, `most`: but no less and no more often than this.
+    - `warm`: all have been called before, so that nothing needs to be compiled.
+    - `clock`: seconds since some moment.
+
+    **Raises:** `ValueError`: a bound that is not positive, or `least > most`.
     """
     if not (seconds > 0 and 1 <= least <= most):
         raise ValueError(

@@ -17,14 +17,12 @@ from cnnlab.ops.choice import serving
 # An algorithm that could not win is not measured: it would take most of the time.
 MOST_MULTIPLY_ADDS = 20  # times those of the direct sum
 MOST_MEMORY = 2 << 30  # bytes beside arguments and result
-# Its copies for each tap take XLA minutes to compile for larger kernels.
-MOST_TAPS = {"im2col": 64}
 
 
 def hopeless(name: str, problem: Problem) -> str | None:
     """Why an algorithm that can serve a problem is not worth measuring, or None where it is."""
     algorithm = REGISTRY[name]
-    if problem.taps > MOST_TAPS.get(name, problem.taps):
+    if algorithm.most_taps is not None and problem.taps > algorithm.most_taps:
         return f"its {problem.taps} taps would take minutes to compile"
     ratio = algorithm.multiply_adds(problem) / problem.multiply_adds
     if ratio > MOST_MULTIPLY_ADDS:

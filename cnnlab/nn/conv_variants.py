@@ -9,7 +9,7 @@ from typing import Any
 from cnnlab.arguments import positive_int, to_tuple
 from cnnlab.nn.conv import Conv
 from cnnlab.nn.options import by_rank, options_of
-from cnnlab.ops import Ints, Padding
+from cnnlab.ops import FOURIER, Ints, Padding
 
 
 @options_of(Conv, "kernel_size")
@@ -90,7 +90,7 @@ def LongConv(
     """
     kernel_size = to_tuple("spatial_shape", tuple(spatial_shape), num_spatial_dims)
     window = (kernel_size, stride, padding)
-    options.update(groups=groups, use_bias=use_bias, algorithm="fft")
+    options.update(groups=groups, use_bias=use_bias, algorithm=FOURIER)
     return Conv(num_spatial_dims, in_channels, out_channels, *window, **options)
 
 

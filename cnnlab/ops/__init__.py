@@ -6,7 +6,7 @@ for a convolution; the package of that name holds their files.
 """
 
 from cnnlab.arguments import to_tuple
-from cnnlab.ops.algorithms import PASSES, REGISTRY, Algorithm, Pass
+from cnnlab.ops.algorithms import FOURIER, PASSES, REFERENCE, REGISTRY, Algorithm, Pass
 from cnnlab.ops.choice import NAMES as ALGORITHMS
 from cnnlab.ops.convolution import algorithms, conv, conv_transpose, fft_conv
 from cnnlab.ops.fused import FUSED_ACTIVATIONS
@@ -28,9 +28,11 @@ from cnnlab.ops.window import (
 
 __all__ = [
     "ALGORITHMS",
+    "FOURIER",
     "FUSED_ACTIVATIONS",
     "PADDING_MODES",
     "PASSES",
+    "REFERENCE",
     "REGISTRY",
     "Algorithm",
     "Ints",

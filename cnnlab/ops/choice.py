@@ -1,22 +1,29 @@
 """Which algorithm serves a convolution: the one asked for, the one forced, or `auto`'s choice.
 
 `auto` takes, in this order: what was measured on this machine (`experiments/tune`), what was
-measured for the package (`tables/`), the rules. It may take another one for each gradient.
+measured for the package (`tables/`), what the algorithms predict. It may take another one for
+each gradient.
 """
 
 import math
 import os
+from collections import ChainMap
+from collections.abc import Sequence
 from dataclasses import replace
 
-from cnnlab.ops import rules, table
-from cnnlab.ops.algorithms import REGISTRY, Algorithm, Pass
+from cnnlab.ops import table
+from cnnlab.ops.algorithms import REFERENCE, REGISTRY, Algorithm, Pass
 from cnnlab.ops.lowering import EXPORT
 from cnnlab.ops.problem import Problem
 
 VARIABLE = "CNNLAB_CONV"
-# What can be asked for: the fastest, the fastest of those that sum every result by itself, or one.
-NAMES = ("auto", "direct", *REGISTRY)
-# By how much of its own time another algorithm must have been faster than `lax` to be taken.
+_CHOICES = {
+    "auto": "the fastest",
+    "direct": "the fastest of those that sum every result by itself",
+}
+# What can be asked for: one of these, or an algorithm by its name.
+NAMES = ChainMap(REGISTRY, _CHOICES)
+# By how much of its own time another algorithm must have been faster than XLA's to be taken.
 MARGIN = 0.15
 
 
@@ -28,8 +35,7 @@ def serving(problem: Problem) -> list[str]:
 def check(name: str, problem: Problem) -> str:
     """The algorithm to bind: `name`, or the one that the environment forces where it can serve.
 
-    Raises:
-        ValueError: no such algorithm, or it cannot serve the problem.
+    **Raises:** `ValueError`: no such algorithm, or it cannot serve the problem.
     """
     forced = os.environ.get(VARIABLE, "")
     if forced:
@@ -67,10 +73,14 @@ def automatic(problem: Problem, which: Pass, platform: str, *, only_direct: bool
     if times := {name: measured[name] for name in able if name in measured}:
         best = min(times, key=times.__getitem__)
         # Closer than that, measurements do not tell them apart; XLA knows what surrounds its own.
-        return "lax" if times.get("lax", math.inf) < (1 + MARGIN) * times[best] else best
-    # The last serves every problem, and is direct.
-    preferred = (*rules.prefer(problem, which, platform), "im2col")
-    return next(name for name in preferred if name in able)
+        close = times.get(REFERENCE, math.inf) < (1 + MARGIN) * times[best]
+        return REFERENCE if close else best
+    return predicted(able, problem, which, platform)
+
+
+def predicted(names: Sequence[str], problem: Problem, which: Pass, platform: str) -> str:
+    """Of algorithms that can serve, the one that should be fastest by what each says of itself."""
+    return min(names, key=lambda name: REGISTRY[name].nanoseconds(problem, which, platform))
 
 
 def _refusal(name: str, problem: Problem) -> str | None:

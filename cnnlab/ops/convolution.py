@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Inexact, Num
 
 from cnnlab.arguments import shown, takes_arrays, to_tuple
+from cnnlab.ops.algorithms import FOURIER
 from cnnlab.ops.candidates import Candidates
 from cnnlab.ops.choice import check
 from cnnlab.ops.fused import ACTIVATIONS, conv_bias
@@ -99,7 +100,7 @@ def fft_conv(
     if flip:
         kernel = jnp.flip(kernel, range(problem.rank))
     merged = x.astype(dtype).reshape(1, *problem.x_shape)
-    y = bind("forward", merged, kernel.astype(dtype)[None], problem, "fft")
+    y = bind("forward", merged, kernel.astype(dtype)[None], problem, FOURIER)
     return y.reshape(*x.shape[: -problem.rank - 1], *problem.y_shape[1:])
 
 

@@ -63,6 +63,11 @@ class Problem:
         return self.window.dilation
 
     @property
+    def depthwise(self) -> bool:
+        """Whether every group has one input channel, of several (A 5.2)."""
+        return 1 < self.groups == self.in_channels
+
+    @property
     def x_shape(self) -> tuple[int, ...]:
         return (self.batch, *self.spatial, self.in_channels)
 

@@ -78,8 +78,7 @@ def remember(entries: Table, platform: str, file: str | Path | None = None) -> P
 
     Written atomically: a reader sees the old table or the new one.
 
-    Raises:
-        OSError: as `writable`, and where the disk is full.
+    **Raises:** `OSError`: as `writable`, and where the disk is full.
     """
     file = writable(platform, file)
     known = {**_read(file), **entries}
@@ -93,8 +92,7 @@ def remember(entries: Table, platform: str, file: str | Path | None = None) -> P
 def writable(platform: str, file: str | Path | None = None) -> Path:
     """The file that `remember` writes, asked before anything is measured.
 
-    Raises:
-        OSError: it can't be written, or it is not the user's own and no table.
+    **Raises:** `OSError`: it can't be written, or it is not the user's own and no table.
     """
     given, file = file, user_file(platform) if file is None else Path(file)
     if given is not None and file.exists():

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from cnnlab.bench.agreement import LIMIT, LIMITS, computed
+from cnnlab.bench.agreement import computed
 from cnnlab.bench.geometries import random_problem
 from cnnlab.bench.reference import convolution, relative_error
 from cnnlab.ops import PASSES, REGISTRY
@@ -51,7 +51,7 @@ def part(job: Job) -> list[str]:
 
 
 def _verdict(name: str, errors: list[float], count: int) -> str:
-    limit = LIMITS.get(name, LIMIT)
+    limit = REGISTRY[name].tolerance(np.float32)
     if not count:
         return "no time left"
     return f"{limit:.0e}" + ("" if max(errors) <= limit else " **broken**")

@@ -14,7 +14,7 @@ from cnnlab.bench import contenders as routes
 from cnnlab.bench.grid import GRID, title
 from cnnlab.bench.steps import Job as StepJob
 from cnnlab.bench.steps import contenders
-from cnnlab.ops import Problem, describe
+from cnnlab.ops import FOURIER, Problem, describe
 from experiments.device import Job, one_line, table, timed
 
 CASES = (
@@ -31,7 +31,7 @@ CASES = (
 )
 
 
-# Beside `lax`, whose products may have short numbers too.
+# Beside XLA's, whose products may have short numbers too.
 WRONG = 5e-3
 LENGTHS = ((8, 1024, 64), (8, 4096, 64), (4, 16384, 32), (2, 65536, 32))
 
@@ -53,7 +53,7 @@ def _rate(run: Callable[[], Any], batch: int, job: Job) -> str:
 
 
 def grid(job: Job) -> list[str]:
-    """Ten cases of the convolution grid: `auto`, `lax` and PyTorch."""
+    """Ten cases of the convolution grid: `auto`, XLA and PyTorch."""
     peers, note = _peers(("torch",))
     small = [describe((2, 8, 8, 3), (3, 3, 3, 4))]
     problems = {title(p): p for p in (small if job.small else map(GRID.__getitem__, CASES))}
@@ -61,21 +61,21 @@ def grid(job: Job) -> list[str]:
     for name, problem in problems.items():
         rows += [[name, which, *_row(functools.partial(_times, problem, which, peers), job, 3)]
                  for which in routes.PASSES]  # fmt: skip
-    heading = ["case", "pass", "lax", "auto", "torch"]
+    heading = ["case", "pass", routes.REFERENCE, "auto", "torch"]
     return [*note, "Milliseconds, the fastest of some calls.", "", *table(heading, rows)]
 
 
 def _times(problem: Problem, which: str, peers: list[str], job: Job) -> list[str]:
     made = routes.contenders(problem, routes.draw(problem, 0), [], peers)
-    reference = made["lax"].result(which)
+    reference = made[routes.REFERENCE].result(which)
     times = {}
     for name, contender in made.items():
-        if name.startswith(("lax", "auto", "torch")) and name != routes.PORTABLE:
+        if name != routes.PORTABLE:
             off = routes.error(contender.result(which), reference)
             wrong = "" if off <= WRONG else f" (off by {off:.0e})"
             times[name] = timed(contender.run[which], job), wrong
     torch = [times[name] for name in times if name.startswith("torch")]
-    shown = [times["lax"], times["auto"], *([min(torch)] if torch else [])]
+    shown = [times[routes.REFERENCE], times["auto"], *([min(torch)] if torch else [])]
     cells = [f"{ms:.3g}{wrong}" for ms, wrong in shown]
     return cells + [""] * (3 - len(cells))
 
@@ -87,7 +87,7 @@ def long(job: Job) -> list[str]:
     for batch, n, channels in ((1, 64, 4),) if job.small else LENGTHS:
         run = functools.partial(_long, batch, n, channels, bool(peers))
         rows.append([f"{batch} x {n:,} x {channels}", *_row(run, job, 3)])
-    heading = ["batch x length x channels", "fft", "auto", "torch.fft"]
+    heading = ["batch x length x channels", FOURIER, "auto", "torch.fft"]
     return [*note, "Milliseconds, the fastest of some calls.", "", *table(heading, rows)]
 
 
@@ -97,7 +97,7 @@ def _long(batch: int, n: int, channels: int, peer: bool, job: Job) -> list[str]:
     kernel = rng.standard_normal((n, 1, channels), np.float32) / np.float32(np.sqrt(n))
     arrays = jnp.asarray(x), jnp.asarray(kernel)
     times, values = [], []
-    for algorithm in ("fft", "auto"):
+    for algorithm in (FOURIER, "auto"):
         call = functools.partial(ops.conv, padding="CAUSAL", groups=channels, algorithm=algorithm)
         run = functools.partial(jax.jit(call), *arrays)
         values.append(np.asarray(run()))

@@ -23,7 +23,8 @@ from cnnlab.models import (
     with_arrays,
 )
 from cnnlab.nn import factories
-from cnnlab.ops import rules
+from cnnlab.ops import choice
+from cnnlab.ops.algorithms import PASSES
 
 
 def make(make_model):
@@ -38,7 +39,8 @@ def make(make_model):
     return build
 
 
-ORDER = {"forward": "lax", "input_gradient": "taps", "kernel_gradient": "im2col"}
+# An algorithm for each pass, of those that serve whatever is strided or grouped.
+ORDER = dict(zip(PASSES, ops.algorithms((5, 6, 2), (3, 3, 2, 3), stride=2), strict=False))
 
 
 def abstract(make_model):
@@ -142,7 +144,7 @@ def test_feature_info_stage_by_stage(getkey):
 
 @pytest.mark.parametrize("name", ["dense", "dilated", "grouped", "depthwise_separable"])
 def test_multiply_adds_are_half_the_flops_of_xla(name, getkey, monkeypatch):
-    monkeypatch.setenv("CNNLAB_CONV", "lax")  # the defining sum, which is what is counted
+    monkeypatch.setenv("CNNLAB_CONV", ops.REFERENCE)  # the defining sum, which is what is counted
     # VALID windows: at SAME borders XLA does not count the products with zeros.
     conv = lambda *args, **kwargs: getattr(factories, name)(*args, padding="VALID", **kwargs)
     backbone, state = make(VGG)(
@@ -236,17 +238,18 @@ def test_receptive_field_after_a_transposed_convolution_is_not_guessed(getkey):
 
 def test_summary_shows_the_algorithm_of_every_convolution(getkey, monkeypatch):
     monkeypatch.delenv("CNNLAB_CONV", raising=False)
-    named = nn.Conv2d(3, 4, 3, algorithm="im2col", key=getkey())
-    assert [row.algorithm for row in summary(named, (8, 8, 3)).rows] == ["im2col"]
+    named = nn.Conv2d(3, 4, 3, algorithm=ops.REFERENCE, key=getkey())
+    assert [row.algorithm for row in summary(named, (8, 8, 3)).rows] == [ops.REFERENCE]
     automatic = nn.Conv2d(64, 64, 3, key=getkey())
     kernel, shape = automatic.weight.shape, (32, 16, 16, 64)
     (row,) = summary(automatic, shape[1:], batch_size=32).rows
     taken = list(ops.algorithms(shape, kernel).auto.values())
     assert row.algorithm in (", ".join(taken), taken[0])
     # A transposed layer runs the input gradient of its convolution, and says so first.
-    monkeypatch.setattr(rules, "prefer", lambda problem, which, platform: [ORDER[which]])
+    monkeypatch.setattr(choice, "predicted", lambda names, problem, which, platform: ORDER[which])
     up = nn.ConvTranspose2d(2, 3, 3, key=getkey())
     (row,) = summary(up, (5, 6, 2)).rows
-    assert row.algorithm == "taps, lax, im2col"
+    forward, back, kernel = ORDER.values()
+    assert row.algorithm == f"{back}, {forward}, {kernel}"
     pool = nn.MaxPool2d(2)
     assert [row.algorithm for row in summary(pool, (8, 8, 3)).rows] == [""]

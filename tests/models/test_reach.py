@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnnlab import nn
+from cnnlab import nn, ops
 from cnnlab.analysis import receptive_field, summary
 from cnnlab.analysis.fields import fields
 from cnnlab.models import feature_info
@@ -20,8 +20,13 @@ def positive(key, shape, dtype=None):
 
 
 def conv(kernel, rank=2, channels=2, out=2, **options):
-    """Weights that cannot cancel, summed by `lax`, where an exact zero is no dependence."""
-    options = {"kernel_init": positive, "algorithm": "lax", "key": jax.random.key(0), **options}
+    """Weights that cannot cancel, summed by XLA, where an exact zero is no dependence."""
+    options = {
+        "kernel_init": positive,
+        "algorithm": ops.REFERENCE,
+        "key": jax.random.key(0),
+        **options,
+    }
     return nn.Conv(rank, channels, out, kernel, **options)
 
 
@@ -183,7 +188,7 @@ def test_what_is_not_followed_is_named():
     with pytest.raises(ValueError, match=r"^f: .*conv_transpose"):
         receptive_field(up, x)
     unit = nn.ConvTranspose2d(
-        2, 2, (2, 3), kernel_init="ones", algorithm="lax", key=jax.random.key(0)
+        2, 2, (2, 3), kernel_init="ones", algorithm=ops.REFERENCE, key=jax.random.key(0)
     )
     assert receptive_field(unit, jnp.ones((1, 14, 14, 2)))[1:] == measured(unit, (14, 14, 2))
     with pytest.raises(ValueError, match=r"^axes: expected"):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnnlab import nn
+from cnnlab import nn, ops
 
 
 def count(cls, *args, **kwargs):
@@ -178,7 +178,7 @@ def test_flip_is_the_signal_processors_convolution(run, normal, make):
     np.testing.assert_allclose(run(layer, x)[:, 0], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("algorithm", ["lax", "im2col", "fft", "toeplitz"])
+@pytest.mark.parametrize("algorithm", ops.algorithms((2, 5, 6, 2), (3, 3, 2, 3), stride=2))
 def test_the_algorithm_does_not_change_the_result(algorithm, run, normal, reference_conv, make):
     layer = make(nn.Conv2d, 2, 3, 3, 2, algorithm=algorithm)
     x = normal(2, 5, 6, 2)

@@ -1,18 +1,20 @@
-"""A small convolution for every algorithm and rank it serves; the loops that `vmap` replaces."""
+"""A small convolution for every algorithm and rank it serves; the loops that `vmap` replaces.
+
+Nothing here knows an algorithm by name: what is registered is tested, by what it says of itself.
+"""
 
 import functools
 from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
+import pytest
 
 from cnnlab import ops
-from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.ops import choice
+from cnnlab.ops.algorithms import PASSES, REFERENCE, REGISTRY, tiles
+from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import Problem, describe
-
-# Sums of F(4, 3) and of Fourier transforms pass through larger numbers than the result.
-COARSE = {"winograd", "native_winograd", "fft", "fft_overlap_add"}
-
 
 # These tests compile much and compute little: code that is not optimised is made sooner.
 QUICK = {"xla_backend_optimization_level": 0}
@@ -20,15 +22,44 @@ if jax.__version_info__ < (0, 12):
     QUICK["xla_cpu_use_fusion_emitters"] = False
 compiled = functools.partial(jax.jit, compiler_options=QUICK)
 
+# 2 examples of 8 x 8 in 4 channels, a 3 x 3 kernel to 6: 64 outputs each of 9 taps and 4 channels.
+PLAIN = describe((2, 8, 8, 4), (3, 3, 4, 6))
+PLAIN_PRODUCTS = 2 * 64 * 6 * 9 * 4
+
+needs_engine = pytest.mark.skipif(
+    ENGINE.refusal() is not None, reason=f"no native engine: {ENGINE.refusal()}"
+)
+
+
+def changed(problem, **changes):
+    """A problem with other fields, or another window; nothing else is resolved again."""
+    names = {
+        "kernel_size": "size",
+        "stride": "stride",
+        "padding": "padding",
+        "dilation": "dilation",
+    }
+    window = {names[k]: v for k, v in changes.items() if k in names}
+    fields = {k: v for k, v in changes.items() if k not in names}
+    return replace(problem, window=replace(problem.window, **window), **fields)
+
+
+GEOMETRY = ("stride", "padding", "dilation", "groups")
+
+
+def known(name):
+    """The algorithm of a name, or for `auto` XLA's own, which serves the same."""
+    return REGISTRY.get(name, REGISTRY[REFERENCE])
+
 
 def tolerance(name):
-    size = 1e-4 if name in COARSE else 1e-5
+    size = known(name).tolerance(np.float32)
     return {"rtol": size, "atol": 3 * size}
 
 
 @dataclass(frozen=True)
 class Small:
-    """One algorithm's convolution: with groups, stride and uneven padding where it serves them."""
+    """One algorithm's example: with groups, stride and uneven padding where it serves them."""
 
     name: str
     rank: int
@@ -37,30 +68,24 @@ class Small:
         return f"{self.name}-{self.rank}d"
 
     @property
-    def kernel_size(self):
-        if self.name == "pointwise":
-            return (1,) * self.rank
-        return (3,) * self.rank if "winograd" in self.name else (3, 2, 2)[: self.rank]
-
-    @property
-    def options(self):
-        if "winograd" in self.name:
-            return {"padding": ((2, 1),) * self.rank}
-        stride = (2, 1, 1)[: self.rank]
-        if self.name == "pointwise":
-            return {"stride": stride}
-        return {"stride": stride, "padding": ((2, 1),) * self.rank, "groups": 2}
+    def algorithm(self):
+        return known(self.name)
 
     @property
     def problem(self) -> Problem:
-        return self.at((5, 4, 3)[: self.rank])
+        return self.algorithm.example(self.rank)
 
-    def at(self, spatial, batch=2, channels=None, dtype=np.float32):
-        channels = channels or ((8, 16) if self.name == "native_winograd" else (4, 6))
-        groups = self.options.get("groups", 1)
-        kernel = (*self.kernel_size, channels[0] // groups, channels[1])
-        shape = (batch, *spatial, channels[0])
-        return describe(shape, kernel, **self.options, dtype=dtype)
+    @property
+    def options(self):
+        return {name: getattr(self.problem, name) for name in GEOMETRY}
+
+    def at(self, spatial=None, batch=2, channels=None, dtype=np.float32):
+        """The same of other sizes."""
+        p = self.problem
+        spatial = spatial or p.spatial
+        c_in, c_out = channels or (p.in_channels, p.out_channels)
+        kernel = (*p.kernel_size, c_in // p.groups, c_out)
+        return describe((batch, *spatial, c_in), kernel, **self.options, dtype=dtype)
 
     @property
     def call(self):
@@ -75,17 +100,40 @@ class Small:
 def serves(small, dtype):
     """Whether the algorithm serves its convolution in a type."""
     problem = replace(small.problem, dtype=np.dtype(dtype))
-    return REGISTRY[small.name].refusal(problem) is None
+    return small.algorithm.refusal(problem) is None
 
 
 def served(dtype=np.float32):
     """Every algorithm with every rank it serves."""
     small = [Small(name, rank) for name in REGISTRY for rank in (1, 2, 3)]
-    return [s for s in small if serves(s, dtype)]
+    return [s for s in small if s.problem is not None and serves(s, dtype)]
+
+
+def serving(problems):
+    """Names of the algorithms that serve all of some problems."""
+    return [n for n, a in REGISTRY.items() if not any(a.refusal(p) for p in problems)]
 
 
 # Of the algorithms that serve sequences.
 NAMES = [small.name for small in served() if small.rank == 1]
+
+
+def predicted(problem, *, engine=False):
+    """What is taken for each pass on the CPU where nothing was measured."""
+
+    def names():
+        able = choice.serving(problem)
+        return [choice.predicted(able, problem, which, "cpu") for which in PASSES]
+
+    if engine:
+        return names()
+    with ENGINE.disabled():
+        return names()
+
+
+def in_tiles(monkeypatch, size):
+    """From now on algorithms that cut the batch take `size` examples at a time."""
+    monkeypatch.setattr(tiles, "tile_size", lambda batch, *_: min(batch, size))
 
 
 def arrays(problem, seed=0, dtype=None):

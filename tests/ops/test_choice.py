@@ -1,6 +1,8 @@
 """What `auto` takes: forced, measured here, measured for the package, or by rule."""
 
+import dataclasses
 import json
+import math
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +12,16 @@ from ops_reference import normal
 
 from cnnlab import ops
 from cnnlab.ops import table
-from cnnlab.ops.algorithms import PASSES, REGISTRY
-from cnnlab.ops.choice import VARIABLE, automatic, check, choose, serving
+from cnnlab.ops.algorithms import FOURIER, PASSES, REFERENCE, REGISTRY
+from cnnlab.ops.choice import VARIABLE, automatic, check, choose, predicted, serving
+from cnnlab.ops.lowering import EXPORT
 from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import describe
-from cnnlab.ops.rules import prefer
 
 PROBLEM = describe((3, 7, 5, 2), (3, 3, 2, 4))
+# Some that can serve it beside XLA's own, and one that can't.
+ONE, TWO, THREE = [n for n in serving(PROBLEM) if n != REFERENCE][:3]
+UNABLE = next(n for n in REGISTRY if n not in serving(PROBLEM))
 
 
 @pytest.fixture(autouse=True)
@@ -28,28 +33,28 @@ def cache(tmp_path, monkeypatch):
 
 def test_what_was_measured_here_goes_first():
     times = {
-        "forward": {"lax": 2.0, "taps": 1.0, "winograd": 3.0},
-        "kernel_gradient": {"im2col": 1.0, "lax": 2.0, "pointwise": 0.1, "unknown": 0.1},
+        "forward": {REFERENCE: 2.0, ONE: 1.0, THREE: 3.0},
+        "kernel_gradient": {TWO: 1.0, REFERENCE: 2.0, UNABLE: 0.1, "unknown": 0.1},
     }
     before = automatic(PROBLEM, "input_gradient", "cpu")
     file = table.remember({table.key(PROBLEM): times}, "cpu")
     assert file.name == f"cpu-cpu-jax-{jax.__version__}.json"
-    assert automatic(PROBLEM, "forward", "cpu") == "taps"
-    # What cannot serve, or is not there, does not win; a pass without times goes by the rules.
-    assert automatic(PROBLEM, "kernel_gradient", "cpu") == "im2col"
+    assert automatic(PROBLEM, "forward", "cpu") == ONE
+    # What cannot serve, or is not there, does not win; a pass without times is predicted.
+    assert automatic(PROBLEM, "kernel_gradient", "cpu") == TWO
     assert automatic(PROBLEM, "input_gradient", "cpu") == before
-    assert ops.algorithms((3, 7, 5, 2), (3, 3, 2, 4))[0] == "taps"
+    assert ops.algorithms((3, 7, 5, 2), (3, 3, 2, 4))[0] == ONE
     other = describe((4, 7, 5, 2), (3, 3, 2, 4))
     assert table.measured(other, "forward", "cpu") == {}
     # Later measurements replace earlier ones and leave the others.
-    table.remember({table.key(other): {"forward": {"im2col": 1.0}}}, "cpu")
-    assert automatic(other, "forward", "cpu") == "im2col"
-    assert automatic(PROBLEM, "forward", "cpu") == "taps"
+    table.remember({table.key(other): {"forward": {TWO: 1.0}}}, "cpu")
+    assert automatic(other, "forward", "cpu") == TWO
+    assert automatic(PROBLEM, "forward", "cpu") == ONE
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"entries": 3}', '{"entries": {"a": {"forward": {"lax": -1}}}}',
-             '{"entries": {"a": {"sideways": {"lax": 1}}}}', '{"entries": {"a": 1}}', "[" * 10**5]
+    "text", ["", "{", "[]", '{"entries": 3}', '{"entries": {"a": {"forward": {"b": -1}}}}',
+             '{"entries": {"a": {"sideways": {"b": 1}}}}', '{"entries": {"a": 1}}', "[" * 10**5]
 )  # fmt: skip
 def test_a_corrupt_cache_is_ignored_with_one_line(text, caplog):
     file = table.user_file("cpu")
@@ -73,9 +78,9 @@ def test_where_nothing_can_be_kept_tuning_says_so_before_it_measures(tmp_path):
     assert table.writable("cpu", new) == new and not new.parent.exists()
 
 
-def test_lax_is_kept_where_measurements_do_not_tell_them_apart():
-    for taps, expected in ((0.95, "lax"), (0.8, "taps")):
-        times = {"forward": {"lax": 1.0, "taps": taps}}
+def test_xlas_own_is_kept_where_measurements_do_not_tell_them_apart():
+    for time, expected in ((0.95, REFERENCE), (0.8, ONE)):
+        times = {"forward": {REFERENCE: 1.0, ONE: time}}
         table.remember({table.key(PROBLEM): times}, "cpu")
         assert automatic(PROBLEM, "forward", "cpu") == expected
 
@@ -114,7 +119,7 @@ def test_the_packages_table_is_of_problems_and_passes_that_exist(machine):
     for line, passes in entries.items():
         assert set(passes) <= set(PASSES), line
         for times in passes.values():
-            assert "lax" in times
+            assert REFERENCE in times
             assert set(times) <= set(REGISTRY)
             assert all(t > 0 for t in times.values())
     assert table.shipped("no such platform") == {}
@@ -126,15 +131,15 @@ def test_the_environment_forces_one_everywhere_that_it_can_serve(name, monkeypat
     three, one = describe((1, 6, 2), (3, 2, 4)), describe((1, 6, 2), (1, 2, 4))
     for problem in (three, one):
         expected = name if name in serving(problem) else "auto"
-        assert check("auto", problem) == check("im2col", problem) == expected
-        forced = choose(check("lax", problem), problem, "forward", "cpu").name
+        assert check("auto", problem) == check(ONE, problem) == expected
+        forced = choose(check(REFERENCE, problem), problem, "forward", "cpu").name
         assert forced == (name if expected == name else automatic(problem, "forward", "cpu"))
 
 
 def test_forcing_changes_what_runs(monkeypatch):
     x, kernel = normal(2, 9, 3), normal(3, 3, 4, seed=1)
     plain = ops.conv(x, kernel)
-    monkeypatch.setenv(VARIABLE, "fft")
+    monkeypatch.setenv(VARIABLE, FOURIER)
     assert "stablehlo.fft" in jax.jit(lambda x: ops.conv(x, kernel)).lower(x).as_text()
     np.testing.assert_allclose(ops.conv(x, kernel), plain, rtol=1e-5, atol=1e-5)
     monkeypatch.setenv(VARIABLE, "")
@@ -144,87 +149,45 @@ def test_forcing_changes_what_runs(monkeypatch):
         ops.conv(x, kernel)
 
 
-def test_other_platforms_are_left_to_their_library():
-    for which in PASSES:
-        assert prefer(PROBLEM, which, "cuda") == ["lax"]
-        assert automatic(PROBLEM, which, "tpu") == "lax"
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_other_platforms_are_left_to_their_library(platform):
+    assert [automatic(PROBLEM, which, platform) for which in PASSES] == [REFERENCE] * 3
 
 
-# Also builds the engine, if need be, before a test points the cache elsewhere.
-REASON = ENGINE.refusal()
-
-RULES = [
-    # x, kernel, options -> what the rules take for the three passes
-    ((64, 16, 16, 128), (1, 1, 128, 256), {}, ["pointwise"] * 3),
-    ((64, 16, 16, 128), (3, 3, 128, 128), {}, ["winograd"] * 3),
-    ((64, 32, 32, 3), (3, 3, 3, 32), {}, ["lax", "lax", "im2col"]),
-    ((64, 32, 32, 64), (3, 3, 64, 96), {"stride": 2}, ["lax", "lax", "im2col"]),
-    ((64, 16, 16, 96), (3, 3, 1, 96), {"groups": 96}, ["taps"] * 3),
-    ((16, 32, 32, 32), (31, 31, 1, 32), {"groups": 32}, ["fft"] * 3),
-    ((64, 16, 16, 64), (3, 3, 8, 64), {"groups": 8}, ["lax", "lax", "im2col"]),
-    ((1, 65536, 16), (512, 1, 16), {"groups": 16}, ["fft_overlap_add"] * 3),
-    ((8, 16, 16, 16, 16), (3, 3, 3, 16, 16), {}, ["im2col"] * 3),
-]
-
-
-@pytest.mark.parametrize(("x", "kernel", "options", "expected"), RULES)
-def test_rules_on_the_cpu(x, kernel, options, expected):
-    problem = describe(x, kernel, **options)
-    with ENGINE.disabled():
-        assert [first(problem, which) for which in PASSES] == expected
-    assert all(prefer(problem, which, "cpu")[-1] == "lax" for which in PASSES)
-
-
-def first(problem, which):
-    able = serving(problem)
-    return next(name for name in prefer(problem, which, "cpu") if name in able)
-
-
-@pytest.mark.skipif(REASON is not None, reason=f"no native engine: {REASON}")
-def test_rules_with_the_native_engine():
-    """It is taken where it has code for the shape and nothing does less arithmetic."""
-    thin = describe((64, 32, 32, 3), (3, 3, 3, 32))
-    depthwise = describe((64, 16, 16, 96), (3, 3, 1, 96), groups=96)
-    for problem in (thin, depthwise):
-        assert [first(problem, which) for which in PASSES] == ["native"] * 3
-    large = describe((16, 32, 32, 32), (31, 31, 1, 32), groups=32)
-    assert [first(large, which) for which in PASSES] == ["native"] * 3
-    long = describe((1, 65536, 4), (1024, 1, 4), groups=4)
-    assert [first(long, which) for which in PASSES] == ["fft"] * 3
-    wide = describe((64, 16, 16, 32), (3, 3, 32, 128))
-    assert [first(wide, which) for which in PASSES] == ["native_winograd"] * 3
-    filters = describe((4, 100, 4), (60, 1, 8), groups=4)  # only oneDNN's general code
-    assert "native" not in {first(filters, which) for which in PASSES}
-
-
-@pytest.mark.skipif(REASON is not None, reason=f"no native engine: {REASON}")
-@pytest.mark.parametrize(
-    ("implementation", "expected"),
-    [("brgconv:avx512_core_bf16", "native"), ("", "native_winograd")],
-)
-def test_minimal_filtering_gives_way_to_products_of_16_bits(implementation, expected, monkeypatch):
-    """It computes in float32."""
-    monkeypatch.setattr(ENGINE, "implementation", lambda *_: implementation)
-    problem = describe((64, 16, 16, 128), (3, 3, 128, 128), dtype=jnp.bfloat16)
-    assert [first(problem, which) for which in PASSES] == [expected] * 3
+@pytest.mark.parametrize("platform", ["cpu", "cuda", EXPORT, "other"])
+def test_something_is_always_predicted(platform):
+    """Also of those that sum every result by themselves, whatever the problem."""
+    problems = [p for a in REGISTRY.values() for rank in (1, 2, 3) if (p := a.example(rank))]
+    problems += [dataclasses.replace(p, dtype=np.dtype(np.int32)) for p in problems]
+    for problem in problems:
+        for which in PASSES:
+            direct = [n for n in serving(problem) if REGISTRY[n].direct(problem, which, platform)]
+            for able in (serving(problem), direct):
+                best = predicted(able, problem, which, platform)
+                assert 0 < REGISTRY[best].nanoseconds(problem, which, platform) < math.inf
 
 
 def test_candidates_say_what_can_serve_and_why_the_others_cannot():
     found = ops.algorithms((2, 6, 6, 4), (3, 3, 2, 4), groups=2)
+    problem = describe((2, 6, 6, 4), (3, 3, 2, 4), groups=2)
     assert set(found) | set(found.refused) == set(REGISTRY)
-    assert found.refused["winograd"] == "it has 2 groups, not 1"
     assert found[0] == found.auto["forward"]
-    text = str(found)
-    assert "winograd         no: it has 2 groups, not 1" in text
-    line = next(line for line in text.splitlines() if line.startswith("toeplitz"))
-    assert f"{2 * (6 * 6 * 4) ** 2:,} multiply-adds" in line
-    assert "A 3.3" in line
-    assert "auto: " in text
+    lines = {line.split()[0]: line for line in str(found).splitlines()}
+    for name, algorithm in REGISTRY.items():
+        if name in found:
+            assert f" {algorithm.multiply_adds(problem):,} multiply-adds" in lines[name]
+            assert algorithm.source in lines[name] and algorithm.errors in lines[name]
+        else:
+            assert found.refused[name] == algorithm.refusal(problem)
+            assert lines[name].endswith(f"no: {found.refused[name]}")
+    assert len(found.refused) > 2 and "auto: " in str(found)
 
 
 def test_a_table_is_plain_json(cache):
-    file = table.remember({table.key(PROBLEM): {"forward": {"lax": 1.0}}}, "cpu", cache / "t.json")
+    file = table.remember(
+        {table.key(PROBLEM): {"forward": {REFERENCE: 1.0}}}, "cpu", cache / "t.json"
+    )
     assert json.loads(file.read_text()) == {
-        "entries": {table.key(PROBLEM): {"forward": {"lax": 1.0}}}
+        "entries": {table.key(PROBLEM): {"forward": {REFERENCE: 1.0}}}
     }
     assert [p.name for p in cache.iterdir()] == ["t.json"]

@@ -12,6 +12,8 @@ from ops_reference import normal
 from primitive_cases import compiled
 
 from cnnlab import nn, ops
+from cnnlab.ops.algorithms import REFERENCE, REGISTRY
+from cnnlab.ops.algorithms.base import OWN_SUM
 
 SETTINGS = (
     {"jax_disable_jit": True},
@@ -41,6 +43,14 @@ def configured(settings):
             jax.config.update(name, value)
 
 
+# Of those that sum by themselves, written in JAX.
+DIRECT = [
+    n
+    for n in ops.algorithms((2, 6, 6, 4), (3, 3, 1, 4), groups=4)
+    if n != REFERENCE and REGISTRY[n].portable and REGISTRY[n].errors == OWN_SUM
+]
+
+
 def everything(x, kernel, bias):
     """A value of every kind of operation and layer."""
     keys = iter(jr.split(jr.key(0), 8))
@@ -53,8 +63,8 @@ def everything(x, kernel, bias):
         (ops.conv(x, kernel, flip=True), jax.grad(fused)(kernel)),
         ops.conv(half(x), half(kernel), bias=half(bias), activation="gelu"),
         (ops.conv_transpose(x, kernel, stride=2), ops.fft_conv(x, kernel)),
-        ops.conv(x, kernel[:, :, :1], groups=4, algorithm="taps"),
-        ops.conv(x, kernel, algorithm="im2col"),
+        ops.conv(x, kernel[:, :, :1], groups=4, algorithm=DIRECT[0]),
+        ops.conv(x, kernel, algorithm=DIRECT[-1]),
         jax.grad(lambda x: ops.max_pool(x, (3, 3), 2, "SAME").sum())(x),
         ops.avg_pool(x, (3, 3), 2, "SAME"),
         [ops.global_pool(x, k) for k in ("avg", "max", "sum")],

@@ -9,13 +9,13 @@ from primitive_cases import compiled
 
 from cnnlab import nn, ops
 from cnnlab.bench.reference import convolution, relative_error
-from cnnlab.ops.algorithms import PASSES, REGISTRY
-from cnnlab.ops.choice import VARIABLE, automatic, check, choose
+from cnnlab.ops.algorithms import FOURIER, PASSES, REFERENCE, REGISTRY
+from cnnlab.ops.choice import VARIABLE, automatic, check, choose, serving
 from cnnlab.ops.problem import describe
 
 SHAPES = {
-    "winograd would": ((2, 12, 12, 64), (3, 3, 64, 64), {}),
-    "fft would": ((1, 600, 8), (300, 1, 8), {"groups": 8}),
+    "minimal filtering would": ((2, 12, 12, 64), (3, 3, 64, 64), {}),
+    "Fourier transforms would": ((1, 600, 8), (300, 1, 8), {"groups": 8}),
     "few channels a group": ((1, 6, 6, 16), (3, 3, 2, 16), {"groups": 8}),
     "1x1": ((2, 5, 5, 8), (1, 1, 8, 4), {}),
     "volume": ((1, 4, 4, 4, 3), (2, 2, 2, 3, 4), {}),
@@ -36,7 +36,7 @@ def test_takes_what_sums_every_result_by_itself(shape, platform):
     for which in PASSES:
         chosen = choose(check("direct", problem), problem, which, platform)
         assert chosen.direct(problem, which, platform)
-        assert "fft" not in chosen.name and "winograd" not in chosen.name
+        assert chosen.rounding <= REGISTRY[REFERENCE].rounding
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -66,9 +66,9 @@ def test_can_be_asked_for_everywhere(monkeypatch):
         assert np.isfinite(layer(jnp.ones((1, 5, 5, 3)))).all()
     problem = describe((2, 300, 8), (100, 1, 8), groups=8)
     monkeypatch.setenv(VARIABLE, "direct")
-    assert check("fft", problem) == "direct"
+    assert check(FOURIER, problem) == "direct"
     listed = str(ops.algorithms((2, 300, 8), (100, 1, 8), groups=8))
-    assert all(REGISTRY[name].errors in listed for name in ("fft", "taps"))
+    assert all(REGISTRY[name].errors in listed for name in (FOURIER, REFERENCE))
     name = automatic(problem, "forward", "cpu", only_direct=True)
     assert [line for line in listed.splitlines() if line.startswith(name) and "<- direct" in line]
 
@@ -82,9 +82,11 @@ def test_causal_to_the_bit(case):
     expected = convolution(*arrays, problem)
     now = x[1] // 2
     before = (now - 1) // problem.stride[0] + 1
-    names = {"auto", *ops.algorithms(x, kernel, **options)} & {"auto", "fft", "winograd"}
-    names |= {"fft_overlap_add"} if case == "dilated" else set()
-    for name in sorted(names):
+    # Of those that mix times the ones for any machine; the second by Fourier transforms runs the
+    # first one's program.
+    mixing = [n for n in serving(problem) if not REGISTRY[n].direct(problem, "forward", "cpu")]
+    names = [n for n in mixing if n == FOURIER or not REGISTRY[n].fourier or case == "dilated"]
+    for name in ["auto", *(n for n in names if REGISTRY[n].portable)]:
         run = lambda x, k, name=name: ops.conv(x, k, algorithm=name, **options)
 
         @compiled
@@ -107,13 +109,17 @@ def test_causal_to_the_bit(case):
         assert not later[:, :before].any() and later.any(), name
 
 
-@pytest.mark.parametrize("name", ["fft", "fft_overlap_add", "winograd", "winograd_f2"])
+WINDOW = describe((1, 7, 6, 2), (3, 3, 2, 2), padding=((2, 1), (0, 3)))
+MIXING = [n for n in serving(WINDOW) if not REGISTRY[n].direct(WINDOW, "forward", "cpu")]
+
+
+@pytest.mark.parametrize("name", MIXING)
 def test_derivatives_outside_the_window_are_zero(name):
-    options = {"padding": ((2, 1), (0, 3)), "algorithm": name}
+    options = {"padding": WINDOW.padding, "algorithm": name}
     kernel = normal(3, 3, 2, 2, seed=2)
     f = lambda x: ops.conv(x[None], kernel, **options)[0, :, :, 0]
     x = normal(7, 6, 2)
-    exact = lambda x: ops.conv(x[None], kernel, padding=((2, 1), (0, 3)), algorithm="im2col")
+    exact = lambda x: ops.conv(x[None], kernel, padding=WINDOW.padding, algorithm=REFERENCE)
     zeros = np.asarray(jax.jacrev(lambda x: exact(x)[0, :, :, 0])(x)) == 0
     for jacobian in (jax.jacrev(f)(x), jax.jacfwd(f)(x)):
         np.testing.assert_array_equal(np.asarray(jacobian) == 0, zeros)

@@ -7,11 +7,13 @@ import pytest
 from primitive_cases import compiled, tolerance
 
 from cnnlab import ops
+from cnnlab.ops.algorithms import REFERENCE, REGISTRY
 from cnnlab.ops.native import ENGINE
 
-# One that applies them itself, where it is to be had, and one that leaves them to XLA.
-NAMES = ["lax", "winograd", "native", "native_winograd"]
-NAMES = [name for name in NAMES if name in ops.algorithms((1, 6, 5, 8), (3, 3, 8, 8))]
+# Those that apply them themselves, where they are to be had, and two that leave them to XLA.
+SERVING = ops.algorithms((1, 6, 5, 8), (3, 3, 8, 8))
+APPLYING = [name for name in SERVING if REGISTRY[name].fused is not None]
+NAMES = [REFERENCE, next(n for n in SERVING if REGISTRY[n].domain.kernel_size == 3), *APPLYING]
 ACTIVATIONS = {None: lambda y: y, "relu": lambda y: jnp.maximum(y, 0), "gelu": jax.nn.gelu}
 
 
@@ -64,14 +66,14 @@ def test_values_and_derivatives(name, activation):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("channels", [24, 32])
 def test_depthwise_with_many_taps(channels, activation, dtype):
-    """In float32 by `lax`, of the same rounded arguments."""
+    """In float32 by XLA, of the same rounded arguments."""
     values = normal(0, 2, 9, 7, channels), normal(1, 7, 7, 1, channels) / 7, normal(2, channels)
     values = [v.astype(dtype) for v in values]
     run = lambda *v, **options: ops.conv(
         *v[:2], bias=v[2], groups=channels, activation=activation, **options
     )
     got = compiled(run)(*values).astype(jnp.float32)
-    expected = compiled(lambda *v: run(*v, algorithm="lax"))(*(v.astype(float) for v in values))
+    expected = compiled(lambda *v: run(*v, algorithm=REFERENCE))(*(v.astype(float) for v in values))
     limit = 1e-2 if dtype == jnp.bfloat16 else 1e-5
     np.testing.assert_allclose(got, expected, atol=3 * limit, rtol=limit)
 
@@ -81,12 +83,13 @@ def test_depthwise_with_many_taps(channels, activation, dtype):
 )
 def test_what_is_not_a_number_passes_a_relu_of_our_own(x, kernel):
     groups = x[-1] // kernel[2]
-    name = "native" if groups > 1 else "native_winograd"
-    if name not in ops.algorithms(x, kernel, groups=groups):
+    names = [n for n in ops.algorithms(x, kernel, groups=groups) if n in APPLYING]
+    if not names:
         pytest.skip(f"no native engine: {ENGINE.refusal()}")
     values = normal(0, *x).at[0, 2, 3].set(jnp.nan), normal(1, *kernel), normal(2, kernel[-1])
-    y = ops.conv(*values[:2], bias=values[2], groups=groups, activation="relu", algorithm=name)
-    assert np.isnan(y[0, 2, 3]).all() and np.isfinite(y[0, -1, -1]).all()
+    for name in names:
+        y = ops.conv(*values[:2], bias=values[2], groups=groups, activation="relu", algorithm=name)
+        assert np.isnan(y[0, 2, 3]).all() and np.isfinite(y[0, -1, -1]).all()
 
 
 @pytest.mark.parametrize("axes", [(0, None, None), (None, None, 0), (1, 0, 0), (0, 3, None)])

@@ -20,12 +20,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from primitive_cases import arrays, compiled
+from primitive_cases import arrays, changed, compiled
 
 from cnnlab import ops
 from cnnlab.bench.reference import convolution, relative_error
 from cnnlab.ops.algorithms import PASSES, REGISTRY, native
-from cnnlab.ops.native import ENGINE, build, engine
+from cnnlab.ops.native import ENGINE, Code, build, engine
 from cnnlab.ops.problem import describe
 
 REASON = ENGINE.refusal()
@@ -96,8 +96,8 @@ def test_groups_of_few_channels_run_on_compiled_code(case):
     x, kernel, geometry = CASES[case]
     problem = describe(x, kernel, **geometry)
     if not ENGINE.wide():  # for AVX-512 oneDNN has such code
-        assert "gemm" in ENGINE.implementation(problem, "forward")
-    assert native.compiled(native.implementation(problem, "forward"))
+        assert "gemm" in ENGINE.implementation(problem, "forward").name
+    assert native.code(problem, "forward") >= Code.COMPILED
 
 
 @needs_engine
@@ -112,15 +112,15 @@ def test_groups_of_few_channels_run_on_compiled_code(case):
 )
 def test_depthwise_with_many_taps_runs_in_loops_of_our_own(x, kernel, expected):
     problem = describe(x, kernel, groups=x[-1])
-    names = [ENGINE.implementation(problem, which) for which in PASSES]
-    assert [name == native.OWN_LOOPS for name in names] == expected
+    codes = [ENGINE.implementation(problem, which).code for which in PASSES]
+    assert [code == Code.OWN_DEPTHWISE for code in codes] == expected
 
 
 @needs_engine
 def test_sequences_run_on_what_is_compiled_for_images():
     x, kernel, geometry = CASES["sequences, depthwise"]
     problem = describe(x, kernel, **geometry)
-    assert all("dw" in ENGINE.implementation(problem, which) for which in PASSES)
+    assert all(ENGINE.implementation(problem, w).code >= Code.DEPTHWISE for w in PASSES)
 
 
 @needs_engine
@@ -154,7 +154,7 @@ def test_all_passes_beside_the_float64_loop(case, dtype):
 def test_refusals(changes, says):
     problem = describe((2, 4, 4, 3), (2, 2, 3, 4))
     assert REGISTRY["native"].refusal(problem) is None
-    assert REGISTRY["native"].refusal(dataclasses.replace(problem, **changes)) == says
+    assert REGISTRY["native"].refusal(changed(problem, **changes)) == says
 
 
 @needs_engine

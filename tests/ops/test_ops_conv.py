@@ -11,8 +11,18 @@ from hypothesis import given
 from ops_reference import few, normal
 
 from cnnlab import ops
+from cnnlab.ops.algorithms import REGISTRY
 
-NAMES = ["lax", "im2col", "taps", "fft", "fft_overlap_add", "toeplitz"]
+# Of any window and step, in groups or not, and any type of floats; and those of a window of 1.
+GENERAL = [
+    n
+    for n, a in REGISTRY.items()
+    if a.portable and a.domain.kernel_size is None and a.domain.stepped and a.domain.grouped
+]
+POINTS = [n for n, a in REGISTRY.items() if a.domain.kernel_size == 1]
+NAMES = [*GENERAL, *POINTS]
+WHOLE = ops.algorithms((2, 6, 2), (3, 2, 3), dtype=np.int32)
+WHOLE = [*WHOLE, *POINTS]
 TOLERANCE = {"rtol": 2e-5, "atol": 2e-5}
 
 
@@ -22,7 +32,7 @@ def test_every_algorithm_is_the_sum_of_the_formula(case):
     x, kernel = case.arrays()
     expected = reference.conv(x, kernel, **case.loops)
     names = ops.algorithms(x.shape, kernel.shape, **case.options)
-    assert set(NAMES) <= set(names)
+    assert set(GENERAL) <= set(names)
 
     @jax.jit
     def run(x, kernel):
@@ -78,7 +88,7 @@ def test_second_derivatives_in_float64(size):
         step = 1e-6
         moved = [tuple(p + s * v for p, v in zip(point, along, strict=True)) for s in (step, -step)]
         derivatives, *ends = jax.device_get([run(p, along) for p in (point, *moved)])
-    assert ("pointwise" in names) == (size == 1)
+    assert (set(POINTS) <= set(names)) == (size == 1)
     for name, (_, product) in derivatives.items():
         for i in range(2):
             difference = (ends[0][name][0][i] - ends[1][name][0][i]) / (2 * step)
@@ -86,9 +96,9 @@ def test_second_derivatives_in_float64(size):
             np.testing.assert_allclose(product[i], difference, rtol=1e-7, atol=1e-7, err_msg=name)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "pointwise"])
+@pytest.mark.parametrize("name", NAMES)
 def test_float64_precision(name):
-    size = (1, 1) if name == "pointwise" else (3, 2)
+    size = (1, 1) if name in POINTS else (3, 2)
     with jax.enable_x64(True):
         x = normal(2, 5, 4, 3, seed=3, dtype=float)
         kernel = normal(*size, 3, 2, seed=4, dtype=float)
@@ -101,7 +111,7 @@ def test_float64_precision(name):
     np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GENERAL)
 def test_complex(name):
     rng = np.random.default_rng(0)
     x, kernel = (
@@ -114,10 +124,10 @@ def test_complex(name):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["lax", "im2col", "toeplitz", "pointwise"])
+@pytest.mark.parametrize("name", WHOLE)
 def test_integers_are_exact(name):
     rng = np.random.default_rng(0)
-    size = (1,) if name == "pointwise" else (3,)
+    size = (1,) if name in POINTS else (3,)
     x, kernel = rng.integers(-9, 9, (2, 6, 2)), rng.integers(-9, 9, (*size, 2, 3))
     x, kernel = x.astype(np.int32), kernel.astype(np.int32)
     y = ops.conv(jnp.asarray(x), jnp.asarray(kernel), algorithm=name)
@@ -128,10 +138,10 @@ def test_integers_are_exact(name):
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize("name", [*NAMES, "pointwise"])
+@pytest.mark.parametrize("name", NAMES)
 def test_half_precision_accumulates_in_float32(name, dtype):
     # 1536 ones: adding one by one in bfloat16 stops at 256; the gradient of a weight sums 1536 too.
-    size = 1 if name == "pointwise" else 3
+    size = 1 if name in POINTS else 3
     x, kernel = jnp.ones((2, 3, 1536 // size), dtype), jnp.ones((size, 1536 // size, 1), dtype)
     call = functools.partial(ops.conv, padding="VALID", algorithm=name)
     y = jax.jit(call)(x, kernel)
@@ -144,10 +154,10 @@ def test_half_precision_accumulates_in_float32(name, dtype):
     )
 
 
-@pytest.mark.parametrize("name", [*NAMES, "pointwise"])
+@pytest.mark.parametrize("name", NAMES)
 def test_products_of_half_precision_ask_for_float32(name):
     # Also where a backend would accumulate in 16 bits.
-    size = 1 if name == "pointwise" else 3
+    size = 1 if name in POINTS else 3
     x, kernel = normal(1, 4, 6, dtype=jnp.bfloat16), normal(size, 6, 2, dtype=jnp.bfloat16)
     call = functools.partial(ops.conv, padding="VALID", algorithm=name)
     text = jax.jit(jax.grad(lambda x, k: call(x, k).sum().astype(float), (0, 1))).lower(x, kernel)
@@ -157,7 +167,7 @@ def test_products_of_half_precision_ask_for_float32(name):
         if "stablehlo.dot_general" in line or "stablehlo.convolution" in line
     ]
     # Of Fourier transforms they are complex numbers of two float32.
-    kind = "xcomplex<f32>>" if name.startswith("fft") else "xf32>"
+    kind = "xcomplex<f32>>" if REGISTRY[name].fourier else "xf32>"
     assert products
     assert all(line.rstrip().endswith(kind) for line in products)
 
@@ -170,9 +180,9 @@ def test_mixed_types_promote():
     np.testing.assert_allclose(y, ops.conv(x.astype(jnp.float32), kernel), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "pointwise"])
+@pytest.mark.parametrize("name", NAMES)
 def test_vmap_and_leading_axes_are_the_batch(name):
-    size = (1, 1) if name == "pointwise" else (3, 2)
+    size = (1, 1) if name in POINTS else (3, 2)
     x, kernel = normal(2, 3, 5, 4, 2, seed=6), normal(*size, 2, 3, seed=7)
     call = functools.partial(ops.conv, stride=2, algorithm=name)
     kernels = normal(2, *kernel.shape, seed=50)
@@ -192,15 +202,15 @@ def test_vmap_and_leading_axes_are_the_batch(name):
     np.testing.assert_allclose(each[1], alone, **TOLERANCE)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "pointwise"])
+@pytest.mark.parametrize("name", NAMES)
 def test_empty_batch(name):
-    groups = 1 if name == "pointwise" else 2
+    groups = 1 if name in POINTS else 2
     kernel = jnp.zeros((1 if groups == 1 else 3, 2 // groups, 4))
     call = functools.partial(ops.conv, groups=groups, algorithm=name)
     assert jax.eval_shape(call, jnp.zeros((0, 5, 2)), kernel).shape == (0, 5, 4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GENERAL)
 @pytest.mark.parametrize("options", [{}, {"dilation": 2}, {"stride": 2}])
 def test_causal_padding_sees_no_future(name, options):
     x, kernel = normal(7, 1, seed=9), 1 + abs(normal(3, 1, 1, seed=99))
@@ -210,7 +220,7 @@ def test_causal_padding_sees_no_future(name, options):
     assert jacobian.shape == (-(-7 // stride), 7)
     for i, row in enumerate(np.asarray(jacobian)):
         now = i * stride
-        if name.startswith("fft"):  # sums through every frequency: zero up to rounding
+        if REGISTRY[name].fourier:  # sums through every frequency: zero up to rounding
             np.testing.assert_allclose(row[now + 1 :], 0, atol=1e-6)
         else:
             np.testing.assert_array_equal(row[now + 1 :], 0)

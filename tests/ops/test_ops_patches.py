@@ -166,10 +166,3 @@ def test_toeplitz_transpose_is_conv_transpose():
     matrix = ops.toeplitz_matrix(kernel, (6, 2), **options)
     x = ops.conv_transpose(y, kernel, **options)
     np.testing.assert_allclose(matrix.T @ y.reshape(-1), x.reshape(-1), rtol=1e-5, atol=1e-5)
-
-
-def test_toeplitz_refused_above_a_size():
-    shape, kernel = (64, 64, 8), (3, 3, 8, 8)
-    assert "toeplitz" not in ops.algorithms(shape, kernel)
-    with pytest.raises(ValueError, match=r"^algorithm: 'toeplitz' cannot .* 32,768 x 32,768"):
-        ops.conv(jnp.zeros(shape), jnp.zeros(kernel), algorithm="toeplitz")

@@ -9,13 +9,14 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from primitive_cases import NAMES as SERVING
-from primitive_cases import Small, arrays, compiled, tolerance
+from primitive_cases import Small, arrays, compiled, in_tiles, predicted, tolerance
 
 from cnnlab import ops
-from cnnlab.ops.algorithms import im2col, taps, winograd
 from cnnlab.ops.problem import describe
 
-NAMES = [*SERVING, "depthwise taps", "auto"]
+# What is best there has loops of its own for it.
+DEPTHWISE = f"depthwise {predicted(describe((8, 6, 2), (3, 1, 2), groups=2))[0]}"
+NAMES = [*SERVING, DEPTHWISE, "auto"]
 
 
 def mesh_of(kind):
@@ -26,7 +27,7 @@ def mesh_of(kind):
 def setting(name):
     """A call, arguments with 8 examples, and value and gradients on one device."""
     small = Small(name.split()[-1], 1)
-    channels = (2, 2) if name == "depthwise taps" else (4, 6)
+    channels = (2, 2) if name == DEPTHWISE else (4, 6)
     x, kernel, dy = arrays(small.at((6,), batch=8, channels=channels))
 
     def value(x, kernel, dy):
@@ -45,8 +46,7 @@ def compare(name, got):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Two examples at a time: loops, with something to carry, on each device."""
-    for module in (im2col, taps, winograd):
-        monkeypatch.setattr(module, "tile_size", lambda batch, *_: min(batch, 2), raising=False)
+    in_tiles(monkeypatch, 2)
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -101,7 +101,7 @@ def test_pmap(name, small_tiles):
 
 @pytest.mark.parametrize("check", [True, False])
 def test_shard_map_of_second_derivatives_and_vmap(check):
-    call, value, (x, kernel, dy), _ = setting("im2col")
+    call, value, (x, kernel, dy), _ = setting(SERVING[0])
 
     def products(x, kernel, dy, summed):
         gradient = jax.grad(lambda x, k: value(x, k, dy), (0, 1))
@@ -130,14 +130,14 @@ def test_shard_map_over_the_kernels_channels(check):
     x, kernel, dy = arrays(describe((2, 6, 3), (3, 3, 4)))
 
     def part(x, kernel, dy):
-        y, pull = jax.vjp(functools.partial(ops.conv, algorithm="im2col"), x, kernel)
+        y, pull = jax.vjp(functools.partial(ops.conv, algorithm=SERVING[0]), x, kernel)
         dx, dk = pull(dy)
         return y, dx if check else jax.lax.psum(dx, "batch"), dk
 
     channels = P(None, None, "batch")
     specs = {"in_specs": (P(), channels, channels), "out_specs": (channels, P(), channels)}
     split = jax.shard_map(part, mesh=mesh_of(AxisType.Auto), check_vma=check, **specs)
-    one = jax.vjp(functools.partial(ops.conv, algorithm="im2col"), x, kernel)
+    one = jax.vjp(functools.partial(ops.conv, algorithm=SERVING[0]), x, kernel)
     expected = one[0], *one[1](dy)
     for a, b in zip(compiled(split)(x, kernel, dy), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)

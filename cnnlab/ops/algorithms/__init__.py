@@ -1,18 +1,36 @@
-"""The algorithms behind `ops.conv`, one file each; importing one here is what registers it."""
+"""The algorithms behind `ops.conv`, one file each; `REGISTRY` is the one place that lists them."""
 
 from cnnlab.ops.algorithms.base import Algorithm
-from cnnlab.ops.algorithms.fft import FFT  # noqa: F401
-from cnnlab.ops.algorithms.im2col import IM2COL  # noqa: F401
-from cnnlab.ops.algorithms.lax import LAX  # noqa: F401
-from cnnlab.ops.algorithms.native import NATIVE  # noqa: F401
-from cnnlab.ops.algorithms.native_winograd import NATIVE_WINOGRAD  # noqa: F401
-from cnnlab.ops.algorithms.overlap_add import FFT_OVERLAP_ADD  # noqa: F401
-from cnnlab.ops.algorithms.pointwise import POINTWISE  # noqa: F401
-from cnnlab.ops.algorithms.taps import TAPS  # noqa: F401
-from cnnlab.ops.algorithms.toeplitz import TOEPLITZ  # noqa: F401
-from cnnlab.ops.algorithms.winograd import WINOGRAD, WINOGRAD_F2  # noqa: F401
+from cnnlab.ops.algorithms.fft import FFT
+from cnnlab.ops.algorithms.im2col import IM2COL
+from cnnlab.ops.algorithms.lax import LAX
+from cnnlab.ops.algorithms.native import NATIVE
+from cnnlab.ops.algorithms.native_winograd import NATIVE_WINOGRAD
+from cnnlab.ops.algorithms.overlap_add import FFT_OVERLAP_ADD
+from cnnlab.ops.algorithms.pointwise import POINTWISE
+from cnnlab.ops.algorithms.taps import TAPS
+from cnnlab.ops.algorithms.toeplitz import TOEPLITZ
+from cnnlab.ops.algorithms.winograd import WINOGRAD, WINOGRAD_F2
 from cnnlab.ops.problem import PASSES, Pass
 
-REGISTRY = {a.name: a for a in list(globals().values()) if isinstance(a, Algorithm)}
+_ALL = (
+    FFT,
+    IM2COL,
+    LAX,
+    NATIVE,
+    NATIVE_WINOGRAD,
+    FFT_OVERLAP_ADD,
+    POINTWISE,
+    TAPS,
+    TOEPLITZ,
+    WINOGRAD,
+    WINOGRAD_F2,
+)
+REGISTRY = {algorithm.name: algorithm for algorithm in _ALL}
 
-__all__ = ["PASSES", "REGISTRY", "Algorithm", "Pass"]
+# What the others are compared with: XLA's own, which serves every problem on every platform.
+REFERENCE = LAX.name
+# What is asked for where a convolution is to be a product of Fourier transforms.
+FOURIER = FFT.name
+
+__all__ = ["FOURIER", "PASSES", "REFERENCE", "REGISTRY", "Algorithm", "Pass"]

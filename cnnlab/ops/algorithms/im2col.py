@@ -9,12 +9,12 @@ from dataclasses import replace
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms import adjoint
+from cnnlab.ops.algorithms import adjoint, tiles
 from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm
 from cnnlab.ops.algorithms.slices import pad_input, tap_slices
-from cnnlab.ops.algorithms.tiles import by_tiles, sum_tiles, tile_size
+from cnnlab.ops.algorithms.tiles import by_tiles, sum_tiles
 from cnnlab.ops.precision import accumulation_dtype, product
-from cnnlab.ops.problem import Problem
+from cnnlab.ops.problem import Pass, Problem
 
 
 def _patches(x: Array, problem: Problem) -> Array:
@@ -52,14 +52,28 @@ def _kernel_gradient(x: Array, dy: Array, problem: Problem) -> Array:
         patches = _patches(x, problem)
         return jnp.einsum("...gk,...go->gko", patches, dy, preferred_element_type=wide)
 
-    tile = tile_size(problem.batch, _bytes_each(problem))
+    tile = tiles.tile_size(problem.batch, _bytes_each(problem))
     matrices = sum_tiles(one, (x, dy), tile)
     return jnp.moveaxis(matrices, 0, 1).reshape(problem.kernel_shape).astype(problem.dtype)
 
 
 def _extra_memory(problem: Problem) -> int:
     each = _bytes_each(problem)
-    return tile_size(problem.batch, each) * each
+    return tiles.tile_size(problem.batch, each) * each
+
+
+_MOST_TAPS = 64  # it makes a copy for each
+
+
+def _nanoseconds(problem: Problem, which: Pass, platform: str) -> float:
+    """Finite everywhere, as it serves everything and is always direct: the last resort."""
+    if platform != "cpu":
+        rate = 100.0
+    elif problem.depthwise:
+        rate = 0.5
+    else:
+        rate = 18.0 if problem.groups > 1 or problem.taps <= _MOST_TAPS else 2.0
+    return problem.multiply_adds / rate
 
 
 IM2COL = Algorithm(
@@ -72,5 +86,7 @@ IM2COL = Algorithm(
     extra_memory=_extra_memory,
     input_gradient=by_tiles(adjoint.by_phases(_forward), _bytes_each),
     kernel_gradient=_kernel_gradient,
+    nanoseconds=_nanoseconds,
     direct=lambda problem, which, platform: True,
+    most_taps=_MOST_TAPS,
 )

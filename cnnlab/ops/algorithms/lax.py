@@ -43,12 +43,28 @@ def _direct(problem: Problem, which: Pass, platform: str) -> bool:
     return platform in ("cpu", "tpu") and whole
 
 
+def _nanoseconds(problem: Problem, which: Pass, platform: str) -> float:
+    """On the CPU XLA makes patches and one matrix product for every group. Its gradient in the
+    kernel takes two to five forward passes; that of groups is a part of a dense one's."""
+    if platform != "cpu":
+        rate = 1000.0
+    elif problem.depthwise:
+        rate = 0.7
+    elif problem.groups > 1:
+        fast = which == "forward" or (which == "input_gradient" and max(problem.stride) == 1)
+        rate = 19.0 if fast else 1.0
+    else:
+        rate = 8.0 if which == "kernel_gradient" or problem.rank == 3 else 19.0
+    return problem.multiply_adds / rate
+
+
 LAX = Algorithm(
     name="lax",
     source="B eq. 10.8; jax.lax.conv_general_dilated",
     refusal=lambda problem: None,
     forward=_forward,
     errors=f"{OWN_SUM}; on a GPU its library may transform",
+    nanoseconds=_nanoseconds,
     direct=_direct,
     multiply_adds=lambda problem: problem.multiply_adds,
     extra_memory=lambda problem: 0,

@@ -1,6 +1,7 @@
 """Compiled convolutions on the CPU (`cnnlab/ops/native`): oneDNN's, and loops of our own."""
 
 import functools
+import math
 from dataclasses import replace
 
 import jax
@@ -8,15 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm
-from cnnlab.ops.native import ENGINE, convolve, convolve_bias
+from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm, on_the_cpu
+from cnnlab.ops.native import ENGINE, Code, convolve, convolve_bias
 from cnnlab.ops.problem import Pass, Problem
 
 # float16 is converted to float32 and back.
 _DTYPES = [np.dtype(d) for d in (np.float32, jnp.bfloat16, np.float16)]
 _LARGEST = 2**31 - 1
 _TILE = 2**18  # bytes, unless a row and its kernel are longer
-OWN_LOOPS = "dw:cnnlab"  # the implementation that is not oneDNN's
 
 
 def refusal(problem: Problem) -> str | None:
@@ -33,16 +33,11 @@ def refusal(problem: Problem) -> str | None:
     return ENGINE.refusal()
 
 
-def implementation(problem: Problem, which: Pass) -> str:
-    """The name of what would compute a pass, such as oneDNN's `jit:avx2`; empty: nothing would."""
+def code(problem: Problem, which: Pass) -> Code:
+    """What would compute a pass."""
     if which == "forward":
         problem = replace(problem, groups=problem.groups // _together(problem))
-    return ENGINE.implementation(problem, which)
-
-
-def compiled(name: str) -> bool:
-    """Whether an implementation is code made for the shape, and not a general fall-back."""
-    return name.startswith(("jit", "brg", "brdgmm", "dw", "1x1"))
+    return ENGINE.implementation(problem, which).code
 
 
 def _together(problem: Problem) -> int:
@@ -55,7 +50,8 @@ def _together(problem: Problem) -> int:
         return 1
     for n in (1, 2, 4, 8):
         merged = replace(problem, groups=problem.groups // n, dtype=np.dtype(np.float32))
-        if problem.groups % n == 0 and compiled(ENGINE.implementation(merged, "forward")):
+        found = ENGINE.implementation(merged, "forward").code if problem.groups % n == 0 else 0
+        if found >= Code.COMPILED:
             return n
     return 1
 
@@ -79,7 +75,7 @@ def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
 def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: str | None) -> Array:
     kernel, problem = _merged(kernel, problem)
     # Our own loops have no GELU.
-    own = ENGINE.implementation(problem, "forward") == OWN_LOOPS
+    own = ENGINE.implementation(problem, "forward").code == Code.OWN_DEPTHWISE
     inside = None if own and activation == "gelu" else activation
     y = convolve_bias(x, kernel, bias, problem, inside)
     return y if inside == activation else jax.nn.gelu(y)
@@ -87,7 +83,7 @@ def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: s
 
 def _extra_memory(problem: Problem) -> int:
     """A reordered copy of the kernel; the activations stay as they are, but for a tile a thread."""
-    if ENGINE.refusal() is None and implementation(problem, "forward") == OWN_LOOPS:
+    if ENGINE.refusal() is None and code(problem, "forward") == Code.OWN_DEPTHWISE:
         return 4 * int(np.prod(problem.kernel_shape)) + _TILE * ENGINE.threads()
     together = _together(problem)
     copies = 1 if together == 1 else 2 * together  # of fewer groups, then reordered
@@ -99,12 +95,28 @@ def _direct(problem: Problem, which: Pass, platform: str) -> bool:
     return which != "forward" or _together(problem) == 1
 
 
+def _nanoseconds(problem: Problem, which: Pass) -> float:
+    """Only with code made for the shape; oneDNN's general fall-back is slower than XLA."""
+    found = code(problem, which)
+    if found < (Code.DEPTHWISE if problem.depthwise else Code.COMPILED):
+        return math.inf
+    if found == Code.OWN_DEPTHWISE:
+        rate = 50.0
+    elif problem.depthwise:
+        rate = {"forward": 25.0, "input_gradient": 22.0, "kernel_gradient": 7.0}[which]
+    else:
+        # The processor multiplies 16-bit floats faster than what does less arithmetic in float32.
+        rate = 20.0 if problem.dtype.itemsize == 4 else 100.0
+    return problem.multiply_adds / rate
+
+
 NATIVE = Algorithm(
     name="native",
     source="oneDNN, through XLA's foreign function interface",
     refusal=refusal,
     forward=_forward,
     errors=f"{OWN_SUM}; groups of few channels share NaN and infinities",
+    nanoseconds=on_the_cpu(_nanoseconds),
     direct=_direct,
     input_gradient=functools.partial(convolve, "input_gradient"),
     kernel_gradient=functools.partial(convolve, "kernel_gradient"),

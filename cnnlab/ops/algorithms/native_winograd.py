@@ -1,5 +1,6 @@
 """Minimal filtering F(4, 3) in compiled code on the CPU (`cnnlab/ops/native/src/winograd.cc`)."""
 
+import dataclasses
 import functools
 import math
 
@@ -7,9 +8,9 @@ import jax
 from jaxtyping import Array
 
 from cnnlab.ops.algorithms import native, winograd
-from cnnlab.ops.algorithms.base import Algorithm
+from cnnlab.ops.algorithms.base import Algorithm, on_the_cpu
 from cnnlab.ops.native import ENGINE, convolve, convolve_bias
-from cnnlab.ops.problem import Problem
+from cnnlab.ops.problem import Pass, Problem
 
 _LANES = 8  # channels that the transforms take at a time
 _THREADS_AND_BLOCK = 2**22  # bytes beside the transformed kernel: tiles under way, by all threads
@@ -30,6 +31,10 @@ def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: s
     return jax.nn.gelu(y) if activation == "gelu" else y
 
 
+def _nanoseconds(problem: Problem, which: Pass) -> float:
+    return winograd.WINOGRAD.multiply_adds(problem) / 20.0 if winograd.pays(problem) else math.inf
+
+
 NATIVE_WINOGRAD = Algorithm(
     name="native_winograd",
     source="arXiv 1509.09308; oneDNN's matrix products",
@@ -39,6 +44,9 @@ NATIVE_WINOGRAD = Algorithm(
     input_gradient=functools.partial(convolve, "input_gradient", winograd=True),
     kernel_gradient=functools.partial(convolve, "kernel_gradient", winograd=True),
     fused=_fused,
+    nanoseconds=on_the_cpu(_nanoseconds),
+    rounding=winograd.WINOGRAD.rounding,
+    domain=dataclasses.replace(winograd.WINOGRAD.domain, lanes=_LANES),
     portable=False,
     unavailable=ENGINE.refusal,
     multiply_adds=winograd.WINOGRAD.multiply_adds,

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms.base import Algorithm
+from cnnlab.ops.algorithms.base import Algorithm, on_the_cpu
 from cnnlab.ops.algorithms.causal import causal
-from cnnlab.ops.algorithms.fft import cost, cost_of_pieces, exact, memory, refusal
+from cnnlab.ops.algorithms.fft import FFT, RATE, cost, cost_of_pieces, exact, memory, refusal
 from cnnlab.ops.fft import channels_first, channels_last, crop, fast_length, filtered
 from cnnlab.ops.precision import accumulation_dtype
-from cnnlab.ops.problem import Problem
+from cnnlab.ops.problem import Pass, Problem
 
 # A transform this many kernels long does least work per entry, or nearly so, for most kernels.
 _KERNELS = 4
@@ -84,6 +84,13 @@ def _count(problem: Problem) -> int:
     return math.prod(count for count, _ in _blocks(problem))
 
 
+def _nanoseconds(problem: Problem, which: Pass) -> float:
+    """Cutting and adding take time: blocks must save a third to pay."""
+    if causal(problem) and which != "kernel_gradient":
+        return math.inf  # as the other, which has no blocks to cut then
+    return cost(problem, _lengths(problem), _count(problem)) / (RATE * 2 / 3)
+
+
 FFT_OVERLAP_ADD = Algorithm(
     name="fft_overlap_add",
     source="A 6.3; overlap-add after Stockham (1966)",
@@ -96,4 +103,8 @@ FFT_OVERLAP_ADD = Algorithm(
         else cost(problem, _lengths(problem), _count(problem))
     ),
     extra_memory=lambda problem: memory(problem, _lengths(problem), _count(problem)),
+    nanoseconds=on_the_cpu(_nanoseconds),
+    rounding=FFT.rounding,
+    domain=FFT.domain,
+    fourier=True,
 )

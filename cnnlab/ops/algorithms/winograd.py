@@ -6,22 +6,41 @@
 
 with `d` the `m + 2` inputs that meet them. Over channels the elementwise product becomes a matrix
 product for each of the `(m + 2)^rank` positions. The transpose in `x` is the same convolution with
-the kernel turned around; the transpose in `kernel` is `G' [(B' d) * (A dy)]`, read off the formula.
+the kernel turned around; the transpose in `kernel` is `G' [(B' d) * (A dy)]`, read off the
+formula.
+
+Where the matrices come from (Toom and Cook's product of polynomials, transposed): let `a` and `k`
+be polynomials with `m` and 3 coefficients. Their product has `m + 2`, so its values at `m + 2`
+points p determine it. With `V_n` the matrix of powers `p^0 .. p^(n - 1)`, a row a point (for the
+point at infinity, the coefficient of the highest power),
+
+    product of a and k = V^-1 [(V_3 k) * (V_m a)],      V = V_(m + 2).
+
+For a fixed k that is a matrix times a, the one that takes `a` to all sums of `a_i k_t` with
+`i + t = j`. Its transpose takes d to `y_i = sum over t of k_t d_(i + t)`, which is the filter:
+
+    y = V_m' [(V_3 k) * (V^-T d)].
+
+So A = V_m, G = V_3, B = V^-1, but that a factor of a row of `V^-T` may go to the same row of `V_3`:
+B' in whole numbers, fractions in G only, which are applied once a kernel. The points 0, 1, -1, (2,
+-2,) infinity have small powers, and so small roundings; with 2 and -2 the largest entry is 8, where
+the errors of F(4, 3) come from.
 """
 
 import functools
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms import adjoint, reach
-from cnnlab.ops.algorithms.base import Algorithm, Map
-from cnnlab.ops.algorithms.tiles import BUDGET, map_tiles, sum_tiles, tile_size
+from cnnlab.ops.algorithms import adjoint, reach, tiles
+from cnnlab.ops.algorithms.base import Algorithm, Domain, Map, on_the_cpu
+from cnnlab.ops.algorithms.tiles import BUDGET, map_tiles, sum_tiles
 from cnnlab.ops.precision import accumulation_dtype
-from cnnlab.ops.problem import Problem
+from cnnlab.ops.problem import Pass, Problem
 
 # (B', G, A') of F(m, 3), from the interpolation points 0, 1, -1 (2, -2) and infinity.
 _TRANSFORMS = {
@@ -104,7 +123,7 @@ def _bytes_each(problem: Problem, m: int) -> int:
 
 def _tile(problem: Problem, m: int) -> int:
     # Twice the usual: the transformed kernel is read once a tile, and is no small array.
-    return tile_size(problem.batch, _bytes_each(problem, m), 2 * BUDGET)
+    return tiles.tile_size(problem.batch, _bytes_each(problem, m), 2 * BUDGET)
 
 
 def _windows(x: Array, problem: Problem, m: int) -> Array:
@@ -170,7 +189,22 @@ def _refusal(problem: Problem) -> str | None:
     return None
 
 
-def _algorithm(name: str, m: int) -> Algorithm:
+def pays(problem: Problem) -> bool:
+    """Whether F(4, 3) saves what its transforms cost. Its matrix products are of `(rows, c_in)`
+    with `(c_in, c_out)`: neither may be thin. Maps smaller than a tile waste it."""
+    if problem.rank != 2:
+        return False
+    rows = problem.batch * math.prod(_counts(problem, 4))
+    channels = min(problem.in_channels, problem.out_channels)
+    saves = 2 * WINOGRAD.multiply_adds(problem) <= problem.multiply_adds
+    return saves and channels >= 32 and rows >= 64
+
+
+def _nanoseconds(problem: Problem, which: Pass) -> float:
+    return WINOGRAD.multiply_adds(problem) / 15.0 if pays(problem) else math.inf
+
+
+def _algorithm(name: str, m: int, **attributes: Any) -> Algorithm:
     def products(problem: Problem) -> int:
         positions = ((m + 2) ** problem.rank) * math.prod(_counts(problem, m))
         return problem.batch * positions * problem.in_channels * problem.out_channels
@@ -192,8 +226,10 @@ def _algorithm(name: str, m: int) -> Algorithm:
         extra_memory=extra_memory,
         input_gradient=adjoint.by_phases(within),
         kernel_gradient=_kernel_gradient(m),
+        domain=Domain(kernel_size=3, stepped=False, grouped=False),
+        **attributes,
     )
 
 
-WINOGRAD = _algorithm("winograd", 4)
+WINOGRAD = _algorithm("winograd", 4, rounding=1e-4, nanoseconds=on_the_cpu(_nanoseconds))
 WINOGRAD_F2 = _algorithm("winograd_f2", 2)

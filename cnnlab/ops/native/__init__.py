@@ -5,13 +5,15 @@ Optional: where it can't be built or loaded, or `CNNLAB_NATIVE=0`, all of them r
 """
 
 from cnnlab.ops.native.call import convolve, convolve_bias
-from cnnlab.ops.native.engine import ENGINE, VARIABLE, Engine
+from cnnlab.ops.native.engine import ENGINE, VARIABLE, Code, Engine, Implementation
 from cnnlab.ops.native.pool import max_pool, max_pool_gradient, pools
 
 __all__ = [
     "ENGINE",
     "VARIABLE",
+    "Code",
     "Engine",
+    "Implementation",
     "convolve",
     "convolve_bias",
     "max_pool",

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from cnnlab.ops.native.engine import ENGINE
+from cnnlab.ops.native.engine import ENGINE, Code
 from cnnlab.ops.native.partition import over_batch
 from cnnlab.ops.problem import PASSES, Pass, Problem
 
@@ -62,7 +62,7 @@ def _call(
     attributes: dict[str, bool | np.int64],
 ) -> Array:
     # Where oneDNN has no good code for the type on this processor, float32 around it.
-    narrow = not attributes["winograd"] and ENGINE.implementation(problem, which)
+    narrow = not attributes["winograd"] and ENGINE.implementation(problem, which).code > Code.NONE
     dtype = problem.dtype if narrow else np.dtype(np.float32)
     call = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(shape, dtype))
     wide = (v.astype(dtype) for v in operands)

@@ -1,6 +1,7 @@
 """The native engine as Python sees it: loaded at its first use, or a reason why not."""
 
 import ctypes
+import enum
 import functools
 import logging
 import os
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
@@ -21,6 +23,26 @@ VARIABLE = "CNNLAB_NATIVE"
 TARGETS = ("cnnlab_conv", "cnnlab_conv_bias", "cnnlab_max_pool", "cnnlab_max_pool_gradient")
 
 _log = logging.getLogger("cnnlab")
+
+
+class Code(enum.IntEnum):
+    """What an implementation's code is made for; each serves better than those before it.
+
+    As `CodeOf` in src/convolution.cc, which knows the implementations' names.
+    """
+
+    NONE = 0  # there is none worth taking
+    GENERAL = 1
+    COMPILED = 2  # the shape
+    DEPTHWISE = 3  # the shape of a depthwise convolution
+    OWN_DEPTHWISE = 4  # one with many taps: loops of our own (src/depthwise.cc)
+
+
+class Implementation(NamedTuple):
+    """What would compute a pass: its name, such as oneDNN's `jit:avx2`, and its code."""
+
+    name: str
+    code: Code
 
 
 class Engine:
@@ -87,16 +109,16 @@ class Engine:
         return self.library.cnnlab_threads()
 
     @functools.cache  # noqa: B019 - there is one engine
-    def implementation(self, problem: Problem, which: Pass) -> str:
-        """The name of what would compute a pass, such as oneDNN's `jit:avx2`; empty: nothing."""
+    def implementation(self, problem: Problem, which: Pass) -> Implementation:
+        """What would compute a pass."""
         if problem.dtype.name not in ("float32", "bfloat16"):
-            return ""
+            return Implementation("", Code.NONE)
         numbers = [*problem.x_shape, *problem.kernel_shape, *problem.y_shape]
         numbers += [*problem.stride, *problem.dilation]
         numbers += [low for low, _ in problem.padding] + [high for _, high in problem.padding]
         numbers.append(problem.groups)
         name = ctypes.create_string_buffer(128)
-        self.library.cnnlab_implementation(
+        code = self.library.cnnlab_implementation(
             PASSES.index(which),
             problem.dtype.name == "bfloat16",
             problem.rank,
@@ -104,7 +126,7 @@ class Engine:
             name,
             len(name),
         )
-        return name.value.decode()
+        return Implementation(name.value.decode(), Code(code))
 
 
 def _not_here() -> str | None:
@@ -133,7 +155,7 @@ def _open(content: bytes) -> ctypes.CDLL:
     integers = ctypes.POINTER(ctypes.c_int64)
     library.cnnlab_isa.restype = ctypes.c_char_p
     library.cnnlab_threads.restype = ctypes.c_int64
-    library.cnnlab_implementation.restype = None
+    library.cnnlab_implementation.restype = ctypes.c_int64
     library.cnnlab_implementation.argtypes = [
         *(ctypes.c_int64,) * 3, integers, ctypes.c_char_p, ctypes.c_int64
     ]  # fmt: skip

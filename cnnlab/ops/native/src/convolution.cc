@@ -107,6 +107,9 @@ void ComputeActivated(Pass pass, const Convolution& problem, const void* a, cons
   Relu(problem, out);
 }
 
+constexpr char kOwnDepthwiseName[] = "dw:cnnlab";
+constexpr char kOwnStridedName[] = "1x1:cnnlab";
+
 }  // namespace
 
 void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
@@ -124,9 +127,19 @@ void Convolve(Pass pass, const Convolution& problem, const void* a, const void* 
   ComputeActivated(pass, whole, padded.data(), b, bias, out);
 }
 
+Code CodeOf(const std::string& implementation) {
+  const auto begins = [&](const char* with) { return implementation.rfind(with, 0) == 0; };
+  if (implementation.empty()) return Code::kNone;
+  if (implementation == kOwnDepthwiseName) return Code::kOwnDepthwise;
+  if (implementation == kOwnStridedName) return Code::kCompiled;
+  // What oneDNN writes at run time is called jit.., brg.. (batch-reduced products) or brdgmm...
+  if (!begins("jit") && !begins("brg") && !begins("brdgmm")) return Code::kGeneral;
+  return implementation.find("dw") == std::string::npos ? Code::kCompiled : Code::kDepthwise;
+}
+
 std::string Implementation(Pass pass, const Convolution& problem) {
-  if (ServesDepthwise(pass, problem)) return "dw:cnnlab";
-  if (ServesStrided(pass, problem)) return "1x1:cnnlab";
+  if (ServesDepthwise(pass, problem)) return kOwnDepthwiseName;
+  if (ServesStrided(pass, problem)) return kOwnStridedName;
   return MakePlan(pass, problem).implementation;
 }
 

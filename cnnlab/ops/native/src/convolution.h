@@ -44,6 +44,12 @@ void Convolve(Pass pass, const Convolution& problem, const void* a, const void* 
 // Name of the implementation that would be taken: oneDNN's, such as "jit:avx2", or one of our own.
 std::string Implementation(Pass pass, const Convolution& problem);
 
+// What an implementation's name says of its code: general, made for the shape, made for depthwise
+// convolutions, our own loops for them. In the order of `Code` in engine.py.
+enum class Code : int64_t { kNone = 0, kGeneral, kCompiled, kDepthwise, kOwnDepthwise };
+
+Code CodeOf(const std::string& implementation);
+
 // Primitives kept now, and the most that are kept.
 int64_t PlansKept();
 int64_t PlansLimit();

@@ -8,9 +8,10 @@
 
 namespace {
 
-void Put(const std::string& text, char* out, int64_t size) {
-  std::strncpy(out, text.c_str(), size - 1);
+int64_t Found(const std::string& implementation, char* out, int64_t size) {
+  std::strncpy(out, implementation.c_str(), size - 1);
   out[size - 1] = '\0';
+  return static_cast<int64_t>(cnnlab::CodeOf(implementation));
 }
 
 const char* IsaName() {
@@ -44,9 +45,10 @@ extern "C" {
 const char* cnnlab_isa() { return IsaName(); }
 int64_t cnnlab_threads() { return cnnlab::Team::Limit(); }
 
-// The name of the implementation, or "" where there is none worth taking. `numbers`: x, kernel, y
-// (rank + 2 each), then stride, dilation, low, high (rank each), groups.
-void cnnlab_implementation(int64_t pass, int64_t bfloat16, int64_t rank, const int64_t* numbers,
+// The implementation's name in `out` and what it says of the code; "" and 0 where there is none worth
+// taking. `numbers`: x, kernel, y (rank + 2 each), then stride, dilation, low, high (rank each),
+// groups.
+int64_t cnnlab_implementation(int64_t pass, int64_t bfloat16, int64_t rank, const int64_t* numbers,
                            char* out, int64_t size) {
   cnnlab::Convolution p;
   const auto take = [&numbers](int64_t count) {
@@ -65,12 +67,12 @@ void cnnlab_implementation(int64_t pass, int64_t bfloat16, int64_t rank, const i
   if (bfloat16) p.dtype = dnnl::memory::data_type::bf16;
   const auto which = static_cast<cnnlab::Pass>(pass);
   if (bfloat16 && !MultipliesBfloat16() && !cnnlab::ServesDepthwise(which, p)) {
-    return Put("", out, size);
+    return Found("", out, size);
   }
   try {
-    Put(cnnlab::Implementation(which, p), out, size);
+    return Found(cnnlab::Implementation(which, p), out, size);
   } catch (const std::exception&) {
-    Put("", out, size);
+    return Found("", out, size);
   }
 }
 

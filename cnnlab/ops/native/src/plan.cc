@@ -142,10 +142,7 @@ Plan PlanFor(Pass pass, const Convolution& p, const Layouts& layouts, const Layo
                 MakeSlot(DNNL_ARG_DIFF_WEIGHTS, callers.kernel, pd.diff_weights_desc(), true));
 }
 
-bool Compiled(const Plan& plan) {
-  const auto begins = [&plan](const char* with) { return plan.implementation.rfind(with, 0) == 0; };
-  return begins("jit") || begins("brg") || begins("brdgmm");
-}
+bool Compiled(const Plan& plan) { return CodeOf(plan.implementation) >= Code::kCompiled; }
 
 // Strides of channels-last arrays cost these more than two copies, once the arrays outgrow a cache:
 // the kernel's gradient, and the input's where each group has its own few channels.
