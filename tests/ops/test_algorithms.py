@@ -15,7 +15,7 @@ from primitive_cases import arrays, compiled, in_tiles, served
 
 from cnnlab import ops
 from cnnlab.bench.reference import convolution, relative_error
-from cnnlab.ops.algorithms import REFERENCE, REGISTRY, tiles
+from cnnlab.ops.algorithms import PASSES, REFERENCE, REGISTRY, tiles
 from cnnlab.ops.problem import describe
 
 # Of any window and step, in groups or not.
@@ -31,7 +31,11 @@ def cuts_the_batch(small):
     asked = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiles, "tile_size", lambda batch, *_: asked.append(batch) or batch)
-        jax.eval_shape(small.passes, *arrays(small.problem))
+        x, kernel, dy = arrays(small.problem)
+        pairs = (x, kernel), (dy, kernel), (x, dy)
+        for which, pair in zip(PASSES, pairs, strict=True):
+            compute = functools.partial(small.algorithm.compute, which, problem=small.problem)
+            jax.eval_shape(compute, *pair)
     return bool(asked)
 
 
