@@ -89,8 +89,7 @@ def load(name: str) -> "Question":
     """A question by its name."""
     import importlib
 
-    module = importlib.import_module(f"experiments.{name}")
-    return getattr(module, "question", None) or module.QUESTION
+    return importlib.import_module(f"experiments.{name}").question
 
 
 def _bar(commands: dict[str, list[str]], *, show: bool) -> "Iterator[tuple[str, list[str]]]":

@@ -1,54 +1,74 @@
 """The question `orthogonal_equivariance`: at a tiny scale, and its judge on made-up data."""
 
-import copy
-import itertools
-
 import numpy as np
 import pytest
-from made_up import changed
+from experiments.orthogonal_equivariance import question
+from experiments.orthogonal_equivariance.networks import (
+    ARMS,
+    CONVOLUTIONAL_ARM,
+    DENSE_ARM,
+    EQUIVARIANT,
+    TRAININGS,
+)
 
 from cnnlab.errors import ConfigError
-from experiments.orthogonal_equivariance import ARMS, EQUIVARIANT, TRAININGS, judge
+from cnnlab.lab import Records
 
 TINY = ("data=fake", "steps=8", "seeds=1", "starts=3", "convolutions=3", "rotations=1",
         "inputs=2", "batch_size=8", "widths=[6]", "plan=[2,M]", "kernel_size=3",
         "train_size=32", "test_size=20", "descent_size=16")  # fmt: skip
+NEAREST = "convolution, nearest start"
 
 
-def sample(rng, mean, n=80):
-    return {
-        "accuracy": (mean + 0.005 * rng.standard_normal(n)).tolist(),
-        "loss": rng.standard_normal(n).tolist(),
-        "margins": rng.standard_normal((n, 2)).tolist(),
-    }
+def sample(rng, arm, basis, mean, n=80):
+    accuracy = mean + 0.005 * rng.standard_normal(n)
+    loss, margins = rng.standard_normal(n), rng.standard_normal((n, 2))
+    return [
+        {"arm": arm, "basis": basis, "start": i, "accuracy": a, "loss": b, "margins": c}
+        for i, (a, b, c) in enumerate(
+            zip(accuracy.tolist(), loss.tolist(), margins.tolist(), strict=True)
+        )
+    ]
+
+
+def gaps(training, fine, coarse):
+    """Of three networks, each on a rotation and on a reflection."""
+    return [
+        {"training": training, "seed": seed, "determinant": determinant, "float64": fine * s,
+         "float32": coarse * s, "equal": 0.9, "missing": 0.85 + 0.05 * determinant}
+        for seed, s in enumerate((1, 1.5, 2)) for determinant in (1, -1)
+    ]  # fmt: skip
 
 
 @pytest.fixture
 def data():
+    """For which all claims hold, but that of every algorithm."""
     rng = np.random.default_rng(0)
-    gap = lambda fine, coarse: [
-        {"float64": [fine * s] * 2, "float32": [coarse * s] * 2, "equal": [1.0, 0.9],
-         "missing": [0.8, 0.9]} for s in (1, 1.5, 2)
-    ]  # fmt: skip
-    bases = ("original", "rotation 0", "rotation 1")
+    exact = (*EQUIVARIANT, "Muon")
     return {
-        "gradient": [{"first layer": 1e-15, "largest": 2e-15}],
-        "trainings": {n: gap(1e-14, 1e-5) if n in (*EQUIVARIANT, "Muon") else gap(0.3, 0.3)
-                      for n in TRAININGS},
-        "arms": {
-            arm: {b: sample(rng, 0.8 if b == "original" or "SGD" in arm else 0.5) for b in bases}
-            for arm in ARMS
-        },
+        "gradients": [{"seed": 0, "first": 1e-15, "largest": 2e-15}],
+        "trainings": [
+            row for name in TRAININGS
+            for row in gaps(name, *((1e-14, 1e-5) if name in exact else (0.3, 0.3)))
+        ],
+        "learned": [
+            row for arm in ARMS for basis in ("original", "rotation 0", "rotation 1")
+            for row in sample(
+                rng, arm, basis, 0.8 if basis == "original" or arm == DENSE_ARM else 0.5
+            )
+        ],
     }  # fmt: skip
 
 
-def verdicts(data):
-    return {name: verdict.verdict for name, verdict in judge(data).items()}
+@pytest.fixture
+def judged(verdicts, data):
+    """Verdicts where the rows of a part with some values are others."""
 
+    def judge(part, rows, **where):
+        kept = [row for row in data[part] if any(row[k] != v for k, v in where.items())]
+        return verdicts(question, {**data, part: kept + rows})
 
-def judged(data, *path_and_value):
-    *path, value = path_and_value
-    return verdicts(changed(data, path, value))
+    return judge
 
 
 def test_tiny(tiny):
@@ -56,11 +76,12 @@ def test_tiny(tiny):
     found = {c["name"]: c["verdict"] for c in result["claims"]}
     assert found["gradient"] == "holds" and found["equivariant"] == "holds", result["claims"]
     assert found["every_algorithm"] == "fails"
-    assert min(g for t in result["data"]["trainings"]["SGD, same start"] for g in t["float64"]) > 0
-    arms = result["data"]["arms"]
-    assert [len(v["accuracy"]) for a in arms.values() for v in a.values()] == [3] * 4
-    losses = list(itertools.chain(*(v["loss"] for a in arms.values() for v in a.values())))
-    assert len(set(losses)) == len(losses)  # every start is its own
+    trainings, learned = (Records(result["data"][part]) for part in ("trainings", "learned"))
+    assert min(trainings.where(training="SGD, same start")["float64"]) > 0
+    groups = learned.by("arm", "basis").values()
+    assert [len(rows) for rows in groups] == [3] * 4
+    assert {len(margins) for margins in learned["margins"]} == {2}
+    assert len(set(learned["loss"])) == len(learned)  # every start is its own
 
 
 @pytest.mark.parametrize("wrong", ["starts=1", "rotations=0", "seeds=0", "steps=2.5"])
@@ -69,40 +90,53 @@ def test_wrong_settings(tiny, wrong):
         tiny("orthogonal_equivariance", *TINY, wrong)
 
 
-def test_the_judge_where_the_theorem_holds(data):
-    expected = {name: "holds" for name in verdicts(data)} | {"every_algorithm": "fails"}
-    assert verdicts(data) == expected
+def test_the_judge_where_the_theorem_holds(verdicts, data):
+    found = verdicts(question, data)
+    assert found.pop("every_algorithm") == "fails"
+    assert set(found.values()) == {"holds"}
 
 
-def test_the_judge_where_it_does_not(data):
-    assert judged(data, "gradient", 0, "largest", 1e-3)["gradient"] == "fails"
+def test_the_judge_where_it_does_not(judged, data):
+    wrong = [{"seed": 0, "first": 1e-15, "largest": 1e-3}]
+    assert judged("gradients", wrong, seed=0)["gradient"] == "fails"
     # A true difference; and one that is small, but as large in the lower precision.
     for fine, coarse in ((0.3, 0.3), (1e-11, 1e-11)):
-        one = {"float64": [fine, 0.0], "float32": [coarse] * 2, "equal": [1.0], "missing": []}
-        assert judged(data, "trainings", "momentum", 0, one)["equivariant"] == "fails"
-        assert judged(data, "trainings", "Muon", 0, one)["muon"] == "fails"
-    same = data["trainings"]["SGD"]
-    other = judged(data, "trainings", "Adam", same)
+        for name, claim in (("momentum", "equivariant"), ("Muon", "muon")):
+            [one, *_] = gaps(name, fine, coarse)
+            which = {key: one[key] for key in ("training", "seed", "determinant")}
+            assert judged("trainings", [one], **which)[claim] == "fails"
+    other = judged("trainings", gaps("Adam", 1e-14, 1e-5), training="Adam")
     assert other["adam"] == "fails" and other["every_algorithm"] == "holds"
-    assert judged(data, "trainings", "convolution, nearest start", same)["convolution"] == "fails"
-    almost = copy.deepcopy(data["trainings"]["convolution, nearest start"])
-    for training in almost:
-        training["missing"] = [0.001, 0.0011]
-    assert judged(data, "trainings", "convolution, nearest start", almost)["convolution"] == (
-        "fails"
-    )
+    same = gaps(NEAREST, 1e-14, 1e-5)
+    assert judged("trainings", same, training=NEAREST)["convolution"] == "fails"
+    almost = [
+        {**row, "missing": 0.001 + 1e-4 * (row["determinant"] < 0)}
+        for row in data["trainings"]
+        if row["training"] == NEAREST
+    ]
+    assert judged("trainings", almost, training=NEAREST)["convolution"] == "fails"
 
 
-def test_the_judge_of_distributions(data):
+def test_the_judge_of_distributions(judged, data):
     rng = np.random.default_rng(1)
-    dense, conv = "fully connected, SGD", "convolutional, momentum"
-    assert judged(data, "arms", dense, "rotation 1", sample(rng, 0.7))["distribution"] == "fails"
+
+    def with_sample(rows, arm, basis):
+        return judged("learned", rows, arm=arm, basis=basis)
+
+    worse = sample(rng, DENSE_ARM, "rotation 1", 0.7)
+    assert with_sample(worse, DENSE_ARM, "rotation 1")["distribution"] == "fails"
     # The same accuracy, but other functions.
-    shifted = sample(rng, 0.8)
-    shifted["margins"] = [[a, b + 3] for a, b in shifted["margins"]]
-    assert judged(data, "arms", dense, "rotation 0", shifted)["distribution"] == "fails"
-    assert judged(data, "arms", conv, "rotation 0", sample(rng, 0.8))["worse"] == "fails"
-    few = {"original": sample(rng, 0.8, 2), "rotation 0": sample(rng, 0.75, 2)}
-    wide = copy.deepcopy(few)
-    wide["rotation 0"]["accuracy"] = [0.5, 0.9]
-    assert judged(data, "arms", conv, wide)["worse"] == "inconclusive"
+    shifted = sample(rng, DENSE_ARM, "rotation 0", 0.8)
+    for row in shifted:
+        row["margins"][1] += 3
+    assert with_sample(shifted, DENSE_ARM, "rotation 0")["distribution"] == "fails"
+    as_good = sample(rng, CONVOLUTIONAL_ARM, "rotation 0", 0.8)
+    assert with_sample(as_good, CONVOLUTIONAL_ARM, "rotation 0")["worse"] == "fails"
+    few = [
+        row
+        for basis, mean in (("original", 0.8), ("rotation 0", 0.75))
+        for row in sample(rng, CONVOLUTIONAL_ARM, basis, mean, 2)
+    ]
+    for row, accuracy in zip(few[2:], (0.5, 0.9), strict=True):
+        row["accuracy"] = accuracy
+    assert judged("learned", few, arm=CONVOLUTIONAL_ARM)["worse"] == "inconclusive"

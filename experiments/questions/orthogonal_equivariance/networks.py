@@ -11,7 +11,6 @@ import jax.random as jr
 import numpy as np
 import optax
 from jaxtyping import Array
-from omegaconf import DictConfig
 
 from cnnlab import nn
 from cnnlab.analysis.rotations import (
@@ -20,7 +19,7 @@ from cnnlab.analysis.rotations import (
     rotate,
     rotated_dense,
 )
-from cnnlab.config import instantiate
+from cnnlab.data import Dataset
 from cnnlab.data.augment import normalise
 from cnnlab.models import MLP, VGG, Classifier, LinearHead
 from cnnlab.nn import factories
@@ -36,7 +35,18 @@ RULES: dict[str, Callable[..., optax.GradientTransformation]] = {
     "Muon": functools.partial(optim.muon, lr=0.02, weight_decay=0.01),
     "Adam": functools.partial(optim.adam, lr=3e-3),
 }
-DENSE = "fully connected"
+DENSE, CONVOLUTIONAL = "fully connected", "convolutional"
+EQUIVARIANT = ("gradient descent", "SGD", "momentum", "weight decay")
+# From rotated starts. Name: kind of network, algorithm, start on the rotated data.
+TRAININGS = {
+    **{rule: (DENSE, rule, "rotated") for rule in (*EQUIVARIANT, "Muon", "Adam")},
+    "SGD, same start": (DENSE, "SGD", "same"),
+    "convolution, nearest start": (CONVOLUTIONAL, "SGD", "nearest"),
+    "convolution, same start": (CONVOLUTIONAL, "SGD", "same"),
+}
+# From random starts. Name: kind of network, algorithm.
+DENSE_ARM, CONVOLUTIONAL_ARM = "fully connected, SGD", "convolutional, momentum"
+ARMS = {DENSE_ARM: (DENSE, "SGD"), CONVOLUTIONAL_ARM: (CONVOLUTIONAL, "momentum")}
 Model = tuple[eqx.Module, eqx.nn.State]
 
 
@@ -47,6 +57,16 @@ class Task(NamedTuple):
     y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
+
+    @classmethod
+    def of(cls, data: Dataset, train_size: int, test_size: int) -> "Task":
+        """At most so many examples of a data set."""
+        found = []
+        for split, limit in ((data.train, train_size), (data.test, test_size)):
+            image, label = split.take(np.arange(min(limit, len(split))))
+            found += [np.asarray(normalise(image, data.mean, data.std))]
+            found += [np.eye(data.num_classes, dtype=np.float32)[label]]
+        return cls(*found)
 
     @property
     def size(self) -> int:
@@ -61,20 +81,25 @@ class Task(NamedTuple):
         return Task(*(v.astype(dtype) for v in self))
 
 
-def load(cfg: DictConfig) -> Task:
-    """The data set of a config, at most `train_size` and `test_size` examples of it."""
-    data = instantiate(cfg.data, key="data")
-    found = []
-    for split, limit in ((data.train, cfg.train_size), (data.test, cfg.test_size)):
-        image, label = split.take(np.arange(min(limit, len(split))))
-        found += [np.asarray(normalise(image, data.mean, data.std))]
-        found += [np.eye(data.num_classes, dtype=np.float32)[label]]
-    return Task(*found)
+class Training(NamedTuple):
+    """Sizes of the networks, and how long they learn."""
+
+    widths: tuple[int, ...]
+    plan: tuple[int | str, ...]
+    kernel_size: int
+    steps: int
+    batch_size: int
+
+    def batches(self, rule: str, n: int, seed: Sequence[int]) -> np.ndarray:
+        """Which examples each step sees: all of them, or some drawn with replacement."""
+        if rule == "gradient descent":
+            return np.tile(np.arange(n), (self.steps, 1))
+        return np.random.default_rng(seed).integers(0, n, (self.steps, self.batch_size))
 
 
-def build(kind: str, cfg: DictConfig, task: Task, key: Array) -> Model:
+def build(kind: str, how: Training, task: Task, key: Array) -> Model:
     """A network with Gaussian weights."""
-    sizes = tuple(cfg.widths) if kind == DENSE else (*cfg.plan, cfg.kernel_size)
+    sizes = how.widths if kind == DENSE else (*how.plan, how.kernel_size)
     return _maker(kind, sizes, task.x.shape[1:], task.y.shape[1])(key)
 
 
@@ -141,13 +166,6 @@ def predict(model: Any, state: eqx.nn.State, x: Array) -> Array:
     return model(x, state)[0]
 
 
-def batches(rule: str, cfg: DictConfig, n: int, seed: Sequence[int]) -> np.ndarray:
-    """Which examples each step sees: all of them, or some drawn with replacement."""
-    if rule == "gradient descent":
-        return np.tile(np.arange(n), (cfg.steps, 1))
-    return np.random.default_rng(seed).integers(0, n, (cfg.steps, cfg.batch_size))
-
-
 def relative(a: Array, b: Array) -> float:
     """`||a - b|| / ||b||`, in float64."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -165,27 +183,30 @@ def rotated_start(model: Any, r: np.ndarray, start: str, shape: Sequence[int]) -
     return (model if start == "same" else eqx.tree_at(first_weight, model, new)), missing
 
 
-def gap(kind: str, rule: str, start: str, cfg: DictConfig, task: Task, seed: int) -> dict[str, Any]:
-    """Train on the data and, from `start`, on the rotated data; for a rotation and a reflection,
+def compare(training: str, how: Training, task: Task, seed: int) -> list[dict[str, Any]]:
+    """Train on the data and, from its start, on the rotated data; for a rotation and a reflection,
     how far `f_R(R x)` is from `f(x)` on the test inputs, in both precisions.
 
-    Returns the relative difference of the scores by precision, and the share of equal decisions.
+    Returns for each the relative difference of the scores by precision, the share of equal
+    decisions (in float32), and what of the first layer the start can't rotate.
     """
-    found: dict[str, Any] = {"float64": [], "float32": [], "equal": [], "missing": []}
+    kind, rule, start = TRAININGS[training]
+    found = []
     with jax.enable_x64(True):
-        model, state = build(kind, cfg, task, jr.key(seed))
-        order = jnp.asarray(batches(rule, cfg, len(task.x), [seed, 1]))
+        model, state = build(kind, how, task, jr.key(seed))
+        order = jnp.asarray(how.batches(rule, len(task.x), [seed, 1]))
         for determinant in (1, -1):
             rng = np.random.default_rng([seed, 2, determinant + 1])
             r = random_orthogonal(rng, 1, task.size, determinant=determinant)[0]
             moved, missing = rotated_start(model, r, start, task.x.shape[1:])
             turned = task.rotated(r)
-            found["missing"] += [missing]
+            row = {"determinant": determinant, "missing": missing}
             for dtype in ("float64", "float32"):
                 before = _scores(model, state, rule, task.astype(dtype), order)
                 after = _scores(moved, state, rule, turned.astype(dtype), order)
-                found[dtype] += [relative(after, before)]
-            found["equal"] += [float((after.argmax(1) == before.argmax(1)).mean())]
+                row[dtype] = relative(after, before)
+            row["equal"] = float((after.argmax(1) == before.argmax(1)).mean())
+            found.append(row)
     return found
 
 
@@ -197,11 +218,11 @@ def _scores(model: Any, state: eqx.nn.State, rule: str, task: Task, order: Array
     return np.asarray(predict(learned, state, jnp.asarray(task.test_x)))
 
 
-def gradient_error(cfg: DictConfig, task: Task, seed: int) -> dict[str, float]:
+def gradient_error(how: Training, task: Task, seed: int) -> dict[str, float]:
     """The gradient of a dense network at the rotated start on rotated data: its first layer's
     against the rotated gradient, and all others against the same ones; relative, in float64."""
     with jax.enable_x64(True):
-        model, state = build(DENSE, cfg, task, jr.key(seed))
+        model, state = build(DENSE, how, task, jr.key(seed))
         rng = np.random.default_rng([seed, 3])
         r = random_orthogonal(rng, 1, task.size)[0]
         moved, _ = rotated_start(model, r, "rotated", task.x.shape[1:])
@@ -212,7 +233,7 @@ def gradient_error(cfg: DictConfig, task: Task, seed: int) -> dict[str, float]:
         expected = eqx.tree_at(first_weight, one, rotated_dense(first_weight(one), r))
         pairs = zip(jax.tree.leaves(other), jax.tree.leaves(expected), strict=True)
         first = relative(first_weight(other), first_weight(expected))
-        return {"first layer": first, "largest": max(relative(a, b) for a, b in pairs)}
+        return {"first": first, "largest": max(relative(a, b) for a, b in pairs)}
 
 
 @eqx.filter_jit
@@ -225,23 +246,27 @@ def _gradient(model: Any, state: eqx.nn.State, task: Task) -> Any:
     return _slope(model, state, jnp.asarray(task.x), jnp.asarray(task.y))
 
 
-def learned(
-    kind: str, rule: str, cfg: DictConfig, task: Task, starts: int, stream: int
-) -> dict[str, list[Any]]:
-    """`starts` networks trained on a task from random starts, with batches drawn at random: their
-    test accuracy and loss, and their margins (score of the true class less the best other) at the
+def random_starts(
+    arm: str, how: Training, task: Task, seed: int, stream: int, *, starts: int, inputs: int
+) -> list[dict[str, Any]]:
+    """Networks trained on a task from random starts, with batches drawn at random: of each, its
+    test accuracy and loss, and its margins (score of the true class less the best other) at the
     first test inputs. Another `stream` draws other starts and batches."""
+    kind, rule = ARMS[arm]
     x, y, test_x = (jnp.asarray(v, jnp.float32) for v in (task.x, task.y, task.test_x))
-    found: dict[str, list[Any]] = {"accuracy": [], "loss": [], "margins": []}
-    root = jr.fold_in(jr.key(cfg.seed), stream)
+    root = jr.fold_in(jr.key(seed), stream)
+    found = []
     for i in range(starts):
-        model, state = build(kind, cfg, task, jr.fold_in(root, i))
-        order = jnp.asarray(batches(rule, cfg, len(x), [cfg.seed, 4, stream, i]))
+        model, state = build(kind, how, task, jr.fold_in(root, i))
+        order = jnp.asarray(how.batches(rule, len(x), [seed, 4, stream, i]))
         scores = np.asarray(predict(learner(rule)(model, state, x, y, order), state, test_x))
         true = scores[task.test_y > 0]
         other = np.where(task.test_y > 0, -np.inf, scores).max(1)
-        found["accuracy"] += [float((true > other).mean())]
         log_sum = np.log(np.exp(scores - scores.max(1, keepdims=True)).sum(1)) + scores.max(1)
-        found["loss"] += [float((log_sum - true).mean())]
-        found["margins"] += [(true - other)[: cfg.inputs].astype(float).tolist()]
+        found.append({
+            "start": i,
+            "accuracy": float((true > other).mean()),
+            "loss": float((log_sum - true).mean()),
+            "margins": (true - other)[:inputs].astype(float).tolist(),
+        })  # fmt: skip
     return found

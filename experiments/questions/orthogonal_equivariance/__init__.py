@@ -1,0 +1,316 @@
+"""Orthogonal equivariance (B 10.2, Problem 10.2.1): does a rotation of the data rotate what is
+learned?
+
+The problem's answer, for a first layer `z = W x` and an orthogonal `R`, whatever its determinant.
+Let `l(W, theta; x)` be the loss of an example, `theta` all other parameters. The network sees `x`
+through `W x` alone, and `(W R^T)(R x) = W x`, so that
+
+    l(W R^T, theta; R x) = l(W, theta; x)                                                   (1)
+
+With `g = dl/dz`, the gradient in `W` is `g x^T`; at `W R^T`, on `R x`, it is `g (R x)^T =
+(g x^T) R^T`: rotated as `W` is. The gradients in `theta` are the same by (1). An update that is a
+sum of such terms with factors that a rotation leaves alone (the rate, momentum, a decay
+`W -> (1 - a) W`) therefore keeps `(W R^T, theta)` rotated from one step to the next, and the two
+functions learned are `f` and `f_R` with `f_R(R x) = f(x)`. So does Muon's, a polynomial `p(G)` with
+`p(G R^T) = p(G) R^T`. Adam divides each coordinate by a scale of its own, which a rotation changes.
+
+If the start is random with independent Gaussian entries, `W R^T` is distributed as `W`: then what
+is learned from rotated data has the distribution of the rotated function, without a rotated start.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from experiments.orthogonal_equivariance.networks import (
+    ARMS,
+    CONVOLUTIONAL_ARM,
+    DENSE_ARM,
+    EQUIVARIANT,
+    TRAININGS,
+    Task,
+    Training,
+    compare,
+    gradient_error,
+    random_starts,
+)
+from matplotlib.figure import Figure
+from scipy.stats import ks_2samp
+
+from cnnlab import lab
+from cnnlab.analysis.rotations import random_orthogonal
+from cnnlab.data import Dataset
+from cnnlab.lab import Cells, Count, Counts, Plan, Records, Verdict
+
+Several = Annotated[int, "whole number >= 2"]
+# A sum of n products has a relative rounding error of about n eps at worst: 256 examples times 400
+# steps times 1.1e-16 is 1e-11. Ten times that, for layers after one another.
+ROUNDING = 1e-10
+# What float32 rounds off is 2^29 times as much. A difference that is not rounding is the same in
+# both precisions: a ratio of 1.
+PRECISIONS = 1e4
+# A hundredth of the function, or of the test examples: less is no difference worth the name.
+SMALL = 0.01
+
+question = lab.Question(
+    "orthogonal_equivariance",
+    "Does a rotation of the data rotate what a network learns?",
+    note="The chapter says it of most standard algorithms and leaves open of which. It holds, to "
+    "rounding and for both determinants, for gradient descent, SGD, momentum and weight decay; "
+    "for Muon, but for its magnified rounding; not for Adam. Without a rotated start it holds in "
+    "distribution only: the same start gives another function on rotated data.",
+)
+
+
+@question.measure(
+    groups={"data": "mnist1d"},
+    full={"seeds": 10, "starts": 300, "convolutions": 60, "rotations": 6, "inputs": 20},
+)
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    data: Dataset,
+    train_size: Annotated[Count, "at most so many training examples"] = 4000,
+    test_size: Annotated[Count, "and test examples"] = 1000,
+    widths: Annotated[Counts, "of the fully connected network"] = (64, 64),
+    plan: Annotated[
+        Plan, "of the convolutional network; M: stride 2; the last maps are averaged"
+    ] = (16, "M", 32, "M"),
+    kernel_size: Count = 5,
+    steps: Annotated[Count, "of every training"] = 400,
+    batch_size: Annotated[Count, "except for gradient descent, which takes all examples"] = 64,
+    seeds: Annotated[
+        Count, "with rotated starts: networks, each on a rotation and on a reflection"
+    ] = 3,
+    descent_size: Annotated[Count, "there, at most so many training examples"] = 256,
+    starts: Annotated[
+        Several, "random starts on the data, and as many others on the rotated data"
+    ] = 80,
+    convolutions: Annotated[Several, "the same, of the convolutional network"] = 20,
+    rotations: Annotated[Count, "of those data, with determinants 1, -1, 1, ..."] = 2,
+    inputs: Annotated[Count, "test inputs whose margins are compared"] = 5,
+) -> dict[str, Any]:
+    """Gradients; trainings from rotated starts; the distribution over random starts. A rotation
+    turns a whole input, written as a vector."""
+    task = Task.of(data, train_size, test_size)
+    few = task._replace(x=task.x[:descent_size], y=task.y[:descent_size])
+    how = Training(tuple(widths), tuple(plan), kernel_size, steps, batch_size)
+    bases = {"original": task}
+    for i in range(rotations):
+        rng = np.random.default_rng([seed, 5, i])
+        r = random_orthogonal(rng, 1, task.size, determinant=(-1) ** i)[0]
+        bases[f"rotation {i}"] = task.rotated(r)
+    many = {DENSE_ARM: starts, CONVOLUTIONAL_ARM: convolutions}
+
+    def learned(arm: str, basis: str) -> list[dict[str, Any]]:
+        stream = list(bases).index(basis)
+        return random_starts(arm, how, bases[basis], seed, stream, starts=many[arm], inputs=inputs)
+
+    errors = lambda seed: gradient_error(how, few, seed)
+    gaps = lambda training, seed: compare(training, how, few, seed)
+    several = range(seed, seed + seeds)
+    return {
+        "gradients": cells.records("gradient", errors, seed=several),
+        "trainings": cells.records("gaps", gaps, training=TRAININGS, seed=several),
+        "learned": cells.records("learned", learned, arm=ARMS, basis=bases),
+    }
+
+
+def precise(trainings: Records, *names: str) -> Verdict:
+    """What is rounding shrinks with the precision: the smallest ratio of the two gaps."""
+    rows = trainings.where(training=names)
+    least = min(row["float32"] / max(row["float64"], 1e-300) for row in rows)
+    return lab.at_least(least, PRECISIONS, "smallest gap ratio float32/float64")
+
+
+def rounding(trainings: Records, name: str) -> Verdict:
+    largest = max(trainings.where(training=name)["float64"])
+    return lab.at_most(largest, ROUNDING, f"{name}: largest gap")
+
+
+def far(trainings: Records, name: str) -> Verdict:
+    gap = lab.estimate(by_seed(trainings, name, "float64"))
+    return lab.at_least(gap, SMALL, f"{name}: ||f_R(R x) - f(x)|| / ||f||")
+
+
+def by_seed(trainings: Records, name: str, of: str) -> list[float]:
+    """Means over the rotation and the reflection of a network, which share its start."""
+    values = trainings.where(training=name).by("seed", of=of).values()
+    return [sum(pair) / len(pair) for pair in values]
+
+
+def against_original(learned: Records, arm: str) -> dict[str, tuple[Records, Records]]:
+    """By basis, what was learned on the original data and on its own. Start i of the one has
+    nothing to do with start i of the other."""
+    samples = learned.where(arm=arm).by("basis")
+    original = samples.pop("original")
+    return {basis: (original, other) for basis, other in samples.items()}
+
+
+def lost(original: Records, other: Records) -> lab.Estimate:
+    """The mean accuracy on the original data less that on the others, with its interval."""
+    return lab.paired(original["accuracy"], other["accuracy"])
+
+
+def ks_tests(original: Records, other: Records) -> list[Any]:
+    """Two-sample Kolmogorov-Smirnov tests of accuracy, loss and each margin."""
+    values = lambda of: (of["accuracy"], of["loss"], *zip(*of["margins"], strict=True))
+    return [ks_2samp(a, b) for a, b in zip(values(original), values(other), strict=True)]
+
+
+def smallest_p(tests: Sequence[Any]) -> float:
+    """Times their number: the p-value of all of them together (Bonferroni), at most 1."""
+    return min(1.0, min(float(test.pvalue) for test in tests) * len(tests))
+
+
+@question.claim(
+    "B 10.2, Problem 10.2.1", "a relative difference beyond rounding (1e-12 in float64)"
+)
+def gradient(gradients: Records) -> Verdict:
+    """If a rotation R is applied to every input, the loss l(x) becomes l(Rx): from first-layer
+    weights W R^T, its gradient is the rotated gradient G R^T, and all others are unchanged."""
+    largest = max(gradients["largest"])
+    return lab.at_most(largest, 1e-12, "largest relative difference of a gradient")
+
+
+@question.claim(
+    "B 10.2", "f_R(Rx) and f(x) differ by more than rounding, or as much in float32 as in float64"
+)
+def equivariant(trainings: Records) -> Verdict:
+    """Training on a rotated dataset yields a rotated version of the function learned on the
+    original dataset: gradient descent, SGD, momentum and weight decay, from the rotated start."""
+    gaps = (rounding(trainings, name) for name in EQUIVARIANT)
+    return lab.all_of(*gaps, precise(trainings, *EQUIVARIANT))
+
+
+@question.claim(
+    "B 10.2, of an algorithm that it does not name",
+    f"f_R(Rx) and f(x) are less than {PRECISIONS:.0e} times as close in float64 as in float32",
+)
+def muon(trainings: Records) -> Verdict:
+    """Muon has it, too: p(G R^T) = p(G) R^T. It magnifies rounding errors, for it makes small
+    singular values of G as large as the others; but the difference is no more than that."""
+    return precise(trainings, "Muon")
+
+
+@question.claim("B 10.2", "with Adam, f_R(Rx) and f(x) differ by more than rounding")
+def every_algorithm(trainings: Records) -> Verdict:
+    """Most standard training algorithms for FC nets possess it, read as: Adam, too, the most used
+    of them."""
+    return rounding(trainings, "Adam")
+
+
+@question.claim("B 10.2", f"f_R(Rx) and f(x) differ by less than {SMALL:.0%} of f")
+def adam(trainings: Records) -> Verdict:
+    """Adam, which scales each coordinate by itself, does not have it: from the rotated start it
+    learns another function."""
+    return far(trainings, "Adam")
+
+
+@question.claim(
+    "B 10.2",
+    f"a first layer that comes within {SMALL:.0%} of the rotated one, or functions that do",
+)
+def convolution(trainings: Records) -> Verdict:
+    """The ConvNet breaks this symmetry: no start makes a convolution do on Rx what it did on x, and
+    SGD from the nearest start learns another function."""
+    nearest = "convolution, nearest start"
+    missing = lab.estimate(by_seed(trainings, nearest, "missing"))
+    return lab.all_of(
+        lab.at_least(missing, SMALL, "first layer's missing share"), far(trainings, nearest)
+    )
+
+
+@question.claim(
+    "B 10.2",
+    f"mean test accuracies {SMALL:.0%} or more apart, or one of the Kolmogorov-Smirnov tests "
+    "(accuracy, loss, margins) that rejects at 5 % for all of them together",
+)
+def distribution(learned: Records) -> Verdict:
+    """SGD with random Gaussian initialization has the symmetry: over random starts, none of them
+    rotated, an FC net learns as well from rotated data, and the same distribution of functions."""
+    pairs = against_original(learned, DENSE_ARM)
+    tests = [test for pair in pairs.values() for test in ks_tests(*pair)]
+    return lab.all_of(
+        *(
+            lab.between(lost(*pair), -SMALL, SMALL, f"accuracy lost, {basis}")
+            for basis, pair in pairs.items()
+        ),
+        lab.at_least(smallest_p(tests), 0.05, "smallest p-value times the number of tests"),
+    )
+
+
+@question.claim("B 10.2", f"a mean test accuracy on rotated data that is not {SMALL:.0%} lower")
+def worse(learned: Records) -> Verdict:
+    """A ConvNet has an inherent preference for the coordinate basis: it learns less from rotated
+    data."""
+    pairs = against_original(learned, CONVOLUTIONAL_ARM).items()
+    return lab.all_of(
+        *(lab.at_least(lost(*pair), SMALL, f"accuracy lost, {basis}") for basis, pair in pairs)
+    )
+
+
+@question.table
+def rotated_starts(trainings: Records) -> Iterator[dict[str, Any]]:
+    """From a rotated start"""
+    for name, rows in trainings.by("training").items():
+        kind, _, start = TRAININGS[name]
+        fine, coarse, equal = (lab.estimate(rows[of]) for of in ("float64", "float32", "equal"))
+        yield {
+            "training": name, "network": kind, "start": start, "gap, float64": f"{fine.mean:.2g}",
+            "largest": f"{max(rows['float64']):.2g}", "gap, float32": f"{coarse.mean:.2g}",
+            "same decisions": f"{equal.mean:.1%}", "n": equal.n,
+        }  # fmt: skip
+
+
+@question.table
+def random_bases(learned: Records) -> Iterator[dict[str, Any]]:
+    """From random starts"""
+    for arm in ARMS:
+        for basis, pair in against_original(learned, arm).items():
+            before, after = (lab.estimate(of["accuracy"]) for of in pair)
+            change, tests = lost(*pair), ks_tests(*pair)
+            yield {
+                "training": arm, "data": basis, "accuracy, original": f"{before:.1%}",
+                "rotated": f"{after:.1%}",
+                "lost [95 %]": f"{change.mean:.2%} [{change.low:.2%}, {change.high:.2%}]",
+                "KS distance of accuracies": f"{tests[0].statistic:.2f}",
+                "smallest p x tests": f"{smallest_p(tests):.2g}", "n": change.n,
+            }  # fmt: skip
+
+
+@question.figure(9, 4)
+def gaps(figure: Figure, trainings: Records) -> None:
+    """How far `f_R(R x)` is from `f(x)` after each training, in both precisions."""
+    axes = figure.subplots()
+    names = list(TRAININGS)[::-1]
+    for precision, colour, shift in (("float32", "C1", 0.12), ("float64", "C0", -0.12)):
+        by_name = trainings.by("training", of=precision)
+        points = [
+            (max(gap, 1e-18), i + shift) for i, name in enumerate(names) for gap in by_name[name]
+        ]
+        axes.plot(*zip(*points, strict=True), "o", color=colour, alpha=0.6, label=precision)
+    axes.axvline(ROUNDING, color="k", lw=0.8, ls=":", label="limit of rounding, float64")
+    labels = [n if "," in n else f"{n}, rotated start" for n in names]
+    axes.set(xscale="log", yticks=range(len(names)), yticklabels=labels)
+    axes.set(xlabel="||f_R(R x) - f(x)|| / ||f(x)|| on the test inputs")
+    axes.set(title="Trained on data and on rotated data: how far the functions are apart")
+    axes.legend(fontsize=9)
+
+
+@question.figure(9, 3.6)
+def distributions(figure: Figure, learned: Records) -> None:
+    """The test accuracies over random starts, on the original and on rotated data."""
+    panels = figure.subplots(1, len(ARMS))
+    found = learned.pivot("arm", "basis", "accuracy")
+    for axes, (arm, bases) in zip(panels, found.items(), strict=True):
+        for basis, accuracies in bases.items():
+            share = [(i + 1) / len(accuracies) for i in range(len(accuracies))]
+            style = {"color": "k", "lw": 2} if basis == "original" else {"lw": 1.2}
+            axes.step(sorted(accuracies), share, where="post", label=basis, **style)
+        axes.set(title=arm, xlabel="test accuracy", ylabel="share of starts at or below")
+        axes.legend(fontsize=8)
+
+
+main = lab.command(question)

@@ -1,0 +1,3 @@
+from experiments.orthogonal_equivariance import main
+
+main()
