@@ -142,6 +142,8 @@ class _Command:
         lend_matplotlib_a_folder()
         run = hydra.main(source.directory, source.name, version_base=VERSION_BASE)(job)
         before, sys.argv = sys.argv, [sys.argv[0], *argv]
+        hydra_config = HydraConfig.instance()
+        outer = hydra_config.cfg
         self.interrupts.idle = not job.sweep  # until the job begins
         try:
             run()
@@ -150,6 +152,7 @@ class _Command:
                 raise
         finally:
             sys.argv = before
+            hydra_config.cfg = outer  # no job is running any more: Hydra leaves its last one's
 
     def _source(self, args: Namespace) -> Source:
         """The source, with the flags --config-name, --config-path and --config-dir."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
 from cnnlab.config import ConfigError, cli, compose
 from cnnlab.config.cli import _Command, _Job
@@ -31,6 +32,7 @@ def command(configs, tmp_path, monkeypatch, capsys):
         except SystemExit as stop:
             status = stop.code
         assert not GlobalHydra.instance().is_initialized()
+        assert not HydraConfig.initialized()
         assert sys.argv == ["task.py", *arguments]
         out, err = capsys.readouterr()
         ran = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
