@@ -42,7 +42,7 @@ class Study:
 
     def __init__(
         self,
-        settings: Mapping[str, Any] | Sequence[str],
+        settings: Mapping[str, Any],
         *,
         data: Dataset | None = None,
         frozen: bool = False,
@@ -50,7 +50,7 @@ class Study:
         """**Arguments:**
 
         - `settings`: those of `experiments.train`, by key in their order, `{"head": "mlp",
-          "head.hidden": [64]}`, or as overrides on its command line.
+          "head.hidden": [64]}`.
         - `data`: taken instead of the config's, as `classes_of` makes one; the limits apply.
         - `frozen`: only the head is trained; the backbone's running statistics stay, too.
         """
@@ -179,7 +179,7 @@ class _Run:
         return self._runtime.fetch(self._arrays, self._like)
 
 
-def read_data(settings: Mapping[str, Any] | Sequence[str]) -> Dataset:
+def read_data(settings: Mapping[str, Any]) -> Dataset:
     """The data set of a config, with its limits."""
     cfg = compose(_overrides(settings))
     return prologue(cfg, _read(cfg.data))[1]
@@ -206,9 +206,8 @@ def classes_of(data: Dataset, classes: Sequence[int]) -> Dataset:
     )
 
 
-def _overrides(settings: Mapping[str, Any] | Sequence[str]) -> list[str]:
-    if not isinstance(settings, Mapping):
-        return list(settings)
+def _overrides(settings: Mapping[str, Any]) -> list[str]:
+    """As they are typed on the command line."""
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
     return [f"{key}={text}" for key, text in texts.items()]
 

@@ -11,21 +11,21 @@ from cnnlab.lab.study import Study, classes_of
 from cnnlab.models import named_arrays
 from cnnlab.train.checkpoint import read
 
-TINY = (
-    "data=fake",
-    "data.shape=[6,6,1]",
-    "data.num_classes=4",
-    "data.train_size=96",
-    "data.test_size=40",
-    "backbone.plan=[4,M,8]",
-    "augment=[crop,flip]",
-    "augment.crop.padding=1",
-    "optimizer=adam",
-    "batch_size=16",
-    "eval_batch_size=16",
-    "limit_train=64",
-    "epochs=2",
-)
+TINY = {
+    "data": "fake",
+    "data.shape": [6, 6, 1],
+    "data.num_classes": 4,
+    "data.train_size": 96,
+    "data.test_size": 40,
+    "backbone.plan": [4, "M", 8],
+    "augment": ["crop", "flip"],
+    "augment.crop.padding": 1,
+    "optimizer": "adam",
+    "batch_size": 16,
+    "eval_batch_size": 16,
+    "limit_train": 64,
+    "epochs": 2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,14 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize("average", ["null", "0.9"])
+@pytest.mark.parametrize("average", [None, 0.9])
 def test_a_seed_is_what_the_command_trains(tmp_path, average, study):
-    overrides = [*TINY, f"average={average}"]
+    settings = {**TINY, "average": average}
+    overrides = [f"{key}={'null' if v is None else v}" for key, v in settings.items()]
     run = build(compose([*overrides, f"output={tmp_path}", "progress=false", "seed=3"]))
     result = run.run()
     model, state, steps = run.trained()
-    ours = study if average == "null" else Study(overrides)
+    ours = study if average is None else Study(settings)
     trained = ours.train(3)
     assert_same(arrays(trained), named_arrays(model, state))
     assert ours.evaluate(trained).accuracy == result["test_accuracy"]
@@ -72,7 +73,7 @@ def test_compiled_once_for_all_seeds(monkeypatch):
         return counted
 
     monkeypatch.setattr(study_module, "make_train_step", counting)
-    study = Study([*TINY, "epochs=1"])
+    study = Study({**TINY, "epochs": 1})
     trained = dict(study.seeds(0, 2))
     study.stepper(2)()
     study.train(0, start=study.on_backbone(1, trained[0]))
@@ -87,7 +88,7 @@ def test_the_same_seed_again_is_the_same(study):
 
 def test_a_loss_that_is_not_finite():
     with pytest.raises(FloatingPointError, match="the loss is"):
-        Study([*TINY, "optimizer.lr=1e30", "norm=none"]).train(0)
+        Study({**TINY, "optimizer.lr": 1e30, "norm": "none"}).train(0)
 
 
 def test_changed_test_images(study):
@@ -114,7 +115,7 @@ def test_some_classes(study):
 def test_a_frozen_backbone_stays_as_it_came(study):
     source = study.train(0)
     data = classes_of(study.data, [1, 3])
-    transfer = Study([*TINY, "batch_size=8", "limit_train=null"], data=data, frozen=True)
+    transfer = Study({**TINY, "batch_size": 8, "limit_train": None}, data=data, frozen=True)
     start = transfer.on_backbone(5, source)
     trained = transfer.train(5, start)
     before, after = arrays(source), arrays(trained)
@@ -125,7 +126,7 @@ def test_a_frozen_backbone_stays_as_it_came(study):
     assert (after["head.linear.weight"] != head["head.linear.weight"]).any()
     assert transfer.evaluate(trained).probabilities.shape[1] == 2
     with pytest.raises(ValueError, match="mismatched"):
-        Study([*TINY, "backbone.plan=[4,M,6]"]).on_backbone(0, source)
+        Study({**TINY, "backbone.plan": [4, "M", 6]}).on_backbone(0, source)
 
 
 def test_other_examples_to_train_on(study):
