@@ -26,8 +26,8 @@ train: $(READY)  ## train on Fashion-MNIST: the main job
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
-lint: $(READY)  ## check style
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(READY)  ## check style and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyrefly check --summary=none
 
 clean:  ## remove the virtual environment and caches (not the outputs)
 	rm -rf $(VENV) .venv-newer .jax_cache .pytest_cache .ruff_cache .hypothesis
