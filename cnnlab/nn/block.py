@@ -17,9 +17,9 @@ from cnnlab.nn.activations import Activation
 from cnnlab.nn.activations import activation as activation_layer
 from cnnlab.nn.conv import Conv
 from cnnlab.nn.dropout import Dropout
-from cnnlab.nn.pool import AvgPool, MaxPool
+from cnnlab.nn.pool import AvgPool, MaxPool, Pool
 
-POOLS = {"max": MaxPool, "avg": AvgPool}
+POOLS: dict[str, Callable[..., Pool]] = {"max": MaxPool, "avg": AvgPool}
 
 
 class ConvBlock(eqx.nn.StatefulLayer):
@@ -37,8 +37,8 @@ class ConvBlock(eqx.nn.StatefulLayer):
         in_shape: Sequence[int],
         channels: Sequence[int],
         *,
-        conv: Callable[..., eqx.Module],
-        norm: Callable[..., eqx.Module] | None = None,
+        conv: Callable[..., Callable],
+        norm: Callable[..., Callable] | None = None,
         activation: str | Callable = "relu",
         kernel_size: ops.Ints = 3,
         pool: str | None = "max",
@@ -97,8 +97,9 @@ class ConvBlock(eqx.nn.StatefulLayer):
             if dropout > 0:
                 layers.append(Dropout(dropout))
         if pool in POOLS:
-            layers.append(POOLS[pool](rank, pool_size, padding="SAME"))
-            shape = layers[-1].output_shape(shape)
+            reduction = POOLS[pool](rank, pool_size, padding="SAME")
+            shape = reduction.output_shape(shape)
+            layers.append(reduction)
         self.layers = tuple(layers)
         self.out_shape = shape
 
@@ -123,14 +124,14 @@ def _fused(layers: Sequence[Callable]) -> list[Callable]:
 
 
 def _make_conv(
-    conv: Callable[..., eqx.Module],
+    conv: Callable[..., Callable],
     in_shape: tuple[int, ...],
     out_channels: int,
     kernel_size: ops.Ints,
     stride: int,
     use_bias: bool | None,
     key: PRNGKeyArray,
-) -> eqx.Module:
+) -> Callable:
     """Call a factory with the keywords that it takes."""
     options: dict[str, Any] = {"spatial_shape": in_shape[:-1]}
     if stride > 1:

@@ -112,8 +112,8 @@ class Conv(Convolution):
             padded = window.padded(window.spatial(in_shape))
             in_shape = (*in_shape[: -window.rank - 1], *padded, in_shape[-1])
             window = window.without_padding
-        options = {**window.arguments, "groups": self.groups, "dtype": self.weight.dtype}
-        return ops.describe(in_shape, self.weight.shape, **options)
+        shape, dtype = self.weight.shape, self.weight.dtype
+        return ops.describe(in_shape, shape, **window.arguments, groups=self.groups, dtype=dtype)
 
     def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
         return (*self.window.output_shape(in_shape[:-1]), self.out_channels)

@@ -99,9 +99,13 @@ class ConvTranspose(Convolution):
     def problem(self, in_shape: Sequence[int]) -> Problem:
         """The convolution whose transpose the layer is, for `(*batch, *spatial, c_in)`."""
         batch, spatial = in_shape[: -self.window.rank - 1], self.window.spatial(in_shape)
-        shape = (*batch, *self._out_spatial(spatial), self.out_channels)
-        options = {**self.window.arguments, "groups": self.groups, "dtype": self.weight.dtype}
-        return ops.describe(shape, self.weight.shape, **options)
+        return ops.describe(
+            (*batch, *self._out_spatial(spatial), self.out_channels),
+            self.weight.shape,
+            **self.window.arguments,
+            groups=self.groups,
+            dtype=self.weight.dtype,
+        )
 
     def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
         return (*self._out_spatial(in_shape[:-1]), self.out_channels)

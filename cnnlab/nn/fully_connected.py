@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -35,7 +34,6 @@ class FullyConnected(Layer):
     out_channels: int = eqx.field(static=True)
     spatial_shape: tuple[int, ...] = eqx.field(static=True)
     stride: tuple[int, ...] = eqx.field(static=True)
-    window: ClassVar[None] = None
 
     def __init__(
         self,
@@ -103,6 +101,10 @@ class FullyConnected(Layer):
         v, weight = ops.vect(x, rank).astype(dtype), self.weight.astype(dtype)
         y = ops.unvect(product("...i,ij->...j", v, weight), self.out_shape)
         return y if self.bias is None else add_bias(y, self.bias)
+
+    @property
+    def window(self) -> None:
+        return None
 
     def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
         """The layer's `out_shape`; `in_shape` is its own."""

@@ -6,7 +6,7 @@ class is either abstract, or a layer whose methods no other one replaces, as in 
 
 import abc
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -24,7 +24,13 @@ class Layer(eqx.Module):
     window does.
     """
 
-    window: eqx.AbstractVar[Window | None]
+    if TYPE_CHECKING:  # equinox does not tell a checker that fields of a module are read-only
+
+        @property
+        def window(self) -> Window | None: ...
+
+    else:
+        window: eqx.AbstractVar[Window | None]
 
     @abc.abstractmethod
     def __call__(self, x: Array, *state: State, key: PRNGKeyArray | None = None) -> Any:
@@ -59,7 +65,13 @@ class ShapePreserving(Layer):
 class WindowLayer(Layer):
     """A layer each of whose outputs comes from one window."""
 
-    window: eqx.AbstractVar[Window]
+    if TYPE_CHECKING:
+
+        @property
+        def window(self) -> Window: ...
+
+    else:
+        window: eqx.AbstractVar[Window]
 
     @property
     def num_spatial_dims(self) -> int:

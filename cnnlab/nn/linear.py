@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -25,7 +24,6 @@ class Linear(Layer):
     bias: Float[Array, " n_out"] | None
     in_features: int = eqx.field(static=True)
     out_features: int = eqx.field(static=True)
-    window: ClassVar[None] = None
 
     def __init__(
         self,
@@ -57,6 +55,10 @@ class Linear(Layer):
             preferred_element_type=accumulation_dtype(dtype),
         ).astype(dtype)
         return y if self.bias is None else add_bias(y, self.bias)
+
+    @property
+    def window(self) -> None:
+        return None
 
     def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
         return (*in_shape[:-1], self.out_features)

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Sequence
-from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -73,7 +72,6 @@ class GlobalPool(Layer):
 
     kind: str = eqx.field(static=True)
     num_spatial_dims: int = eqx.field(static=True)
-    window: ClassVar[None] = None
 
     def __init__(self, kind: str = "avg", num_spatial_dims: int = 2):
         """**Arguments:** `kind`, `"avg"`, `"max"` or `"sum"`.
@@ -89,6 +87,10 @@ class GlobalPool(Layer):
     ) -> Float[Array, "*batch c"]:
         del key
         return ops.global_pool(x, self.kind, self.num_spatial_dims)
+
+    @property
+    def window(self) -> None:
+        return None
 
     def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
         return tuple(in_shape[-1:])

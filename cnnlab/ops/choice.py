@@ -10,6 +10,7 @@ import os
 from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from cnnlab.ops import table
 from cnnlab.ops.algorithms import REFERENCE, REGISTRY, Algorithm, Pass
@@ -22,7 +23,7 @@ _CHOICES = {
     "direct": "the fastest of those that sum every result by itself",
 }
 # What can be asked for: one of these, or an algorithm by its name.
-NAMES = ChainMap(REGISTRY, _CHOICES)
+NAMES: ChainMap[str, Any] = ChainMap(REGISTRY, _CHOICES)
 # By how much of its own time another algorithm must have been faster than XLA's to be taken.
 MARGIN = 0.15
 

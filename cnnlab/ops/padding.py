@@ -1,6 +1,7 @@
 """Padding of the spatial axes with zeros, reflections, repeats or a wrap-around (A 2.5)."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
@@ -8,7 +9,7 @@ from jaxtyping import Array, Shaped
 from cnnlab.arguments import check_entries, shown, takes_arrays
 from cnnlab.ops.window import resolve_padding
 
-PADDING_MODES = {
+PADDING_MODES: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {
     "zeros": "constant",
     "reflect": "reflect",
     "replicate": "edge",

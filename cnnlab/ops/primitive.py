@@ -93,7 +93,7 @@ def _compute(
             return chosen.compute(which, a[0], b[0], problem)[None]
         if platform != "cpu" and chosen.refusal(_side_by_side(problem, members)) is None:
             return _as_groups(chosen, which, a, b, problem)
-        return jax.lax.map(lambda ab: chosen.compute(which, *ab, problem), (a, b))
+        return jax.lax.map(lambda ab: chosen.compute(which, ab[0], ab[1], problem), (a, b))
 
 
 def _side_by_side(problem: Problem, members: int) -> Problem:
@@ -201,7 +201,7 @@ def _define_transposes() -> None:
     to = {which: functools.partial(bind, which) for which in PASSES}
     forward, dx, dk = (to[which] for which in PASSES)
     # <conv(x, k), dy> is the one number that all three are derivatives of.
-    rules = {
+    rules: dict[Pass, tuple[Callable[..., Array], Callable[..., Array]]] = {
         "forward": (lambda dy, x, k, **p: dx(dy, k, **p), lambda dy, x, k, **p: dk(x, dy, **p)),
         "input_gradient": (
             lambda x, dy, k, **p: forward(x, k, **p),

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 
@@ -17,6 +17,14 @@ from cnnlab.arguments import check_entries, shown, to_tuple
 Ints: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
+
+
+class Arguments(TypedDict):
+    """A window but for its size, as the functions of this package take it."""
+
+    stride: tuple[int, ...]
+    padding: str | Pairs
+    dilation: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ class Window:
         return self.padding
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Arguments:
         """All but the size, as the functions of this package take them."""
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
 
@@ -143,8 +151,8 @@ class Window:
                 zipped = zip(out, self.stride, self.extent, spatial, strict=True)
                 totals = (max((o - 1) * s + e - n, 0) for o, s, e, n in zipped)
                 return tuple((t // 2, t - t // 2) for t in totals)
-            case pairs:
-                return pairs
+            case _:
+                return self.pads
 
     def padded(self, spatial: Sequence[int]) -> tuple[int, ...]:
         """Spatial shape of an input with the padding around it."""

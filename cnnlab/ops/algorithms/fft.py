@@ -1,6 +1,7 @@
 """Products of Fourier transforms (A 6.3): for kernels long enough to pay for the transforms."""
 
 import math
+from typing import TypedDict
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -57,7 +58,15 @@ def cost_of_pieces(problem: Problem) -> int:
     return total + problem.multiply_adds * min(causal.SHORT, problem.taps) // problem.taps
 
 
-def exact(forward: Map) -> dict[str, Map]:
+class Maps(TypedDict):
+    """The three maps of an `Algorithm`."""
+
+    forward: Map
+    input_gradient: Map
+    kernel_gradient: Map
+
+
+def exact(forward: Map) -> Maps:
     """The three maps of an algorithm whose forward pass is `forward`, such that causal results are
     causal to the bit and where no window reaches there is zero."""
 

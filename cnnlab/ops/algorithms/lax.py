@@ -18,8 +18,11 @@ def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
     jaxlib 0.10.1 reads what is not the input's.
     """
     spatial = _SPATIAL[problem.rank]
-    pairs = zip(problem.padding, problem.kernel_size, problem.dilation, strict=True)
-    kept = [tuple(max(0, min(p, (k - 1) * d)) for p in sides) for sides, k, d in pairs]
+    limits = [n - 1 for n in problem.window.extent]
+    kept = [
+        (max(0, min(lo, n)), max(0, min(hi, n)))
+        for (lo, hi), n in zip(problem.padding, limits, strict=True)
+    ]
     rest = [(lo - a, hi - b, 0) for (lo, hi), (a, b) in zip(problem.padding, kept, strict=True)]
     if any(low or high for low, high, _ in rest):
         x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *rest, (0, 0, 0)))

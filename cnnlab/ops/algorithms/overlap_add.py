@@ -69,8 +69,7 @@ def _add(y: Array, axis: int, count: int, size: int) -> Array:
     length = y.shape[axis]
     # A block's result reaches over `reach` blocks: one sum of as many shifted rows of blocks.
     reach = -(-length // size)
-    total = 0
-    zero = jnp.zeros((), y.dtype)
+    total = zero = jnp.zeros((), y.dtype)
     for part in range(reach):
         piece = lax.slice_in_dim(y, part * size, min((part + 1) * size, length), axis=axis)
         pads = [(0, 0, 0)] * y.ndim

@@ -94,6 +94,7 @@ class Engine:
         """
         if (reason := self.refusal()) is not None:
             raise RuntimeError(f"native engine: {reason}")
+        assert self._library is not None
         return self._library
 
     def isa(self) -> str:

@@ -23,7 +23,8 @@ def max_pool(
     def run(x: Array) -> tuple[Array, Array]:
         shape = (x.shape[0], *window.output_shape(x.shape[1:-1]), x.shape[-1])
         results = [jax.ShapeDtypeStruct(shape, d) for d in (x.dtype, np.uint8)]
-        return tuple(jax.ffi.ffi_call("cnnlab_max_pool", results)(x, **_attributes(window)))
+        largest, index = jax.ffi.ffi_call("cnnlab_max_pool", results)(x, **_attributes(window))
+        return largest, index
 
     return over_batch(run, (x.ndim,), (x.ndim, x.ndim), split=(0,))(x)
 
