@@ -54,7 +54,7 @@ def correlation_maps(layer: nn.Conv, x: Float[Array, "*spatial c"]) -> Float[np.
     filters = np.zeros((*layer.window.extent, group, channels))
     filters[tuple(slice(None, None, d) for d in layer.dilation)] = np.asarray(layer.weight)
     if layer.flip:
-        filters = np.flip(filters, range(len(spatial)))
+        filters = np.flip(filters, tuple(range(len(spatial))))
     every = tuple(slice(None, None, s) for s in layer.stride)
     maps = []
     for z in range(channels):
@@ -64,7 +64,7 @@ def correlation_maps(layer: nn.Conv, x: Float[Array, "*spatial c"]) -> Float[np.
             for d in range(group)
         ]
         bias = 0.0 if layer.bias is None else float(layer.bias[z])
-        maps.append(sum(terms)[every] + bias)
+        maps.append(sum(terms, np.zeros(()))[every] + bias)
     return np.stack(maps, -1)
 
 
@@ -79,7 +79,7 @@ def template_errors(layer: nn.Conv, *, seed: int) -> tuple[int, int]:
     weight = np.asarray(layer.weight)
     *kernel, group, channels = weight.shape
     if layer.flip:
-        weight = np.flip(weight, range(len(kernel)))
+        weight = np.flip(weight, tuple(range(len(kernel))))
     extent = layer.window.extent
     side = [2 * s * e + 3 * e for s, e in zip(layer.stride, extent, strict=True)]
     field = fields(layer, (*side, layer.in_channels))[-1]

@@ -57,7 +57,7 @@ def layer_of(conv: Conv, spatial: Sequence[int]) -> LinearConv:
     bias = np.zeros(conv.out_channels) if conv.bias is None else np.asarray(conv.bias, float)
     kernel = np.asarray(conv.weight, float)
     if conv.flip:
-        kernel = np.flip(kernel, range(conv.num_spatial_dims))
+        kernel = np.flip(kernel, tuple(range(conv.num_spatial_dims)))
     window = conv.window.at(spatial)
     return LinearConv(kernel, bias, window.stride, window.dilation, window.pads)
 
@@ -127,7 +127,7 @@ def unpadded(layers: Sequence[LinearConv], spatial: Sequence[int]) -> Bool[np.nd
         reads = layer.window.reads(shape)
         for axis in range(layer.rank):
             padded = np.pad(clean[axis], layer.padding[axis], constant_values=i == 0)
-            clean[axis] = padded[reads[axis]].all(1)
+            clean[axis] = np.all(padded[reads[axis]], axis=1)
     return functools.reduce(np.logical_and.outer, clean)
 
 

@@ -83,7 +83,7 @@ def receptive_field(
         raise ValueError(
             f"f: can't be followed through {', '.join(dict.fromkeys(names)) or 'its last reshape'}"
         )
-    return Field("", *found)
+    return Field("", found.size, found.step, found.start)
 
 
 def fields(model: Any, in_shape: Sequence[int], state: eqx.nn.State | None = None) -> list[Field]:

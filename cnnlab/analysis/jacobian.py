@@ -17,8 +17,8 @@ def jacobian_matrix(
     **Arguments:** `x`, where it is taken: an array, or a shape, which means zeros: for a linear
     function (an affine one, too) the matrix is the same everywhere.
     """
-    x = x if hasattr(x, "dtype") else jnp.zeros(tuple(x))
-    flat = lambda v: function(v.reshape(x.shape)).reshape(-1)
-    wide = math.prod(jax.eval_shape(function, x).shape) < x.size
+    at = jnp.zeros(tuple(x)) if isinstance(x, Sequence) else x
+    flat = lambda v: function(v.reshape(at.shape)).reshape(-1)
+    wide = math.prod(jax.eval_shape(function, at).shape) < at.size
     derivative = jax.jacrev if wide else jax.jacfwd
-    return np.asarray(jax.jit(derivative(flat))(x.reshape(-1)))
+    return np.asarray(jax.jit(derivative(flat))(at.reshape(-1)))

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, PRNGKeyArray, Shaped
@@ -14,7 +13,6 @@ class Flatten(nn.Layer):
     """Writes an input of a fixed shape as one vector, in row-major order (A 1.3)."""
 
     in_shape: tuple[int, ...] = eqx.field(static=True)
-    window: ClassVar[None] = None
 
     def __init__(self, in_shape: Sequence[int]):
         """**Arguments:** `in_shape`: shape of one input, `(*spatial, c)` or `(d,)`."""
@@ -38,6 +36,10 @@ class Flatten(nn.Layer):
                 f"x: expected (*batch, {', '.join(map(str, self.in_shape))}), got {x.shape}"
             )
         return ops.vect(x, len(self.in_shape))
+
+    @property
+    def window(self) -> None:
+        return None
 
     def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
         return (math.prod(in_shape),)

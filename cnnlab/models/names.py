@@ -1,7 +1,7 @@
 """Every array of a model by a readable name: the form in which weights are stored and loaded."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import equinox as eqx
 import jax
@@ -11,7 +11,6 @@ import jax.tree_util as jtu
 from cnnlab.arguments import having
 
 _Model = TypeVar("_Model")
-_State = TypeVar("_State", bound=eqx.nn.State | None)
 
 
 def named_arrays(model: Any, state: eqx.nn.State | None = None) -> dict[str, Any]:
@@ -46,7 +45,19 @@ def named_arrays(model: Any, state: eqx.nn.State | None = None) -> dict[str, Any
     return arrays
 
 
-def with_arrays(model: _Model, state: _State, arrays: Mapping[str, Any]) -> tuple[_Model, _State]:
+@overload
+def with_arrays(
+    model: _Model, state: eqx.nn.State, arrays: Mapping[str, Any]
+) -> tuple[_Model, eqx.nn.State]: ...
+
+
+@overload
+def with_arrays(model: _Model, state: None, arrays: Mapping[str, Any]) -> tuple[_Model, None]: ...
+
+
+def with_arrays(
+    model: _Model, state: eqx.nn.State | None, arrays: Mapping[str, Any]
+) -> tuple[_Model, eqx.nn.State | None]:
     """The same model and state with the named arrays put in; the inverse of `named_arrays`.
 
     **Arguments:**

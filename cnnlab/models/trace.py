@@ -149,8 +149,8 @@ class _Log:
         mapped = len(before.shape) - len(seen)  # by a vmap inside the model
         if before.shape[mapped:] == seen:
             value = _stated(layer, before, value)
-        shapes = (r.shape[max(mapped, 1) :] for r in (before, value))
-        self.calls.append(LayerCall(path, layer, *shapes, *position(value)))
+        in_shape, out_shape = (r.shape[max(mapped, 1) :] for r in (before, value))
+        self.calls.append(LayerCall(path, layer, in_shape, out_shape, *position(value)))
         return value
 
 
@@ -203,15 +203,13 @@ def position(value: Reach) -> Position:
     count = len(value.spans)
     steps = [{step for step in value.along(i) if step} for i in range(count)]
     spans = [span or reach.Span(0, 0, 0) for span in value.spans]
-    if (
-        any(isinstance(span, reach.Unknown) for span in spans)
-        or max(map(len, steps), default=0) > 1
-    ):
+    known = [span for span in spans if isinstance(span, reach.Span)]
+    if len(known) < count or max(map(len, steps), default=0) > 1:
         return Position("unknown", (), ())
     if all(value.whole(i) for i in range(count)):
         return Position("all", (), ())
     step = tuple(sum(own) for own in steps)
-    return Position(tuple(s.size for s in spans), step, tuple(s.start for s in spans))
+    return Position(tuple(s.size for s in known), step, tuple(s.start for s in known))
 
 
 def _name(path: tuple[Any, ...]) -> str:

@@ -166,10 +166,11 @@ def _joined(a: Reach, b: Reach, operation: str) -> Reach:
         (_refined(p, _sizes(q)), _refined(q, _sizes(p)))
         for p, q in zip(a.axes, b.axes, strict=True)
     ]
-    if any(None in cut for cut in cuts):
+    fine = [(tuple(p), tuple(q)) for p, q in cuts if p is not None and q is not None]
+    if len(fine) < len(cuts):
         spans = [g if f is None else f for f, g in zip(a.spans, b.spans, strict=True)]
         return a._replace(spans=tuple(spans)).lost(a.shape, operation)
-    a, b = (r._replace(axes=tuple(cut[i] for cut in cuts)) for i, r in enumerate((a, b)))
+    a, b = (r._replace(axes=tuple(cut[i] for cut in fine)) for i, r in enumerate((a, b)))
     spans, steps = zip(*(_hull(a, b, i, operation) for i in range(len(a.spans))), strict=True)
     columns = iter(zip(*steps, strict=True))
     return Reach(
