@@ -199,8 +199,10 @@ def _kind(annotation: Any) -> tuple[str, Test] | None:
         return f"one of {', '.join(map(repr, inner))}", lambda v: isinstance(v, str) and v in inner
     if origin is Sequence or (origin is tuple and inner[1:] == (...,)):
         item, what = _kind(inner[0]), "tuple" if origin is tuple else "list"
-        test = item and functools.partial(_all, origin, item[1])
-        return item and (f"a {what}, of which each is {item[0]}", test)
+        if item is None:
+            return None
+        phrase, test = item
+        return f"a {what}, of which each is {phrase}", functools.partial(_all, origin, test)
     if annotation in _PLAIN:
         return _PLAIN[annotation]
     if not inspect.isclass(annotation) or annotation in _UNSAID:

@@ -56,13 +56,14 @@ def lend_matplotlib_a_folder() -> None:
     """
     if os.environ.get("MPLCONFIGDIR") or "matplotlib" in sys.modules:
         return
+    folder = None
     try:
         folder = cache_dir() / "matplotlib"
         folder.mkdir(parents=True, exist_ok=True)
         usable = os.access(folder, os.W_OK)
     except OSError:
         usable = False
-    if not usable:
+    if folder is None or not usable:
         folder = Path(tempfile.mkdtemp(prefix="cnnlab-matplotlib-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["MPLCONFIGDIR"] = str(folder)
