@@ -8,11 +8,13 @@ import operator
 import types
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from jaxtyping import AbstractArray, Array
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 Test = Callable[[Any], bool]
 
 # Sizes that no machine holds are refused here: XLA ends the process where a shape overflows.
@@ -20,7 +22,7 @@ MAX_SIZE = 2**31 - 1  # of a stride, a padding, an axis
 MAX_ENTRIES = 2**40  # of an array
 
 
-def takes_arrays(function: Function) -> Function:
+def takes_arrays(function: Callable[P, R]) -> Callable[P, R]:
     """The function, with a check of all arguments that its annotations say are arrays.
 
     Without it, what is no array ends in an AttributeError from within.
@@ -36,7 +38,7 @@ def takes_arrays(function: Function) -> Function:
     }
 
     @functools.wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         for name, (i, shape, optional) in expected.items():
             value = args[i] if i < len(args) else kwargs.get(name, _ABSENT)
             if value is _ABSENT or (optional and value is None):
@@ -45,7 +47,7 @@ def takes_arrays(function: Function) -> Function:
                 raise TypeError(f"{name}: expected an array ({shape}), got {shown(value)}")
         return function(*args, **kwargs)
 
-    return checked  # type: ignore[return-value]
+    return checked
 
 
 _ABSENT = object()
