@@ -8,11 +8,11 @@ import operator
 import types
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, overload
 
 from jaxtyping import AbstractArray, Array
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
 Test = Callable[[Any], bool]
@@ -158,7 +158,15 @@ def check_channels(x: Array, channels: int) -> None:
         raise ValueError(f"x: expected {channels} channels on the last axis, got shape {x.shape}")
 
 
-def checked(door: Function) -> Function:
+@overload
+def checked(door: type[T]) -> type[T]: ...
+
+
+@overload
+def checked(door: Callable[P, R]) -> Callable[P, R]: ...
+
+
+def checked(door: Callable[..., Any]) -> Callable[..., Any]:
     """The function, or the class, which refuses arguments of other types than its annotations
     say: numbers, texts, words of a list, lists of these, arrays, objects of a class.
 
@@ -168,7 +176,7 @@ def checked(door: Function) -> Function:
     number, got 'x'`. NaN is no number.
     """
     if inspect.isclass(door):
-        door.__init__ = checked(door.__init__)  # type: ignore[misc]
+        door.__init__ = checked(door.__init__)
         return door
     signature = inspect.signature(door)
     kinds = {
@@ -186,7 +194,7 @@ def checked(door: Function) -> Function:
                 raise ValueError(f"{name}: expected {phrase}, got {shown(value)}")
         return door(*args, **kwargs)
 
-    return call  # type: ignore[return-value]
+    return call
 
 
 def _kind(annotation: Any) -> tuple[str, Test] | None:

@@ -24,7 +24,10 @@ def options_of(layer: Callable, *given: str) -> Callable[[Make], Make]:
             for p in inspect.signature(layer).parameters.values()
             if p.name not in known
         ]
-        make.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore
+        # What `inspect.signature` reads; the stubs of a function leave it out.
+        make.__signature__ = signature.replace(  # pyrefly: ignore[missing-attribute]
+            parameters=[*own, *options]
+        )
         return make
 
     return decorate
