@@ -70,18 +70,18 @@ class Settings:
 def compare(name: str, settings: Settings) -> Iterator[list[Line]]:
     """The lines of an algorithm so far, after every geometry."""
     rng = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
-    others = {FLOAT64: (convolution, settings.geometries)}
+    others: dict[str, tuple[Peer, int]] = {FLOAT64: (convolution, settings.geometries)}
     others |= {peer: (f, settings.peer_geometries) for peer, f in settings.peers.items()}
     limit = REGISTRY[name].tolerance(np.float32)
     lines = [Line(name, other, which, limit) for other in others for which in PASSES]
     for i in range(settings.geometries):
         problem = random_problem(name, rng)
         shapes = problem.x_shape, problem.kernel_shape, problem.y_shape
-        arrays = [rng.standard_normal(s).astype(problem.dtype) for s in shapes]
-        values = computed(name, arrays, problem, settings.options)
+        x, kernel, dy = (rng.standard_normal(s).astype(problem.dtype) for s in shapes)
+        values = computed(name, [x, kernel, dy], problem, settings.options)
         at = iter(lines)
         for f, count in others.values():
-            expected = f(*arrays, problem) if i < count else (None,) * len(PASSES)
+            expected = f(x, kernel, dy, problem) if i < count else (None,) * len(PASSES)
             for value, wanted in zip(values, expected, strict=True):
                 line = next(at)
                 if wanted is not None:

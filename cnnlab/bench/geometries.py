@@ -36,20 +36,21 @@ def _draw(algorithm: Algorithm, rng: np.random.Generator) -> Problem | None:
     some = lambda largest: tuple(int(n) for n in rng.integers(1, largest + 1, rank))
     often_one = lambda largest: some(largest) if rng.random() < 0.5 else (1,) * rank
     spatial, kernel_size = some(size), some(kernel)
-    geometry = {"stride": often_one(stride), "dilation": often_one(dilation)}
+    stride, dilation = often_one(stride), often_one(dilation)
     if domain.kernel_size is not None:
         kernel_size = (domain.kernel_size,) * rank
     if not domain.stepped:
-        geometry = {"stride": 1, "dilation": 1}
+        stride, dilation = 1, 1
     groups, group_in, group_out = _channels(rng) if domain.grouped else (1, *_pair(rng, 6))
     group_in, group_out = domain.lanes * group_in, domain.lanes * group_out
     try:
         return describe(
             (int(rng.integers(1, 6)), *spatial, groups * group_in),
             (*kernel_size, group_in, groups * group_out),
+            stride=stride,
             padding=_padding(kernel_size, rng),
+            dilation=dilation,
             groups=groups,
-            **geometry,
         )
     except ValueError:
         return None

@@ -171,8 +171,9 @@ def _rows(sweep: Mapping[int, Problem], cases: Cases, which: str) -> dict[int, R
 
 def _draw(axes: Axes, rows: Mapping[int, Rows], label: str, which: str) -> None:
     """A line a contender; the colours are the same in all panels."""
-    tab = matplotlib.colormaps["tab10"].colors
-    styles = {"auto": {"color": "black", "lw": 2.5, "ms": 4}}
+    tab = matplotlib.color_sequences["tab10"]
+    common: dict[str, Any] = {"lw": 1.2, "ms": 3, "marker": "o"}
+    styles: dict[str, dict[str, Any]] = {"auto": {"color": "black", "lw": 2.5, "ms": 4}}
     styles[PORTABLE] = {"color": "black", "ls": ":"}
     styles |= {name: {"color": tab[i % len(tab)]} for i, name in enumerate(REGISTRY)}
     styles |= {
@@ -183,8 +184,7 @@ def _draw(axes: Axes, rows: Mapping[int, Rows], label: str, which: str) -> None:
         points = {k: r[name]["seconds"] for k, r in rows.items() if "seconds" in r.get(name, {})}
         if points:
             ms = [1e3 * s for s in points.values()]
-            look = {"lw": 1.2, "ms": 3, "marker": "o", "label": _PEERS.get(name, name), **style}
-            axes.plot(list(points), ms, **look)
+            axes.plot(list(points), ms, label=_PEERS.get(name, name), **(common | style))
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(list(rows), list(map(str, rows)), rotation=45)

@@ -28,6 +28,7 @@ PEERS = ("eqx", "torch")
 PRECISIONS = ("float32", "bfloat16")
 
 Step = Callable[[], Any]  # makes a step and gives the loss before it
+Weights = tuple[np.ndarray, np.ndarray]  # a kernel and its bias
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,21 @@ class Job:
         return eqx.nn.make_with_state(make)()
 
     @property
-    def layers(self) -> list[tuple[np.ndarray, np.ndarray] | None]:
-        """Kernels `(k, k, c_in, c_out)` and biases in order, None for a pool; the head's last."""
+    def layers(self) -> tuple[list[Weights | None], Weights]:
+        """The kernel `(k, k, c_in, c_out)` and bias of each layer, None for a pool; the head's."""
         model, _ = self.classifier()
-        found: list[tuple[np.ndarray, np.ndarray] | None] = []
+        found: list[Weights | None] = []
         convs = [
             v for stage in model.backbone.stages for v in stage.layers if isinstance(v, nn.Conv)
         ]
         remaining = iter(convs)
         for entry in self.plan:
-            layer = None if entry == "M" else next(remaining)
-            found.append(layer and (np.asarray(layer.weight), np.asarray(layer.bias)))
-        linear = model.head.linear
-        return [*found, (np.asarray(linear.weight), np.asarray(linear.bias))]
+            found.append(None if entry == "M" else _weights(next(remaining)))
+        return found, _weights(model.head.linear)
+
+
+def _weights(layer: nn.Conv | nn.Linear) -> Weights:
+    return np.asarray(layer.weight), np.asarray(layer.bias)
 
 
 def contenders(job: Job, peers: Sequence[str]) -> Mapping[str, Step]:
@@ -125,7 +128,7 @@ def _equinox(job: Job) -> Step:
     """`eqx.nn` layers, channels first, one example at a time under `vmap`."""
     key = jr.key(0)
     layers: list[Any] = []
-    *body, (weight, bias) = job.layers
+    body, (weight, bias) = job.layers
     for layer in body:
         if layer is None:
             layers.append(eqx.nn.MaxPool2d(2, 2))
@@ -153,13 +156,14 @@ def _torch(job: Job, *, channels_last: bool = False, compiled: bool = False) -> 
 
     torch.set_num_threads(os.cpu_count() or 1)
     layers: list[Any] = []
-    *body, (weight, bias) = job.layers
+    body, (weight, bias) = job.layers
     for layer in body:
         if layer is None:
             layers.append(torch.nn.MaxPool2d(2))
             continue
         kernel, offset = (torch.from_numpy(v.copy()) for v in layer)
         conv = torch.nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, padding=1)
+        assert conv.bias is not None
         conv.weight.data, conv.bias.data = kernel.permute(3, 2, 0, 1).contiguous(), offset
         layers += [conv, torch.nn.ReLU()]
     linear = torch.nn.Linear(*weight.shape)
@@ -170,6 +174,7 @@ def _torch(job: Job, *, channels_last: bool = False, compiled: bool = False) -> 
     images, labels = (torch.from_numpy(v).to(device) for v in job.batch)
     images = images.permute(0, 3, 1, 2).contiguous()
     if channels_last:
+        # pyrefly: ignore[no-matching-overload]: torch's overloads lack `memory_format`
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM)

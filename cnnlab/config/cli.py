@@ -9,7 +9,7 @@ import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -205,7 +205,7 @@ class _Job:
         self.command.interrupts.idle = False
         settings = HydraConfig.get()
         overrides = list(settings.overrides.task)
-        number = settings.job.get("num") if self.sweep else None
+        number = settings.job.num if self.sweep else None
         name = f"job {number} ({' '.join(overrides)})"
         try:
             cfg = self._config(overrides)
@@ -248,10 +248,10 @@ class _Job:
 def _parse_arguments(argv: list[str]) -> Namespace:
     parser: ArgumentParser = get_args_parser()
 
-    def refuse(message: str) -> None:
+    def refuse(message: str) -> NoReturn:
         raise ConfigError(f"{message} (settings are written key=value; see {program()} --help)")
 
-    parser.error = refuse  # type: ignore[assignment]
+    parser.error = refuse
     return parser.parse_intermixed_args(argv)
 
 

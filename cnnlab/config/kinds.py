@@ -68,8 +68,10 @@ def read(kind: str, value: Any, key: str) -> Any:
         raise ConfigError(f"{key}{wrong.place}: {text}{hint}") from None
 
 
-def check_phrase(kind: str) -> None:
-    """Raises ValueError where a phrase is none that this module knows."""
+def check_phrase(kind: object) -> None:
+    """Raises ValueError where a phrase is none that this module knows, TypeError for no text."""
+    if not isinstance(kind, str):
+        raise TypeError(f"got {kind!r}")
     reader(kind)
 
 

@@ -17,6 +17,7 @@ from cnnlab.config.compose import check_config
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
 from cnnlab.config.networks import build_model, check_model
+from cnnlab.config.tree import plain
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier
@@ -102,7 +103,7 @@ def assemble(
             trainable=trainable,
         )
     return Experiment(
-        config=OmegaConf.to_container(cfg, resolve=True),
+        config=plain(cfg, resolve=True),
         config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
         directory=run_directory(cfg, data=data.fingerprint, weights=weights),
         data=data,
@@ -126,8 +127,8 @@ def run_directory(cfg: DictConfig, **contents: str) -> RunDirectory:
     """
     made_of = {name: content for name, content in contents.items() if content}
     places = LOADED if "weights" in made_of else ()
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    hashed = config_hash({**plain, **({"made_of": made_of} if made_of else {})}, UNHASHED + places)
+    values = plain(cfg, resolve=True)
+    hashed = config_hash({**values, **({"made_of": made_of} if made_of else {})}, UNHASHED + places)
     return RunDirectory(Path(cfg.output) / cfg.name / f"{hashed}-s{cfg.seed}")
 
 

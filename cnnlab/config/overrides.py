@@ -26,7 +26,7 @@ def quote_home(lines: Sequence[str]) -> list[str]:
     if isinstance(lines, str):
         raise ConfigError(f"overrides: expected a list of strings, got {show(lines)}")
     home = re.compile(r"([+]*[\w.@/]+)=(~[^\s,'\"()\[\]{}]*)")
-    matches = [isinstance(line, str) and home.fullmatch(line) for line in lines]
+    matches = [home.fullmatch(line) if isinstance(line, str) else None for line in lines]
     return [f"{m[1]}='{m[2]}'" if m else o for m, o in zip(matches, lines, strict=True)]
 
 

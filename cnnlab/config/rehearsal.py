@@ -7,18 +7,18 @@ when the job's turn comes.
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cnnlab.config import objects
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
 from cnnlab.config.networks import check_model
 from cnnlab.config.runs import build_finetune
+from cnnlab.config.tree import plain
 from cnnlab.data import Dataset
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier
@@ -55,7 +55,7 @@ class Rehearsal:
 
     def prologue(self, cfg: DictConfig) -> tuple[Runtime, Dataset]:
         """`objects.prologue`, with what other jobs have loaded."""
-        name = config_hash(_values(cfg)["data"])
+        name = config_hash(plain(cfg, resolve=True)["data"])
         if name not in self._data:
             self._data[name] = instantiate(cfg.data, key="data")
         return objects.prologue(cfg, self._data[name])
@@ -64,12 +64,8 @@ class Rehearsal:
         self, cfg: DictConfig, data: Dataset
     ) -> tuple[Classifier, eqx.nn.State, PRNGKeyArray]:
         """`objects.initial`, of shapes."""
-        values = _values(cfg)
+        values = plain(cfg, resolve=True)
         name = config_hash({key: values[key] for key in _NETWORK})
         if name not in self._networks:
             self._networks[name] = check_model(cfg, data.input_shape, data.num_classes)
         return *self._networks[name], jr.key(cfg.seed)
-
-
-def _values(cfg: DictConfig) -> Any:
-    return OmegaConf.to_container(cfg, resolve=True)

@@ -7,13 +7,14 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from cnnlab.config import kinds, objects
 from cnnlab.config.compose import check_config
 from cnnlab.config.networks import check_model
 from cnnlab.config.objects import assemble
 from cnnlab.config.saved import read_config
+from cnnlab.config.tree import plain
 from cnnlab.errors import ConfigError
 from cnnlab.models import Classifier, Report, freeze, load_backbone
 from cnnlab.train.arrays import (
@@ -138,7 +139,7 @@ def _checkpoint(
     arrays, header = read(path)
     about = header["data"]
     with of_file(path):
-        check_run(header, OmegaConf.to_container(cfg, resolve=True))
+        check_run(header, plain(cfg, resolve=True))
         _check_data(about)
         network = _network(cfg, arrays, about, tuple(about["input_shape"]))
     return path, arrays, about, network

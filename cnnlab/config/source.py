@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from cnnlab.config.declared import declared
 from cnnlab.config.messages import one_line
 from cnnlab.config.targets import check_hydra_targets
+from cnnlab.config.tree import plain
 from cnnlab.console import project
 from cnnlab.errors import ConfigError
 
@@ -166,7 +167,8 @@ def _load(
         # Hydra's, OmegaConf's, YAML's, and what they stumble over in values they did not expect.
         except Exception as error:
             message, key = one_line(error), re.search(r"full_key: (\S+)", str(error))
-            named = key is None or key[1] in message
-            raise ConfigError(message if named else f"{key[1]}: {message}") from error
-    check_hydra_targets(OmegaConf.to_container(cfg.hydra))
+            if key is not None and key[1] not in message:
+                message = f"{key[1]}: {message}"
+            raise ConfigError(message) from error
+    check_hydra_targets(plain(cfg.hydra))
     return cfg

@@ -1,7 +1,7 @@
 """Reading a config as plain nested dicts and lists: keys and values."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -12,11 +12,11 @@ MISSING = "???"
 _ABSENT = object()
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The config as plain containers: interpolations stay strings, missing values `'???'`."""
-    container = OmegaConf.to_container(cfg)
-    assert isinstance(container, dict)
-    return container
+def plain(cfg: DictConfig, *, resolve: bool = False) -> dict[str, Any]:
+    """The config as plain containers: interpolations stay strings unless `resolve`, missing values
+    `'???'`."""
+    container = OmegaConf.to_container(cfg, resolve=resolve)
+    return cast(dict[str, Any], container)
 
 
 def to_yaml(cfg: DictConfig) -> str:

@@ -109,7 +109,7 @@ def _replace(cfg: DictConfig, key: str, old: Any, new: Any) -> None:
 
 def _refuse_above(tree: Mapping[str, Any], base: Mapping[str, Any], key: str) -> None:
     """A key is gone because a mapping above it is."""
-    above = key
+    missing = above = key
     while not has(tree, above):
         missing, above = above, above.rpartition(".")[0]
         if not above:

@@ -160,7 +160,7 @@ def _number(kind: str, parity: str | None, noun: str, limits: str | None) -> Rea
     def read(value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise Wrong(value, kind)
-        if whole and isinstance(value, float) and value.is_integer():
+        if whole and isinstance(value, float) and float.is_integer(value):
             value = int(value)
         if (whole and not isinstance(value, int)) or value != value or not inside(value):
             raise Wrong(value, kind)

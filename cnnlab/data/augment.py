@@ -292,6 +292,6 @@ class CutMix(Augmentation):
         )
 
 
-def partner(x: Shaped[Array, "b ..."]) -> Shaped[Array, "b ..."]:
+def partner(x: Shaped[Array | np.ndarray, "b ..."]) -> Shaped[Array, "b ..."]:
     """Each row's partner for mixing: the next row of the batch."""
     return jnp.roll(x, -1, axis=0)

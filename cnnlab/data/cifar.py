@@ -74,7 +74,9 @@ def _from_archive(source: Path, folder: str, names: Sequence[str], size: int) ->
                 if path.name in contents or not member.isfile():
                     raise ValueError(f"{where}: expected one file of this name")
                 _check_size(where, member.size, size)
-                contents[path.name] = archive.extractfile(member).read()
+                content = archive.extractfile(member)
+                assert content is not None  # of a file
+                contents[path.name] = content.read()
                 _check_size(where, len(contents[path.name]), size)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{source}: damaged archive ({error})") from error

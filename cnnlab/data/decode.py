@@ -40,6 +40,7 @@ def open_picture(source: Path | str | bytes) -> Any:
     `MAX_PIXELS`; `FileNotFoundError`.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL.TiffImagePlugin import TiffImageFile
 
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
@@ -49,7 +50,7 @@ def open_picture(source: Path | str | bytes) -> Any:
             if 0 < image.width * image.height <= MAX_PIXELS:
                 several = image.format != "MPO" and getattr(image, "is_animated", False)
                 image.load()
-                tags = dict(image.tag_v2) if image.format == "TIFF" else {}
+                tags = dict(image.tag_v2) if isinstance(image, TiffImageFile) else {}
                 image.info |= {"frames": several, "tags": tags, "format": image.format}
                 ImageOps.exif_transpose(image, in_place=True)
                 return image
@@ -176,11 +177,12 @@ def pair(size: Size | str | None) -> tuple[int, int] | None:
     if size is None:
         return None
     several = isinstance(size, Sequence) and not isinstance(size, str)
-    sides = tuple(size) if several else (size, size)
-    whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
-    if len(sides) != 2 or not whole or min(sides) < 1 or sides[0] * sides[1] > MAX_PIXELS:
+    given = tuple(size) if several else (size, size)
+    sides = [side for side in given if isinstance(side, int) and not isinstance(side, bool)]
+    whole = len(given) == len(sides) == 2
+    if not whole or min(sides) < 1 or sides[0] * sides[1] > MAX_PIXELS:
         raise ValueError(
             f"size: expected a side >= 1, or [height, width], of at most {MAX_PIXELS:,} pixels,"
             f" got {size}"
         )
-    return sides
+    return sides[0], sides[1]

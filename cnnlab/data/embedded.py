@@ -6,6 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -17,6 +18,15 @@ from cnnlab.data.splits import ArraySplit, Placement, check_fits
 from cnnlab.files import cache_dir, replace_file
 
 _log = logging.getLogger(__name__)
+
+
+class _Arrays(TypedDict):
+    """What MNIST-1D consists of."""
+
+    x: np.ndarray
+    y: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
 
 
 @checked
@@ -78,6 +88,7 @@ def digits(
         warnings.simplefilter("ignore", DeprecationWarning)
         from sklearn.datasets import load_digits
     bunch = load_digits()
+    assert not isinstance(bunch, tuple)  # that is for return_X_y
     if sides is not None:
         check_fits("size", len(bunch.images), math.prod(sides))
     image = _resized(bunch.images.astype(np.uint8)[..., None], sides)
@@ -214,7 +225,7 @@ def _check_sizes(example: int, seed: int, **sizes: int) -> None:
         check_fits(name, size, example)
 
 
-def _generate_mnist1d(shuffled: bool) -> dict[str, np.ndarray]:
+def _generate_mnist1d(shuffled: bool) -> _Arrays:
     # The generator seeds and draws from NumPy's and Python's global streams: give them back.
     import random
 
@@ -222,20 +233,25 @@ def _generate_mnist1d(shuffled: bool) -> dict[str, np.ndarray]:
     try:
         from mnist1d.data import get_dataset_args, make_dataset
 
-        arguments = get_dataset_args()
+        arguments: Any = get_dataset_args()
         arguments.shuffle_seq = shuffled
         made = make_dataset(arguments)
     finally:
         np.random.set_state(state)
         random.setstate(python_state)
-    return {name: np.asarray(made[name]) for name in ("x", "y", "x_test", "y_test")}
+    return _arrays(made)
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray] | None:
+def _arrays(found: Any) -> _Arrays:
+    x, y, x_test, y_test = (np.asarray(found[k]) for k in ("x", "y", "x_test", "y_test"))
+    return {"x": x, "y": y, "x_test": x_test, "y_test": y_test}
+
+
+def _read_npz(path: Path) -> _Arrays | None:
     """The arrays of a cache file, or None where it is missing or damaged."""
     try:
         # Opened here: np.load does not close a file that is no archive.
         with path.open("rb") as content, np.load(content) as file:
-            return {name: file[name] for name in ("x", "y", "x_test", "y_test")}
+            return _arrays(file)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -26,6 +26,6 @@ def fingerprint(*splits: Split) -> str:
             image, label = split.take(places[start : start + _PIECE])
             image = as_raw(image)
             digest.update(f"{image.dtype}{image.shape}".encode())
-            digest.update(np.ascontiguousarray(image))
-            digest.update(label.astype(np.int32))
+            digest.update(image.tobytes())
+            digest.update(label.astype(np.int32).tobytes())
     return digest.hexdigest()

@@ -90,10 +90,10 @@ def read_picture(
     try:
         if Path(path).suffix.lower() == ".npy":
             return _read_array(path, form, target)
-        _check_images(form)
+        high = _white(form)
         with _quiet():
             image = open_picture(path)
-        array, unit = _in_units(image, form, white)
+        array, unit = _in_units(image, form, high, white)
     except FileNotFoundError as error:
         raise CnnlabError(f"image: no such file: {str(path)!r}") from error
     except OSError as error:
@@ -110,9 +110,10 @@ def read_picture(
             white_of(image),
         )
     swap = _swapped(array, unit, form) if invert == "auto" else invert
-    fitted = _fitted(array, target or _own_size(array), form.fit)
+    height, width = target or _own_size(array)
+    fitted = _fitted(array, (height, width), form.fit)
     fitted = unit - fitted if swap else fitted
-    return fitted if unit == form.high else _scaled(fitted, form.high / unit)
+    return fitted if unit == high else _scaled(fitted, high / unit)
 
 
 @contextlib.contextmanager
@@ -129,7 +130,8 @@ def _quiet() -> Iterator[None]:
             os.close(kept)
 
 
-def _check_images(form: Form) -> None:
+def _white(form: Form) -> int:
+    """The value of white of a data set of images. Raises `ValueError` for one of anything else."""
     if len(form.shape) != 3 or form.shape[-1] not in (1, 3, 4) or form.high is None:
         what = f"of examples {list(form.shape)}"
         what = "whose value of white is not known" if form.high is None else what
@@ -137,6 +139,7 @@ def _check_images(form: Form) -> None:
             "image: expected a run on a data set of images (h, w, c) with 1, 3 or 4 channels, got"
             f" one {what}: its examples can be given as .npy files"
         )
+    return form.high
 
 
 def _read_array(
@@ -164,15 +167,15 @@ def _read_array(
 
 
 def _in_units(
-    image: Any, form: Form, white: float | int | None
+    image: Any, form: Form, high: int, white: float | int | None
 ) -> tuple[Shaped[np.ndarray, "h w c"], int]:
     """The picture at its own size, and its value of white: the data set's, or a finer one."""
     channels = form.shape[-1]
-    if form.high < 255 and not is_deep(image):
+    if high < 255 and not is_deep(image):
         raw = to_array(image, channels)
-        if raw.max() <= form.high:
-            return raw, form.high
-    unit = form.high if form.fit == "stretch" else max(255, form.high)
+        if raw.max() <= high:
+            return raw, high
+    unit = high if form.fit == "stretch" else max(255, high)
     return to_array(image, channels, high=unit, white=white), unit
 
 
@@ -204,17 +207,18 @@ def _swapped(array: Shaped[np.ndarray, "h w c"], unit: int, form: Form) -> bool:
 
 
 def _fitted(
-    array: Shaped[np.ndarray, "h w c"], target: tuple[int, ...], fit: str
+    array: Shaped[np.ndarray, "h w c"], target: tuple[int, int], fit: str
 ) -> Shaped[np.ndarray, "h2 w2 c"]:
-    if fit == "stretch" or array.shape[:2] == tuple(target):
+    if fit == "stretch" or array.shape[:2] == target:
         return resize(array, target)
     scale = min(new / old for new, old in zip(target, array.shape, strict=False))
-    inner = tuple(max(1, round(side * scale)) for side in array.shape[:2])
-    top, left = ((new - old) // 2 for new, old in zip(target, inner, strict=True))
+    height, width = (max(1, round(side * scale)) for side in array.shape[:2])
+    top, left = (target[0] - height) // 2, (target[1] - width) // 2
     edges = [array[0], array[-1], array[:, 0], array[:, -1]]
     border = np.median(np.concatenate(edges), axis=0).astype(array.dtype)
     padded = np.broadcast_to(border, (*target, array.shape[-1])).copy()
-    padded[top : top + inner[0], left : left + inner[1]] = resize(array, inner, box=True)
+    inner = resize(array, (height, width), box=True)
+    padded[top : top + height, left : left + width] = inner
     return padded
 
 

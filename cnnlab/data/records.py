@@ -84,6 +84,7 @@ class RecordSource:
                     self.split, deserialize_method=DeserializeMethod.RAW_BYTES
                 )
                 num_classes = features[self.label_key].num_classes
+            # pyrefly: ignore[missing-attribute]: protobuf makes its classes when it is imported
             self._open = records, tf_example_pb2.Example, decode, num_classes
         return self._open
 

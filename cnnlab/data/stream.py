@@ -35,10 +35,10 @@ class BatchSource:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, position: int) -> Batch:
-        index = self.schedule.indices(self.steps[position])
-        image, label = self.split.take(np.maximum(index, 0))
-        return Batch(image, label, index)
+    def __getitem__(self, index: int) -> Batch:
+        places = self.schedule.indices(self.steps[index])
+        image, label = self.split.take(np.maximum(places, 0))
+        return Batch(image, label, places)
 
     def __repr__(self) -> str:
         return f"BatchSource({len(self.split)} examples by {self.schedule.batch_size})"

@@ -4,7 +4,7 @@ Computed with masks and gathers of whole rows for any number of spatial axes; no
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 Border = Literal["zeros", "reflect", "edge"]
+_Drawn = TypeVar("_Drawn", bound=Array | tuple[Array, ...])
 
 
 def per_example(
-    key: PRNGKeyArray, index: Int[Array | np.ndarray, " b"], draw: Callable
-) -> Shaped[Array, "b ..."] | tuple[Shaped[Array, "b ..."], ...]:
-    """`draw(key)` for each example, with a key that depends on its position in the split."""
+    key: PRNGKeyArray, index: Int[Array | np.ndarray, " b"], draw: Callable[[PRNGKeyArray], _Drawn]
+) -> _Drawn:
+    """`draw(key)` for each example, with a key that depends on its position in the split; its
+    arrays `(...)` become `(b, ...)`."""
     return jax.vmap(lambda i: draw(jr.fold_in(key, i)))(jnp.asarray(index))
 
 
@@ -28,7 +30,7 @@ def expand(x: Shaped[Array, " b"], ndim: int) -> Shaped[Array, "b ..."]:
 
 
 def flip_where(
-    image: Float[Array, "b *spatial c"], chosen: Bool[Array, " b"]
+    image: Float[Array | np.ndarray, "b *spatial c"], chosen: Bool[Array, " b"]
 ) -> Float[Array, "b *spatial c"]:
     """Mirror the last spatial axis of the chosen examples."""
     n = image.shape[-2]
@@ -51,11 +53,12 @@ def box(
 
 
 def shift(
-    image: Float[Array, "b *spatial c"],
+    image: Float[Array | np.ndarray, "b *spatial c"],
     shifts: Int[Array, "b d"],
     mode: Border,
 ) -> Float[Array, "b *spatial c"]:
     """`out[b, i, j, ..] = image[b, i + shifts[b, 0], j + shifts[b, 1], ..]`, padded by `mode`."""
+    image = jnp.asarray(image)
     for axis in range(shifts.shape[1]):
         n = image.shape[axis + 1]
         place = jnp.arange(n) + shifts[:, axis, None]
@@ -69,7 +72,7 @@ def shift(
 
 
 def take_along(
-    image: Shaped[Array, "b ..."], place: Int[Array, "b n"], axis: int
+    image: Shaped[Array | np.ndarray, "b ..."], place: Int[Array, "b n"], axis: int
 ) -> Shaped[Array, "b ..."]:
     """`out[b, .., i, ..] = image[b, .., place[b, i], ..]` along one axis."""
     return jax.vmap(lambda x, at: jnp.take(x, at, axis=axis - 1, mode="clip"))(image, place)

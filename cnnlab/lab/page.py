@@ -34,7 +34,7 @@ def page(
         scale=scale,
         command=another,
         counts=_counts([result for _, result in answers]),
-        minutes=sum(q["seconds"] for q in questions) / 60,
+        minutes=sum(result["seconds"] for _, result in answers) / 60,
     )
 
 

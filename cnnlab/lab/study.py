@@ -15,13 +15,13 @@ from cnnlab.config import build_model, compose, instantiate
 from cnnlab.config.objects import assemble, prologue
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.splits import ArraySplit
-from cnnlab.models import freeze, load_backbone, named_arrays
+from cnnlab.models import Classifier, freeze, load_backbone, named_arrays
 from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.state import TrainState, init_state
 from cnnlab.train.step import make_train_step
 
-Network = tuple[eqx.Module, eqx.nn.State]
+Network = tuple[Classifier, eqx.nn.State]
 
 
 class Trained(NamedTuple):

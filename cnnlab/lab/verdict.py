@@ -7,11 +7,14 @@ of what the claim says, `inconclusive` where it does not, or where there is noth
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 CONFIDENCE = 0.95
 Number = float | int
-HOLDS, FAILS, INCONCLUSIVE = "holds", "fails", "inconclusive"
+Outcome: TypeAlias = Literal["holds", "fails", "inconclusive"]
+HOLDS: Outcome = "holds"
+FAILS: Outcome = "fails"
+INCONCLUSIVE: Outcome = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Estimate:
 class Verdict:
     """What the data say of one claim, and the numbers by which they say it."""
 
-    verdict: Literal["holds", "fails", "inconclusive"]
+    verdict: Outcome
     evidence: str
     estimates: tuple[Estimate, ...] = ()
 

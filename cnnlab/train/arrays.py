@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -15,6 +15,7 @@ from cnnlab.models import named_arrays, with_arrays
 from cnnlab.train.state import TrainState
 
 Arrays = dict[str, np.ndarray]
+_Model = TypeVar("_Model", bound=eqx.Module)
 
 
 class CheckpointError(CnnlabError):
@@ -70,8 +71,8 @@ def with_state_arrays(state: TrainState, arrays: Arrays) -> TrainState:
 
 
 def with_model_arrays(
-    model: eqx.Module, model_state: eqx.nn.State, arrays: Arrays
-) -> tuple[eqx.Module, eqx.nn.State]:
+    model: _Model, model_state: eqx.nn.State, arrays: Arrays
+) -> tuple[_Model, eqx.nn.State]:
     """The model, with every array of it and of its state, replaced by those of the same names.
 
     **Raises:** `CheckpointError` as `with_state_arrays`.
@@ -92,7 +93,7 @@ def arrays_digest(arrays: Arrays) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for name, value in sorted(arrays.items()):
         digest.update(f"{name}{value.dtype}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value))
+        digest.update(value.tobytes())
     return digest.hexdigest()
 
 

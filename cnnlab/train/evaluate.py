@@ -85,8 +85,9 @@ class Evaluator:
         **Raises:** `CnnlabError` where a probability is not a number.
         """
         arrays, static = eqx.partition((model, model_state), eqx.is_array)
-        placed = eqx.combine(self._runtime.replicate(arrays), static)
-        outputs = [self._run(*placed, self._resident, handle) for handle in self._loader.handles()]
+        model, model_state = eqx.combine(self._runtime.replicate(arrays), static)
+        handles, resident = self._loader.handles(), self._resident
+        outputs = [self._run(model, model_state, resident, handle) for handle in handles]
         columns = [np.concatenate(column) for column in zip(*jax.device_get(outputs), strict=True)]
         probabilities, label, index = columns
         real = index >= 0

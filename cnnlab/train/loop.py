@@ -74,7 +74,8 @@ class Position:
         for name, value in saved.items():
             if name not in _KINDS or not _KINDS[name](value):
                 raise CheckpointError(f"damaged checkpoint (its loop has {name}={value!r:.80})")
-        return cls(**{"records": -1, **saved})
+        known: dict[str, Any] = {"records": -1, **saved}
+        return cls(**known)
 
 
 def _number(
@@ -137,7 +138,7 @@ class Loop:
         self._logged = (start, self._since)
         resident = self.runtime.replicate(self.loader.resident)
         # Without jit every step is a trace.
-        most = None if jax.config.jax_disable_jit else 1
+        most = None if jax.config.values["jax_disable_jit"] else 1
         traced_once = eqx.debug.assert_max_traces(self.step, max_traces=most)
         compiled = self.runtime.compile(traced_once, self.prepare, self.loader.fetch, state)
         handles = self.loader.handles(start)

@@ -133,8 +133,9 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def log(self, record: Record) -> None:
+        step = int(record["step"])
         for name, value in _numbers(record).items():
-            self._writer.add_scalar(name, value, record["step"])
+            self._writer.add_scalar(name, value, step)
 
     def picture(self, path: Path, step: int) -> None:
         from PIL import Image

@@ -35,7 +35,7 @@ def _choose_devices(devices: int | None) -> list[jax.Device]:
         raise ValueError(f"devices: expected a number >= 1 or null, got {devices}")
     if devices is not None:
         try:
-            if devices > jax.config.jax_num_cpu_devices:
+            if devices > jax.config.values["jax_num_cpu_devices"]:
                 jax.config.update("jax_num_cpu_devices", devices)
         except RuntimeError:  # the backend runs already: its devices are what there is
             pass

@@ -24,7 +24,7 @@ def keep_programs() -> None:
     In a folder for processors of this kind, as compiled code is for one. Nothing is changed where
     `JAX_COMPILATION_CACHE_DIR` says where to keep them, or where the folder can't be written.
     """
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     kind = hashlib.sha256(processor().encode()).hexdigest()[:8]
     try:
@@ -35,7 +35,7 @@ def keep_programs() -> None:
         return
     if not os.access(folder, os.W_OK):
         return
-    if jax.config.jax_compilation_cache_max_size == -1:
+    if jax.config.values["jax_compilation_cache_max_size"] == -1:
         jax.config.update("jax_compilation_cache_max_size", _MAX_BYTES)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     open_cache = compilation_cache.get_file_cache
@@ -51,7 +51,7 @@ class Programs(LRUCache):
     """
 
     def __init__(self, path: str):
-        super().__init__(path, max_size=jax.config.jax_compilation_cache_max_size)
+        super().__init__(path, max_size=jax.config.values["jax_compilation_cache_max_size"])
 
     def get(self, key: str) -> bytes | None:
         """The program as JAX compressed it, or None."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from typing import Any
+from typing import IO, Any, cast
 
 from cnnlab.train.evaluate import Evaluation
 
@@ -34,7 +34,7 @@ class Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        self._console = Console(file=_Terminal(sys.stderr), soft_wrap=True)
+        self._console = Console(file=cast(IO[str], _Terminal(sys.stderr)), soft_wrap=True)
         self._enabled = enabled
         self._bar = Bar(
             TextColumn("step"),

@@ -74,7 +74,7 @@ def per_class(evaluation: Evaluation, class_names: Sequence[str]) -> str:
     for i, name in enumerate(class_names):
         n, right, named = counts[i].sum(), counts[i, i], counts[:, i].sum()
         wrong = np.where(np.arange(len(counts)) == i, -1, counts[i])
-        other = f"{class_names[wrong.argmax()]} ({wrong.max()})" if wrong.max() > 0 else "-"
+        other = f"{class_names[int(wrong.argmax())]} ({wrong.max()})" if wrong.max() > 0 else "-"
         recall = f"{right / n:6.4f}" if n else "     -"
         precision = f"{right / named:9.4f}" if named else "        -"
         rows.append(f"{name:<{width}}  {n:8d}  {recall}  {precision}  {other}")

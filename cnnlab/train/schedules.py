@@ -5,12 +5,9 @@ in steps (the config gives it as steps, epochs or examples).
 """
 
 import collections
-from collections.abc import Callable
 
 import optax
-from jaxtyping import Array, Float
-
-Schedule = Callable[..., Float[Array, ""] | float]
+from optax import Schedule
 
 
 def _warmed_up(body: Schedule, warmup: int) -> Schedule:

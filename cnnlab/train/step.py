@@ -86,7 +86,7 @@ def make_train_step(
         # Optax relies on what debugging settings may forbid.
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             updates, opt_state = optimizer.update(grads, state.opt_state, params)
-        params = optax.apply_updates(params, updates)
+        params: PyTree = optax.apply_updates(params, updates)
         correct = jnp.argmax(logits, -1) == jnp.argmax(batch.label, -1)
         metrics = {
             **pmean({"loss": loss, "accuracy": correct.mean(dtype=jnp.float32)}),
@@ -132,11 +132,11 @@ def make_judge(
     weights = jnp.asarray(augment.view_weights(views))
 
     def judge(model: eqx.Module, model_state: eqx.nn.State, raw: Batch) -> Float[Array, "b k"]:
-        model = eqx.nn.inference_mode(_cast(model, compute_dtype))
+        network = eqx.nn.inference_mode(_cast(model, compute_dtype))
         images = augment.views(augment.normalise(raw.image, mean, std), views)
 
         def one(image: Array) -> Array:
-            logits, _ = model(image.astype(compute_dtype), model_state)
+            logits, _ = network(image.astype(compute_dtype), model_state)
             return jax.nn.softmax(logits.astype(jnp.float32))
 
         return jnp.tensordot(weights, jax.lax.map(one, images), axes=1)

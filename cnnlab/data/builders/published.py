@@ -83,6 +83,8 @@ class PublishedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ) -> dict[str, Path]:
         """What TFDS downloaded, by the keys of `urls`. Raises `Unavailable`."""
         try:
-            return {key: Path(path) for key, path in dl_manager.download(urls).items()}
+            paths = dl_manager.download(urls)
+            assert isinstance(paths, dict)  # as `urls` is
+            return {key: Path(path) for key, path in paths.items()}
         except Exception as error:  # a refused connection, a wrong checksum, a full disk, ...
             raise Unavailable(" ".join(str(error).split())) from error
