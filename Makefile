@@ -27,7 +27,8 @@ test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 lint: $(READY)  ## check style and types
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyrefly check --summary=none
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && \
+		$(BIN)/pyrefly check --python-interpreter-path $(BIN)/python --summary=none
 
 clean:  ## remove the virtual environment and caches (not the outputs)
 	rm -rf $(VENV) .venv-newer .jax_cache .pytest_cache .ruff_cache .hypothesis
