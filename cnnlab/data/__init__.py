@@ -14,7 +14,7 @@ _EXPORTS = {
     "ArraySplit": "splits",
     "SourceSplit": "splits",
     "epoch_order": "batches",
-    "loader": "batches",
+    "loader": "loaders",
     "statistics": "dataset",
     "fashion_mnist": "published",
     "mnist": "published",

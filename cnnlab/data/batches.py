@@ -1,19 +1,15 @@
-"""Batches by step: resident on the device, or streamed by worker processes, the same ones.
+"""A batch, and which examples are in it.
 
 The order of examples is a pure function of `(seed, epoch)` and a step's batch is a slice of it, so
-that both placements give identical batches and training resumes at any step.
+that however batches are loaded they are the same, and training resumes at any step.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, Shaped
 
 from cnnlab.arguments import checked
-from cnnlab.data.splits import RESIDENT_BYTES, Placement, Split
 
 
 class Batch(NamedTuple):
@@ -40,8 +36,16 @@ def epoch_order(n: int, seed: int, epoch: int) -> Int32[np.ndarray, " n"]:
     return np.random.RandomState(bits).permutation(n).astype(np.int32)
 
 
-class Schedule:
-    """Which positions each step takes. Picklable; remembers the order of one epoch."""
+class BatchSampler:
+    """Which of `n` examples each step takes. Picklable; remembers the order of one epoch.
+
+    **Arguments:**
+
+    - `shuffle`: True: endless, each epoch in its own order, its last partial batch dropped. False:
+        one pass in order, the last batch padded.
+
+    **Raises:** `ValueError`: no examples, no batch size, or more than there are to shuffle.
+    """
 
     def __init__(self, n: int, batch_size: int, *, seed: int, shuffle: bool):
         if batch_size < 1:
@@ -74,92 +78,3 @@ class Schedule:
         """The steps from `start_step`: without end when shuffled, of one pass when not."""
         # As many as an int32 step counter of a training run can reach.
         return range(start_step, 2**31 - 1 if self.shuffle else self.steps_per_epoch)
-
-
-class DeviceLoader:
-    """The whole split as one array on the device; a handle is the `(b,)` positions of a step."""
-
-    def __init__(self, split: Split, schedule: Schedule):
-        memory = split.in_memory()
-        self.schedule = schedule
-        self.steps_per_epoch = schedule.steps_per_epoch
-        self.batch_size = schedule.batch_size
-        self.resident: tuple[Array, Array] = (jnp.asarray(memory.image), jnp.asarray(memory.label))
-
-    def handles(self, start_step: int = 0) -> Iterator[Int32[np.ndarray, " b"]]:
-        """Positions of each step from `start_step`."""
-        for step in self.schedule.steps(start_step):
-            yield self.schedule.indices(step)
-
-    @staticmethod
-    def fetch(resident: tuple[Array, Array], handle: Any) -> Batch:
-        """The batch at these positions; runs inside the jitted step."""
-        image, label = resident
-        index = jnp.asarray(handle, jnp.int32)
-        place = jnp.maximum(index, 0)
-        return Batch(image[place], label[place], index)
-
-
-class StreamLoader:
-    """Batches read from the split as they are needed; a handle is a `Batch` of NumPy arrays.
-
-    Read by Grain: in threads of this process (`workers=0`) or in `workers` processes.
-    """
-
-    resident: tuple[()] = ()
-
-    def __init__(self, split: Split, schedule: Schedule, workers: int):
-        if workers < 0:
-            raise ValueError(f"workers: expected an integer >= 0, got {workers}")
-        self.split = split
-        self.schedule = schedule
-        self.steps_per_epoch = schedule.steps_per_epoch
-        self.batch_size = schedule.batch_size
-        self.workers = workers
-
-    def handles(self, start_step: int = 0) -> Iterator[Batch]:
-        """Batches of each step from `start_step`. Closing the iterator ends the workers."""
-        from cnnlab.data.stream import stream
-
-        return stream(self.split, self.schedule, start_step, self.workers)
-
-    @staticmethod
-    def fetch(resident: tuple[()], handle: Batch) -> Batch:
-        """The handle itself as arrays of the device; runs inside the jitted step."""
-        del resident
-        return jax.tree.map(jnp.asarray, handle)
-
-
-@checked
-def loader(
-    split: Split,
-    batch_size: int,
-    *,
-    seed: int,
-    shuffle: bool = True,
-    placement: Placement = "auto",
-    workers: int | None = None,
-) -> DeviceLoader | StreamLoader:
-    """Batches of a split, resident on the device or streamed.
-
-    **Arguments:**
-
-    - `seed`: of the order; batches depend on `(seed, epoch)` and nothing else.
-    - `shuffle`: True for training: endless, each epoch in its own order, its last partial batch
-      dropped. False for evaluation: one pass in order, the last batch padded with index -1.
-    - `placement`: `"device"`, `"stream"`, or `"auto"`: what the split asks for, else the device
-      for splits below 512 MB.
-    - `workers`: processes that read a stream; what the split asks for if not given.
-
-    **Returns:** an object with `steps_per_epoch`; `resident`, device arrays that every step gets;
-    `handles(start_step)`, an iterator with one handle a step; and the jittable
-    `fetch(resident, handle) -> Batch`.
-    """
-    schedule = Schedule(len(split), batch_size, seed=seed, shuffle=shuffle)
-    if placement == "auto":
-        placement = split.placement
-    if placement == "auto":
-        placement = "device" if split.nbytes < RESIDENT_BYTES else "stream"
-    if placement == "device":
-        return DeviceLoader(split, schedule)
-    return StreamLoader(split, schedule, split.workers if workers is None else workers)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnlab.arguments import checked
-from cnnlab.data.dataset import Dataset, assemble
+from cnnlab.data.dataset import Dataset
 from cnnlab.data.decode import Size, pair
 from cnnlab.data.fingerprint import fingerprint
 from cnnlab.data.obtain import run_builder, tfds_dir
@@ -107,7 +107,7 @@ def read_prepared(
     with intact(folder):
         class_names = class_names or [label.int2str(number) for number in range(label.num_classes)]
     made = fingerprint(train, test)
-    return assemble(
+    return Dataset.from_splits(
         name,
         train,
         test,

@@ -47,15 +47,68 @@ class Dataset:
     light_borders: float | None = None
     fingerprint: str = ""
 
+    @classmethod
+    def from_splits(
+        cls,
+        name: str,
+        train: Split,
+        test: Split,
+        *,
+        class_names: Sequence[str],
+        val_fraction: float | int,
+        origin: str,
+        high: int | None = None,
+        resized: bool = False,
+        fingerprint: str = "",
+    ) -> "Dataset":
+        """Set a validation split aside, measure the statistics, and put the data set together.
 
-def carve(
+        **Arguments:** `high`, the value of white (255 for uint8 images if not given); `resized`,
+        whether the images were brought to their size from another.
+
+        **Raises:** `DataError` for labels without a class, and images that are not finite.
+        """
+        for split, examples in (("train", train), ("test", test)):
+            _check_examples(name, split, examples, len(class_names))
+        kept, held = validation_split(len(train), val_fraction)
+        val = train.select(held)
+        train = train.select(kept) if len(held) else train
+        mean, std = statistics(train)
+        first = train.take(np.arange(1))[0]
+        if high is None and first.dtype == np.uint8:
+            high = 255
+        light = None
+        if first.ndim == 4 and first.shape[-1] == 1 and high is not None:
+            light = float(
+                np.concatenate([is_light(image, high) for image in _pieces(train)]).mean()
+            )
+        return cls(
+            name=name,
+            train=train,
+            val=val,
+            test=test,
+            num_classes=len(class_names),
+            class_names=tuple(class_names),
+            input_shape=tuple(int(n) for n in first.shape[1:]),
+            mean=mean,
+            std=std,
+            origin=origin,
+            high=high,
+            fit="stretch" if resized else "pad",
+            light_borders=light,
+            fingerprint=fingerprint,
+        )
+
+
+def validation_split(
     n: int, fraction: float | int, *, seed: int = 0
 ) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]:
     """Positions `(kept, set_aside)` of a split of `n` examples, each sorted.
 
     `round(fraction * n)` examples drawn without replacement are set aside. The draw depends on
     `n`, `fraction` and `seed` only, so that every run of an experiment validates on the same ones.
-    Raises `ValueError` unless 0 <= fraction < 1 and both parts get an example (fraction > 0).
+
+    **Raises:** `ValueError`: unless 0 <= fraction < 1 and, above 0, both parts get an example.
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"val_fraction: expected a number from 0 to below 1, got {fraction}")
@@ -117,55 +170,6 @@ def statistics(split: Split) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray,
     mean = np.asarray(total) / count
     std = np.sqrt(np.maximum(np.asarray(squares) / count - mean**2, 0.0))
     return mean.astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)
-
-
-def assemble(
-    name: str,
-    train: Split,
-    test: Split,
-    *,
-    class_names: Sequence[str],
-    val_fraction: float | int,
-    origin: str,
-    high: int | None = None,
-    resized: bool = False,
-    fingerprint: str = "",
-) -> Dataset:
-    """Carve the validation split, measure the statistics, and put the data set together.
-
-    **Arguments:** `high`, the value of white (255 for uint8 images if not given); `resized`,
-    whether the images were brought to their size from another.
-
-    **Raises:** `DataError` for labels without a class, and images that are not finite.
-    """
-    for split, examples in (("train", train), ("test", test)):
-        _check_examples(name, split, examples, len(class_names))
-    kept, held = carve(len(train), val_fraction)
-    val = train.select(held)
-    train = train.select(kept) if len(held) else train
-    mean, std = statistics(train)
-    first = train.take(np.arange(1))[0]
-    if high is None and first.dtype == np.uint8:
-        high = 255
-    light = None
-    if first.ndim == 4 and first.shape[-1] == 1 and high is not None:
-        light = float(np.concatenate([is_light(image, high) for image in _pieces(train)]).mean())
-    return Dataset(
-        name=name,
-        train=train,
-        val=val,
-        test=test,
-        num_classes=len(class_names),
-        class_names=tuple(class_names),
-        input_shape=tuple(int(n) for n in first.shape[1:]),
-        mean=mean,
-        std=std,
-        origin=origin,
-        high=high,
-        fit="stretch" if resized else "pad",
-        light_borders=light,
-        fingerprint=fingerprint,
-    )
 
 
 def _check_examples(name: str, split: str, examples: Split, num_classes: int) -> None:

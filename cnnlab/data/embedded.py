@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from cnnlab.arguments import checked
-from cnnlab.data.dataset import Dataset, assemble
+from cnnlab.data.dataset import Dataset
 from cnnlab.data.decode import Size, pair, resize
 from cnnlab.data.splits import ArraySplit, Placement, check_fits
 from cnnlab.files import cache_dir, replace_file
@@ -54,7 +54,7 @@ def mnist1d(
             except OSError as error:  # read-only, full, ...: it can be generated again
                 _log.warning("mnist1d: not kept in %s: %s", path, error.strerror or error)
     options = {"placement": placement, "workers": workers}
-    return assemble(
+    return Dataset.from_splits(
         "mnist1d",
         ArraySplit(arrays["x"][..., None], arrays["y"], **options),
         ArraySplit(arrays["x_test"][..., None], arrays["y_test"], **options),
@@ -94,7 +94,7 @@ def digits(
     image = _resized(bunch.images.astype(np.uint8)[..., None], sides)
     first_test = len(image) - round(test_fraction * len(image))
     options = {"placement": placement, "workers": workers}
-    return assemble(
+    return Dataset.from_splits(
         "digits",
         ArraySplit(image[:first_test], bunch.target[:first_test], **options),
         ArraySplit(image[first_test:], bunch.target[first_test:], **options),
@@ -137,7 +137,7 @@ def quadratic(
             for part, size in enumerate((train_size, test_size))
         )
     ]
-    return assemble(
+    return Dataset.from_splits(
         "quadratic",
         *splits,
         class_names=("second half", "first half"),
@@ -198,7 +198,7 @@ def fake(
         noise = random.randint(-32, 33, (size, *shape)).astype(np.float32)
         image = np.clip(patterns[label] + noise, 0, 255).astype(np.uint8)
         splits.append(ArraySplit(_resized(image, sides), label, **options))
-    return assemble(
+    return Dataset.from_splits(
         "fake",
         *splits,
         class_names=[f"class {k}" for k in range(num_classes)],

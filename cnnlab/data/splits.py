@@ -40,12 +40,12 @@ def as_raw(image: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
         raise ValueError(f"image: expected an array of numbers, got {image.dtype}")
     if image.dtype == np.uint8:
         return image
-    with np.errstate(over="ignore"):  # beyond float32's range: inf, which `assemble` refuses
+    with np.errstate(over="ignore"):  # beyond float32's range: inf, which `Dataset` refuses
         return image.astype(np.float32)
 
 
 @runtime_checkable
-class Source(Protocol):
+class RandomAccessSource(Protocol):
     """Random access to examples `(image, label)`; picklable, for worker processes."""
 
     def __len__(self) -> int: ...
@@ -132,7 +132,7 @@ class SourceSplit(Split):
 
     def __init__(
         self,
-        source: Source,
+        source: RandomAccessSource,
         shape: tuple[int, ...],
         *,
         dtype: Any = np.uint8,

@@ -17,7 +17,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from cnnlab.data.batches import Batch, Schedule
+from cnnlab.data.batches import Batch, BatchSampler
 from cnnlab.data.splits import Split
 
 _THREADS = 2
@@ -27,26 +27,26 @@ _AHEAD = 4
 class BatchSource:
     """Random access to the batches of a run from `start_step`; what Grain sends to its workers."""
 
-    def __init__(self, split: Split, schedule: Schedule, start_step: int):
+    def __init__(self, split: Split, sampler: BatchSampler, start_step: int):
         self.split = split
-        self.schedule = schedule
-        self.steps = schedule.steps(start_step)
+        self.sampler = sampler
+        self.steps = sampler.steps(start_step)
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def __getitem__(self, index: int) -> Batch:
-        places = self.schedule.indices(self.steps[index])
+        places = self.sampler.indices(self.steps[index])
         image, label = self.split.take(np.maximum(places, 0))
         return Batch(image, label, places)
 
     def __repr__(self) -> str:
-        return f"BatchSource({len(self.split)} examples by {self.schedule.batch_size})"
+        return f"BatchSource({len(self.split)} examples by {self.sampler.batch_size})"
 
 
-def stream(split: Split, schedule: Schedule, start_step: int, workers: int) -> Iterator[Batch]:
+def stream(split: Split, sampler: BatchSampler, start_step: int, workers: int) -> Iterator[Batch]:
     """Batches from `start_step`, read ahead. Closing the generator ends threads and workers."""
-    source = BatchSource(split, schedule, start_step)
+    source = BatchSource(split, sampler, start_step)
     if not len(source):
         return
     # Grain reads its settings from absl's flags, which only an absl program has parsed.

@@ -12,7 +12,8 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Float, Int
 
 from cnnlab.arguments import checked
-from cnnlab.data.batches import Batch, loader
+from cnnlab.data.batches import Batch
+from cnnlab.data.loaders import loader
 from cnnlab.data.splits import Split
 from cnnlab.errors import CnnlabError
 from cnnlab.nn.replicas import AXIS

@@ -17,7 +17,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from cnnlab.data import Dataset, Split, loader
-from cnnlab.data.batches import DeviceLoader
+from cnnlab.data.loaders import DeviceLoader
 from cnnlab.errors import CnnlabError, Interrupted
 from cnnlab.train import report
 from cnnlab.train.arrays import evaluated_arrays, with_model_arrays

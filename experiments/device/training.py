@@ -12,11 +12,11 @@ import jax.random as jr
 
 from cnnlab import nn
 from cnnlab.data import augment
-from cnnlab.data.batches import loader
-from cnnlab.data.dataset import Dataset, assemble
+from cnnlab.data.dataset import Dataset
 from cnnlab.data.embedded import fake
 from cnnlab.data.fetch import DEBIAN_FOLDER
 from cnnlab.data.idx import has_idx_files, read_split
+from cnnlab.data.loaders import loader
 from cnnlab.data.splits import ArraySplit
 from cnnlab.models import VGG, Classifier, LinearHead
 from cnnlab.train import optim, schedules
@@ -153,5 +153,5 @@ def _fashion(job: Job) -> Dataset:
             splits = [ArraySplit(*read(which)) for which in ("train", "test")]
             names = [f"class {i}" for i in range(10)]
             options = {"class_names": names, "val_fraction": 0.1, "origin": f"read from {folder}"}
-            return assemble("fashion_mnist", *splits, **options)
+            return Dataset.from_splits("fashion_mnist", *splits, **options)
     return fake(shape=(28, 28, 1), train_size=60_000, test_size=10_000)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnnlab.data import ArraySplit, Batch, SourceSplit, batches, epoch_order, loader
+from cnnlab.data import ArraySplit, Batch, SourceSplit, epoch_order, loader, loaders
 
 N, SIZE = 37, 8
 
@@ -138,15 +138,15 @@ def test_an_abandoned_stream_ends_its_workers():
 def test_placement_is_chosen_by_size_wish_and_argument(monkeypatch):
     split = make_split()
     kind = lambda *args, **kw: type(loader(*args, SIZE, seed=0, **kw))
-    assert kind(split) is batches.DeviceLoader
-    assert kind(split, placement="stream") is batches.StreamLoader
+    assert kind(split) is loaders.DeviceLoader
+    assert kind(split, placement="stream") is loaders.StreamLoader
     wish = make_split(placement="stream", workers=3)
-    assert kind(wish) is batches.StreamLoader
+    assert kind(wish) is loaders.StreamLoader
     assert loader(wish, SIZE, seed=0).workers == 3
     assert loader(wish, SIZE, seed=0, workers=0).workers == 0
-    assert kind(wish, placement="device") is batches.DeviceLoader
-    monkeypatch.setattr(batches, "RESIDENT_BYTES", split.nbytes)
-    assert kind(split) is batches.StreamLoader
+    assert kind(wish, placement="device") is loaders.DeviceLoader
+    monkeypatch.setattr(loaders, "RESIDENT_BYTES", split.nbytes)
+    assert kind(split) is loaders.StreamLoader
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Splits, the validation part carved from training, and measured statistics."""
+"""Splits, the validation split of training, and measured statistics."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnlab.data import ArraySplit, SourceSplit, dataset, loader, splits, statistics
-from cnnlab.data.dataset import assemble, carve
+from cnnlab.data.dataset import Dataset, validation_split
 from cnnlab.data.splits import DataError
 
 
@@ -34,28 +34,28 @@ def both(n=50, shape=(4, 3, 2), dtype=np.uint8, seed=0):
 
 
 @hypothesis.given(st.integers(2, 400), st.floats(0, 0.99))
-def test_carve_is_a_partition(n, fraction):
+def test_a_validation_split_is_a_partition(n, fraction):
     held = round(fraction * n)
     if fraction > 0 and not 0 < held < n:
         with pytest.raises(ValueError, match=r"^val_fraction: "):
-            carve(n, fraction)
+            validation_split(n, fraction)
         return
-    kept, aside = carve(n, fraction)
+    kept, aside = validation_split(n, fraction)
     assert len(aside) == held
     assert sorted([*kept, *aside]) == list(range(n))
     assert list(kept) == sorted(kept) and list(aside) == sorted(aside)
-    again = carve(n, fraction)
+    again = validation_split(n, fraction)
     np.testing.assert_array_equal(again[1], aside)
 
 
-def test_carve_is_fixed_for_ever():
+def test_the_validation_split_is_fixed_for_ever():
     """Known values: another draw would make old results unrepeatable."""
-    np.testing.assert_array_equal(carve(20, 0.25)[1], [1, 8, 10, 18, 19])
+    np.testing.assert_array_equal(validation_split(20, 0.25)[1], [1, 8, 10, 18, 19])
 
 
-def test_the_carved_part_represents_the_classes():
+def test_the_validation_split_represents_the_classes():
     label = np.arange(6000) % 10
-    counts = np.bincount(label[carve(6000, 0.1)[1]], minlength=10)
+    counts = np.bincount(label[validation_split(6000, 0.1)[1]], minlength=10)
     assert counts.min() > 35 and counts.max() < 90
 
 
@@ -92,7 +92,7 @@ def test_statistics_are_of_the_train_part_and_test_is_not_read():
     memory, _ = both()
     test_source = ListSource(memory.image, memory.label)
     test = SourceSplit(test_source, memory.image.shape[1:])
-    made = assemble(
+    made = Dataset.from_splits(
         "made", memory, test, class_names=list("abcdefghij"), val_fraction=0.4, origin="here"
     )
     np.testing.assert_array_equal(made.mean, statistics(made.train)[0])
@@ -126,9 +126,9 @@ def test_what_would_train_on_nonsense_is_refused():
 
     def made(split):
         names = {"class_names": "abc", "val_fraction": 0, "origin": "here"}
-        return lambda: assemble("made", good, split, **names), lambda: assemble(
-            "made", split, good, **names
-        )
+        return lambda: Dataset.from_splits(
+            "made", good, split, **names
+        ), lambda: Dataset.from_splits("made", split, good, **names)
 
     bad = np.where(np.arange(6) == 2, np.nan, 0.0)[:, None, None, None] + image
     for split, says in (

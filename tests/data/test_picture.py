@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cnnlab.data import ArraySplit, digits, fake, mnist
-from cnnlab.data.dataset import assemble
+from cnnlab.data.dataset import Dataset
 from cnnlab.data.decode import FORMATS, MAX_PIXELS, open_picture, to_array
 from cnnlab.data.picture import Form, read_picture
 from cnnlab.errors import CnnlabError
@@ -38,7 +38,9 @@ def bordered(border, inside, channels, count=40):
     image = np.full((count, 8, 8, channels), border, np.uint8)
     image[:, 2:6, 2:6] = inside + np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1)
     split = ArraySplit(image, np.arange(count) % 2)
-    return assemble("frames", split, split, class_names="ab", val_fraction=0, origin="made")
+    return Dataset.from_splits(
+        "frames", split, split, class_names="ab", val_fraction=0, origin="made"
+    )
 
 
 def own_sets(tmp_path, write_idx):

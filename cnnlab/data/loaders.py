@@ -1,0 +1,101 @@
+"""Batches by step: resident on the device, or streamed by worker processes, the same ones."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32
+
+from cnnlab.arguments import checked
+from cnnlab.data.batches import Batch, BatchSampler
+from cnnlab.data.splits import RESIDENT_BYTES, Placement, Split
+
+
+class DeviceLoader:
+    """The whole split as one array on the device; a handle is the `(b,)` positions of a step."""
+
+    def __init__(self, split: Split, sampler: BatchSampler):
+        memory = split.in_memory()
+        self.sampler = sampler
+        self.steps_per_epoch = sampler.steps_per_epoch
+        self.batch_size = sampler.batch_size
+        self.resident: tuple[Array, Array] = (jnp.asarray(memory.image), jnp.asarray(memory.label))
+
+    def handles(self, start_step: int = 0) -> Iterator[Int32[np.ndarray, " b"]]:
+        """Positions of each step from `start_step`."""
+        for step in self.sampler.steps(start_step):
+            yield self.sampler.indices(step)
+
+    @staticmethod
+    def fetch(resident: tuple[Array, Array], handle: Int32[Array | np.ndarray, " b"]) -> Batch:
+        """The batch at these positions; runs inside the jitted step."""
+        image, label = resident
+        index = jnp.asarray(handle, jnp.int32)
+        place = jnp.maximum(index, 0)
+        return Batch(image[place], label[place], index)
+
+
+class StreamLoader:
+    """Batches read from the split as they are needed; a handle is a `Batch` of NumPy arrays.
+
+    Read by Grain: in threads of this process (`workers=0`) or in `workers` processes.
+    """
+
+    resident: tuple[()] = ()
+
+    def __init__(self, split: Split, sampler: BatchSampler, workers: int):
+        if workers < 0:
+            raise ValueError(f"workers: expected an integer >= 0, got {workers}")
+        self.split = split
+        self.sampler = sampler
+        self.steps_per_epoch = sampler.steps_per_epoch
+        self.batch_size = sampler.batch_size
+        self.workers = workers
+
+    def handles(self, start_step: int = 0) -> Iterator[Batch]:
+        """Batches of each step from `start_step`. Closing the iterator ends the workers."""
+        from cnnlab.data.stream import stream  # imports Grain
+
+        return stream(self.split, self.sampler, start_step, self.workers)
+
+    @staticmethod
+    def fetch(resident: tuple[()], handle: Batch) -> Batch:
+        """The handle itself as arrays of the device; runs inside the jitted step."""
+        del resident
+        return jax.tree.map(jnp.asarray, handle)
+
+
+@checked
+def loader(
+    split: Split,
+    batch_size: int,
+    *,
+    seed: int,
+    shuffle: bool = True,
+    placement: Placement = "auto",
+    workers: int | None = None,
+) -> DeviceLoader | StreamLoader:
+    """Batches of a split, resident on the device or streamed.
+
+    **Arguments:**
+
+    - `seed`: of the order; batches depend on `(seed, epoch)` and nothing else.
+    - `shuffle`: True for training: endless, each epoch in its own order, its last partial batch
+      dropped. False for evaluation: one pass in order, the last batch padded with index -1.
+    - `placement`: `"device"`, `"stream"`, or `"auto"`: what the split asks for, else the device
+      for splits below 512 MB.
+    - `workers`: processes that read a stream; what the split asks for if not given.
+
+    **Returns:** an object with `steps_per_epoch`; `resident`, device arrays that every step gets;
+    `handles(start_step)`, an iterator with one handle a step; and the jittable
+    `fetch(resident, handle) -> Batch`.
+    """
+    sampler = BatchSampler(len(split), batch_size, seed=seed, shuffle=shuffle)
+    if placement == "auto":
+        placement = split.placement
+    if placement == "auto":
+        placement = "device" if split.nbytes < RESIDENT_BYTES else "stream"
+    if placement == "device":
+        return DeviceLoader(split, sampler)
+    return StreamLoader(split, sampler, split.workers if workers is None else workers)
