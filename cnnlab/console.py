@@ -1,5 +1,6 @@
 """Commands as the shell sees them: where they are, how they are typed, who reads their output."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -30,6 +31,15 @@ def another(name: str) -> str:
     """How another command is typed, where this one's is `program()`."""
     front, _, _ = program().rpartition(" ")
     return f"{front} {name}" if front.endswith("cnnlab") else f"python -m experiments.{name}"
+
+
+def narrate() -> None:
+    """Let cnnlab's own log messages (where the data comes from) reach the terminal."""
+    logger = logging.getLogger("cnnlab")
+    logger.propagate = False  # some library gives the root logger a handler: once is enough
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler(sys.stderr))
+    logger.setLevel(logging.INFO)
 
 
 def unread() -> int:

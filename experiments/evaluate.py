@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from cnnlab.config import cli
+from cnnlab.console import narrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,6 @@ def _trained(cfg: "DictConfig", **parts: Any) -> tuple[Any, ...]:
 def main(cfg: "DictConfig") -> None:
     """Evaluate a run's checkpoint on a split of its data set."""
     from cnnlab.train import report
-    from experiments._print import narrate
 
     narrate()
     experiment, split, model, model_state, step = _trained(cfg)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
+from cnnlab.console import narrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,6 @@ def main(cfg: "DictConfig") -> None:
 
     from cnnlab.config import load_predictor
     from cnnlab.errors import ConfigError
-    from experiments._print import narrate
 
     narrate()
     predictor = load_predictor(cfg.run, cfg.checkpoint)

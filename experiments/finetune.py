@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
-from experiments.train import rehearsal
+from cnnlab.console import narrate
+from experiments.train import rehearsal, run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -20,14 +21,11 @@ if TYPE_CHECKING:
 def main(cfg: "DictConfig") -> None:
     """Load a run's backbone by name, put a new head on it, and train."""
     from cnnlab.config import build_finetune
-    from experiments._print import beginning, narrate, outcome
 
     narrate()
     experiment, loaded = build_finetune(cfg)
     print(loaded)
-    beginning(experiment)
-    known = experiment.directory.complete() and not cfg.force
-    outcome(experiment, experiment.run(), known=known)
+    run(experiment)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
+from cnnlab.console import narrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,6 @@ def _read(
 def main(cfg: "DictConfig") -> None:
     """Classify one picture, converted as the run's data set needs, or an array in a .npy file."""
     from cnnlab.config import refusing
-    from experiments._print import narrate
 
     narrate()
     predictor, picture = _read(cfg)

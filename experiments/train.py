@@ -1,13 +1,17 @@
 """Train a network and test it, from a config."""
 
+import sys
 from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
+from cnnlab.console import narrate
 
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from collections.abc import Callable
 
     from omegaconf import DictConfig
+
+    from cnnlab.train import Experiment
 
 
 def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], None]":
@@ -29,13 +33,38 @@ def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], None]":
 def main(cfg: "DictConfig") -> None:
     """Train, test, and write a run directory; the same command resumes or says it is complete."""
     from cnnlab.config import build
-    from experiments._print import beginning, narrate, outcome
 
     narrate()
-    experiment = build(cfg)
-    beginning(experiment)
-    known = experiment.directory.complete() and not cfg.force
-    outcome(experiment, experiment.run(), known=known)
+    run(build(cfg))
+
+
+def run(experiment: "Experiment") -> None:
+    """Run it. Before, a line with the data, one with the plan, and one for each setting without
+    effect; after it, one with the result and one with where it is."""
+    data, plan, folder = experiment.data, experiment.plan, experiment.directory.path
+    sizes = f"{len(data.train):,} + {len(data.val):,} + {len(data.test):,} examples"
+    print(
+        f"data {data.name}: {sizes} (training, validation, test) {data.origin}\n"
+        f"{plan.steps:,} steps of {experiment.train_loader.batch_size} on "
+        f"{len(experiment.runtime.devices)} x {experiment.runtime.devices[0].device_kind}, "
+        f"run directory {folder}",
+        file=sys.stderr,
+    )
+    for remark in experiment.remarks():
+        print(f"note: {remark}", file=sys.stderr)
+    known = experiment.directory.complete() and not experiment.config["force"]
+    result = experiment.run()
+    if known:
+        print("this config is complete; force=true runs it again")
+    views = experiment.config["tta"]
+    tta = "" if views == "none" else f"single view {result['test_accuracy_single_view']:.4f}, "
+    print(
+        f"test accuracy {result['test_accuracy']:.4f}  loss {result['test_loss']:.4f}  "
+        f"({tta}n = {result['test_examples']}, {result['parameters']:,} parameters, "
+        f"{result['steps']} steps in {result['train_seconds']:.0f} s, "
+        f"peak memory {result['peak_memory_mb']} MB)"
+    )
+    print(f"run directory {folder}")
 
 
 if __name__ == "__main__":

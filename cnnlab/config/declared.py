@@ -17,8 +17,10 @@ A default that is a dataclass, whose fields are annotated in the same way, makes
 does a mapping of such dataclasses.
 """
 
+import importlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
@@ -27,6 +29,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from cnnlab.config.kinds import check_phrase
+from cnnlab.console import project
 
 
 @dataclass(frozen=True)
@@ -115,5 +118,14 @@ def _inside(default: Any) -> Mapping[str, Any] | None:
 
 
 def declared(name: str) -> Declared | None:
-    """What is known of a config that was declared; `None` where there is none of this name."""
+    """What is known of a config that was declared; `None` where there is none of this name. The
+    module of a question of the lab book declares one, and is loaded for it."""
+    if name not in _DECLARED and name.isidentifier():
+        questions = project() / "experiments" / "questions"
+        if any(path.exists() for path in (questions / name, questions / f"{name}.py")):
+            sys.path.insert(0, str(project()))  # a clone, or a wheel's: from any folder
+            try:
+                importlib.import_module(f"experiments.{name}")
+            finally:
+                sys.path.remove(str(project()))
     return _DECLARED.get(name)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import hydra
@@ -11,7 +12,7 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 
 from cnnlab import console
-from cnnlab.config import ConfigError, compose
+from cnnlab.config import ConfigError, compose, declared
 from cnnlab.config.source import Source, default_directory
 
 from .conftest import write_tree
@@ -169,6 +170,20 @@ def test_the_projects_own_configs_are_found(tmp_path, monkeypatch):
     assert default_directory() == package.resolve() / "shipped" / "configs"  # an installed wheel
     shutil.rmtree(package / "shipped")
     assert default_directory() == Path(package).resolve().parent / "configs"
+
+
+def test_a_question_is_composed_by_its_name(tmp_path, monkeypatch):
+    """Which loads its module, from any folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(declared, "_DECLARED", {})
+    monkeypatch.setattr(
+        sys, "path", [p for p in sys.path if not (Path(p) / "experiments").is_dir()]
+    )
+    before = list(sys.path)
+    for name in [n for n in sys.modules if n.split(".")[0] == "experiments"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert compose(["geometries=3"], "toeplitz").geometries == 3
+    assert sys.path == before
 
 
 def test_numbers_come_back_in_their_own_type(tmp_path):

@@ -1,6 +1,5 @@
 """Every key of every command has a kind, which is what `--help` says and what is refused by."""
 
-import importlib
 from pathlib import Path
 
 import pytest
@@ -217,7 +216,6 @@ def test_wrong_values_of_train(overrides, says):
     ],
 )
 def test_wrong_values_of_the_others(name, override, says):
-    importlib.import_module(f"experiments.{name}")  # a question declares its config
     given = [g for g in GIVEN.get(name, []) if g.split("=")[0] != override.split("=")[0]]
     with pytest.raises(ConfigError) as caught:
         compose([*given, override], name)

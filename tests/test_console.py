@@ -1,9 +1,9 @@
-"""What the entry points say, and how often."""
+"""What commands say, and how often."""
 
 import logging
 import sys
 
-from experiments._print import narrate
+from cnnlab.console import narrate
 
 
 def test_a_message_is_said_once_where_the_root_logger_has_a_handler_too(monkeypatch, capsys):
