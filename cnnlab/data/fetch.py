@@ -30,8 +30,12 @@ _APT_OPTIONS = (
 )
 
 
+Way = tuple[str, Callable[[], Path | None]]
+"""A way to get the data: how messages call it, and what finds the files (None: TFDS downloads)."""
+
+
 class Unavailable(Exception):
-    """A way to get the data that does not work here; the message says why."""
+    """A `Way` that does not work here; the message says why."""
 
 
 def debian_folder() -> Path:

@@ -5,17 +5,19 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from cnnlab.data.fetch import Unavailable
+from cnnlab.data.fetch import Unavailable, Way
 from cnnlab.data.prepared import prepared_folder, quiet_tfds, readable
 from cnnlab.data.splits import DataError
 from cnnlab.files import appearing, locked
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:  # they take their time to load
+    from tensorflow_datasets.core import DatasetBuilder
 
-Way = tuple[str, Callable[[], Path | None]]
-"""How a source is called in messages, and what finds it (None: let TFDS download)."""
+    from cnnlab.data.builders.published import PublishedBuilder
+
+_log = logging.getLogger(__name__)
 
 
 def tfds_dir(data_dir: str | Path | None) -> Path:
@@ -25,7 +27,12 @@ def tfds_dir(data_dir: str | Path | None) -> Path:
 
 
 def obtain(
-    builder: Any, target: Path, ways: Sequence[Way], advice: str, *, stock: bool = True
+    builder: "type[PublishedBuilder]",
+    target: Path,
+    ways: Sequence[Way],
+    advice: str,
+    *,
+    stock: bool = True,
 ) -> Path:
     """The folder of a data set that this project's builder prepares in `target`.
 
@@ -55,7 +62,9 @@ def obtain(
     return target
 
 
-def _prepare(builder: Any, target: Path, ways: Sequence[Way], advice: str) -> None:
+def _prepare(
+    builder: "type[PublishedBuilder]", target: Path, ways: Sequence[Way], advice: str
+) -> None:
     failures = []
     for name, find in ways:
         try:
@@ -70,13 +79,13 @@ def _prepare(builder: Any, target: Path, ways: Sequence[Way], advice: str) -> No
     )
 
 
-def build(builder: Any, target: Path, source: Path | None) -> None:
+def build(builder: "type[PublishedBuilder]", target: Path, source: Path | None) -> None:
     """Prepare a data set from `source` (None: downloaded by TFDS) in the folder `target`."""
     given = None if source is None else str(source)
     run_builder(lambda **where: builder(source=given, **where), target)
 
 
-def run_builder(make: Callable[..., Any], target: Path) -> None:
+def run_builder(make: "Callable[..., DatasetBuilder]", target: Path) -> None:
     """Run a TFDS builder in a temporary folder beside `target`, then rename its result to `target`.
 
     **Arguments:** `make(data_dir=, file_format=)` makes the builder.

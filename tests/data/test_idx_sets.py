@@ -57,6 +57,13 @@ def test_from_a_folder(load, idx_folder, tmp_path, caplog, monkeypatch):
     assert left == [".lock", "4.0.0"]
 
 
+def test_a_builder_brings_its_own_files(tmp_path):
+    from cnnlab.data.builders.published import PublishedBuilder
+
+    with pytest.raises(TypeError, match="abstract"):
+        PublishedBuilder(data_dir=tmp_path)
+
+
 def test_a_folder_without_the_files_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"^source: expected a folder with the four IDX files"):
         fashion_mnist(source=str(tmp_path))

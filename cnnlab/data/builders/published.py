@@ -1,6 +1,7 @@
 """Common part of this project's builders: published files to ArrayRecord, without TensorFlow."""
 
-from collections.abc import Iterator
+import abc
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,14 +9,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
-from cnnlab.data.fetch import Unavailable
+from cnnlab.data.fetch import Unavailable, Way
 
 
 class PublishedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A TFDS builder of images of one size, with one or more class labels.
 
     The image feature is `Tensor(uint8)` stored as raw bytes: TFDS's `Image` would need TensorFlow
-    to encode it. Subclasses read the files, and say where to download them.
+    to encode it. A subclass brings the constants below and its abstract methods.
 
     `source` is where the files are; without one they are downloaded by TFDS from `URL`, checked
     against `checksums.tsv` beside the builder.
@@ -32,6 +33,8 @@ class PublishedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     LABELS: ClassVar[dict[str, tuple[str, ...]]]
     # `data.fingerprint` of the examples as published, where it is known.
     PUBLISHED: ClassVar[str] = ""
+    # What to do where no way to get the data works, before what helps with any set.
+    ADVICE: ClassVar[str] = ""
 
     def __init__(self, *, source: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
@@ -56,21 +59,29 @@ class PublishedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     @classmethod
+    def ways(cls) -> Sequence[Way]:
+        """Ways of its own to get the files, tried in order before TFDS's download."""
+        return ()
+
+    @classmethod
+    @abc.abstractmethod
     def source_is(cls) -> str:
         """What `source` has to be, in words."""
-        raise NotImplementedError
 
     @classmethod
+    @abc.abstractmethod
     def is_source(cls, source: Path) -> bool:
         """Whether a path is what `source_is` says, before it is read."""
-        raise NotImplementedError
 
     @classmethod
+    @abc.abstractmethod
     def read(
         cls, source: Path, split: str
     ) -> tuple[UInt8[np.ndarray, "n h w c"], dict[str, UInt8[np.ndarray, " n"]]]:
-        """Images of a split, and their labels by key. Raises `ValueError` for damaged files."""
-        raise NotImplementedError
+        """Images of a split, `"train"` or `"test"`, and their labels by key.
+
+        **Raises:** `ValueError`: damaged files.
+        """
 
     def _generate_examples(self, split: str, source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         images, labels = self.read(source, split)
@@ -81,7 +92,10 @@ class PublishedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _download(
         self, dl_manager: tfds.download.DownloadManager, urls: dict[str, str]
     ) -> dict[str, Path]:
-        """What TFDS downloaded, by the keys of `urls`. Raises `Unavailable`."""
+        """What TFDS downloaded, by the keys of `urls`.
+
+        **Raises:** `Unavailable`.
+        """
         try:
             paths = dl_manager.download(urls)
             assert isinstance(paths, dict)  # as `urls` is

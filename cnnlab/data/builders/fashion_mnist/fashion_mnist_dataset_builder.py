@@ -1,8 +1,11 @@
 """Builder of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017): 60,000 + 10,000, 28x28x1 uint8."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from cnnlab.data import fetch
 from cnnlab.data.builders.idx_builder import IdxBuilder
+from cnnlab.data.fetch import Way
 
 
 class Builder(IdxBuilder, skip_registration=True):
@@ -30,3 +33,11 @@ class Builder(IdxBuilder, skip_registration=True):
         )
     }
     PUBLISHED: ClassVar[str] = "79dc7d7d508b40fc"
+    ADVICE: ClassVar[str] = "`sudo apt-get install dataset-fashion-mnist` (Debian, Ubuntu); or "
+
+    @classmethod
+    def ways(cls) -> Sequence[Way]:
+        return [
+            (f"the folder {fetch.DEBIAN_FOLDER}", fetch.debian_folder),
+            ("apt-get download dataset-fashion-mnist", fetch.debian_package),
+        ]
