@@ -2,9 +2,10 @@
 
 from cnnlab.lab.answer import answer, command, directory_of
 from cnnlab.lab.cells import Cells
+from cnnlab.lab.drawing import curve, half_interval, log_axes, panels, picture
 from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive
 from cnnlab.lab.page import markdown, page
-from cnnlab.lab.question import Claim, Question, Table
+from cnnlab.lab.question import Claim, Question, Rows, Table
 from cnnlab.lab.records import Records
 from cnnlab.lab.study import Study, Trained, classes_of, read_data
 from cnnlab.lab.verdict import (
@@ -19,7 +20,9 @@ from cnnlab.lab.verdict import (
     between,
     estimate,
     exact,
+    none_of,
     paired,
+    percent,
     proportion,
     slope,
 )
@@ -39,6 +42,7 @@ __all__ = [
     "Positive",
     "Question",
     "Records",
+    "Rows",
     "Study",
     "Table",
     "Trained",
@@ -50,12 +54,19 @@ __all__ = [
     "between",
     "classes_of",
     "command",
+    "curve",
     "directory_of",
     "estimate",
     "exact",
+    "half_interval",
+    "log_axes",
     "markdown",
+    "none_of",
     "page",
     "paired",
+    "panels",
+    "percent",
+    "picture",
     "proportion",
     "read_data",
     "slope",

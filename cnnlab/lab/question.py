@@ -33,6 +33,7 @@ from cnnlab.lab.verdict import Verdict
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Data = Mapping[str, Any]
+Rows = Iterable[Mapping[Any, Any]]  # of a table: what stands under which header
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class Table:
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[Any]]
+
+    @classmethod
+    def of(cls, title: str, rows: Rows) -> "Table":
+        """Rows as dicts of what stands under which header, the same for all."""
+        found = list(rows)
+        return cls(title, list(found[0]) if found else [], [list(row.values()) for row in found])
 
 
 class Question:
@@ -195,4 +202,4 @@ def _as_tables(title: str, found: Any) -> Iterable[Table]:
     rows = list(found)
     if not rows or isinstance(rows[0], Table):
         return rows
-    return [Table(title, list(rows[0]), [list(row.values()) for row in rows])]
+    return [Table.of(title, rows)]

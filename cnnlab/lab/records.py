@@ -1,6 +1,6 @@
 """Tidy data: a record for each measurement, what was varied and what was found by name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Any
 
@@ -13,11 +13,15 @@ class Records(list[Record]):
     `runs.where(pool="avg")["accuracy"]` is a list of numbers, one for each network with the mean.
     """
 
-    def where(self, **values: Any) -> "Records":
-        """Those with these values; with one of them, where a list, tuple or set is given."""
+    def where(
+        self, condition: Callable[[Record], Any] | None = None, /, **values: Any
+    ) -> "Records":
+        """Those with these values, with one of them where a list, tuple or set is given; and, if
+        there is one, for which a condition holds."""
         several = (list, tuple, set, frozenset)
         ways = {k: v if isinstance(v, several) else (v,) for k, v in values.items()}
-        return Records(r for r in self if all(r[k] in way for k, way in ways.items()))
+        found = Records(r for r in self if all(r[k] in way for k, way in ways.items()))
+        return found if condition is None else Records(filter(condition, found))
 
     def __getitem__(self, name: Any) -> Any:
         """The values under a name, in order; by position, a record."""

@@ -5,7 +5,7 @@ of what the claim says, `inconclusive` where it does not, or where there is noth
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -36,6 +36,12 @@ class Estimate:
     def __format__(self, spec: str) -> str:
         """`f"{estimate:.2f}"`: mean ± standard deviation."""
         return f"{self.mean:{spec}} ± {self.deviation:{spec}}" if spec else str(self)
+
+    def columns(self, spec: str) -> dict[str, Any]:
+        """For a table: mean, deviation and number."""
+        return {
+            "mean": f"{self.mean:{spec}}", "deviation": f"{self.deviation:{spec}}", "n": self.n
+        }  # fmt: skip
 
     def json(self) -> dict[str, Any]:
         """As a JSON object; an interval without an end has null there."""
@@ -101,13 +107,29 @@ def slope(x: Sequence[Number], y: Sequence[Number]) -> Estimate:
     return Estimate(value, float(line.stderr) * math.sqrt(n), n, value - half, value + half)
 
 
-def exact(mismatches: int, compared: int, what: str, differ: str = "differ") -> Verdict:
+def percent(shares: Iterable[Number]) -> list[float]:
+    """Shares in percent; a difference of two is in points."""
+    return [100 * share for share in shares]
+
+
+def exact(
+    mismatches: int | Sequence[int],
+    compared: int | Sequence[int],
+    what: str,
+    differ: str = "differ",
+) -> Verdict:
     """A claim of equality: one counterexample among what was compared refutes it; `3 of 12 {what}
-    {differ}` is the evidence."""
-    if compared == 0:
+    {differ}` is the evidence. Several counts are added up."""
+    wrong, of = (n if isinstance(n, int) else sum(n) for n in (mismatches, compared))
+    if of == 0:
         return Verdict(INCONCLUSIVE, f"0 {what} compared")
-    evidence = f"{mismatches:,} of {compared:,} {what} {differ}"
-    return Verdict(FAILS if mismatches else HOLDS, evidence)
+    return Verdict(FAILS if wrong else HOLDS, f"{wrong:,} of {of:,} {what} {differ}")
+
+
+def none_of(wrong: Iterable[bool], what: str, differ: str = "differ") -> Verdict:
+    """`exact`, of what is known by itself to be a counterexample or not."""
+    found = list(wrong)
+    return exact(sum(map(bool, found)), len(found), what, differ)
 
 
 def at_most(value: Number | Estimate, limit: Number, what: str) -> Verdict:
@@ -126,12 +148,14 @@ def between(value: Number | Estimate, least: Number, most: Number, what: str) ->
     return _judge(value, least, most, evidence)
 
 
-def all_of(*verdicts: Verdict) -> Verdict:
-    """A claim of several parts: it fails with any of them, and holds with all."""
+def all_of(*parts: Verdict | Iterable[Verdict], none: str = "") -> Verdict:
+    """A claim of several parts, some of them perhaps together: it fails with any, and holds with
+    all; `none` is the evidence where there are none."""
+    verdicts = [v for part in parts for v in ([part] if isinstance(part, Verdict) else part)]
     found = [v.verdict for v in verdicts]
     worst = next((w for w in (FAILS, INCONCLUSIVE) if w in found), HOLDS if found else INCONCLUSIVE)
     estimates = tuple(e for v in verdicts for e in v.estimates)
-    return Verdict(worst, "; ".join(v.evidence for v in verdicts), estimates)
+    return Verdict(worst, "; ".join(v.evidence for v in verdicts) or none, estimates)
 
 
 def _judge(value: Number | Estimate, least: Number, most: Number, evidence: str) -> Verdict:

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import jax
@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Array
 from matplotlib.figure import Figure
 
-from cnnlab import lab, ops
+from cnnlab import lab
 from cnnlab.analysis.composition import LinearConv, apply, collapse, compose_all, unpadded
-from cnnlab.lab import Cells, Count, DataSet, Plan, Positive, Records, Study, Trained, Verdict
+from cnnlab.lab import Cells, Count, DataSet, Plan, Positive, Records, Rows, Study, Verdict
 
 ACTIVATIONS = {"relu": "ReLU", "identity": "none (linear)"}
-# What the maps in the middle are padded with.
+# What the maps in the middle are padded with, if at all.
 PADDINGS = {"valid": "zeros", "circular": "circular", "same": "zeros"}
 # Of the picture: two layers of 8 pixels, one channel.
 PICTURE = ([1, 2, 3], [1, 1, 1])
@@ -106,18 +106,17 @@ def against_composed(layers: list[LinearConv], x: Array) -> list[dict[str, Any]]
     composed layer's, and (`inside`) how many of those read no padding of a map in the middle."""
     sizes = x.shape[1:-1]
     same = padded(layers, sizes)
-    stacks = {"valid": layers, "circular": same, "same": same}
+    stacks = {padding: layers if padding == "valid" else same for padding in PADDINGS}
     both = lambda x, stack, mode: (run(stack, x, mode), apply(compose_all(stack), x, mode))
-    outputs = jax.jit(lambda x: {p: both(x, stack, PADDINGS[p]) for p, stack in stacks.items()})
+    outputs = jax.jit(lambda x: {p: both(x, stack, PADDINGS[p]) for p, stack in stacks.items()})(x)
     found = []
-    results = outputs(x)
-    for padding in stacks:  # jit sorts keys
-        differ = np.not_equal(*results[padding])
-        whole = np.ones(differ.shape[1:-1], bool)
-        part = differ[:, unpadded(same, sizes) if padding == "same" else whole]
-        counts = {"outputs": differ.size, "differ": int(differ.sum())}
-        counts |= {"inside": part.size, "differ_inside": int(part.sum())}
-        found.append({"padding": padding, **counts})
+    for padding in PADDINGS:  # jit sorts keys
+        differ = np.not_equal(*outputs[padding])
+        inside = differ[:, unpadded(same, sizes)] if padding == "same" else differ
+        found.append({
+            "padding": padding, "outputs": differ.size, "differ": int(differ.sum()),
+            "inside": inside.size, "differ_inside": int(inside.sum()),
+        })  # fmt: skip
     return found
 
 
@@ -132,10 +131,9 @@ def padded(layers: list[LinearConv], sizes: tuple[int, ...]) -> list[LinearConv]
     """The layers with the padding that "SAME" means for an input of `sizes`."""
     found = []
     for layer in layers:
-        window = (layer.kernel.shape[: layer.rank], layer.stride, layer.dilation)
-        layer = layer._replace(padding=ops.resolve_padding("SAME", sizes, *window))
-        found.append(layer)
-        sizes = layer.out(sizes)
+        pads = replace(layer.window, padding="SAME").at(sizes).pads
+        found.append(layer._replace(padding=pads))
+        sizes = found[-1].out(sizes)
     return found
 
 
@@ -182,15 +180,11 @@ def accuracies(study: Study, seed: int) -> dict[str, Any]:
     if study.cfg.backbone.activation != "identity":
         return row
     one = collapse(trained.model)
-    other = study.evaluate(Trained(one, trained.state, 0.0, 0.0))
-    return {
-        **row,
-        "kernel": list(one.kernel.shape),
-        "stride": list(one.stride),
-        "change": float(np.abs(found.probabilities - other.probabilities).max()),
-        "predictions": len(found.label),
-        "changed": int((found.predicted != other.predicted).sum()),
-    }
+    other = study.evaluate((one, trained.state))
+    change = float(np.abs(found.probabilities - other.probabilities).max())
+    changed = int((found.predicted != other.predicted).sum())
+    shape = {"kernel": list(one.kernel.shape), "stride": list(one.stride)}
+    return row | shape | {"change": change, "predictions": len(found.label), "changed": changed}
 
 
 @question.claim(
@@ -201,8 +195,8 @@ def accuracies(study: Study, seed: int) -> dict[str, Any]:
 def as_printed(matrices: Records) -> Verdict:
     """A stack of purely linear convolutions is equivalent to a single convolution with a larger
     kernel (with the "same" padding of the chapter, zeros)."""
-    unequal = sum(n > 0 for n in matrices["uneven"])
-    return lab.exact(unequal, len(matrices), "zero-padded stacks", "are no single convolution")
+    unequal = (n > 0 for n in matrices["uneven"])
+    return lab.none_of(unequal, "zero-padded stacks", "are no single convolution")
 
 
 @question.claim("A 4.2", "one such output that differs")
@@ -210,13 +204,12 @@ def equivalent(stacks: Records) -> Verdict:
     """Without padding ("valid"), and with circular padding, a stack of linear convolutions of any
     strides and dilations is the one convolution with the composed kernel; with zeros outputs that
     read no padding of a map in the middle are the same."""
-    verdicts = []
-    for padding, rows in stacks.by("padding").items():
-        names, where = ("differ", "outputs"), padding
-        if padding == "same":
-            names, where = ("differ_inside", "inside"), "same, inside"
-        verdicts.append(lab.exact(*(sum(rows[name]) for name in names), f"outputs ({where})"))
-    return lab.all_of(*verdicts)
+    of, whole = stacks.by("padding"), ("valid", "circular")
+    inside = of["same"]["differ_inside"], of["same"]["inside"]
+    return lab.all_of(
+        (lab.exact(of[p]["differ"], of[p]["outputs"], f"outputs ({p})") for p in whole),
+        lab.exact(*inside, "outputs (same, inside)"),
+    )
 
 
 @question.claim(
@@ -264,18 +257,15 @@ def outputs(stacks: Records) -> lab.Table:
 
 
 @question.table
-def accuracy_by_kind(networks: Records) -> Iterator[dict[str, Any]]:
+def accuracy_by_kind(networks: Records) -> Rows:
     """Test accuracy (%)"""
     for activation, rows in networks.by("activation").items():
-        e = lab.estimate([100 * share for share in rows["accuracy"]])
-        yield {
-            "activation": ACTIVATIONS[activation], "parameters": f"{rows[0]['parameters']:,}",
-            "mean": f"{e.mean:.2f}", "deviation": f"{e.deviation:.2f}", "n": e.n,
-        }  # fmt: skip
+        kind = {"activation": ACTIVATIONS[activation], "parameters": f"{rows[0]['parameters']:,}"}
+        yield kind | lab.estimate(lab.percent(rows["accuracy"])).columns(".2f")
 
 
 @question.table
-def as_one_convolution(networks: Records) -> list[dict[str, Any]]:
+def as_one_convolution(networks: Records) -> Rows:
     """The trained linear stacks as one convolution"""
     linear = networks.where(activation="identity")
     changed, predictions = (sum(linear[name]) for name in ("changed", "predictions"))
@@ -292,12 +282,10 @@ def border(figure: Figure, picture: dict[str, list[list[float]]]) -> None:
     stack, composed = (np.array(picture[name]) for name in ("stack", "composed"))
     titles = f"zero-padded layers {PICTURE[0]}, {PICTURE[1]}", "the composed kernel, zero-padded"
     matrices = dict(zip((*titles, "difference"), (stack, composed, stack - composed), strict=True))
-    for axes, (title, matrix) in zip(figure.subplots(1, 3), matrices.items(), strict=True):
-        axes.imshow(matrix, cmap="RdBu_r", vmin=-8, vmax=8)
-        for (i, j), value in np.ndenumerate(matrix):
-            if value:
-                axes.text(j, i, f"{value:g}", ha="center", va="center", fontsize=9)
-        axes.set(title=title, xticks=[], yticks=[], xlabel="input", ylabel="output")
+    for axes, (title, matrix) in zip(lab.panels(figure, 3), matrices.items(), strict=True):
+        texts = [[f"{value:g}" if value else "" for value in row] for row in matrix]
+        lab.picture(axes, matrix, title=title, texts=texts, cmap="RdBu_r", vmin=-8, vmax=8)
+        axes.set(xlabel="input", ylabel="output")
 
 
 @question.figure(6, 3.6)
@@ -305,8 +293,7 @@ def accuracy(figure: Figure, networks: Records) -> None:
     """Accuracies by seed."""
     axes = figure.subplots()
     for shares in networks.by("seed", of="accuracy").values():
-        percent = [100 * share for share in shares]
-        axes.plot(range(2), percent, "o-", color="tab:blue", alpha=0.6)
+        axes.plot(range(2), lab.percent(shares), "o-", color="tab:blue", alpha=0.6)
     axes.set(xticks=range(2), xticklabels=list(ACTIVATIONS.values()), xlim=(-0.4, 1.4))
     axes.set(xlabel="activation between the convolutions", ylabel="test accuracy (%)")
     axes.set(title="The same stack with and without ReLUs, a line a seed")

@@ -11,7 +11,7 @@ from cnnlab import lab
 from cnnlab.config import ConfigError
 from cnnlab.data import Dataset, Split
 from cnnlab.data.splits import ArraySplit
-from cnnlab.lab import Cells, Count, Limit, Plan, Positive, Records, Study, Trained, Verdict
+from cnnlab.lab import Cells, Count, Limit, Plan, Positive, Records, Study, Verdict
 
 # How a network for the target classes comes to be.
 MODES = {
@@ -20,7 +20,9 @@ MODES = {
     "scratch": "all from scratch",
     "random": "random backbone frozen, new head",
 }
+PLAN = (8, "M", 16, "M", 32)
 Classes = Annotated[Sequence[int], "list of at least 2 different whole numbers >= 0"]
+Sizes = Annotated[Sequence[int], "increasing list of at least 2 whole numbers >= 1"]
 
 question = lab.Question(
     "transfer",
@@ -53,23 +55,11 @@ def measure(
     *,
     seed: int,
     data: Dataset,
-    source: Annotated[
-        Classes, "classes on which the backbone is trained: every second one, not chosen"
-    ] = (0, 2, 4, 6, 8),
-    target: Annotated[Classes, "classes of the new task"] = (1, 3, 5, 7, 9),
-    examples: Annotated[
-        Sequence[int],
-        "increasing list of at least 2 whole numbers >= 1",
-        "training images of each target class",
-    ] = (1, 10, 100, 500),
+    source: Annotated[Classes, "on which the backbone is trained: every second"] = (0, 2, 4, 6, 8),
+    target: Annotated[Classes, "of the new task"] = (1, 3, 5, 7, 9),
+    examples: Annotated[Sizes, "training images of each target class"] = (1, 10, 100, 500),
     few: Annotated[Count, "so many, or less, are few: where transfer should pay"] = 10,
-    plan: Annotated[Plan, "of the backbone; the head is linear on the mean"] = (
-        8,
-        "M",
-        16,
-        "M",
-        32,
-    ),
+    plan: Annotated[Plan, "of the backbone; the head is linear on the mean"] = PLAN,
     seeds: Count = 3,
     limit_train: Annotated[Limit, "training images of the source classes"] = 6000,
     limit_eval: Annotated[Limit, "test images"] = 1000,
@@ -77,9 +67,7 @@ def measure(
     steps: Annotated[Count, "batches of the target classes, whatever trains"] = 100,
     batch_size: Count = 50,
     lr: Annotated[Positive, "Adam's, where a backbone is trained"] = 1e-2,
-    head_lr: Annotated[
-        Positive, "Adam's, where only a head is: one linear layer takes larger steps"
-    ] = 0.1,
+    head_lr: Annotated[Positive, "where only a head is: one linear layer, larger steps"] = 0.1,
 ) -> dict[str, Any]:
     """Test accuracies on the target classes: each way of training, number of examples and seed."""
     for key, classes in (("source", source), ("target", target)):
@@ -99,17 +87,15 @@ def measure(
 
     @functools.cache
     def study(part: str) -> Study:
-        """Networks for the source classes; for the target classes, of which all or the head is
-        trained."""
+        """Networks for the `source`, or for the target of which `all` or the `head` is trained."""
         if part == "source":
             own = {"steps": source_steps, "limit_train": limit_train}
             return Study({**settings, **own}, data=lab.classes_of(data, source))
         own = {"steps": steps, "optimizer.lr": head_lr if part == "head" else lr}
         return Study({**settings, **own}, data=new, frozen=part == "head")
 
-    @functools.cache
-    def backbone(seed: int) -> Trained:
-        return study("source").train(seed)
+    backbone = functools.cache(lambda seed: study("source").train(seed))
+    known = lambda seed: study("source").evaluate(backbone(seed)).accuracy
 
     def accuracy(seed: int, examples: int, mode: str, most: int = examples[-1]) -> float:
         networks = study("head" if mode in ("frozen", "random") else "all")
@@ -118,7 +104,6 @@ def measure(
         some = repeated(new.train, examples, most, len(target), seed)
         return networks.evaluate(networks.train(seed, start, examples=some)).accuracy
 
-    known = lambda seed: study("source").evaluate(backbone(seed)).accuracy
     axes = {"seed": range(seed, seed + seeds), "examples": examples, "mode": MODES}
     return {
         "few": few,
@@ -141,26 +126,19 @@ def repeated(train: Split, examples: int, most: int, classes: int, seed: int) ->
     return memory.select(np.concatenate([np.resize(positions, most) for positions in drawn]))
 
 
-def percent(runs: Records) -> list[float]:
-    return [100 * share for share in runs["accuracy"]]
-
-
 def lead(runs: Records, mode: str, over: str, examples: int) -> list[float]:
     """Points, by seed: the same examples, the same new head."""
-    of = runs.where(examples=examples)
-    pairs = zip(percent(of.where(mode=mode)), percent(of.where(mode=over)), strict=True)
+    found = runs.where(examples=examples).by("mode", of="accuracy")
+    pairs = zip(lab.percent(found[mode]), lab.percent(found[over]), strict=True)
     return [a - b for a, b in pairs]
 
 
 def ahead(runs: Records, mode: str, over: str, most: float = float("inf")) -> Verdict:
     """At every number of examples, up to `most`."""
-    return lab.all_of(*(
-        lab.at_least(
-            lab.estimate(lead(runs, mode, over, n)), 0.0, f"{n} a class: {mode} - {over} in points"
-        )
-        for n in runs.by("examples")
-        if n <= most
-    ))  # fmt: skip
+    points = lambda n: lab.estimate(lead(runs, mode, over, n))
+    what = f"{{}} a class: {mode} - {over} in points".format
+    counts = [n for n in runs.by("examples") if n <= most]
+    return lab.all_of(lab.at_least(points(n), 0.0, what(n)) for n in counts)
 
 
 @question.claim(
@@ -210,33 +188,28 @@ def accuracies(
     runs: Records, backbones: Records, source: Sequence[str], target: Sequence[str]
 ) -> lab.Table:
     """A row for each way of training, a column for each number of examples."""
-    cell = lambda of: f"{lab.estimate(percent(of)):.1f}"
+    cell = lambda shares: f"{lab.estimate(lab.percent(shares)):.1f}"
     rows = [
-        [MODES[mode], *map(cell, some.by("examples").values())]
-        for mode, some in runs.by("mode").items()
+        {"examples a class": MODES[mode]} | {str(n): cell(shares) for n, shares in found.items()}
+        for mode, found in runs.pivot("mode", "examples", "accuracy").items()
     ]
     title = (
         f"Test accuracy in % on {', '.join(target)} (n = {len(backbones)}); the backbone knows "
-        f"{', '.join(source)} ({cell(backbones)} %)"
+        f"{', '.join(source)} ({cell(backbones['accuracy'])} %)"
     )
-    return lab.Table(title, ["examples a class", *map(str, runs.by("examples"))], rows)
+    return lab.Table.of(title, rows)
 
 
 @question.figure(7.5, 4.4)
 def transfer(figure: Figure, runs: Records, target: Sequence[str]) -> None:
     """Accuracy against the number of examples."""
     axes = figure.subplots()
-    counts = list(runs.by("examples"))
-    for i, (mode, some) in enumerate(runs.by("mode").items()):
-        values = [percent(of) for of in some.by("examples").values()]
-        means = [lab.estimate(v).mean for v in values]
-        axes.plot(counts, means, "o-", ms=4, color=f"C{i}", label=MODES[mode])
-        low, high = [min(v) for v in values], [max(v) for v in values]
-        axes.fill_between(counts, low, high, alpha=0.15, lw=0, color=f"C{i}")
+    for mode, found in runs.pivot("mode", "examples", "accuracy").items():
+        shown = {n: lab.percent(shares) for n, shares in found.items()}
+        lab.curve(axes, shown, spread="range", ms=4, label=MODES[mode])
     axes.axhline(100 / len(target), color="grey", lw=1, ls=":", label="chance")
-    axes.set(xscale="log", xlabel="training examples of each new class", ylabel="test accuracy, %")
-    axes.set_xticks(counts, [str(n) for n in counts])
-    axes.minorticks_off()
+    lab.log_axes(axes, x=list(runs.by("examples")))
+    axes.set(xlabel="training examples of each new class", ylabel="test accuracy, %")
     axes.set_title(f"{', '.join(target)}; mean, lowest and highest of the seeds", size=10)
     axes.legend(fontsize="small")
 

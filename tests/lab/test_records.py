@@ -12,6 +12,7 @@ ROWS = Records(
 def test_filters():
     assert ROWS.where(pool="avg")["loss"] == [1.0, 3.0]
     assert ROWS.where(pool=("avg", "max"), seed=1)["loss"] == [3.0, 4.0]
+    assert ROWS.where(lambda r: r["loss"] > 1, pool="avg")["loss"] == [3.0]
     assert ROWS.where(pool="sum") == [] and ROWS[1]["loss"] == 2.0
 
 

@@ -14,7 +14,9 @@ from cnnlab.lab.verdict import (
     between,
     estimate,
     exact,
+    none_of,
     paired,
+    percent,
     proportion,
     slope,
 )
@@ -107,6 +109,14 @@ def test_evidence_has_the_numbers():
     assert at_most(SURE, 1.2, "error").evidence == "error: 1 [0.9, 1.1] (n = 9), limit 1.2"
     assert at_most(SURE, 1.2, "error").estimates == (SURE,)
     assert exact(3, 1200, "shapes").evidence == "3 of 1,200 shapes differ"
+    assert exact([1, 2], [600, 600], "shapes").evidence == "3 of 1,200 shapes differ"
+    assert none_of([n > 2 for n in range(4)], "maps", "are flat") == exact(1, 4, "maps", "are flat")
+    assert none_of([], "maps") == exact(0, 0, "maps")
+
+
+def test_shares_in_a_table():
+    found = estimate(percent([0.5, 0.7])).columns(".1f")
+    assert found == {"mean": "60.0", "deviation": "14.1", "n": 2}
 
 
 def test_a_claim_of_parts():
@@ -116,4 +126,6 @@ def test_a_claim_of_parts():
     assert all_of(open_, fails, holds).verdict == "fails"
     assert all_of().verdict == "inconclusive"
     assert all_of(holds, fails).evidence == "holds; fails"
+    assert all_of((v for v in (holds, open_)), fails) == all_of(holds, open_, fails)
+    assert all_of([], none="0 networks").evidence == "0 networks"
     assert all_of(at_most(SURE, 2, "a"), at_least(UNSURE, 2, "b")).estimates == (SURE, UNSURE)

@@ -1,0 +1,97 @@
+"""What the figures of several questions have in common; matplotlib does the rest.
+
+@question.figure(6, 4)
+def accuracy(figure: Figure, runs: Records) -> None:
+    axes = figure.subplots()
+    for net, found in runs.by("net").items():
+        curve(axes, found.by("examples", of="accuracy"), spread="range", label=net)
+    log_axes(axes, x=[1, 10, 100])
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Shaped
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+
+from cnnlab.lab.verdict import Estimate, Number, estimate
+
+
+def curve(
+    axes: Axes,
+    at: Mapping[Any, Sequence[Number]],
+    style: str = "o-",
+    *,
+    spread: Literal["range", "deviation", "interval"] | None = None,
+    **options: Any,
+) -> Line2D:
+    """The mean of the values at each place, as they are or with their `spread`: a band from the
+    lowest to the highest, error bars of the standard deviation, or of the 95 % interval of the mean
+    (none of a single value).
+
+    **Arguments:** `style`, of the line and its marks, and further `options` of `Axes.plot`.
+    **Returns:** the line, which has a colour.
+    """
+    places, found = list(at), [estimate(values) for values in at.values()]
+    means = [e.mean for e in found]
+    if spread in (None, "range"):
+        [line] = axes.plot(places, means, style, **options)
+        if spread:
+            low, high = zip(*((min(v), max(v)) for v in at.values()), strict=True)
+            axes.fill_between(places, low, high, color=line.get_color(), alpha=0.2, lw=0)
+    else:
+        half = [e.deviation if spread == "deviation" else half_interval(e) for e in found]
+        line = axes.errorbar(places, means, half, fmt=style, capsize=3, **options)[0]
+    return line
+
+
+def half_interval(e: Estimate) -> Number:
+    """Half the length of an estimate's 95 % interval; 0 where it has none."""
+    return e.high - e.mean if e.n > 1 else 0.0
+
+
+def log_axes(
+    axes: Axes, x: Sequence[Number] | None = None, y: Sequence[Number] | None = None
+) -> None:
+    """Logarithmic, each axis for which ticks are given: these, as they are, and no others."""
+    for axis, ticks in ((axes.xaxis, x), (axes.yaxis, y)):
+        if ticks is not None:
+            axes.set(**{f"{axis.axis_name}scale": "log"})
+            axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+
+
+def picture(
+    axes: Axes,
+    values: Shaped[np.ndarray, "h w ..."] | Sequence[Sequence[Number]],
+    *,
+    title: str = "",
+    texts: Sequence[Sequence[str]] | None = None,
+    **options: Any,
+) -> AxesImage:
+    """An array as an image without ticks.
+
+    **Arguments:** `texts`, to be written into each place, black or white, whichever is seen better;
+    further `options` of `Axes.imshow`.
+    """
+    image = axes.imshow(values, **options)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=9)
+    for (i, j), text in np.ndenumerate(np.array([] if texts is None else texts, ndmin=2)):
+        light = image.cmap(image.norm(np.asarray(values)[i, j]))[:3] @ np.array([0.3, 0.6, 0.1])
+        colour = "black" if light > 0.4 else "white"
+        axes.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
+    return image
+
+
+def panels(figure: Figure, number: int, rows: int = 1, **options: Any) -> list[Axes]:
+    """So many axes, in rows; further `options` of `Figure.subplots`."""
+    columns = -(-number // rows)
+    found = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+    for unused in found[number:]:
+        unused.remove()
+    return found[:number]

@@ -1,0 +1,70 @@
+"""What is drawn, read back from matplotlib's own objects."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from cnnlab.lab import curve, estimate, log_axes, panels, picture
+
+AT = {1: [1.0, 3.0, 5.0], 10: [2.0, 2.0, 8.0]}
+
+
+@pytest.fixture
+def axes():
+    return Figure().subplots()
+
+
+def test_a_curve_is_of_means(axes):
+    line = curve(axes, AT, "s:", label="ours")
+    assert axes.lines[:] == [line]
+    np.testing.assert_array_equal(line.get_xydata(), [[1, 3], [10, 4]])
+    assert (line.get_marker(), line.get_linestyle(), line.get_label()) == ("s", ":", "ours")
+    assert not axes.collections
+
+
+def test_a_band_from_the_lowest_to_the_highest(axes):
+    curve(axes, AT, spread="range", color="C3")
+    [band] = axes.collections
+    assert {tuple(p) for p in band.get_paths()[0].vertices} == {(1, 1), (1, 5), (10, 2), (10, 8)}
+    assert tuple(band.get_facecolor()[0][:3]) == to_rgba("C3")[:3]
+
+
+@pytest.mark.parametrize("spread", ["deviation", "interval"])
+def test_error_bars(axes, spread):
+    curve(axes, AT, spread=spread)
+    [bars] = axes.collections
+    for segment, values in zip(bars.get_segments(), AT.values(), strict=True):
+        e = estimate(values)
+        ends = (
+            (e.low, e.high)
+            if spread == "interval"
+            else (e.mean - e.deviation, e.mean + e.deviation)
+        )
+        np.testing.assert_allclose(segment[:, 1], ends)
+
+
+def test_a_single_value_has_no_interval(axes):
+    curve(axes, {1: [2.0]}, spread="interval")
+    np.testing.assert_array_equal(axes.collections[0].get_segments()[0][:, 1], [2, 2])
+
+
+def test_logarithmic_axes_have_the_ticks_that_are_given(axes):
+    axes.plot([1, 300], [1, 2])
+    log_axes(axes, x=[1, 30, 300])
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["1", "30", "300"]
+    assert not list(axes.get_xticks(minor=True))
+
+
+def test_texts_are_seen_on_their_places(axes):
+    picture(axes, [[0, 1]], texts=[["a", "b"]], cmap="gray", vmin=0, vmax=1, title="two")
+    found = {(*t.get_position(), t.get_text()): t.get_color() for t in axes.texts}
+    assert found == {(0, 0, "a"): "white", (1, 0, "b"): "black"}
+    assert axes.get_title() == "two" and not list(axes.get_xticks())
+
+
+def test_panels_that_are_not_needed_are_gone():
+    figure = Figure()
+    found = panels(figure, 5, 2)
+    assert figure.axes == found and len(found) == 5
