@@ -1,7 +1,6 @@
 """Checks on a composed config: unknown keys of files, durations, missing values, interpolations."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -78,9 +77,9 @@ def settle_durations(cfg: DictConfig, overrides: Iterable[Override]) -> None:
             raise ConfigError("epochs: required; give one of epochs, steps, examples")
 
 
-def _settings(override: Override) -> list[tuple[str, Any]]:
+def _settings(override: Override) -> list[tuple[str, object]]:
     """The dotted keys that the override sets, with their values."""
-    value: Any = override.value()
+    value: object = override.value()
     inner = leaves(value, f"{override.key_or_group}.") if isinstance(value, Mapping) else ()
     return [(override.key_or_group, value), *inner]
 

@@ -9,7 +9,7 @@ import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -29,7 +29,7 @@ from cnnlab.console import program, unread
 from cnnlab.errors import CnnlabError, ConfigError, Interrupted
 from cnnlab.files import lend_matplotlib_a_folder
 
-Task = Callable[[DictConfig], Any]
+Task = Callable[[DictConfig], object]
 Rehearsal = Callable[[list[DictConfig]], Callable[[DictConfig], object]]
 OK, FAILED, REFUSED = 0, 1, 2
 
@@ -40,7 +40,7 @@ def cli(
     config_dir: str | Path | None = None,
     examples: Sequence[str] = (),
     rehearsal: Rehearsal | None = None,
-) -> Callable[[Task], Callable[..., Any]]:
+) -> Callable[[Task], Callable[..., object]]:
     """Make `main(cfg)` a command: `main()` then reads the command line, and exits on failure.
 
     All of Hydra's flags work (`-m` sweeps, `--cfg job`, `--info`, launchers and sweepers). All
@@ -55,9 +55,9 @@ def cli(
     the configs of all jobs of a sweep, makes a check of each that goes further than its values.
     """
 
-    def decorate(task: Task) -> Callable[..., Any]:
+    def decorate(task: Task) -> Callable[..., object]:
         @functools.wraps(task)
-        def main(cfg: DictConfig | None = None) -> Any:
+        def main(cfg: DictConfig | None = None) -> object:
             if cfg is not None:
                 return task(cfg)
             directory = Path(config_dir) if config_dir is not None else default_directory()
@@ -179,14 +179,15 @@ class _Command:
             return None  # refused with the job's own message
 
     def _show(self, args: Namespace) -> None:
-        cfg: Any = prepare(self.source, args.overrides, allow_missing=True)
+        cfg = prepare(self.source, args.overrides, allow_missing=True)
         if args.resolve:
             OmegaConf.resolve(cfg)
+        part: object = cfg
         if args.package not in (None, "_global_"):
-            cfg = OmegaConf.select(cfg, args.package)
-            if cfg is None:
+            part = OmegaConf.select(cfg, args.package)
+            if part is None:
                 raise ConfigError(f"{args.package}: no such key, or null")
-        print(OmegaConf.to_yaml(cfg) if OmegaConf.is_config(cfg) else show(cfg), end="")
+        print(OmegaConf.to_yaml(part) if OmegaConf.is_config(part) else show(part), end="")
 
 
 class _Job:
@@ -201,7 +202,7 @@ class _Job:
         self.configs = configs
         self.process = os.getpid()
 
-    def __call__(self, cfg: DictConfig) -> Any:
+    def __call__(self, cfg: DictConfig) -> object:
         self.command.interrupts.idle = False
         settings = HydraConfig.get()
         overrides = list(settings.overrides.task)

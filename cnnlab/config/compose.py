@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -49,7 +48,7 @@ def compose(
     return prepare(Source(str(directory.resolve()), config_name), quote_home(overrides))
 
 
-def check_config(cfg: Any, config_name: str = "train") -> DictConfig:
+def check_config(cfg: object, config_name: str = "train") -> DictConfig:
     """A copy of a config that was not composed here, or was changed since, checked as one that is:
     its targets by the lists of `config.allowed`, its values by their kinds.
 

@@ -23,7 +23,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
@@ -47,11 +47,11 @@ _DECLARED: dict[str, Declared] = {}
 
 def declare(
     name: str,
-    function: Callable[..., Any],
+    function: Callable[..., object],
     *,
     include: Sequence[str] = (),
     groups: Mapping[str, str] | None = None,
-    full: Mapping[str, Any] | None = None,
+    full: Mapping[str, object] | None = None,
 ) -> None:
     """Make the arguments of a function that have a default the keys of the primary config `name`.
 
@@ -81,8 +81,8 @@ def declare(
 
 
 def _settings(
-    name: str, owner: Any, defaults: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
+    name: str, owner: object, defaults: Mapping[str, object]
+) -> tuple[dict[str, object], dict[str, str], dict[str, str]]:
     """Values, kinds and comments of annotated arguments or fields, the last two by dotted key."""
     hints = get_type_hints(owner, include_extras=True)
     keys, types, comments = {}, {}, {}
@@ -107,7 +107,7 @@ def _settings(
     return keys, types, comments
 
 
-def _inside(default: Any) -> Mapping[str, Any] | None:
+def _inside(default: object) -> Mapping[str, object] | None:
     """What a section holds; `None` of what is none."""
     if is_dataclass(default):
         return {field.name: getattr(default, field.name) for field in fields(default)}

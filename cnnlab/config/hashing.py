@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -11,7 +10,7 @@ from cnnlab.config.targets import TARGET
 
 
 def config_hash(
-    cfg: DictConfig | Mapping[str, Any], exclude: Sequence[str] = (), length: int = 10
+    cfg: DictConfig | Mapping[str, object], exclude: Sequence[str] = (), length: int = 10
 ) -> str:
     """The first `length` hex digits of the SHA-256 of the config, resolved, as canonical JSON.
 
@@ -26,7 +25,7 @@ def config_hash(
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def _canonical(value: Any, prefix: str, exclude: frozenset[str]) -> Any:
+def _canonical(value: object, prefix: str, exclude: frozenset[str]) -> object:
     if isinstance(value, Mapping):
         kept = {
             str(k): _canonical(v, f"{prefix}{k}.", exclude)

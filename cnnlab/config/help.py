@@ -4,7 +4,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,17 @@ _FLAGS = """\
                       Hydra's own settings, its version, completion for the shell"""
 
 
-def help_text(source: Source, task: Any, examples: Sequence[str], overrides: Sequence[str]) -> str:
-    """The whole page. `overrides`: group choices given along with `--help` show their keys."""
+def help_text(
+    source: Source,
+    task: Callable[..., object],
+    examples: Sequence[str],
+    overrides: Sequence[str],
+) -> str:
+    """The whole page.
+
+    **Arguments:** `task`, whose docstring it begins with; `examples`, arguments of the example
+    commands; `overrides`: group choices given along with `--help` show their keys.
+    """
     cfg = source.load(tuple(overrides), sweep=True)
     tree = plain(cfg)
     chosen = tree.pop("hydra")["runtime"]["choices"]
@@ -63,7 +72,7 @@ def _section(title: str, lines: Sequence[str]) -> str:
     return "\n".join([title, *lines]) if lines else ""
 
 
-def _group_line(group: str, options: Sequence[str], chosen: Any) -> str:
+def _group_line(group: str, options: Sequence[str], chosen: object) -> str:
     several = chosen if isinstance(chosen, list) else [chosen]
     names = ", ".join(f"*{o}" if o in several else o for o in options)
     if several is chosen:
@@ -74,7 +83,7 @@ def _group_line(group: str, options: Sequence[str], chosen: Any) -> str:
     )  # fmt: skip
 
 
-def _key_lines(keys: dict[str, Any], types: Types, comments: dict[str, str]) -> list[str]:
+def _key_lines(keys: dict[str, object], types: Types, comments: dict[str, str]) -> list[str]:
     lines = []
     for key, value in keys.items():
         kind = kind_of(key, types) or (DURATIONS if set(DURATIONS) <= set(keys) else {}).get(key)
@@ -91,7 +100,7 @@ def _key_lines(keys: dict[str, Any], types: Types, comments: dict[str, str]) -> 
     return lines
 
 
-def _group_values(tree: dict[str, Any], keys: Container[str]) -> list[str]:
+def _group_values(tree: Mapping[str, Any], keys: Container[str]) -> list[str]:
     """The arguments of the nodes that the chosen groups have, with their kinds."""
     lines = []
     for group, value in tree.items():
@@ -114,7 +123,7 @@ def _line(setting: str, about: str) -> str:
     )  # fmt: skip
 
 
-def _inline(value: Any) -> str:
+def _inline(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}: {_inline(v)}" for k, v in value.items()) + "}"
     return value if isinstance(value, str) else show(value)

@@ -18,12 +18,12 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITION
 
 
 def instantiate(
-    node: Any,
+    node: object,
     *,
     key: str,
     group: str | None = None,
-    optional: Mapping[str, Any] | None = None,
-    **kwargs: Any,
+    optional: Mapping[str, object] | None = None,
+    **kwargs: object,
 ) -> Any:
     """The object that a config node describes.
 
@@ -53,8 +53,8 @@ def _call(
     node: Mapping[str, Any],
     group: str,
     key: str,
-    given: Mapping[str, Any],
-    optional: Mapping[str, Any],
+    given: Mapping[str, object],
+    optional: Mapping[str, object],
 ) -> Any:
     target = resolve_target(node[TARGET], group, key)
     parameters = inspect.signature(target).parameters
@@ -92,12 +92,12 @@ def _accepts(name: str, parameters: Mapping[str, inspect.Parameter]) -> bool:
 class _Named:
     """A target whose refusals of its arguments name the config key."""
 
-    def __init__(self, target: Callable[..., Any], key: str) -> None:
+    def __init__(self, target: Callable[..., object], key: str) -> None:
         functools.update_wrapper(self, target, updated=())
         self._target = target
         self._key = key
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> object:
         try:
             return self._target(*args, **kwargs)
         except ConfigError:
@@ -107,7 +107,7 @@ class _Named:
         except MemoryError as error:
             raise ConfigError(f"{self._key}: too large for the memory here: {error}") from error
 
-    def __reduce__(self) -> tuple[type, tuple[Callable[..., Any], str]]:
+    def __reduce__(self) -> tuple[type, tuple[Callable[..., object], str]]:
         return type(self), (self._target, self._key)
 
     def _message(self, error: Exception) -> str:

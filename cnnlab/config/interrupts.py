@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
 
 INTERRUPTED = 130
 _PAUSE = 0.05  # seconds before it is sent again
@@ -45,7 +44,7 @@ class Interrupts:
         again.start()
         before, hook = signal.signal(signal.SIGINT, self._interrupt), sys.unraisablehook
 
-        def dropped(what: Any) -> None:
+        def dropped(what: "sys.UnraisableHookArgs") -> None:
             self._dropping = True
             try:
                 self._ring() if what.exc_type is KeyboardInterrupt else hook(what)

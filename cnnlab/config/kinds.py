@@ -53,7 +53,7 @@ _ARTICLES = (
 )
 
 
-def read(kind: str, value: Any, key: str) -> Any:
+def read(kind: str, value: object, key: str) -> Any:
     """The value, in the type that its kind gives it.
 
     **Arguments:** `key`, its dotted key, for the message. Raises ConfigError, one line: `key:
@@ -102,7 +102,7 @@ def node_group(kind: str) -> str | None:
     return next((match[1] for match in found if match), None)
 
 
-def of_default(value: Any) -> str:
+def of_default(value: object) -> str:
     """The kind of a key that has none written: the kind of its default, or null."""
     if isinstance(value, bool):
         return "true or false or null"

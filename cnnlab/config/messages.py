@@ -3,7 +3,6 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from yaml import MarkedYAMLError
 
@@ -30,7 +29,7 @@ _REWORDED = (
 )
 
 
-def show(value: Any) -> str:
+def show(value: object) -> str:
     """The value as a user would write it, shortened."""
     return shortened(repr(value) if isinstance(value, str) else _text(value))
 
@@ -41,7 +40,7 @@ def shortened(text: str, most: int = _MAX_VALUE) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool | None):
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, Mapping):

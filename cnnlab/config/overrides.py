@@ -145,7 +145,7 @@ def apply(override: Override, cfg: DictConfig, source: Source) -> None:
         raise ConfigError(f"{key}: {one_line(error)}") from error
 
 
-def _check_value(key: str, value: Any, tree: dict, source: Source, adds: bool) -> None:
+def _check_value(key: str, value: object, tree: dict, source: Source, adds: bool) -> None:
     if not has(tree, key):
         if not (adds and _may_add(key, value, tree)):
             raise _no_such_key(key, tree, source, addable=not adds)
@@ -160,7 +160,7 @@ def _check_value(key: str, value: Any, tree: dict, source: Source, adds: bool) -
         raise ConfigError(f"{key}: expected a mapping ({names}), got {show(value)}")
 
 
-def _may_add(key: str, value: Any, tree: dict) -> bool:
+def _may_add(key: str, value: object, tree: dict) -> bool:
     """An added key is read by somebody: an argument of a target, a node of a pipeline (a mapping
     of nodes with a `_target_`, or an empty one), or something below a null default."""
     parent = key.rpartition(".")[0]

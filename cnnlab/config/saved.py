@@ -1,7 +1,6 @@
 """The `config.yaml` of a run directory: data that may come from anywhere, and may be damaged."""
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -34,7 +33,7 @@ def read_config(file: Path) -> DictConfig:
         raise ConfigError(f"run: {file}: {error}") from error
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> dict[str, object]:
     """The mapping in a YAML file, read only as far as it is small, flat and without aliases."""
     try:
         with file.open("rb") as handle:

@@ -5,7 +5,6 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
@@ -107,7 +106,7 @@ def _values(override: Override) -> list[str]:
     if override.is_discrete_sweep():
         return [f"{key}={value}" for value in override.sweep_string_iterator()]
     if override.is_interval_sweep():
-        interval: Any = override.value()
+        interval: object = override.value()
         assert isinstance(interval, IntervalSweep)
         return [f"{key}={interval.start}", f"{key}={interval.end}"]
     return [f"{key}={override.get_value_element_as_str()}"]  # as Hydra's own sweeper does

@@ -7,7 +7,6 @@ the list of its group, by its text, and refused before anything is imported.
 import importlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
 
 from cnnlab.config.allowed import OPTIONAL, PARTIAL_GROUPS, SEVERAL, TARGETS
 from cnnlab.config.kinds import node_group, read
@@ -26,9 +25,9 @@ _HYDRA = re.compile(
 
 
 def read_nodes(
-    tree: Mapping[str, Any], plain: Collection[str] = ()
-) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """(key, node as it is, node with its values in their proper types) of all groups of a config.
+    tree: Mapping[str, object], plain: Collection[str] = ()
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """(key, node with its values in their proper types) of all groups of a config.
 
     **Arguments:** `plain`, groups of which this config holds a few settings, not a node.
 
@@ -40,12 +39,12 @@ def read_nodes(
             _refuse_targets(value, str(name))
         elif name in SEVERAL:
             for part, node in _several(value, str(name)).items():
-                yield f"{name}.{part}", node, read_node(node, str(name), f"{name}.{part}")
+                yield f"{name}.{part}", read_node(node, str(name), f"{name}.{part}")
         elif not (value is None and name in OPTIONAL):
-            yield str(name), value, read_node(value, str(name), str(name))
+            yield str(name), read_node(value, str(name), str(name))
 
 
-def read_node(node: Any, group: str, key: str) -> dict[str, Any]:
+def read_node(node: object, group: str, key: str) -> dict[str, object]:
     """A copy of a node, its arguments checked and in their proper types.
 
     **Arguments:** `group`, whose list its target has to be in; `key`, its dotted key, for messages.
@@ -77,19 +76,19 @@ def read_node(node: Any, group: str, key: str) -> dict[str, Any]:
     return found
 
 
-def is_allowed(target: Any, group: str) -> bool:
+def is_allowed(target: object, group: str) -> bool:
     """Whether a group lists a target: the one gate to what is imported and called."""
     return isinstance(target, str) and target in TARGETS.get(group, ())
 
 
-def resolve_target(target: str, group: str, key: str) -> Callable[..., Any]:
+def resolve_target(target: str, group: str, key: str) -> Callable[..., object]:
     """The class or function of a target in a group's list. Raises ConfigError for any other."""
     read_node({TARGET: target, **({PARTIAL: True} if group in PARTIAL_GROUPS else {})}, group, key)
     module, _, name = target.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
-def check_hydra_targets(cfg: Mapping[str, Any]) -> None:
+def check_hydra_targets(cfg: Mapping[str, object]) -> None:
     """Refuse what Hydra's own node would have imported, but for Hydra's parts and its plugins."""
     for key, target in _targets(cfg, "hydra"):
         if not (isinstance(target, str) and _HYDRA.fullmatch(target)):
@@ -98,7 +97,7 @@ def check_hydra_targets(cfg: Mapping[str, Any]) -> None:
         _check_logging(cfg.get(key), f"hydra.{key}")
 
 
-def _check_logging(node: Any, key: str) -> None:
+def _check_logging(node: object, key: str) -> None:
     """Refuse what Python's logging would import and call: factories, and classes but its own."""
     for name, value in node.items() if isinstance(node, Mapping) else ():
         own = isinstance(value, str) and re.fullmatch(r"logging(\.handlers)?\.[A-Z]\w+", value)
@@ -109,7 +108,7 @@ def _check_logging(node: Any, key: str) -> None:
         _check_logging(value, f"{key}.{name}")
 
 
-def _several(value: Any, group: str) -> Mapping[str, Any]:
+def _several(value: object, group: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{group}: expected a list of choices, got {show(value)}")
     for name, node in value.items():
@@ -118,12 +117,12 @@ def _several(value: Any, group: str) -> Mapping[str, Any]:
     return value
 
 
-def _refuse_targets(value: Any, key: str) -> None:
+def _refuse_targets(value: object, key: str) -> None:
     for where, target in _targets(value, key):
         raise _refused(target, where, f"only the groups {', '.join(TARGETS)} have one")
 
 
-def _targets(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+def _targets(node: object, key: str) -> Iterator[tuple[str, object]]:
     if isinstance(node, Mapping):
         if TARGET in node:
             yield key, node[TARGET]
@@ -135,7 +134,7 @@ def _targets(node: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def _refused(
-    target: Any, key: str, why: str, allowed: Mapping[str, Any] | None = None
+    target: object, key: str, why: str, allowed: Mapping[str, object] | None = None
 ) -> ConfigError:
     close = nearest(target, allowed or ()) if isinstance(target, str) else None
     hint = f"; did you mean {close}?" if close else ""

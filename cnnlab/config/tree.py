@@ -1,7 +1,7 @@
 """Reading a config as plain nested dicts and lists: keys and values."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeGuard, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -24,7 +24,7 @@ def to_yaml(cfg: DictConfig) -> str:
     return OmegaConf.to_yaml(cfg)
 
 
-def find(tree: Any, key: str) -> Any:
+def find(tree: object, key: str) -> Any:
     """The value at a dotted key (list positions are numbers). Raises KeyError."""
     for part in key.split("."):
         tree = _child(tree, part)
@@ -33,7 +33,7 @@ def find(tree: Any, key: str) -> Any:
     return tree
 
 
-def has(tree: Any, key: str) -> bool:
+def has(tree: object, key: str) -> bool:
     try:
         find(tree, key)
     except KeyError:
@@ -41,7 +41,7 @@ def has(tree: Any, key: str) -> bool:
     return True
 
 
-def walk(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def walk(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     """All (dotted key, value) pairs of nested mappings, parents before children."""
     if isinstance(tree, Mapping):
         for name, value in tree.items():
@@ -50,7 +50,9 @@ def walk(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from walk(value, f"{key}.")
 
 
-def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(
+    tree: Mapping[str, object] | Sequence[object], prefix: str = ""
+) -> Iterator[tuple[str, object]]:
     """All (dotted key, value) pairs that are neither mappings nor lists; list items included."""
     items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
     for name, value in items:
@@ -61,7 +63,7 @@ def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def in_target(tree: Any, key: str) -> bool:
+def in_target(tree: object, key: str) -> bool:
     """Whether the value at `key` is an argument, at any depth, of a node with a `_target_`."""
     for part in key.split("."):
         if isinstance(tree, Mapping) and TARGET in tree:
@@ -70,16 +72,16 @@ def in_target(tree: Any, key: str) -> bool:
     return False
 
 
-def is_interpolation(value: Any) -> bool:
+def is_interpolation(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and "${" in value
 
 
-def is_open(value: Any) -> bool:
+def is_open(value: object) -> bool:
     """Whether a value is an interpolation that only a running job of Hydra's can resolve."""
     return is_interpolation(value) and "${hydra:" in value and not HydraConfig.initialized()
 
 
-def _child(tree: Any, part: str) -> Any:
+def _child(tree: object, part: str) -> object:
     if isinstance(tree, Mapping):
         return tree.get(part, _ABSENT)
     if isinstance(tree, list | tuple) and part.isdigit() and int(part) < len(tree):

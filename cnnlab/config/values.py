@@ -12,7 +12,6 @@ is read and removed when a config is composed. A key without an entry takes what
 
 import fnmatch
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -57,7 +56,7 @@ def plain_groups(types: Types) -> set[str]:
     return {key.partition(".")[0] for key in types if "." in key} & TARGETS.keys()
 
 
-def kinds(tree: Mapping[str, Any], types: Types, prefix: str = "") -> Iterator[tuple[str, str]]:
+def kinds(tree: Mapping[str, object], types: Types, prefix: str = "") -> Iterator[tuple[str, str]]:
     """(key, kind) of the plain keys of a config, groups left out; what has no kind written, gets
     that of its value."""
     for name, value in tree.items():
@@ -81,17 +80,18 @@ def settle_values(cfg: DictConfig, base: DictConfig, types: Types) -> None:
     **Arguments:** `base`, the config as its files have it, whose values are the defaults. Raises
     ConfigError. What is missing (`???`) is passed over.
     """
-    tree, defaults = _resolved(plain(cfg), cfg), _resolved(plain(base), base)
+    tree, defaults = _resolved(cfg), _resolved(base)
     for key, kind in kinds(defaults, types):
         if not has(tree, key):
             _refuse_above(tree, defaults, key)
         _settle(cfg, key, kind, find(tree, key), types)
-    for key, node, good in read_nodes(tree, plain_groups(types)):
-        for name, value in node.items():
-            _replace(cfg, f"{key}.{name}", value, good[name])
+    for key, node in read_nodes(tree, plain_groups(types)):
+        given = find(tree, key)
+        for name, good in node.items():
+            _replace(cfg, f"{key}.{name}", given[name], good)
 
 
-def _settle(cfg: DictConfig, key: str, kind: str, value: Any, types: Types) -> None:
+def _settle(cfg: DictConfig, key: str, kind: str, value: object, types: Types) -> None:
     if value == MISSING or is_interpolation(value):
         return
     good = read(kind, value, key)
@@ -102,12 +102,12 @@ def _settle(cfg: DictConfig, key: str, kind: str, value: Any, types: Types) -> N
             _settle(cfg, f"{key}.{name}", inner, item, types)
 
 
-def _replace(cfg: DictConfig, key: str, old: Any, new: Any) -> None:
+def _replace(cfg: DictConfig, key: str, old: object, new: object) -> None:
     if repr(old) != repr(new):
         OmegaConf.update(cfg, key, new, merge=False)
 
 
-def _refuse_above(tree: Mapping[str, Any], base: Mapping[str, Any], key: str) -> None:
+def _refuse_above(tree: Mapping[str, object], base: Mapping[str, object], key: str) -> None:
     """A key is gone because a mapping above it is."""
     missing = above = key
     while not has(tree, above):
@@ -121,14 +121,17 @@ def _refuse_above(tree: Mapping[str, Any], base: Mapping[str, Any], key: str) ->
     raise ConfigError(f"{above}: expected a mapping ({names}), got {show(value)}")
 
 
-def _resolved(node: Any, cfg: DictConfig, prefix: str = "") -> Any:
+def _resolved(cfg: DictConfig) -> dict[str, object]:
     """The tree with its interpolations' values, where they have one."""
+    return {name: _resolved_at(name, value, cfg) for name, value in plain(cfg).items()}
+
+
+def _resolved_at(key: str, node: object, cfg: DictConfig) -> object:
     if isinstance(node, Mapping):
-        return {k: _resolved(v, cfg, f"{prefix}{k}.") for k, v in node.items()}
+        return {k: _resolved_at(f"{key}.{k}", v, cfg) for k, v in node.items()}
     if isinstance(node, list):
-        return [_resolved(v, cfg, f"{prefix}{i}.") for i, v in enumerate(node)]
+        return [_resolved_at(f"{key}.{i}", v, cfg) for i, v in enumerate(node)]
     if is_interpolation(node) and not is_open(node):
-        key = prefix.removesuffix(".")
         try:
             found = OmegaConf.select(cfg, key)
         except OmegaConfBaseException:

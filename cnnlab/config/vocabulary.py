@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Reader = Callable[[Any], Any]
+Reader = Callable[[object], Any]  # what it gives is of the type that its phrase says
 
 _MOST = {"whole number": 2**31 - 1, "channel count": 2**16, "number": 3e38}  # the last: float32
 _NUMBER = r"(-?\d+(?:\.\d+)?(?:e-?\d+)?)"
@@ -34,7 +34,7 @@ _PLURALS = (
 class Wrong(Exception):
     """A value is not of a kind: what was expected of it, and where in it (`[3]`, `.steps`)."""
 
-    def __init__(self, value: Any, expected: str, place: str = "") -> None:
+    def __init__(self, value: object, expected: str, place: str = "") -> None:
         super().__init__(expected)
         self.value, self.expected, self.place = value, expected, place
 
@@ -53,7 +53,7 @@ def reader(kind: str) -> Reader:
     if len(readers) == 1:
         return readers[0]
 
-    def union(value: Any) -> Any:
+    def union(value: object) -> Any:
         within = []
         for part, read in zip(parts, readers, strict=True):
             try:
@@ -76,8 +76,8 @@ def _single(kind: str) -> Reader:
     raise ValueError(f"{kind!r} is no kind of value")
 
 
-def _refuse_unless(good: Callable[[Any], bool], kind: str) -> Reader:
-    def read(value: Any) -> Any:
+def _refuse_unless(good: Callable[[object], bool], kind: str) -> Reader:
+    def read(value: object) -> Any:
         if not good(value):
             raise Wrong(value, kind)
         return value
@@ -85,7 +85,7 @@ def _refuse_unless(good: Callable[[Any], bool], kind: str) -> Reader:
     return read
 
 
-def _path(value: Any) -> str:
+def _path(value: object) -> str:
     good = isinstance(value, str) and value.strip() and value.isprintable()
     if not (good and len(os.fsencode(value)) < 4096 and all(map(_fits, value.split("/")))):
         raise Wrong(value, "path")
@@ -96,28 +96,25 @@ def _fits(component: str) -> bool:
     return len(component.encode()) <= 255
 
 
-def _is_name(value: Any) -> bool:
-    good = isinstance(value, str) and value.strip() and value.isprintable()
+def _is_name(value: object) -> bool:
+    if not (isinstance(value, str) and value.strip() and value.isprintable()):
+        return False
     # A run directory's other files get endings: some room is left.
-    return (
-        bool(good)
-        and value not in (".", "..")
-        and not set(value) & {"/", "\\"}
-        and (len(value.encode()) <= 200)
-    )
+    fits = len(value.encode()) <= 200
+    return fits and value not in (".", "..") and not set(value) & {"/", "\\"}
 
 
-def _is_data_set(value: Any) -> bool:
+def _is_data_set(value: object) -> bool:
     return isinstance(value, str) and bool(
         re.fullmatch(r"\w{1,100}(/\w[\w.-]{0,99})?(:\d+\.\d+\.\d+)?", value, re.ASCII)
     )
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and len(value) <= 4096 and "\0" not in value
 
 
-def _duration(value: Any) -> dict[str, Any]:
+def _duration(value: object) -> dict[str, object]:
     if not (isinstance(value, Mapping) and set(value) <= set(DURATIONS)):
         raise Wrong(value, f"duration ({', '.join(DURATIONS)})")
     found = {}
@@ -144,12 +141,12 @@ _WORDS: dict[str, Reader] = {
 }
 
 
-def _within(test: Callable[..., bool], bounds: list[float], value: Any) -> bool:
+def _within(test: Callable[..., bool], bounds: list[float], value: object) -> bool:
     return test(value, *bounds)
 
 
 def _number(kind: str, parity: str | None, noun: str, limits: str | None) -> Reader:
-    inside: Callable[[Any], bool] = lambda x: True
+    inside: Callable[[object], bool] = lambda x: True
     for pattern, test in _RANGES:
         match = re.fullmatch(pattern, limits or "")
         if match:
@@ -157,7 +154,7 @@ def _number(kind: str, parity: str | None, noun: str, limits: str | None) -> Rea
     most, whole = _MOST[noun], noun != "number"
     odd = {"even ": 0, "odd ": 1}.get(parity or "")
 
-    def read(value: Any) -> Any:
+    def read(value: object) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise Wrong(value, kind)
         if whole and isinstance(value, float) and float.is_integer(value):
@@ -180,7 +177,7 @@ def _one_of(kind: str, listed: str) -> Reader:
 def _several_of(kind: str, how: str, listed: str) -> Reader:
     allowed = listed.split(", ")
 
-    def read(value: Any) -> Any:
+    def read(value: object) -> Any:
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list) or (how == "some" and not items):
             raise Wrong(value, kind)
@@ -206,7 +203,7 @@ def _list_of(
     read_item = reader(single)
     least_count = int(count) if count else 0
 
-    def read(value: Any) -> Any:
+    def read(value: object) -> Any:
         if not isinstance(value, list):
             raise Wrong(value, kind)
         if len(value) < least_count or (count and not least and len(value) > least_count):

@@ -162,7 +162,7 @@ def test_what_is_listed_is_what_the_groups_have():
             continue
         loaded = OmegaConf.to_container(OmegaConf.load(file))
         tree = loaded if group in loaded else {group: loaded}  # as `norm: null` of norm=none
-        nodes = [good for _, _, good in read_nodes(tree)]
+        nodes = [node for _, node in read_nodes(tree)]
         assert nodes or file.stem == "none"
         used |= {node["_target_"] for node in nodes}
     listed = {target for allowed in TARGETS.values() for target in allowed}
