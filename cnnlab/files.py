@@ -26,8 +26,7 @@ def cache_dir() -> Path:
     A variable that is empty or not an absolute path says nothing (so the XDG Base Directory
     Specification); the home folder is then that of the system's list of users.
 
-    Raises:
-        OSError: neither knows a folder.
+    **Raises:** `OSError`: neither knows a folder.
     """
     base, home = (Path(os.environ.get(name, "")) for name in ("XDG_CACHE_HOME", "HOME"))
     if base.is_absolute():
@@ -113,8 +112,7 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
     Its content is on the disk before its name is: not even a power cut leaves half of it.
 
-    Raises:
-        OSError: it could not be written; what stood at `path` before is untouched.
+    **Raises:** `OSError`: it could not be written; what stood at `path` before is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{threading.get_native_id()}.tmp")
@@ -133,8 +131,7 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees all of it or what was there before.
 
-    Raises:
-        WriteError: as `replace_file`'s, in a line that names the file.
+    **Raises:** `WriteError`: as `replace_file`'s, in a line that names the file.
     """
     try:
         replace_file(path, lambda file: file.write(content))
@@ -145,8 +142,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_figure(path: Path, figure: "Figure", *, dpi: int = 120) -> None:
     """Draw a figure of matplotlib's as a PNG file, which appears whole or not at all.
 
-    Raises:
-        WriteError: it could not be written.
+    **Raises:** `WriteError`: it could not be written.
     """
     picture = io.BytesIO()
     figure.savefig(picture, dpi=dpi)

@@ -20,6 +20,10 @@ def check_known(cfg: DictConfig, base: DictConfig, groups: Iterable[str]) -> Non
 
     The keys of `base`, the primary config as it stands, are those that are read; a group's own
     node, and arguments of a `_target_`, may hold others.
+
+    **Arguments:** `groups`, the names of all config groups.
+
+    **Raises:** `ConfigError`: such a key (the message names the nearest), or one that is gone.
     """
     free = {group.split("/")[0] for group in groups}
     known, given = plain(base), plain(cfg)
@@ -51,7 +55,9 @@ def settle_durations(cfg: DictConfig, overrides: Iterable[Override]) -> None:
 
     A duration is a node (the config itself, or one as `evaluate_every`) with the keys epochs,
     steps and examples. Where the overrides set exactly one of the three, the other two become
-    null. Raises ConfigError unless, in the end, the config's own has exactly one that is not null
+    null.
+
+    **Raises:** `ConfigError`: unless, in the end, the config's own has exactly one that is not null
     and each other node has at most one (none: never).
     """
     values = {key: value for o in overrides for key, value in _settings(o)}
@@ -85,7 +91,10 @@ def _settings(override: Override) -> list[tuple[str, object]]:
 
 
 def check_missing(cfg: DictConfig) -> None:
-    """Refuse a mandatory value (`???`) that nobody gave."""
+    """Refuse a mandatory value (`???`) that nobody gave.
+
+    **Raises:** `ConfigError`.
+    """
     for key, value in leaves(plain(cfg)):
         if value == MISSING:
             raise ConfigError(f"{key}: required, e.g. {_EXAMPLES.get(key, f'{key}=...')}")
@@ -93,7 +102,10 @@ def check_missing(cfg: DictConfig) -> None:
 
 def check_interpolations(cfg: DictConfig) -> None:
     """Refuse an interpolation that leads nowhere. What Hydra resolves is passed over until its job
-    runs."""
+    runs.
+
+    **Raises:** `ConfigError`.
+    """
     for key, value in leaves(plain(cfg)):
         if is_interpolation(value) and not is_open(value):
             try:

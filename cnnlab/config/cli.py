@@ -50,9 +50,12 @@ def cli(
     that fails says so and the rest go on; the status is then 1. HYDRA_FULL_ERROR=1 gives the
     traceback of all errors.
 
-    **Arguments:** `config_name`, the primary config; `config_dir`, its directory instead of the
-    project's; `examples`, arguments of the example commands that `--help` shows; `rehearsal`, given
-    the configs of all jobs of a sweep, makes a check of each that goes further than its values.
+    **Arguments:**
+
+    - `config_name`: the primary config; `config_dir`: its directory instead of the project's.
+    - `examples`: arguments of the example commands that `--help` shows.
+    - `rehearsal`: given the configs of all jobs of a sweep, makes a check of each that goes further
+        than its values.
     """
 
     def decorate(task: Task) -> Callable[..., object]:
@@ -91,6 +94,7 @@ class _Command:
         self.interrupts = Interrupts()
 
     def run(self) -> int:
+        """Do what the command line says, and give the exit status."""
         try:
             with self.interrupts.heard():
                 status = self._run(sys.argv[1:])

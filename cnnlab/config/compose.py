@@ -37,12 +37,14 @@ def compose(
     Works from any directory, any number of times, also inside a running Hydra application, and
     leaves Hydra's global state alone.
 
-    **Arguments:** `overrides`, in Hydra's grammar, e.g. `["backbone=vgg11", "optimizer.lr=3e-4"]`;
-    `config_name`, the primary config; `config_dir`, its directory instead of the project's.
+    **Arguments:**
 
-    Raises ConfigError (a ValueError) with one line that begins with the key: unknown keys and
-    choices, values of the wrong kind, missing values, durations given twice, interpolations that
-    lead nowhere, targets that are not allowed.
+    - `overrides`: in Hydra's grammar, e.g. `["backbone=vgg11", "optimizer.lr=3e-4"]`.
+    - `config_name`: the primary config; `config_dir`: its directory instead of the project's.
+
+    **Raises:** `ConfigError` (a `ValueError`) with one line that begins with the key: unknown keys
+    and choices, values of the wrong kind, missing values, durations given twice, interpolations
+    that lead nowhere, targets that are not allowed.
     """
     directory = Path(config_dir) if config_dir is not None else default_directory()
     return prepare(Source(str(directory.resolve()), config_name), quote_home(overrides))
@@ -56,7 +58,7 @@ def check_config(cfg: object, config_name: str = "train") -> DictConfig:
 
     **Arguments:** `cfg`, a config or a mapping; `config_name`, the primary config that it is of.
 
-    Raises ConfigError, one line that begins with the key.
+    **Raises:** `ConfigError`, one line that begins with the key.
     """
     if not isinstance(cfg, DictConfig | Mapping):
         raise ConfigError(f"cfg: expected a config, from cnnlab.compose([...]), got {show(cfg)}")

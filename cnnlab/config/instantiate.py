@@ -31,14 +31,17 @@ def instantiate(
     other entries (nodes among them first become objects themselves) and `kwargs`; with `_partial_:
     true`, the result is a `functools.partial` that waits for the rest.
 
-    **Arguments:** `key`, the node's dotted key, for messages; `group`, if it is not the first part
-    of the key; `kwargs`, arguments that the program gives; `optional`, arguments that it gives
-    where the target's signature names them.
+    **Arguments:**
 
-    Raises ConfigError: a target that is not allowed, an argument of the wrong kind, one that the
-    target does not have (with the nearest one) or that it lacks. A ValueError or TypeError from the
-    target, whose message begins with the argument's name, becomes `<key>.<message>`; also later,
-    from the call of a partial.
+    - `node`: a config node, or a mapping that is like one.
+    - `key`: its dotted key, for messages; `group`: if it is not the first part of the key.
+    - `kwargs`: arguments that the program gives.
+    - `optional`: arguments that it gives where the target's signature names them.
+
+    **Raises:** `ConfigError`: a target that is not allowed, an argument of the wrong kind, one that
+    the target does not have (with the nearest one) or that it lacks. A ValueError or TypeError from
+    the target, whose message begins with the argument's name, becomes `<key>.<message>`; also
+    later, from the call of a partial.
     """
     try:
         if isinstance(node, DictConfig):

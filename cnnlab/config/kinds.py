@@ -56,8 +56,9 @@ _ARTICLES = (
 def read(kind: str, value: object, key: str) -> Any:
     """The value, in the type that its kind gives it.
 
-    **Arguments:** `key`, its dotted key, for the message. Raises ConfigError, one line: `key:
-    expected a whole number >= 1, got 2.5`.
+    **Arguments:** `kind`, a phrase; `key`, the value's dotted key, for the message.
+
+    **Raises:** `ConfigError`, one line: `key: expected a whole number >= 1, got 2.5`.
     """
     try:
         return reader(kind)(value)
@@ -69,7 +70,10 @@ def read(kind: str, value: object, key: str) -> Any:
 
 
 def check_phrase(kind: object) -> None:
-    """Raises ValueError where a phrase is none that this module knows, TypeError for no text."""
+    """Refuse what is no phrase.
+
+    **Raises:** `TypeError`: no text. `ValueError`: a text that is none.
+    """
     if not isinstance(kind, str):
         raise TypeError(f"got {kind!r}")
     reader(kind)
@@ -120,6 +124,7 @@ def of_default(value: object) -> str:
 
 
 def with_article(kind: str) -> str:
+    """A phrase as it stands in a sentence: `a whole number >= 1`."""
     for pattern, article in _ARTICLES:
         if pattern.match(kind):
             return article + kind

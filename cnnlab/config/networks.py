@@ -22,6 +22,8 @@ def build_model(
     """The classifier of a config, with random weights, and its state.
 
     **Arguments:** `input_shape`, `(*spatial, c)` of one example.
+
+    **Raises:** `ConfigError`: its parts do not fit together, or it can't fit into memory.
     """
     # Compiled as one program: hundreds of small kernels would take longer to dispatch.
     make = eqx.nn.make_with_state(_maker(cfg, input_shape, num_classes))
@@ -38,7 +40,9 @@ def check_model(
 ) -> tuple[Classifier, eqx.nn.State]:
     """Make the classifier and run it on two examples, as shapes only, which are given back.
 
-    Raises ConfigError where its parts do not fit together, or it can't fit into memory.
+    **Arguments:** as `build_model` takes them.
+
+    **Raises:** `ConfigError`: its parts do not fit together, or it can't fit into memory.
     """
     make = eqx.nn.make_with_state(_maker(cfg, input_shape, num_classes))
     model, state = eqx.filter_eval_shape(make, jr.key(0))
@@ -56,7 +60,7 @@ def check_model(
 def _try_model(model: Classifier, state: eqx.nn.State) -> None:
     """Run a classifier of shapes on two examples of shapes.
 
-    Raises ConfigError where a layer can't take what it gets.
+    **Raises:** `ConfigError`: a layer can't take what it gets.
     """
     inputs = jax.ShapeDtypeStruct((2, *model.in_shape), jnp.float32)
     try:

@@ -22,7 +22,10 @@ from cnnlab.errors import ConfigError
 
 def quote_home(lines: Sequence[str]) -> list[str]:
     """The overrides with quotes around a value that is a path below `~`, which Hydra's grammar and
-    most shells leave as it is: `output=~/runs`."""
+    most shells leave as it is: `output=~/runs`.
+
+    **Raises:** `ConfigError`: one string instead of a list.
+    """
     if isinstance(lines, str):
         raise ConfigError(f"overrides: expected a list of strings, got {show(lines)}")
     home = re.compile(r"([+]*[\w.@/]+)=(~[^\s,'\"()\[\]{}]*)")
@@ -31,8 +34,11 @@ def quote_home(lines: Sequence[str]) -> list[str]:
 
 
 def parse(lines: Sequence[str], source: Source, *, sweep: bool = False) -> list[Override]:
-    """Hydra's overrides from their text. Raises ConfigError, for several values (`lr=1,2`) too
-    unless they are for a sweep."""
+    """Hydra's overrides from their text.
+
+    **Raises:** `ConfigError`: not of Hydra's grammar, or, unless for a `sweep`, several values
+    (`lr=1,2`).
+    """
     parser = OverridesParser.create(config_loader=source.loader)
     parsed = []
     for line in lines:
@@ -87,7 +93,10 @@ def structural_lines(overrides: Sequence[Override], source: Source) -> tuple[str
 
 
 def check_choice(override: Override, source: Source, base: Mapping[str, Any]) -> None:
-    """Refuse a group choice that does not exist, or that `base`, the primary config, can't use."""
+    """Refuse a group choice that does not exist, or that `base`, the primary config, can't use.
+
+    **Raises:** `ConfigError`.
+    """
     group, value = override.key_or_group, override.value()
     line, chosen = shortened(str(override.input_line)), base["hydra"]["runtime"]["choices"]
     if not source.is_group(group):
@@ -123,7 +132,11 @@ def check_choice(override: Override, source: Source, base: Mapping[str, Any]) ->
 
 
 def apply(override: Override, cfg: DictConfig, source: Source) -> None:
-    """Check one value override against the config so far, then make the change in place."""
+    """Check one value override against the config so far, then make the change in place.
+
+    **Raises:** `ConfigError`: a key that does not exist (with the nearest one), or can't be
+    deleted.
+    """
     tree = plain(cfg)
     key, value = override.key_or_group, override.value()
     adds = override.is_add() or override.is_force_add()

@@ -21,7 +21,7 @@ def read_config(file: Path) -> DictConfig:
     """The resolved config of a training run, checked by `check_config`: keys that have come since
     the run was made get their defaults.
 
-    Raises ConfigError, in bounded time, for whatever the file may hold.
+    **Raises:** `ConfigError`, in bounded time, for whatever the file may hold.
     """
     tree = _read(file)
     for key, value in leaves(tree):

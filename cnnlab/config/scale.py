@@ -16,7 +16,11 @@ def settle_scale(cfg: DictConfig, values: Iterable[Override]) -> None:
     """Where the config has a `scale`, put the settings of `full` in place if it is asked for.
 
     Done before the user's other values are applied, which so stay ahead of the scale's. The
-    section itself is removed: what is left is what runs. Raises ConfigError for another scale.
+    section itself is removed: what is left is what runs.
+
+    **Arguments:** `values`, the user's overrides.
+
+    **Raises:** `ConfigError`: another scale, or a key of `full` that the config does not have.
     """
     if "scale" not in cfg or "full" not in cfg:
         return

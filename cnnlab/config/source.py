@@ -78,13 +78,16 @@ class Source:
 
     @property
     def loader(self) -> ConfigLoaderImpl:
+        """Hydra's loader of these directories."""
         return _loader(self.directory, self.extra, self.fingerprint)
 
     def load(self, overrides: tuple[str, ...] = (), *, sweep: bool = False) -> DictConfig:
         """Hydra's composition, its `hydra` node included. It is kept: change a copy of it only.
 
-        Raises ConfigError, one line. With `sweep`, overrides may hold several values. Of our checks
-        only that of Hydra's own targets is made here.
+        With `sweep`, overrides may hold several values. Of our checks only that of Hydra's own
+        targets is made here.
+
+        **Raises:** `ConfigError`, one line.
         """
         return _load(self, overrides, sweep, self.fingerprint)
 
@@ -93,12 +96,15 @@ class Source:
         return self.load(sweep=True)
 
     def is_group(self, name: str) -> bool:
+        """Whether a config group has this name, Hydra's own included."""
         return _exists(self.loader.repository.group_exists, name)
 
     def has_choice(self, group: str, choice: str) -> bool:
+        """Whether a group has a file of this name."""
         return _exists(self.loader.repository.config_exists, f"{group}/{choice}")
 
     def choices(self, group: str) -> list[str]:
+        """Names of a group's files, sorted."""
         return sorted(self.loader.repository.get_group_options(group, ObjectType.CONFIG))
 
     def groups(self) -> list[str]:

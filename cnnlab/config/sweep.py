@@ -35,8 +35,8 @@ def sweep_jobs(
     **Arguments:** `rehearsal`, given all configs, makes a check of each of them that goes further
     than composing does. It is called when all are composed.
 
-    Raises ConfigError that names the job; also for more than `MOST_JOBS` of them. Another
-    CnnlabError of a rehearsal (a damaged file) names it too.
+    **Raises:** `ConfigError` that names the job; also for more than `MOST_JOBS` of them. Another
+    `CnnlabError` of a rehearsal (a damaged file) names it too.
     """
     parsed = parse(lines, source, sweep=True)
     sweeper = plain(source.load(structural_lines(parsed, source), sweep=True))["hydra"]["sweeper"]

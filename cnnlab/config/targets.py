@@ -31,8 +31,10 @@ def read_nodes(
 
     **Arguments:** `plain`, groups of which this config holds a few settings, not a node.
 
-    Values that are missing (`???`) or interpolations stay as they are. Raises ConfigError, with the
-    key, for a target that is not allowed, wherever it stands, and a wrong argument.
+    Values that are missing (`???`) or interpolations stay as they are.
+
+    **Raises:** `ConfigError`, with the key: a target that is not allowed, wherever it stands, or a
+    wrong argument.
     """
     for name, value in tree.items():
         if name not in TARGETS or name in plain:
@@ -48,6 +50,8 @@ def read_node(node: object, group: str, key: str) -> dict[str, object]:
     """A copy of a node, its arguments checked and in their proper types.
 
     **Arguments:** `group`, whose list its target has to be in; `key`, its dotted key, for messages.
+
+    **Raises:** `ConfigError`: as `read_nodes`.
     """
     if not (isinstance(node, Mapping) and TARGET in node):
         raise ConfigError(f"{key}: expected a mapping with a {TARGET}, got {show(node)}")
@@ -82,14 +86,20 @@ def is_allowed(target: object, group: str) -> bool:
 
 
 def resolve_target(target: str, group: str, key: str) -> Callable[..., object]:
-    """The class or function of a target in a group's list. Raises ConfigError for any other."""
+    """The class or function of a target in a group's list.
+
+    **Raises:** `ConfigError`: any other target.
+    """
     read_node({TARGET: target, **({PARTIAL: True} if group in PARTIAL_GROUPS else {})}, group, key)
     module, _, name = target.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
 def check_hydra_targets(cfg: Mapping[str, object]) -> None:
-    """Refuse what Hydra's own node would have imported, but for Hydra's parts and its plugins."""
+    """Refuse what Hydra's own node would have imported, but for Hydra's parts and its plugins.
+
+    **Raises:** `ConfigError`.
+    """
     for key, target in _targets(cfg, "hydra"):
         if not (isinstance(target, str) and _HYDRA.fullmatch(target)):
             raise _refused(target, key, "hydra allows its own parts and hydra_plugins")

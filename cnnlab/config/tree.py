@@ -25,7 +25,10 @@ def to_yaml(cfg: DictConfig) -> str:
 
 
 def find(tree: object, key: str) -> Any:
-    """The value at a dotted key (list positions are numbers). Raises KeyError."""
+    """The value at a dotted key (list positions are numbers).
+
+    **Raises:** `KeyError`: there is none.
+    """
     for part in key.split("."):
         tree = _child(tree, part)
         if tree is _ABSENT:
@@ -34,6 +37,7 @@ def find(tree: object, key: str) -> Any:
 
 
 def has(tree: object, key: str) -> bool:
+    """Whether there is a value at a dotted key."""
     try:
         find(tree, key)
     except KeyError:
@@ -73,6 +77,7 @@ def in_target(tree: object, key: str) -> bool:
 
 
 def is_interpolation(value: object) -> TypeGuard[str]:
+    """Whether a value is a text with a reference to another, `${...}`."""
     return isinstance(value, str) and "${" in value
 
 

@@ -28,8 +28,10 @@ Types = Mapping[str, str]
 
 
 def take_types(cfg: DictConfig) -> Types:
-    """Remove the section of a composed config, and give it. Raises ConfigError for a phrase that
-    means nothing."""
+    """Remove the section of a composed config, and give it.
+
+    **Raises:** `ConfigError`: a phrase that means nothing.
+    """
     if SECTION not in cfg:
         return {}
     types = plain(cfg)[SECTION] or {}
@@ -77,8 +79,11 @@ def kinds(tree: Mapping[str, object], types: Types, prefix: str = "") -> Iterato
 def settle_values(cfg: DictConfig, base: DictConfig, types: Types) -> None:
     """Check every value of a config, and put it in its proper type, in place.
 
-    **Arguments:** `base`, the config as its files have it, whose values are the defaults. Raises
-    ConfigError. What is missing (`???`) is passed over.
+    What is missing (`???`) is passed over.
+
+    **Arguments:** `base`, the config as its files have it, whose values are the defaults.
+
+    **Raises:** `ConfigError`: a value of another kind, a key that is gone, or a wrong node.
     """
     tree, defaults = _resolved(cfg), _resolved(base)
     for key, kind in kinds(defaults, types):

@@ -46,8 +46,10 @@ def alternatives(kind: str) -> list[str]:
 
 @functools.cache
 def reader(kind: str) -> Reader:
-    """What reads a value of a kind: gives it back in its proper type, or raises `Wrong`. ValueError
-    for a phrase that is no kind."""
+    """What reads a value of a kind: gives it back in its proper type, or raises `Wrong`.
+
+    **Raises:** `ValueError`: a phrase that is no kind.
+    """
     parts = alternatives(kind)
     readers = [_single(part) for part in parts]
     if len(readers) == 1:
