@@ -5,12 +5,14 @@ for jax.
 """
 
 import importlib
+import os
 from typing import Any
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("analysis", "config", "data", "models", "nn", "ops", "train")
+_SUBMODULES = ("accelerate", "analysis", "config", "data", "models", "nn", "ops", "train")
 _EXPORTS = {
+    "accelerated": "cnnlab.accelerate",
     "build": "cnnlab.config",
     "compose": "cnnlab.config",
     "export": "cnnlab.models",
@@ -30,3 +32,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if os.environ.get("CNNLAB_ACCELERATE"):
+    importlib.import_module("cnnlab.accelerate.startup").from_environment()

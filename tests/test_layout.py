@@ -19,6 +19,7 @@ FLOOR = {
     "versions": 0,
     "ops": 1,
     "data": 1,
+    "accelerate": 2,
     "nn": 2,
     "models": 3,
     "train": 4,
@@ -37,7 +38,12 @@ PRIVATE = {
         "hydra._internal.config_repository",
         "hydra._internal.utils",
     },
-    "cnnlab.jax_internals": {"jax._src", "jax._src.lru_cache"},
+    "cnnlab.jax_internals": {
+        "jax._src",
+        "jax._src.interpreters",
+        "jax._src.lru_cache",
+        "jax._src.sharding_impls",
+    },
 }
 MODULES = sorted([*ROOT.glob("cnnlab/**/*.py"), *ROOT.glob("experiments/**/*.py")])
 

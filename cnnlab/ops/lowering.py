@@ -30,10 +30,10 @@ def register(primitive: Primitive, abstract: Callable, compute: Callable) -> Non
     # A foreign call among several devices is cut along the batch by `custom_partitioning`, which
     # needs the devices; jax looks for its primitive before this one is lowered to it.
     dispatch.prim_requires_devices_during_lowering.add(primitive)
-    exported = _rule(functools.partial(compute, EXPORT), primitive.multiple_results)
+    exported = lowering(functools.partial(compute, EXPORT), primitive.multiple_results)
     for platform in (*PLATFORMS, None):
         here = functools.partial(compute, platform or "other")
-        rule = functools.partial(_lower, _rule(here, primitive.multiple_results), exported)
+        rule = functools.partial(_lower, lowering(here, primitive.multiple_results), exported)
         mlir.register_lowering(primitive, rule, platform=platform)
 
 
@@ -42,9 +42,12 @@ def _lower(here: Callable, exported: Callable, ctx, *args, **params):
     return (exported if for_export else here)(ctx, *args, **params)
 
 
-def _rule(compute: Callable, several: bool) -> Callable:
-    """A lowering in which arrays have no mesh: where they are is settled, and algorithms know
-    nothing of explicit or manual axes."""
+def lowering(compute: Callable, several: bool) -> Callable:
+    """A lowering rule made of what is written in JAX, with one result or several.
+
+    In it arrays have no mesh: where they are is settled, and algorithms know nothing of explicit or
+    manual axes.
+    """
     lower = mlir.lower_fun(compute, several)
 
     def rule(ctx, *args, **params):

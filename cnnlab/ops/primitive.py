@@ -80,10 +80,11 @@ def abstract_result(operand: ShapedArray, shape: tuple[int, ...], kept: int) -> 
     return operand.update(shape=shape, weak_type=False, sharding=sharding)
 
 
-def _compute(
+def compute(
     which: Pass, platform: str, a: Array, b: Array, *, problem: Problem, algorithm: str
 ) -> Array:
-    """What a platform runs: the chosen algorithm; on the CPU one member after another."""
+    """What a platform runs: the algorithm of a name, for operands with an axis of members; on the
+    CPU one member after another."""
     members = a.shape[0]
     if problem.batch == 0:
         return jnp.zeros((members, *_result_shape(which, problem)), problem.dtype)
@@ -187,8 +188,8 @@ def _part(y: Array, place: int, groups: int, size: int) -> Array:
 
 def _register(which: Pass) -> None:
     primitive = _PRIMITIVES[which]
-    compute = functools.partial(_compute, which)
-    register(primitive, functools.partial(_abstract, which), compute)
+    here = functools.partial(compute, which)
+    register(primitive, functools.partial(_abstract, which), here)
     batching.primitive_batchers[primitive] = functools.partial(_batch, which)
 
 

@@ -169,7 +169,7 @@ def test_members_run_as_groups_where_they_do_not_run_one_by_one(small):
 
     @compiled
     def run(operands):
-        compute = functools.partial(primitive._compute, problem=p, algorithm=small.name)
+        compute = functools.partial(primitive.compute, problem=p, algorithm=small.name)
         return {
             which: [compute(which, platform, *pair) for platform in ("cpu", "cuda")]
             for which, pair in operands.items()

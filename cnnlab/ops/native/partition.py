@@ -3,13 +3,28 @@
 XLA knows nothing of what is behind a foreign call, and would gather the whole batch for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import jax
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
+
+_whole = ContextVar("_whole", default=False)
+
+
+@contextmanager
+def not_partitioned() -> Iterator[None]:
+    """For what is traced inside: no partitioner will see it, as where the program is for one
+    device. JAX's `custom_partitioning` would ask which."""
+    token = _whole.set(True)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
 
 
 def over_batch(
@@ -28,6 +43,8 @@ def over_batch(
     - `split`: the arguments that have a batch axis.
     - `summed`: the result has none: it is summed over, and each device's is a part of the sum.
     """
+    if _whole.get():
+        return run
     several = isinstance(results, tuple)
     outputs = results if several else (results,)
     axes = [[f"v{j}_{i}" for i in range(n)] for j, n in enumerate((*ranks, *outputs))]

@@ -1,0 +1,79 @@
+"""A convolution of JAX's as a pass of one of cnnlab's: arrays from one to the other and back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+from cnnlab.ops.algorithms.adjoint import transpose_kernel
+from cnnlab.ops.problem import Pass, Problem
+
+# `(pass, a, b, problem) -> result`, with an axis of members, as `ops.primitive` has them.
+Run: TypeAlias = Callable[[Pass, Array, Array, Problem], Array]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a convolution is.
+
+    - `which`, `problem`: a pass, and what it is one of; `members`: how many there are side by side.
+    - `lhs`, `rhs`: axes of JAX's operands in cnnlab's order; `out`: those of cnnlab's result in
+      JAX's order.
+    - `exchanged`: of a kernel's gradient, whether JAX's first operand is `dy`; it is turned around.
+    - `edges`: per spatial axis what is put before, behind and between the entries of `x`, operand
+      or result; negative: taken away.
+    - `direct`: only an algorithm that sums every result by itself may serve.
+    """
+
+    which: Pass
+    problem: Problem
+    members: int
+    lhs: tuple[int, ...]
+    rhs: tuple[int, ...]
+    out: tuple[int, ...]
+    exchanged: bool
+    edges: tuple[tuple[int, int, int], ...]
+    direct: bool
+
+    def compute(self, lhs: Array, rhs: Array, run: Run) -> Array:
+        """JAX's result of JAX's operands, in the type of the problem, by what runs a pass."""
+        dtype = self.problem.dtype
+        lhs, rhs = (
+            v.astype(dtype).transpose(axes) for v, axes in ((lhs, self.lhs), (rhs, self.rhs))
+        )
+        parts = {
+            "forward": self._forward,
+            "input_gradient": self._input_gradient,
+            "kernel_gradient": self._kernel_gradient,
+        }
+        return parts[self.which](lhs, rhs, run).transpose(self.out)
+
+    def _forward(self, lhs: Array, rhs: Array, run: Run) -> Array:
+        return run("forward", self._edged(lhs)[None], rhs[None], self.problem)[0]
+
+    def _input_gradient(self, lhs: Array, rhs: Array, run: Run) -> Array:
+        kernel = transpose_kernel(rhs, self.problem.groups)
+        return self._edged(run("input_gradient", lhs[None], kernel[None], self.problem)[0])
+
+    def _kernel_gradient(self, lhs: Array, rhs: Array, run: Run) -> Array:
+        """The first operand has the members' examples one after another, the second their
+        channels."""
+        lhs = lhs.reshape(self.members, -1, *lhs.shape[1:])
+        rhs = jnp.moveaxis(rhs.reshape(*rhs.shape[:-1], self.members, -1), -2, 0)
+        x, dy = (rhs, lhs) if self.exchanged else (lhs, rhs)
+        x = self._edged(x)
+        kernels = run("kernel_gradient", x, dy, self.problem)
+        if self.exchanged:
+            turn = lambda kernel: transpose_kernel(kernel, self.problem.groups)
+            kernels = jnp.stack([turn(k) for k in kernels])
+        kernels = jnp.moveaxis(kernels, 0, -2)
+        return kernels.reshape(*kernels.shape[:-2], -1)
+
+    def _edged(self, x: Array) -> Array:
+        if not any(map(any, self.edges)):
+            return x
+        before = ((0, 0, 0),) * (x.ndim - len(self.edges) - 1)
+        return lax.pad(x, jnp.zeros((), x.dtype), (*before, *self.edges, (0, 0, 0)))

@@ -1,0 +1,124 @@
+"""What is compiled in one mode is never used in the other."""
+
+import threading
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+import cnnlab
+from cnnlab.accelerate import accelerated
+
+X, K = jnp.ones((2, 6, 6, 4)), jnp.ones((3, 3, 4, 8))
+NAMES = ("NHWC", "HWIO", "NHWC")
+
+
+def conv(x, k):
+    return lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NAMES)
+
+
+def served(function, *args):
+    """Whether cnnlab computes what is compiled for these arguments now."""
+    return "cnnlab" in jax.jit(function).lower(*args).as_text()
+
+
+@pytest.fixture(autouse=True)
+def _off():
+    yield
+    cnnlab.accelerate(False)
+
+
+def test_a_block_and_the_process():
+    assert not served(conv, X, K)
+    with accelerated():
+        assert served(conv, X, K)
+        with accelerated(False):
+            assert not served(conv, X, K)
+        assert served(conv, X, K)
+    assert not served(conv, X, K)
+    cnnlab.accelerate()
+    assert served(conv, X, K)
+    cnnlab.accelerate(False)
+    assert not served(conv, X, K)
+
+
+def test_a_jitted_function_has_a_program_of_each_mode():
+    """Traced again in the other mode, and found again in its own, also through another `jit`."""
+    traces = []
+
+    @jax.jit
+    def inner(x, k):
+        traces.append(1)
+        return conv(x, k)
+
+    outer = jax.jit(lambda x, k: 2 * inner(x, k))
+    programs = {}
+    for on in (False, True, False, True):
+        with accelerated(on):
+            inner(X, K), outer(X, K)
+            programs.setdefault(on, []).append(outer.lower(X, K).as_text())
+    assert len(traces) == 2
+    assert [("cnnlab" in text) for text in programs[False]] == [False, False]
+    assert [("cnnlab" in text) for text in programs[True]] == [True, True]
+
+
+def test_compiled_programs_keep_their_code():
+    plain = jax.jit(conv).lower(X, K).compile()
+    with accelerated():
+        ours = jax.jit(conv).lower(X, K).compile()
+        assert "cnnlab" not in plain.as_text()
+    assert "cnnlab" in ours.as_text()
+    assert (plain(X, K) == ours(X, K)).all()
+
+
+def test_what_runs_without_jit():
+    with accelerated(), jax.log_compiles():
+        assert (conv(X, K) == 36)[:, 1:-1, 1:-1].all()
+    with accelerated(), jax.disable_jit():
+        assert (conv(X, K) == 36)[:, 1:-1, 1:-1].all()
+
+
+def test_a_block_is_of_its_thread():
+    found = {}
+    inside, done = threading.Event(), threading.Event()
+
+    def other():
+        inside.wait()
+        found["other"] = served(conv, X, K)
+        done.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with accelerated():
+        inside.set()
+        done.wait()
+        found["own"] = served(conv, X, K)
+    thread.join()
+    cnnlab.accelerate()
+    thread = threading.Thread(target=lambda: found.setdefault("process", served(conv, X, K)))
+    thread.start()
+    thread.join()
+    assert found == {"other": False, "own": True, "process": True}
+
+
+def test_exported_programs_are_xlas():
+    with accelerated():
+        exported = jax.export.export(jax.jit(conv))(X, K)
+    assert "cnnlab" not in str(exported.mlir_module())
+
+
+def test_programs_for_several_devices_are_xlas_but_for_their_parts():
+    mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    along = jax.sharding.NamedSharding(mesh, jax.P("d"))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.P())
+    whole = jax.jit(conv, in_shardings=(along, everywhere))
+    parts = jax.jit(
+        jax.shard_map(conv, mesh=mesh, in_specs=(jax.P("d"), jax.P()), out_specs=jax.P("d"))
+    )
+    with accelerated():
+        assert not served(whole, X, K)
+        assert served(parts, X, K)
+        y = whole(X, K)
+        assert (y == conv(X, K)).all() and y.sharding.is_equivalent_to(along, 4)
+        assert (parts(X, K) == y).all()
