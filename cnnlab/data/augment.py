@@ -69,12 +69,15 @@ class Augmentation(abc.ABC):
     """What the configs of the group `augment` make."""
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raises `ValueError`, which begins with an argument's name, where this can't be applied to
-        examples of spatial shape `shape`."""
+        """Refuse examples of spatial shape `shape` to which this can't be applied.
+
+        **Raises:** `ValueError`, which begins with an argument's name.
+        """
         del shape
 
     @abc.abstractmethod
-    def __call__(self, batch: Batch, *, key: PRNGKeyArray, epoch: Epoch) -> Batch: ...
+    def __call__(self, batch: Batch, *, key: PRNGKeyArray, epoch: Epoch) -> Batch:
+        """The augmented batch, of the same shapes."""
 
 
 def augment(

@@ -27,7 +27,10 @@ class Batch(NamedTuple):
 
 @checked
 def epoch_order(n: int, seed: int, epoch: int) -> Int32[np.ndarray, " n"]:
-    """The order in which epoch `epoch` of a run with seed `seed` goes through `n` examples."""
+    """The order in which epoch `epoch` of a run with seed `seed` goes through `n` examples.
+
+    **Raises:** `ValueError`: a negative number.
+    """
     for name, value in (("n", n), ("seed", seed), ("epoch", epoch)):
         if value < 0:
             raise ValueError(f"{name}: expected an integer >= 0, got {value}")

@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnlab.arguments import checked
 from cnnlab.data.dataset import Dataset
@@ -16,6 +16,9 @@ from cnnlab.data.prepared import intact, prepared_builder, prepared_folder, read
 from cnnlab.data.records import open_split, white_of_feature
 from cnnlab.data.splits import DataError, Placement
 from cnnlab.files import locked
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +49,11 @@ def tfds_dataset(
     - `size`: side, or `(height, width)`, that images are resized to; needed for data sets whose
       images differ in size.
     - `data_dir`: the folder of prepared data sets; TFDS's own if not given.
+    - `val_fraction`: share of the training split that is set aside (`validation_split`).
+    - `placement`, `workers`: how batches are loaded (`loader`).
 
-    Raises `DataError` when the data set is not prepared and cannot be here, or is damaged, and
-    `ValueError` for a name, split or feature that it does not have.
+    **Raises:** `DataError`: the data set is not prepared and cannot be here, or is damaged.
+    `ValueError`: a name, split or feature that it does not have.
     """
     if not re.fullmatch(r"\w+(/\w[\w.+-]*)?(:[\w.*]+)?", name):
         raise ValueError(f"name: expected <data set> or <data set>/<config>, got {name!r}")
@@ -84,10 +89,13 @@ def read_prepared(
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Dataset:
-    """The data set in a folder that TFDS prepared; arguments and errors as of `tfds_dataset`.
+    """The data set in a folder that TFDS prepared.
 
-    `class_names`: where they are known, whatever the folder says; `published`: the fingerprint of
-    the examples that the data set's name alone stands for.
+    **Arguments:** `class_names`, where they are known, whatever the folder says; `published`, the
+    fingerprint of the examples that the data set's name alone stands for; the others as
+    `tfds_dataset` takes them.
+
+    **Raises:** as `tfds_dataset`.
     """
     sides = pair(size)
     features = _features(name, folder, train_split, test_split, image_key, label_key, sides)
@@ -166,7 +174,7 @@ def _prepare(name: str, root: Path) -> Path:
     return target
 
 
-def _has_split(info: Any, split: str) -> bool:
+def _has_split(info: "tfds.core.DatasetInfo", split: str) -> bool:
     """Whether TFDS understands a split's name or slice, `"train"`, `"train[:80%]"`."""
     try:
         return info.splits[split].num_examples > 0

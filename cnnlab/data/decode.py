@@ -5,14 +5,17 @@ model sees them alike.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from cnnlab.errors import CnnlabError
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """Pillow's names of the formats that are read; others (EPS starts a program) are not looked at."""
@@ -30,14 +33,14 @@ class PictureError(CnnlabError):
     """A file that holds no picture that can be read; the message is the end of a sentence."""
 
 
-def open_picture(source: Path | str | bytes) -> Any:
+def open_picture(source: Path | str | bytes) -> "PIL.Image.Image":
     """A Pillow image, decoded whole and upright (EXIF), of a file or of its content.
 
     The first picture of a file that holds several; `open_picture(...).info["frames"]` says whether
     there are more.
 
-    **Raises:** `PictureError` for what is no picture of `FORMATS`, is damaged, or has more than
-    `MAX_PIXELS`; `FileNotFoundError`.
+    **Raises:** `PictureError`: no picture of `FORMATS`, damaged, or of more than `MAX_PIXELS`.
+    `OSError`: it can't be read.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
     from PIL.TiffImagePlugin import TiffImageFile
@@ -66,7 +69,7 @@ def open_picture(source: Path | str | bytes) -> Any:
     raise PictureError(f"has {image.width} x {image.height} pixels: expected 1 to {MAX_PIXELS:,}")
 
 
-def white_of(image: Any) -> int | None:
+def white_of(image: "PIL.Image.Image") -> int | None:
     """The value of white in a picture deeper than 8 bits, as its file says; None if it does not.
 
     PNG, PGM and JPEG 2000 use the whole range of 16 bits (Pillow stretches fewer bits to it). A
@@ -76,24 +79,27 @@ def white_of(image: Any) -> int | None:
     if image.info["format"] != "TIFF":
         return None if image.mode == "F" else 65535
     tags = image.info["tags"]
-    bits, kind, largest = (_first(tags.get(tag)) for tag in (258, 339, 281))
+    bits, kind, largest = (_number(tags, tag) for tag in (258, 339, 281))
     if kind not in (None, 1) or not bits or bits > 16:
         return None
     declared = [2**n - 1 for n in range(8, bits + 1)]
     return largest if largest in declared else 2**bits - 1
 
 
-def _first(value: Any) -> Any:
-    return value[0] if isinstance(value, tuple) and value else value
+def _number(tags: Mapping[int, object], tag: int) -> int | None:
+    """The first number under a tag of a TIFF, or None."""
+    value = tags.get(tag)
+    first = value[0] if isinstance(value, tuple) and value else value
+    return first if isinstance(first, int) else None
 
 
-def is_deep(image: Any) -> bool:
+def is_deep(image: "PIL.Image.Image") -> bool:
     """Whether a picture has one channel of more than 8 bits."""
     return image.mode.startswith(("I", "F"))
 
 
 def to_array(
-    image: Any, channels: int, *, high: int = 255, white: float | int | None = None
+    image: "PIL.Image.Image", channels: int, *, high: int = 255, white: float | int | None = None
 ) -> Shaped[np.ndarray, "h w c"]:
     """What `open_picture` gave, as `(h, w, channels)` with white at `high`.
 
@@ -117,7 +123,7 @@ def to_array(
     return np.rint(scaled).astype(np.uint8) if high <= 255 else scaled
 
 
-def _shallow(image: Any, channels: int) -> Shaped[np.ndarray, "h w c"]:
+def _shallow(image: "PIL.Image.Image", channels: int) -> Shaped[np.ndarray, "h w c"]:
     from PIL import Image
 
     try:
@@ -132,12 +138,14 @@ def _shallow(image: Any, channels: int) -> Shaped[np.ndarray, "h w c"]:
     return array[..., None] if channels == 1 else array
 
 
-def _keyed(image: Any) -> bool:
+def _keyed(image: "PIL.Image.Image") -> bool:
     """Whether a colour, or entries of the palette, stand for transparency."""
     return "transparency" in image.info
 
 
-def _deep(image: Any, white: float | int | None, high: int) -> Float[np.ndarray, "h w"]:
+def _deep(
+    image: "PIL.Image.Image", white: float | int | None, high: int
+) -> Float[np.ndarray, "h w"]:
     """Grey values from 0 to `high`."""
     known = white_of(image) if white is None else white
     if known is None:
@@ -147,7 +155,7 @@ def _deep(image: Any, white: float | int | None, high: int) -> Float[np.ndarray,
     if not np.isfinite(grey).all():
         raise PictureError("holds values that are not finite")
     grey = np.clip(grey * np.float32(high / known), 0, high)
-    if _first(image.info["tags"].get(262)) == 0:  # TIFF's WhiteIsZero, which Pillow leaves so
+    if _number(image.info["tags"], 262) == 0:  # TIFF's WhiteIsZero, which Pillow leaves so
         grey = high - grey
     if _keyed(image):
         grey[values == image.info["transparency"]] = high
@@ -173,7 +181,10 @@ def resize(
 
 
 def pair(size: Size | str | None) -> tuple[int, int] | None:
-    """A size as `(height, width)`. Raises `ValueError` for what is none."""
+    """A size as `(height, width)`, in pixels; None stays None.
+
+    **Raises:** `ValueError`: it is none, or of more than `MAX_PIXELS`.
+    """
     if size is None:
         return None
     several = isinstance(size, Sequence) and not isinstance(size, str)

@@ -39,14 +39,20 @@ class Unavailable(Exception):
 
 
 def debian_folder() -> Path:
-    """The folder of the installed Debian package."""
+    """The folder of the installed Debian package.
+
+    **Raises:** `Unavailable`: it is not installed.
+    """
     if not has_idx_files(DEBIAN_FOLDER):
         raise Unavailable("the Debian package is not installed")
     return DEBIAN_FOLDER
 
 
 def debian_package() -> Path:
-    """The files of the Debian package, fetched and unpacked into the user's cache once."""
+    """The files of the Debian package, fetched and unpacked into the user's cache once.
+
+    **Raises:** `Unavailable`: the tools are missing, or the package can't be had.
+    """
     target = cache_dir() / _PACKAGE
     if has_idx_files(target):
         return target

@@ -22,7 +22,10 @@ FILES = {
 
 
 def find_idx(folder: Path | str, stem: str) -> Path:
-    """The file `stem` or `stem.gz` of a folder. Raises `ValueError` naming both if neither is."""
+    """The file `stem` or `stem.gz` of a folder.
+
+    **Raises:** `ValueError` that names both: neither is there.
+    """
     folder = Path(folder)
     for name in (f"{stem}.gz", stem):
         if (folder / name).is_file():
@@ -43,8 +46,8 @@ def has_idx_files(folder: Path | str) -> bool:
 def read_idx(path: Path | str, ndim: int) -> np.ndarray:
     """Read a file of unsigned bytes with `ndim` axes (3 for images, 1 for labels).
 
-    Raises `ValueError` that begins with the file's path when it is not such a file: damaged gzip
-    stream, wrong magic number, fewer or more bytes than the header announces.
+    **Raises:** `ValueError` that begins with the file's path: a damaged gzip stream, another magic
+    number, fewer or more bytes than the header announces.
     """
     path = Path(path)
     content = _read_bytes(path)
@@ -75,8 +78,8 @@ def read_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images `(n, h, w, 1)` and labels `(n,)`, both uint8, of the split `"train"` or `"test"`.
 
-    Raises `ValueError` naming the file when images and labels differ in number, when there are
-    not `count` of them, or when a label is not below `num_classes`.
+    **Raises:** `ValueError` that names the file: images and labels differ in number, there are not
+    `count` of them, or a label is not below `num_classes`.
     """
     image_path, label_path = (find_idx(folder, stem) for stem in FILES[split])
     images, labels = read_idx(image_path, 3), read_idx(label_path, 1)

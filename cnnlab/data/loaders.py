@@ -13,7 +13,10 @@ from cnnlab.data.splits import RESIDENT_BYTES, Placement, Split
 
 
 class DeviceLoader:
-    """The whole split as one array on the device; a handle is the `(b,)` positions of a step."""
+    """The whole split as one array on the device; a handle is the `(b,)` positions of a step.
+
+    **Raises:** `ValueError`: the host's memory can't hold the split.
+    """
 
     def __init__(self, split: Split, sampler: BatchSampler):
         memory = split.in_memory()
@@ -90,6 +93,8 @@ def loader(
     **Returns:** an object with `steps_per_epoch`; `resident`, device arrays that every step gets;
     `handles(start_step)`, an iterator with one handle a step; and the jittable
     `fetch(resident, handle) -> Batch`.
+
+    **Raises:** `ValueError`: a batch size that the split can't fill, or fewer than 0 workers.
     """
     sampler = BatchSampler(len(split), batch_size, seed=seed, shuffle=shuffle)
     if placement == "auto":

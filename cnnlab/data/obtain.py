@@ -89,6 +89,8 @@ def run_builder(make: "Callable[..., DatasetBuilder]", target: Path) -> None:
     """Run a TFDS builder in a temporary folder beside `target`, then rename its result to `target`.
 
     **Arguments:** `make(data_dir=, file_format=)` makes the builder.
+
+    **Raises:** whatever the builder does; nothing is left then.
     """
     with appearing(target) as part:
         work = part / "work"

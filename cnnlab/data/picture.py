@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Shaped
@@ -25,6 +25,9 @@ from cnnlab.data.decode import (
 )
 from cnnlab.data.splits import NUMBERS, as_raw
 from cnnlab.errors import CnnlabError
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +134,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _white(form: Form) -> int:
-    """The value of white of a data set of images. Raises `ValueError` for one of anything else."""
+    """The value of white of a data set of images.
+
+    **Raises:** `ValueError`: it is of anything else.
+    """
     if len(form.shape) != 3 or form.shape[-1] not in (1, 3, 4) or form.high is None:
         what = f"of examples {list(form.shape)}"
         what = "whose value of white is not known" if form.high is None else what
@@ -167,7 +173,7 @@ def _read_array(
 
 
 def _in_units(
-    image: Any, form: Form, high: int, white: float | int | None
+    image: "PIL.Image.Image", form: Form, high: int, white: float | int | None
 ) -> tuple[Shaped[np.ndarray, "h w c"], int]:
     """The picture at its own size, and its value of white: the data set's, or a finer one."""
     channels = form.shape[-1]

@@ -13,7 +13,7 @@ from cnnlab.data.splits import DataError
 
 
 def prepared_builder(folder: Path | str) -> Any:
-    """TFDS's builder of a prepared folder.
+    """TFDS's builder of a prepared folder, whose decorators hide its types.
 
     **Raises:** `DataError` where its description is damaged, or names a class of features that is
     not TFDS's own: TFDS would import whatever is named there.
@@ -31,8 +31,11 @@ def prepared_builder(folder: Path | str) -> Any:
 
 
 def check_shards(folder: Path | str, split: str) -> None:
-    """Raises `DataError` unless the files of a split hold as many records as are announced: TFDS
-    would leave out what is not, or take numbers that nothing can hold for true."""
+    """Refuse a split whose files do not hold as many records as are announced: TFDS would leave out
+    what is not there, or take numbers that nothing can hold for true.
+
+    **Raises:** `DataError`.
+    """
     from array_record.python.array_record_module import ArrayRecordReader
 
     info = prepared_builder(folder).info
@@ -48,7 +51,7 @@ def check_shards(folder: Path | str, split: str) -> None:
                 )
 
 
-def _named_classes(node: Any) -> Iterator[str]:
+def _named_classes(node: object) -> Iterator[str]:
     if isinstance(node, list):
         for value in node:
             yield from _named_classes(value)

@@ -20,7 +20,8 @@ from cnnlab.data.splits import (
 )
 
 Decode = Callable[[Any, bytes], np.ndarray]
-"""`(feature, whole record) -> image`."""
+"""`(feature, whole record) -> image`. (TFDS's features and protobuf's records are of no types that a
+checker could use.)"""
 
 
 class RecordSource:
@@ -28,7 +29,9 @@ class RecordSource:
 
     `image` is `(h, w, c)` uint8, float32 where the feature has more bits, or whatever a `Tensor`
     feature holds; resized to `size` when given. Opened at the first use, in each process for
-    itself. Raises `DataError` that names the folder where what it holds is damaged.
+    itself.
+
+    **Raises:** `DataError` that names the folder where what it holds is damaged.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class RecordSource:
         self.size = size
         self._open: Any = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_open": None}
 
     def __len__(self) -> int:
@@ -99,7 +102,12 @@ def open_split(
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Split:
-    """A split of a prepared data set: read into memory, unless it is large or to be streamed."""
+    """A split of a prepared data set: read into memory, unless it is large or to be streamed.
+
+    **Arguments:** as `RecordSource` and `SourceSplit` take them.
+
+    **Raises:** `DataError`: it is damaged. `ValueError`: features that are no images.
+    """
     check_shards(directory, split)
     source = RecordSource(directory, split, image_key=image_key, label_key=label_key, size=size)
     image, _ = source.__getitems__([0])[0]
@@ -122,7 +130,10 @@ def white_of_feature(feature: Any) -> int | None:
 
 
 def _decoder(features: Any, image_key: str, size: tuple[int, int] | None) -> Decode:
-    """How the image feature of a data set is decoded. Raises `ValueError` where it can't be."""
+    """How the image feature of a data set is decoded.
+
+    **Raises:** `ValueError`: it can't be.
+    """
     import tensorflow_datasets as tfds
 
     feature = features[image_key]

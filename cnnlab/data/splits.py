@@ -2,10 +2,11 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, Int32, Shaped
+from numpy.typing import DTypeLike
 
 from cnnlab.arguments import checked
 from cnnlab.errors import CnnlabError
@@ -25,8 +26,11 @@ class DataError(CnnlabError, RuntimeError):
 
 
 def check_fits(argument: str, count: int, example: int) -> None:
-    """Raises `ValueError` that names the argument unless `count` examples, for each of which
-    `example` bytes are needed, fit into memory: to be asked before they are made."""
+    """Refuse `count` examples, for each of which `example` bytes are needed, that do not fit into
+    memory: to be asked before they are made.
+
+    **Raises:** `ValueError` that names the argument.
+    """
     if count * example > memory():
         raise ValueError(
             f"{argument}: expected examples that fit into the {memory() / 2**30:.0f} GiB of memory"
@@ -35,7 +39,10 @@ def check_fits(argument: str, count: int, example: int) -> None:
 
 
 def as_raw(image: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
-    """Images in one of the two dtypes that batches have: uint8 as they are, others as float32."""
+    """Images in one of the two dtypes that batches have: uint8 as they are, others as float32.
+
+    **Raises:** `ValueError`: no numbers.
+    """
     if image.dtype.kind not in NUMBERS:
         raise ValueError(f"image: expected an array of numbers, got {image.dtype}")
     if image.dtype == np.uint8:
@@ -71,14 +78,20 @@ class Split(abc.ABC):
     def take(
         self, positions: Int[np.ndarray, " b"]
     ) -> tuple[Shaped[np.ndarray, "b ..."], Int32[np.ndarray, " b"]]:
-        """Images `(b, *spatial, c)` and labels `(b,)` at the given positions, in that order."""
+        """Images `(b, *spatial, c)` and labels `(b,)` at the given positions, in that order.
+
+        **Raises:** `DataError`: an image of another shape than the first.
+        """
 
     @abc.abstractmethod
     def select(self, positions: Int[np.ndarray, " m"]) -> "Split":
         """The split made of the examples at these positions."""
 
     def in_memory(self) -> "ArraySplit":
-        """The same examples as two arrays. Raises `ValueError` where memory can't hold them."""
+        """The same examples as two arrays.
+
+        **Raises:** `ValueError`: memory can't hold them.
+        """
         check_fits("placement", len(self), self.nbytes // max(len(self), 1))
         image, label = self.take(np.arange(len(self)))
         return ArraySplit(image, label, placement=self.placement, workers=self.workers)
@@ -86,7 +99,11 @@ class Split(abc.ABC):
 
 @checked
 class ArraySplit(Split):
-    """A split in memory: `image` `(n, *spatial, c)`, uint8 or float32, `label` `(n,)` int32."""
+    """A split in memory: `image` `(n, *spatial, c)`, uint8 or float32, `label` `(n,)` int32.
+
+    **Raises:** `ValueError`: other labels than one integer for each image, or images that are no
+    numbers.
+    """
 
     def __init__(
         self,
@@ -127,7 +144,10 @@ class ArraySplit(Split):
 class SourceSplit(Split):
     """A split read from a random-access source when examples are asked for.
 
-    `positions` are the places of its examples in the source: all of them if not given.
+    **Arguments:**
+
+    - `shape`, `dtype`: of every image, `(*spatial, c)`.
+    - `positions`: the places of its examples in the source; all of them if not given.
     """
 
     def __init__(
@@ -135,7 +155,7 @@ class SourceSplit(Split):
         source: RandomAccessSource,
         shape: tuple[int, ...],
         *,
-        dtype: Any = np.uint8,
+        dtype: DTypeLike = np.uint8,
         positions: Int[np.ndarray, " n"] | None = None,
         placement: Placement = "auto",
         workers: int = 0,

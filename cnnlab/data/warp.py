@@ -97,6 +97,8 @@ def views(
     - `"flip"`: and their mirror images.
     - `"shift"`: both, in place and moved by one position along every axis, there and back, with
       reflected borders: the six views of airbench (K. Jordan, 2024).
+
+    **Raises:** `ValueError`: another kind.
     """
     if kind not in VIEWS:
         raise ValueError(f"tta: expected one of {', '.join(VIEWS)}, got {kind!r}")

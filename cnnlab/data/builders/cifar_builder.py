@@ -1,14 +1,14 @@
 """Common part of the builders that read CIFAR's binary files."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from cnnlab.data import cifar
-from cnnlab.data.builders.published import PublishedBuilder
+from cnnlab.data.builders.published import Examples, PublishedBuilder
 
 
 class CifarBuilder(PublishedBuilder, skip_registration=True):
@@ -27,7 +27,7 @@ class CifarBuilder(PublishedBuilder, skip_registration=True):
     # Examples in each file.
     COUNTS: ClassVar[dict[str, int]]
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
         source = self.source or self._download(dl_manager, {"archive": self.URL})["archive"]
         return {split: self._generate_examples(split, Path(source)) for split in self.FILES}
 

@@ -1,14 +1,14 @@
 """Common part of the builders that read IDX files (MNIST, Fashion-MNIST)."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from cnnlab.data import idx
-from cnnlab.data.builders.published import PublishedBuilder
+from cnnlab.data.builders.published import Examples, PublishedBuilder
 
 
 class IdxBuilder(PublishedBuilder, skip_registration=True):
@@ -17,7 +17,7 @@ class IdxBuilder(PublishedBuilder, skip_registration=True):
     SHAPE = (28, 28, 1)
     COUNTS: ClassVar[dict[str, int] | None] = {"train": 60_000, "test": 10_000}
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
         return {
             split: self._generate_examples(
                 split, Path(self.source or self._links(dl_manager, split))
