@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnnlab.data.builders.published import PublishedBuilder
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Published:
     """A published data set: `mnist()` is its `Dataset`.
 

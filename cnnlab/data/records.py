@@ -20,8 +20,8 @@ from cnnlab.data.splits import (
 )
 
 Decode = Callable[[Any, bytes], np.ndarray]
-"""`(feature, whole record) -> image`. (TFDS's features and protobuf's records are of no types that a
-checker could use.)"""
+"""`(feature, whole record) -> image`. The types of TFDS's features and of protobuf's records are of
+no use to a checker."""
 
 
 class RecordSource:
