@@ -1,0 +1,34 @@
+"""Convolutions of JAX's by the algorithms of `cnnlab.ops`."""
+
+import functools
+from typing import Any
+
+from jax.core import ShapedArray
+from jaxtyping import Array
+
+from cnnlab.accelerate.recognition import recognise
+from cnnlab.accelerate.service import PLATFORM, Service, left
+from cnnlab.ops import REFERENCE
+from cnnlab.ops.choice import check, choose
+from cnnlab.ops.primitive import compute
+from cnnlab.ops.problem import Pass, Problem
+from cnnlab.ops.table import key
+
+
+def serve(lhs: ShapedArray, rhs: ShapedArray, **parameters: Any) -> Service:
+    """Of `conv_general_dilated`."""
+    reading = recognise(lhs, rhs, **parameters)
+    if isinstance(reading, str):
+        return left(f"convolution of {lhs.str_short()} and {rhs.str_short()}", reading)
+    asked = check("direct" if reading.direct else "auto", reading.problem)
+    name = choose(asked, reading.problem, reading.which, PLATFORM).name
+    what = f"{reading.which.replace('_', ' ')} of {key(reading.problem)}"
+    if name == REFERENCE:
+        return left(what, "nothing is faster")
+    what += f" in {reading.members} parts" if reading.members > 1 else ""
+    run = functools.partial(_run, algorithm=name)
+    return Service(lambda lhs, rhs: reading.compute(lhs, rhs, run), f"{name}: {what}")
+
+
+def _run(which: Pass, a: Array, b: Array, problem: Problem, *, algorithm: str) -> Array:
+    return compute(which, PLATFORM, a, b, problem=problem, algorithm=algorithm)
