@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
+from experiments.packing.sets import dimension
+from experiments.packing.tasks import orbit
 from experiments.sample_efficiency import NETS, TARGET, figures, power
 from experiments.sample_efficiency import question as sample_efficiency
 from jaxtyping import Float
@@ -19,21 +21,14 @@ from matplotlib.figure import Figure
 
 from cnnlab import lab
 from cnnlab.config import compose
-from cnnlab.lab import Cells, Count, Estimate, Records, Verdict
+from cnnlab.lab import Cells, Count, Estimate, Records, Rows, Verdict
 
-Growth = Annotated[
-    Sequence[int],
-    "list of at least 3 different even whole numbers >= 4",
-    "dimensions over which the bound's exponent is taken",
-]
-Ranks = Annotated[
-    Sequence[int],
-    "list of at least 1 even whole numbers >= 4",
-    "dimensions in which the parameters of the class are counted",
-]
-# What is counted as a parameter of the task, and how many there are.
-COUNTS = {"printed": "rotations, d (d - 1) / 2", "orbit": "functions, (d / 2)^2"}
-STYLES = {"printed": ":", "orbit": "--"}
+Growth = Annotated[Sequence[int], "list of at least 3 different even whole numbers >= 4"]
+Ranks = Annotated[Sequence[int], "list of at least 1 even whole numbers >= 4"]
+# The space whose dimension is counted: O(d), as the chapter prints it, or the class itself, which
+# has fewer, as a rotation within either eigenspace of Q leaves h* as it is.
+COUNTS = {"rotations": "rotations, d (d - 1) / 2", "orbit": "functions, (d / 2)^2"}
+STYLES = {"rotations": ":", "orbit": "--"}
 
 question = lab.Question(
     "information_bound",
@@ -60,12 +55,10 @@ def measure(
     output: str,
     progress: bool,
     efficiency: Annotated[
-        Sequence[str],
-        "list of texts",
-        "settings of sample_efficiency, of the same scale: its result is what is used",
+        Sequence[str], "list of texts", "settings of sample_efficiency, whose result is used"
     ] = (),
-    growth: Growth = (64, 128, 256, 512, 1024),
-    ranks: Ranks = (4, 8, 12),
+    growth: Annotated[Growth, "d of the bound's exponent"] = (64, 128, 256, 512, 1024),
+    ranks: Annotated[Ranks, "d in which the parameters of the class are counted"] = (4, 8, 12),
     rotations: Annotated[Count, "random ones at which they are counted"] = 5,
 ) -> dict[str, Any]:
     """The searches of `sample_efficiency`, found or made; the bounds; the ranks."""
@@ -96,7 +89,7 @@ def measure(
 def packed(count: str, d: int, target: str) -> dict[str, float]:
     """log2 M with the constants of B eq. 10.12, for a learner of that accuracy: with an error of e
     on each of M functions it tells them apart if they are 2 e apart."""
-    packing = {"printed": rotation_packing, "orbit": orbit_packing}[count]
+    packing = rotation_packing if count == "rotations" else orbit_packing
     found = packing(d, 2 * (1 - float(target)))
     return {"D": found.dimension, "C": found.constant, "delta": found.radius, "bits": found.bits}
 
@@ -121,21 +114,11 @@ class Packing:
         return max(0.0, self.dimension * math.log2(self.constant / self.radius))
 
 
-def dimension(count: str, d: int) -> int:
-    """Of the orthogonal group O(d), the D of B 10.2, as `printed`: `d (d - 1) / 2`. Or of the class
-    itself, the `orbit`: `(d / 2)^2`, that of Gr(d/2, d).
-
-    O(d) has more, because a rotation within either eigenspace of Q leaves h* as it is:
-    `d (d - 1) / 2 - 2 (d/2) (d/2 - 1) / 2 = (d/2)^2`.
-    """
-    return d * (d - 1) // 2 if count == "printed" else (d // 2) ** 2
-
-
 def orbit_rank(rotation: Float[np.ndarray, "d d"]) -> int:
     """The number of independent directions in which `R' Q R` moves as the orthogonal `R` does: the
     rank of `X -> A X - X A` over antisymmetric X, where `A = R' Q R`."""
     d = len(rotation)
-    a = rotation.T @ (np.where(np.arange(d) < d // 2, 1.0, -1.0)[:, None] * rotation)
+    [a] = orbit(rotation[None])
     i, j = np.tril_indices(d, -1)
     x = np.zeros((len(i), d, d))  # one that turns each pair of coordinates
     x[np.arange(len(i)), i, j], x[np.arange(len(i)), j, i] = 1, -1
@@ -170,7 +153,7 @@ def rotation_packing(d: int, separation: float) -> Packing:
     leave Q as it is), and the radius is `separation / c`. The volume of O(d) in that norm is
     `2^(D / 2)` times those of the unit spheres of dimension 0 to d - 1.
     """
-    size = dimension("printed", d)
+    size = dimension("rotations", d)
     log_volume = size / 2 * math.log(2) + sum(
         math.log(2) + k / 2 * math.log(math.pi) - math.lgamma(k / 2) for k in range(1, d + 1)
     )
@@ -184,12 +167,12 @@ MOVES = "a rotation at which h* o R moves in another number of independent direc
 
 def counted(ranks: Records, count: str) -> Verdict:
     """The ranks against a count."""
-    wrong = sum(row["rank"] != dimension(count, row["d"]) for row in ranks)
     found = ", ".join(
         f"d = {d}: {'/'.join(map(str, sorted(set(of))))} against {dimension(count, d)}"
         for d, of in ranks.by("d", of="rank").items()
     )
-    return lab.exact(wrong, len(ranks), f"counts ({found})")
+    wrong = (row["rank"] != dimension(count, row["d"]) for row in ranks)
+    return lab.none_of(wrong, f"counts ({found})")
 
 
 def bits(bounds: Records, d: int, count: str, target: str = TARGET) -> float:
@@ -202,21 +185,22 @@ def mean_needed(needed: Records, net: str, d: int, target: str = TARGET) -> Esti
     sizes = needed.where(net=net, d=d, target=target)["n"]
     there = [n for n in sizes if n is not None]
     found = lab.estimate(there or [math.inf])
-    whole = len(there) == len(sizes)
-    return found if whole else Estimate(found.mean, 0.0, len(there), -math.inf, math.inf)
+    if None not in sizes:
+        return found
+    return Estimate(found.mean, 0.0, len(there), -math.inf, math.inf)
 
 
 def at_least_the_bound(needed: Records, bounds: Records, count: str) -> Verdict:
     """n of the fully connected net against log2 M, dimension by dimension."""
-    sizes = {d: mean_needed(needed, "fc_sgd", d) for d in sorted({*needed["d"]})}
-    above = lambda d, n: lab.at_least(n, bits(bounds, d, count), f"d = {d}: n against log2 M")
-    return lab.all_of(*(above(d, n) for d, n in sizes.items()))
+    n = lambda d: mean_needed(needed, "fc_sgd", d)
+    above = lambda d: lab.at_least(n(d), bits(bounds, d, count), f"d = {d}: n against log2 M")
+    return lab.all_of(map(above, sorted({*needed["d"]})))
 
 
 @question.claim("B 10.2, eqs. 10.12 and 10.13", MOVES)
 def parameters_printed(ranks: Records) -> Verdict:
     """As printed: the functions h* o R have D = d (d - 1) / 2 parameters, those of R."""
-    return counted(ranks, "printed")
+    return counted(ranks, "rotations")
 
 
 @question.claim("B 10.2, eqs. 10.12 and 10.13", MOVES)
@@ -230,15 +214,15 @@ def parameters(ranks: Records) -> Verdict:
 def growth(growth: Sequence[int], bounds: Records) -> Verdict:
     """log2 M grows as d^2, by either count."""
     exponent = lambda count: power(growth, [bits(bounds, d, count) for d in growth])
-    two = lambda c, name: lab.between(exponent(c), 1.95, 2.05, f"exponent of log2 M, {name}")
-    return lab.all_of(*(two(c, name) for c, name in COUNTS.items()))
+    two = lambda c: lab.between(exponent(c), 1.95, 2.05, f"exponent of log2 M, {COUNTS[c]}")
+    return lab.all_of(map(two, COUNTS))
 
 
 @question.claim("B eq. 10.14", "a dimension in which it reached 95 % with fewer")
 def above_printed(needed: Records, bounds: Records) -> Verdict:
     """The fully connected net trained by SGD needs at least log2 M samples, with M as printed, by
     the volume of O(d)."""
-    return at_least_the_bound(needed, bounds, "printed")
+    return at_least_the_bound(needed, bounds, "rotations")
 
 
 @question.claim("B eq. 10.14", "a dimension in which it reached 95 % with fewer")
@@ -260,23 +244,24 @@ def escapes(needed: Records, bounds: Records) -> Verdict:
 @question.table
 def beside(needed: Records, bounds: Records) -> Iterator[lab.Table]:
     """The bound beside what was needed."""
-    header = ["d", "log2 M, printed", "log2 M, of the class", "n / d^2, fully connected"]
-    header += [*NETS.values(), "bits a sample, fully connected, SGD"]
     for target in needed.by("target"):
         rows, p = [], float(target)
         for d in sorted({*needed["d"]}):
             n = {net: mean_needed(needed, net, d, target).mean for net in NETS}
             printed, least = (bits(bounds, d, count, target) for count in COUNTS)
-            whole = [f"{value:.0f}" for value in (printed, least, *n.values())]
-            whole.insert(2, f"{n['fc_sgd'] / d**2:.2f}")
-            rows.append([d, *whole, f"{least / n['fc_sgd']:.3f}"])
+            rows.append({
+                "d": d, "log2 M, printed": f"{printed:.0f}", "log2 M, of the class": f"{least:.0f}",
+                "n / d^2, fully connected": f"{n['fc_sgd'] / d**2:.2f}",
+                **{name: f"{n[net]:.0f}" for net, name in NETS.items()},
+                "bits a sample, fully connected, SGD": f"{least / n['fc_sgd']:.3f}",
+            })  # fmt: skip
         entropy = -p * math.log2(p) - (1 - p) * math.log2(1 - p)  # of a coin, in bits
         title = f"Bound and mean n for {p:.0%} of test accuracy. A label that is foreseen with "
-        yield lab.Table(f"{title}that accuracy carries {entropy:.2f} bits", header, rows)
+        yield lab.Table.of(f"{title}that accuracy carries {entropy:.2f} bits", rows)
 
 
 @question.table
-def constants(needed: Records, bounds: Records) -> Iterator[dict[str, Any]]:
+def constants(needed: Records, bounds: Records) -> Rows:
     """log2 M = D log2(C / delta), functions apart by twice an error of 5 %"""
     for row in bounds.where(target=TARGET, d={*needed["d"]}):
         yield {

@@ -9,12 +9,12 @@ import pytest
 from experiments.information_bound import (
     COUNTS,
     Packing,
-    dimension,
     orbit_packing,
     orbit_rank,
     question,
     rotation_packing,
 )
+from experiments.packing.sets import dimension
 from experiments.sample_efficiency import question as sample_efficiency
 from experiments.sample_efficiency.nets import NETS
 
@@ -25,7 +25,7 @@ from cnnlab.config import ConfigError, compose
 def bound(d, bits):
     of = {"D": d, "C": 2.0, "delta": 1.0}
     several = [(t, count) for t in ("0.9", "0.95") for count in COUNTS]
-    size = {"printed": 2 * bits, "orbit": bits}
+    size = {"rotations": 2 * bits, "orbit": bits}
     return [{"d": d, "target": t, "count": c, **of, "bits": size[c]} for t, c in several]
 
 
@@ -134,7 +134,7 @@ def subspaces(random, n, d):
 def test_dimensions(d):
     rotation = np.linalg.qr(np.random.default_rng(d).standard_normal((d, d)))[0]
     assert orbit_rank(rotation) == dimension("orbit", d) == d * d // 4
-    assert dimension("printed", d) == sum(range(d))
+    assert dimension("rotations", d) == sum(range(d))
 
 
 def test_a_packing_counts_in_bits():

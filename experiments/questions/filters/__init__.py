@@ -1,17 +1,16 @@
 """A 3.5 and B 10.1.2: what hand-crafted kernels respond to, on photographs."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from experiments.filters import kernels
-from experiments.filters.indices import all_sums
 from experiments.filters.kernels import ANGLES, BINS, COLOURS, EDGE, KERNELS
 from matplotlib.figure import Figure
 
 from cnnlab import lab
-from cnnlab.lab import Cells, Count, Records, Verdict
+from cnnlab.lab import Cells, Count, Records, Rows, Verdict
 
 PHOTOS = ("china.jpg", "flower.jpg")
 Photos = Annotated[Sequence[str], "some of china.jpg, flower.jpg"]
@@ -42,15 +41,13 @@ def measure(
     photos: Annotated[Photos, "of scikit-learn"] = PHOTOS,
     tile: Annotated[Tile, "pixels; the derivatives are compared in tiles of the photographs"] = 64,
     crop: Annotated[Crop, "of each photograph, in the pictures"] = (110, 160),
-    images: Annotated[
-        Count, "random images at which A 3.5's sum is evaluated as it is printed"
-    ] = 20,
+    images: Annotated[Count, "random ones, at which A 3.5's sum is evaluated as printed"] = 20,
 ) -> dict[str, Any]:
     """Photographs, made-up images, and A 3.5's sum."""
     draw = lambda *key: np.random.default_rng([seed, *key])
     explained = lambda photo, kernel: list(kernels.explained(photo, kernel, tile))
     repainted = lambda photo: kernels.repainted(photo, draw(0, photos.index(photo)))
-    pictures = [(photo, shown) for photo in photos for shown in kernels.picture(photo, crop)]
+    sums = lambda image: kernels.all_sums(draw(1, image))
     return {
         "windows": cells.records("windows", kernels.windows, photo=photos, kernel=KERNELS),
         "explained": cells.records("explained", explained, photo=photos, kernel=(*EDGES, "red")),
@@ -60,8 +57,8 @@ def measure(
         "lines": cells.records("line", kernels.at_line, angle=(0, 45, 90, 135)),
         "ramps": cells.records("output", kernels.on_ramp, kernel=EDGES, brighter=RAMPS),
         "colours": cells.records("colours", kernels.between_colours, left=COLOURS, right=COLOURS),
-        "sums": cells.records("sums", lambda image: all_sums(draw(1, image)), image=range(images)),
-        "pictures": [{"photo": photo, **shown} for photo, shown in pictures],
+        "sums": cells.records("sums", sums, image=range(images)),
+        "pictures": [{"photo": p, **shown} for p in photos for shown in kernels.picture(p, crop)],
     }
 
 
@@ -73,10 +70,10 @@ def measure(
 def flat(windows: Records) -> Verdict:
     """Over a region of flat colour the positive and negative terms cancel, and the output is close
     to zero."""
-    count = lambda name: sum(windows[name])
+    what = "outputs of flat windows"
     return lab.all_of(
-        lab.exact(count("flat_nonzero"), count("flat"), "outputs of flat windows", "are not 0"),
-        lab.exact(count("beyond"), count("windows"), "outputs", "are beyond their bound"),
+        lab.exact(windows["flat_nonzero"], windows["flat"], what, "are not 0"),
+        lab.exact(windows["beyond"], windows["windows"], "outputs", "are beyond their bound"),
     )
 
 
@@ -125,12 +122,11 @@ def ridge(lines: Records) -> Verdict:
 def red_channel(repainted: Records, colours: Records) -> Verdict:
     """The red filter ignores information from the green and blue channels."""
     red = lambda name: COLOURS[name][0]
-    other = [row["output"] != EDGE * (red(row["left"]) - red(row["right"])) for row in colours]
-    changed, positions = (sum(repainted[name]) for name in ("changed", "positions"))
-    what = "outputs at edges between two colours"
+    other = (row["output"] != EDGE * (red(row["left"]) - red(row["right"])) for row in colours)
+    edges, repaint = "outputs at edges between two colours", "change by repainting green and blue"
     return lab.all_of(
-        lab.exact(changed, positions, "outputs", "change by repainting green and blue"),
-        lab.exact(sum(other), len(other), what, "are not 3 times the difference in red"),
+        lab.exact(repainted["changed"], repainted["positions"], "outputs", repaint),
+        lab.none_of(other, edges, "are not 3 times the difference in red"),
     )
 
 
@@ -140,8 +136,8 @@ def red_channel(repainted: Records, colours: Records) -> Verdict:
 )
 def red_edges(colours: Records) -> Verdict:
     """The red filter responds specifically to vertical red edges."""
-    others = [row for row in colours if "red" not in (row["left"], row["right"])]
-    strong = sum(abs(row["output"]) >= EDGE for row in others)
+    others = colours.where(lambda row: "red" not in (row["left"], row["right"]))
+    strong = sum(abs(output) >= EDGE for output in others["output"])
     what = f"of {len(others)} edges without red, those that respond as much"
     return lab.at_most(strong, 0, what)
 
@@ -192,11 +188,10 @@ def index_printed(sums: Records) -> Verdict:
 def index(sums: Records) -> Verdict:
     """H[i, j] is the sum over i', j' of W[i', j'] X[i + t(i'), j + t(j')]; the same as printed
     where that is defined."""
-    positions = sum(sums["positions"])
-    printed = positions - sum(sums["undefined"])
+    printed = sum(sums["positions"]) - sum(sums["undefined"])
     return lab.all_of(
-        lab.exact(sum(sums["layer_differ"]), positions, "sums", "are not the layer's output"),
-        lab.exact(sum(sums["defined_differ"]), printed, "printed sums"),
+        lab.exact(sums["layer_differ"], sums["positions"], "sums", "are not the layer's output"),
+        lab.exact(sums["defined_differ"], printed, "printed sums"),
     )
 
 
@@ -206,11 +201,11 @@ def index(sums: Records) -> Verdict:
 def fir(reversed: Records) -> Verdict:
     """This corresponds (up to a sign convention) to a discrete convolution with a finite impulse
     response filter."""
-    return lab.exact(sum(reversed["differ"]), sum(reversed["compared"]), "outputs")
+    return lab.exact(reversed["differ"], reversed["compared"], "outputs")
 
 
 @question.table
-def flat_windows(windows: Records) -> Iterator[dict[str, Any]]:
+def flat_windows(windows: Records) -> Rows:
     """Windows of the photographs"""
     for row in windows:
         yield {
@@ -221,19 +216,16 @@ def flat_windows(windows: Records) -> Iterator[dict[str, Any]]:
 
 
 @question.table
-def variance(explained: Records) -> Iterator[dict[str, Any]]:
+def variance(explained: Records) -> Rows:
     """Share of the output's variance explained, by tile"""
     for kernel, tiles in explained.by("kernel").items():
         for derivative in DERIVATIVES:
-            e = lab.estimate(tiles[derivative])
-            yield {
-                "kernel": kernel, "derivative": derivative, "mean": f"{e.mean:.3f}",
-                "deviation": f"{e.deviation:.3f}", "n": e.n,
-            }  # fmt: skip
+            found = lab.estimate(tiles[derivative]).columns(".3f")
+            yield {"kernel": kernel, "derivative": derivative, **found}
 
 
 @question.table
-def edges_and_ramps(edges: Records, ramps: Records) -> Iterator[dict[str, Any]]:
+def edges_and_ramps(edges: Records, ramps: Records) -> Rows:
     """Output at an edge or on a ramp, contrast 1"""
     rows = {side: edges.where(angle=angle) for side, angle in SIDES.items()}
     rows |= {f"ramp, brighter {where}": ramps.where(brighter=where) for where in RAMPS}
@@ -243,7 +235,7 @@ def edges_and_ramps(edges: Records, ramps: Records) -> Iterator[dict[str, Any]]:
 
 
 @question.table
-def ridges(lines: Records) -> Iterator[dict[str, Any]]:
+def ridges(lines: Records) -> Rows:
     """The ridge kernel at a line of width 1"""
     for row in lines:
         yield {
@@ -260,12 +252,9 @@ def activation_maps(figure: Figure, pictures: Records) -> None:
     grid = figure.subplots(len(photos), 1 + len(KERNELS), squeeze=False)
     for row, parts in zip(grid, photos.values(), strict=True):
         for axes, part in zip(row, parts, strict=True):
-            name, pixels = part["shows"], kernels.unpack(part)
-            axes.set(title=name if axes in grid[0] else "", xticks=[], yticks=[])
-            if name == "photograph":
-                axes.imshow(pixels)
-            else:
-                image = axes.imshow(pixels, cmap="RdBu_r", vmin=-300, vmax=300)
+            title = part["shows"] if axes in grid[0] else ""
+            scale = {"cmap": "RdBu_r", "vmin": -300, "vmax": 300}  # a photograph in colour has none
+            image = lab.picture(axes, kernels.unpack(part), title=title, **scale)
     figure.colorbar(image, ax=grid, label="output (grey levels)", shrink=0.8, extend="both")
 
 
@@ -293,16 +282,12 @@ def responses(figure: Figure, windows: Records, edges: Records, colours: Records
     by_colour.set(title="the red filter at an edge")
 
 
-def mean_outputs(photos: Records) -> tuple[list[float], list[float]]:
+def mean_outputs(photos: Records) -> tuple[np.ndarray, np.ndarray]:
     """Range, and the mean magnitude of the output in percent, over all photographs."""
-    ranges, means = [], []
-    for i, (low, high) in enumerate(itertools.pairwise(BINS)):
-        count = sum(counts[i] for counts in photos["counts"])
-        if count:
-            total = sum((row["means"][i] or 0.0) * row["counts"][i] for row in photos)
-            ranges.append((low + high - 1) / 2)
-            means.append(100 * total / count)
-    return ranges, means
+    counts, means = (np.array(photos[of], float) for of in ("counts", "means"))  # without: nan
+    total, middles = counts.sum(0), [(a + b - 1) / 2 for a, b in itertools.pairwise(BINS)]
+    some = total > 0
+    return np.array(middles)[some], 100 * np.nansum(means * counts, 0)[some] / total[some]
 
 
 main = lab.command(question)

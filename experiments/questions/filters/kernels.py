@@ -1,5 +1,5 @@
 """Hand-crafted kernels (A 3.5, B 10.1.2), and their activation maps (A 3.6) of photographs, edges,
-lines and ramps. Images are `(h, w)`, in colour `(h, w, 3)`."""
+lines and ramps; and A 3.5's sum, by its indices. Images are `(h, w)`, in colour `(h, w, 3)`."""
 
 import base64
 import functools
@@ -198,3 +198,51 @@ def between_colours(left: str, right: str) -> list[dict[str, float]]:
     row = [COLOURS[left]] * 2 + [COLOURS[right]] * 2
     z = respond("red", np.array([row] * 4, float)).ravel()
     return [{"output": float(z[np.abs(z).argmax()])}]
+
+
+def indexed_sum(
+    x: Float[np.ndarray, "h w c"],
+    weights: Float[np.ndarray, "s s c_out c"],
+    i: int,
+    j: int,
+    *,
+    printed: bool,
+) -> Float[np.ndarray, " c_out"]:
+    """The sum of A 3.5 at one position, `i` and `j` counted from 1, zeros around `x`.
+
+    **Arguments:** `printed`: read `X[i' + t(i), j' + t(j)]`, as the chapter prints it; else
+    `X[i + t(i'), j + t(j')]`. Either with `t(m) = m - k - 1` for `m` from 1 to `2k + 1`.
+
+    **Raises:** `KeyError` where `t` is not defined.
+    """
+    size = len(weights)
+    t = {m: m - size // 2 - 1 for m in range(1, size + 1)}
+    total = np.zeros(weights.shape[2])
+    for i2, j2 in itertools.product(t, t):
+        row, column = (i2 + t[i], j2 + t[j]) if printed else (i + t[i2], j + t[j2])
+        if 1 <= row <= x.shape[0] and 1 <= column <= x.shape[1]:
+            total += weights[i2 - 1, j2 - 1] @ x[row - 1, column - 1]
+    return total
+
+
+def all_sums(rng: np.random.Generator) -> dict[str, int]:
+    """A 3.5's sum at all positions of a random image: where it is undefined as it is printed, where
+    it is then not the sum with the indices exchanged, and where that is not the layer's."""
+    k, channels = int(rng.integers(1, 3)), int(rng.integers(1, 4))
+    size = 2 * k + 1
+    shape = tuple(int(n) for n in rng.integers(size, size + 6, 2))
+    x = rng.integers(-3, 4, (*shape, channels)).astype(float)
+    weights = rng.integers(-3, 4, (size, size, 2, channels)).astype(float)
+    arrays = (jnp.asarray(a, jnp.float32) for a in (x, np.moveaxis(weights, 2, 3)))
+    layer = np.asarray(ops.conv(*arrays, algorithm="lax"))
+    found = {"positions": math.prod(shape), "undefined": 0, "defined_differ": 0, "layer_differ": 0}
+    for i, j in np.ndindex(*shape):
+        value = indexed_sum(x, weights, i + 1, j + 1, printed=False)
+        found["layer_differ"] += int((value != layer[i, j]).any())
+        try:
+            printed = indexed_sum(x, weights, i + 1, j + 1, printed=True)
+        except KeyError:
+            found["undefined"] += 1
+        else:
+            found["defined_differ"] += int((printed != value).any())
+    return found

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from experiments.packing.sets import SPACES, balls, dimension, packings, small_b
 from experiments.packing.tasks import APART, SAME, compare_pairs
 
 from cnnlab import lab
-from cnnlab.lab import Cells, Count, Positive, Records, Verdict
+from cnnlab.lab import Cells, Count, Positive, Records, Rows, Verdict
 
 Two = Annotated[int, "whole number >= 2"]
 Twos = Annotated[Sequence[int], "list of at least 2 whole numbers >= 2"]
@@ -57,29 +57,17 @@ def measure(
     cells: Cells,
     *,
     seed: int,
-    dimensions: Annotated[Dimensions, "d of the pairs; p = d/2 squares have a plus"] = (
-        2,
-        4,
-        8,
-        16,
-        32,
-    ),
+    dimensions: Annotated[Dimensions, "d of the pairs; p = d/2 have a plus"] = (2, 4, 8, 16, 32),
     pairs: Annotated[Two, "of each kind, d and seed"] = 15,
     inputs: Annotated[Count, "Gaussian inputs on which a pair is compared"] = 10000,
     seeds: Annotated[Count, "sets of pairs, and packings"] = 3,
     packed: Annotated[Twos, "d of the packings; p = d/2, rounded down"] = (2, 3, 4, 5),
-    one_of: Annotated[
-        Twos, "a packing's distances: within each a point finds one of so many others"
-    ] = (8, 16, 32, 64),
-    spread: Annotated[
-        Positive, "and, for every d, ||R1 - R2||_F or ||A1 - A2||_F over sqrt(d)"
-    ] = 1.1,
+    one_of: Annotated[Twos, "distances: within each is one of so many"] = (8, 16, 32, 64),
+    spread: Annotated[Positive, "and one for all d: ||R1 - R2||_F / sqrt(d), the same of A"] = 1.1,
     disagreement: Annotated[Positive, "which it is for functions"] = 0.25,
     signs: Annotated[Count, "inputs that stand for all in the disagreement of functions"] = 1000,
     draws: Annotated[Draws, "random points by which the volume of balls is measured"] = 30000,
-    patience: Annotated[
-        Positive, "a packing of m ends after so many times m candidates without a place"
-    ] = 10.0,
+    patience: Annotated[Positive, "a packing of m ends after so many times m refusals"] = 10.0,
     largest: Annotated[Two, "or at so many points, and then does not count"] = 4000,
     radius: Annotated[Positive, "of the small balls whose volume is measured"] = 0.3,
     walkers: Annotated[Count, "random points in each of them"] = 2000,
@@ -89,16 +77,11 @@ def measure(
     several = range(seed, seed + seeds)
     compare = functools.partial(compare_pairs, pairs=pairs, inputs=inputs)
     compared = cells.records("pairs", compare, d=dimensions, kind=(*APART, SAME), seed=several)
-
-    def volumes(space: str, d: int) -> list[dict[str, Any]]:
-        points = draws // (10 if space == "functions" else 1)
-        return balls(space, d, one_of, signs=signs, draws=points, seed=seed)
-
-    def small(space: str, d: int) -> dict[str, Any]:
-        return small_ball(space, d, radius, walkers=walkers, steps=walk, seed=seed)
-
+    points = lambda space: draws // (10 if space == "functions" else 1)
+    volumes = lambda space, d: balls(space, d, one_of, signs=signs, draws=points(space), seed=seed)
     found = cells.records("balls", volumes, space=SPACES, d=packed)
-    in_small = cells.records("small ball", small, space=("rotations", "orbit"), d=packed)
+    near = functools.partial(small_ball, radius=radius, walkers=walkers, steps=walk, seed=seed)
+    small = cells.records("small ball", near, space=("rotations", "orbit"), d=packed)
 
     def sets(space: str, d: int, seed: int) -> list[dict[str, Any]]:
         known = found.where(space=space, d=d)
@@ -107,12 +90,8 @@ def measure(
         end = {"patience": patience, "largest": largest}
         return packings(space, d, distances, signs=signs, **end, seed=seed)
 
-    return {
-        "pairs": compared,
-        "balls": found,
-        "small": in_small,
-        "packings": cells.records("packings", sets, space=SPACES, d=packed, seed=several),
-    }
+    sizes = cells.records("packings", sets, space=SPACES, d=packed, seed=several)
+    return {"pairs": compared, "balls": found, "small": small, "packings": sizes}
 
 
 @question.claim(
@@ -121,7 +100,7 @@ def measure(
 )
 def product(pairs: Records) -> Verdict:
     """Two tasks disagree on x exactly where (x^T A1 x)(x^T A2 x) < 0, with A = R^T Q R."""
-    return lab.exact(sum(pairs["not_product"]), sum(pairs["inputs"]), "inputs", "contradict it")
+    return lab.exact(pairs["not_product"], pairs["inputs"], "inputs", "contradict it")
 
 
 @question.claim(
@@ -207,7 +186,7 @@ def volume(balls: Records, packings: Records) -> Verdict:
         least = lab.proportion(ball["half"], ball["draws"]).low
         most = lab.proportion(ball["within"], ball["draws"]).high
         outside.append(packing["m"] * least > 1 or packing["m"] * most < 1)
-    return lab.exact(sum(outside), len(outside), "packings", "are outside the bounds by volume")
+    return lab.none_of(outside, "packings", "are outside the bounds by volume")
 
 
 def exponents(small: Records, space: str, of: str) -> Verdict:
@@ -249,17 +228,14 @@ def functions(small: Records) -> Verdict:
 )
 def exponential(packings: Records) -> Verdict:
     """At a constant distance the packings have exp(Omega(d^2)) points: log M grows with d^2."""
-    full = packings.where(full=True, one_of=None)
-    found = {space: full.where(space=space) for space in SPACES}
-    slopes = {
-        space: lab.slope([d**2 for d in of["d"]], logs(of["m"])) for space, of in found.items()
-    }
+    found = {space: packings.where(space=space, full=True, one_of=None) for space in SPACES}
+    slope = lambda of: lab.slope([d**2 for d in of["d"]], logs(of["m"]))
     what = "{}: slope of log M in d^2".format
-    return lab.all_of(*(lab.at_least(e, 0.0, what(space)) for space, e in slopes.items()))
+    return lab.all_of(lab.at_least(slope(of), 0.0, what(space)) for space, of in found.items())
 
 
 @question.table
-def constants(pairs: Records) -> Iterator[dict[str, Any]]:
+def constants(pairs: Records) -> Rows:
     """disagreement / (||A1 - A2||_F / sqrt(d))"""
     dims, fitted = sorted({*pairs["d"]}), constant_by_d(pairs)
     for kind, found in pairs.where(kind=APART).by("kind").items():
@@ -272,14 +248,14 @@ def constants(pairs: Records) -> Iterator[dict[str, Any]]:
 
 
 @question.table
-def correlations(pairs: Records) -> Iterator[dict[str, Any]]:
+def correlations(pairs: Records) -> Rows:
     """Rank correlation of the disagreement of nearby pairs with"""
     for name, of in (("R", "rotations"), ("A", "orbit")):
         yield {"": f"||{name}1 - {name}2||_F", "mean": str(rank_correlation(pairs, of))}
 
 
 @question.table
-def exponents_found(small: Records, packings: Records) -> Iterator[dict[str, Any]]:
+def exponents_found(small: Records, packings: Records) -> Rows:
     """Exponents: of the volume of small balls, and of M in 1/delta for the packings found"""
     for (space, d), of in packings.by("space", "d").items():
         found, ball = packing_exponent(of), small.where(space=space, d=d)
@@ -293,7 +269,7 @@ def exponents_found(small: Records, packings: Records) -> Iterator[dict[str, Any
 
 
 @question.table
-def sizes(packings: Records) -> Iterator[dict[str, Any]]:
+def sizes(packings: Records) -> Rows:
     """At a constant distance"""
     for (space, d), of in packings.where(one_of=None).by("space", "d").items():
         m = lab.estimate(of["m"])

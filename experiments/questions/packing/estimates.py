@@ -58,7 +58,7 @@ def rank_correlation(pairs: Records, of: str) -> Estimate:
 
 def full_packings(packings: Records) -> Records:
     """Without those at the constant distance."""
-    return Records(p for p in packings.where(full=True) if p["one_of"] is not None)
+    return packings.where(lambda packing: packing["one_of"] is not None, full=True)
 
 
 def packing_exponent(packings: Records) -> Estimate:

@@ -7,6 +7,7 @@ from experiments.packing.sets import SPACES, dimension
 from experiments.packing.tasks import APART
 from matplotlib.figure import Figure
 
+from cnnlab import lab
 from cnnlab.lab import Records
 
 
@@ -31,13 +32,11 @@ def constants(figure: Figure, pairs: Records) -> None:
     axes = figure.subplots()
     for i, (kind, found) in enumerate(pairs.where(kind=APART).by("kind").items()):
         points = [(d, pooled(of)) for (d, _), of in found.by("d", "seed").items()]
-        axes.loglog(*zip(*points, strict=True), "o", ms=4, color=f"C{i}", alpha=0.6, label=kind)
+        axes.plot(*zip(*points, strict=True), "o", ms=4, color=f"C{i}", alpha=0.6, label=kind)
     dims = sorted({*pairs["d"]})
     close = [1 / (math.pi * math.sqrt(d)) for d in dims]
-    axes.loglog(dims, close, "k-", lw=0.8, label="1 / (pi sqrt(d))")
-    axes.minorticks_off()
-    ticks = [0.05, 0.1, 0.2]
-    axes.set(xticks=dims, xticklabels=dims, yticks=ticks, yticklabels=ticks)
+    axes.plot(dims, close, "k-", lw=0.8, label="1 / (pi sqrt(d))")
+    lab.log_axes(axes, x=dims, y=[0.05, 0.1, 0.2])
     axes.set(xlabel="dimension d", ylabel="disagreement / ||A1 - A2||_F")
     axes.legend()
 
@@ -59,8 +58,7 @@ def packings(figure: Figure, packings: Records) -> None:
             axes.loglog(x, y, color=f"C{i}", lw=0.8)
         low, high = axes.get_xlim()
         ticks = [t for t in (0.3, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= t <= high]
-        axes.set_xticks(ticks, labels=[f"{t:g}" for t in ticks])
-        axes.set_xticks([], minor=True)
+        lab.log_axes(axes, x=ticks)
         axes.set_xlim(low, high)
         axes.set(title=space, xlabel=f"1 / delta; {metric[space]} >= delta")
         axes.legend(fontsize=8)

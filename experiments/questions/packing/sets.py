@@ -4,13 +4,12 @@ The spaces, each with its distance: `rotations`, `||R1 - R2||_F`; their `orbit`,
 with `A = R^T Q R`; `functions`, the square root of the share of inputs on which they disagree.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from experiments.packing.tasks import labels, orbit
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from cnnlab.analysis.rotations import frobenius, random_orthogonal, random_skew
 
@@ -78,81 +77,42 @@ def packings(
     found = []
     for i, (one_of, distance) in enumerate(distances.items()):
         draw = sampler(space, d, signs, np.random.default_rng([seed, d, len(space), i]))
-        packing = greedy_packing(blocks(draw), distance, patience=patience, largest=largest)
-        size = {"m": len(packing.points), "full": packing.full}
-        found.append({"one_of": one_of, "distance": distance, **size})
+        points, full = greedy_packing(draw, distance, patience=patience, largest=largest)
+        found.append({"one_of": one_of, "distance": distance, "m": len(points), "full": full})
     return found
 
 
-def blocks(draw: Callable[[int], Float[np.ndarray, "b k"]]) -> Iterator[Float[np.ndarray, "b k"]]:
-    while True:
-        yield draw(BLOCK)
-
-
-@dataclass(frozen=True)
-class Packing:
-    """A set of points no two of which are closer than a distance; `full` if the search ended for
-    want of places, not at its limit of points."""
-
-    points: Float[np.ndarray, "m k"]
-    full: bool
-
-
 def greedy_packing(
-    candidates: Iterator[Float[np.ndarray, "b k"]],
+    draw: Callable[[int], Float[np.ndarray, "b k"]],
     distance: float | int,
     *,
     patience: float | int = 20,
     largest: int = 4000,
-) -> Packing:
-    """Keep every candidate that is no closer than `distance` to what has been kept.
+) -> tuple[Float[np.ndarray, "m k"], bool]:
+    """Keep every random point that is no closer than `distance` to what has been kept; and whether
+    the search ended for want of places, so that the packing is full, or at the `largest`.
 
-    **Arguments:**
-
-    - `candidates`: endless blocks of random points; distances are Euclidean, which for matrices
-      written as vectors is `||A - B||_F`, and for vectors of signs over `2 sqrt(n)` is the square
-      root of the share of the signs that differ.
-    - `patience`: the search ends after `patience * m` candidates in a row without a place, where
-      `m` is what it has. What is left is then less than about `1 / (patience * m)` of the space:
-      a share of what one point takes that is the same for every distance.
-    - `largest`: it also ends with so many points.
+    Distances are Euclidean. The search ends after `patience * m` points in a row without a place,
+    where `m` is what it has: what is left is then less than about `1 / (patience * m)` of the
+    space, a share of what one point takes that is the same for every distance.
     """
-    kept, refused = None, 0
-    limit = distance**2
-    for block in candidates:
-        free = np.ones(len(block), bool) if kept is None else clear(block, kept, limit)
-        places = np.flatnonzero(free)
-        taken = greedily(block[places], limit)
-        if len(taken):
-            new = block[places[taken]]
-            kept = new if kept is None else np.concatenate([kept, new])
-            refused = len(block) - 1 - int(places[taken[-1]])
-        else:
-            refused += len(block)
+    block = draw(BLOCK)
+    kept, refused, limit = block[:0], 0, distance**2
+    while True:
+        places = np.flatnonzero((squares(block, kept) >= limit).all(1))
+        far = squares(block[places], block[places]) >= limit
+        free, taken = np.ones(len(places), bool), []
+        while free.any():  # once for each point that is kept
+            taken.append(int(free.argmax()))
+            free &= far[taken[-1]]
+            free[taken[-1]] = False
+        kept = np.concatenate([kept, block[places[taken]]])
+        refused = len(block) - 1 - int(places[taken[-1]]) if taken else refused + len(block)
         if len(kept) >= largest:
-            return Packing(kept[:largest], False)
+            return kept[:largest], False
         if refused >= patience * len(kept):
-            return Packing(kept, True)
-    raise ValueError("candidates: expected endless blocks, got an end")
-
-
-def clear(
-    block: Float[np.ndarray, "b k"], kept: Float[np.ndarray, "m k"], limit: float
-) -> Bool[np.ndarray, " b"]:
-    """Which points are at least `sqrt(limit)` away from all that have been kept."""
-    return (squares(block, kept) >= limit).all(1)
-
-
-def greedily(points: Float[np.ndarray, "b k"], limit: float) -> np.ndarray:
-    """Positions of the points kept, each if it is far from those kept before it."""
-    far = squares(points, points) >= limit
-    free, taken = np.ones(len(points), bool), []
-    while free.any():  # once for each point that is kept
-        first = int(free.argmax())
-        taken.append(first)
-        free &= far[first]
-        free[first] = False
-    return np.array(taken, int)
+            return kept, True
+        block = draw(BLOCK)
 
 
 def squares(a: Float[np.ndarray, "n k"], b: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "n m"]:

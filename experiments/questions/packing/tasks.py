@@ -41,14 +41,6 @@ def labels(r: Float[np.ndarray, "n d d"], x: Float[np.ndarray, "m d"]) -> Bool[n
     return signature(d) @ squares > 0
 
 
-def quadratic_forms(
-    a: Float[np.ndarray, "n d d"], x: Float[np.ndarray, "m d"]
-) -> Float[np.ndarray, "n m"]:
-    """`x^T A x` of every matrix and every input."""
-    n, d, _ = a.shape
-    return (x.T * (a.reshape(n * d, d) @ x.T).reshape(n, d, -1)).sum(1)
-
-
 def rotated_pairs(
     kind: str, rng: np.random.Generator, n: int, d: int
 ) -> tuple[Float[np.ndarray, "n d d"], Float[np.ndarray, "n d d"]]:
@@ -89,14 +81,15 @@ def compare_pairs(kind: str, d: int, pairs: int, inputs: int, seed: int) -> list
     found = []
     for i in range(pairs):  # each on inputs of its own
         x = rng.standard_normal((inputs, d))
-        differ = np.logical_xor(labels(one[i : i + 1], x), labels(other[i : i + 1], x))[0]
-        product = quadratic_forms(a[i : i + 1], x)[0] * quadratic_forms(b[i : i + 1], x)[0]
+        differ = np.logical_xor(*(labels(r[i : i + 1], x)[0] for r in (one, other)))
+        v, w = x @ a[i], x @ b[i]
+        inner = lambda a, b: np.einsum("md,md->m", a, b)
+        product = inner(x, v) * inner(x, w)
         # Where neither form is zero but for rounding: the two ways to compute it differ by 1e-16.
         certain = np.abs(product) > 1e-12
-        hint = np.einsum("md,md->m", x @ a[i], x @ b[i]) < 0
         found.append({
             **{of: float(far[i]) for of, far in distances.items()}, "inputs": inputs,
-            "disagree": int(differ.sum()), "negative": int(hint.sum()),
+            "disagree": int(differ.sum()), "negative": int((inner(v, w) < 0).sum()),
             "not_product": int((differ != (product < 0))[certain].sum()),
         })  # fmt: skip
     return found

@@ -16,19 +16,12 @@ from experiments.sample_efficiency.search import (
 
 from cnnlab import lab
 from cnnlab.config import ConfigError
-from cnnlab.lab import Cells, Count, Counts, Estimate, Positive, Records, Verdict
+from cnnlab.lab import Cells, Count, Counts, Estimate, Positive, Records, Rows, Verdict
 
-Dimensions = Annotated[
-    Sequence[int], "list of at least 2 different even whole numbers >= 4", "of the inputs of B 10.2"
-]
-Targets = Annotated[
-    Sequence[float], "list of at least 1 numbers above 0.5 to below 1", "test accuracies to reach"
-]
-Repeats = Annotated[
-    Mapping[str, Count],
-    "mapping of conv, local, fc_sgd, fc_adam",
-    "training sets and weights behind an accuracy",
-]
+Dimensions = Annotated[Sequence[int], "list of at least 2 different even whole numbers >= 4"]
+Targets = Annotated[Sequence[float], "list of at least 1 numbers above 0.5 to below 1"]
+Repeats = Annotated[Mapping[str, Count], "mapping of conv, local, fc_sgd, fc_adam"]
+Size = Annotated[Sequence[int], "list of 2 whole numbers >= 1"]
 REPEATS = {"conv": 16, "local": 4, "fc_sgd": 1, "fc_adam": 1}
 
 question = lab.Question(
@@ -59,10 +52,10 @@ def measure(
     cells: Cells,
     *,
     seed: int,
-    dimensions: Dimensions = (8, 16, 24, 32),
+    dimensions: Annotated[Dimensions, "of the inputs of B 10.2"] = (8, 16, 24, 32),
     seeds: Annotated[Count, "searches for each net and dimension"] = 5,
-    repeats: Repeats = REPEATS,
-    targets: Targets = (0.9, 0.95),
+    repeats: Annotated[Repeats, "training sets and weights behind an accuracy"] = REPEATS,
+    targets: Annotated[Targets, "test accuracies to reach"] = (0.9, 0.95),
     test_size: Annotated[Count, "test examples behind an accuracy"] = 8000,
     per_octave: Annotated[Count, "sizes of training sets between one and its double"] = 4,
     channels: Annotated[Count, "of the convolution and the locally connected layer"] = 2,
@@ -70,16 +63,10 @@ def measure(
     batch_size: Annotated[Count, "examples in a step"] = 64,
     epochs: Annotated[Count, "passes over the training set"] = 50,
     least_steps: Annotated[Count, "where the training set is small"] = 500,
-    step: Annotated[
-        Positive, "of SGD, over the sharpness at the start: descent alone would diverge from 8"
-    ] = 0.5,
+    step: Annotated[Positive, "of SGD, over the sharpness at the start (diverges from 8)"] = 0.5,
     momentum: Annotated[float, "number from 0 to below 1", "of SGD"] = 0.9,
     adam_step: Annotated[Positive, "of Adam, the same for all dimensions"] = 0.01,
-    image: Annotated[
-        Sequence[int],
-        "list of 2 whole numbers >= 1",
-        "height and width of the images of the paper's task",
-    ] = (8, 8),
+    image: Annotated[Size, "height and width of the images of the paper's task"] = (8, 8),
     image_sizes: Annotated[Counts, "examples to train with"] = (256, 512, 1024),
     image_hidden: Annotated[Count, "units of the fully connected net"] = 384,
     image_test_size: Annotated[Count, "test examples"] = 2000,
@@ -160,7 +147,7 @@ def gap(needed: Records) -> Verdict:
     """The fully connected net needs more samples than the convolutional one by a factor that grows
     with d."""
     pairs = needed.where(net=("conv", "fc_sgd"), target=TARGET).by("d", "seed", of="n")
-    ratios = [None if None in (conv, fc) else fc / conv for conv, fc in pairs.values()]
+    ratios = [None if None in pair else pair[1] / pair[0] for pair in pairs.values()]
     what = "exponent of the ratio of n, fully connected over convolutional"
     return lab.at_least(power([d for d, _ in pairs], ratios), 0, what)
 
@@ -200,40 +187,34 @@ def adam(needed: Records) -> Verdict:
 def images(images: Records) -> Verdict:
     """On Gaussian images labelled by which of two channels has the larger norm, a convolutional net
     is more accurate than a fully connected one at every number of samples."""
-    test = images.pivot("net", "n", "test")
-    margins = {n: lab.paired(conv, test["fc_sgd"][n]) for n, conv in test["conv"].items()}
-    what = "n = {}, convolutional minus fully connected"
-    return lab.all_of(*(lab.at_least(e, 0, what.format(n)) for n, e in margins.items()))
+    test, what = images.pivot("n", "net", "test"), "n = {}, convolutional minus fully connected"
+    margins = {n: lab.paired(of["conv"], of["fc_sgd"]) for n, of in test.items()}
+    return lab.all_of(lab.at_least(e, 0, what.format(n)) for n, e in margins.items())
 
 
 @question.table
 def sizes(needed: Records) -> Iterator[lab.Table]:
     """Sizes by net and dimension, and exponents."""
     for target, found in needed.by("target").items():
-        rows = []
-        for net, at in found.pivot("net", "d", "n").items():
-            cells = [needed_by_seeds(n) for _, n in sorted(at.items())]
-            rows.append([NETS[net], *cells, str(exponent(found, net, target))])
-        yield lab.Table(
-            f"Training examples to reach {float(target):.0%} of test accuracy: "
-            "mean ± standard deviation (seeds)",
-            ["net", *(f"d = {d}" for d in sorted({*found["d"]})), "exponent [95 % interval]"],
-            rows,
-        )
+        title = f"Training examples to reach {float(target):.0%} of test accuracy: "
+        rows = [
+            {"net": NETS[net], **{f"d = {d}": needed_by_seeds(n) for d, n in sorted(at.items())}}
+            | {"exponent [95 % interval]": str(exponent(found, net, target))}
+            for net, at in found.pivot("net", "d", "n").items()
+        ]
+        yield lab.Table.of(f"{title}mean ± standard deviation (seeds)", rows)
 
 
 @question.table
-def training(tried: Records) -> Iterator[dict[str, str]]:
+def training(tried: Records) -> Rows:
     """Training accuracy, in %, at the largest training set that missed 95 % on test data"""
-    dimensions = sorted({*tried["d"]})
     for net, name in NETS.items():
-        found = just_short(tried, net)
-        accuracy = lambda d, found=found: percent(found.where(d=d)["training"])
-        yield {"net": name} | {f"d = {d}": accuracy(d) for d in dimensions}
+        found = just_short(tried, net).by("d", of="training")
+        yield {"net": name} | {f"d = {d}": percent(found.get(d)) for d in sorted({*tried["d"]})}
 
 
 @question.table
-def on_images(images: Records) -> Iterator[dict[str, Any]]:
+def on_images(images: Records) -> Rows:
     """Gaussian images 3x{image[0]}x{image[1]}: which channel has the larger norm; accuracy in %"""
     for (net, n), found in images.by("net", "n").items():
         accuracies = {of: percent(found[of]) for of in ("test", "training")}
@@ -241,19 +222,16 @@ def on_images(images: Records) -> Iterator[dict[str, Any]]:
 
 
 def needed_by_seeds(sizes: Sequence[int | None]) -> str:
-    there = [n for n in sizes if n is not None]
-    if not there:
+    if not (there := [n for n in sizes if n is not None]):
         return f"never ({len(sizes)})"
-    missing = f", {len(sizes) - len(there)} never" if len(there) < len(sizes) else ""
-    found = lab.estimate(there)
-    return f"{found:.0f} ({found.n}{missing})"
+    never = sizes.count(None)
+    return f"{lab.estimate(there):.0f} ({len(there)}{f', {never} never' if never else ''})"
 
 
-def percent(shares: Sequence[float]) -> str:
+def percent(shares: Sequence[float] | None) -> str:
     if not shares:
         return "none missed"
-    found = lab.estimate([100 * share for share in shares])
-    return f"{found:.2f} ({found.n})"
+    return f"{lab.estimate(lab.percent(shares)):.2f} ({len(shares)})"
 
 
 question.figure(10, 4.2)(figures.samples_needed)

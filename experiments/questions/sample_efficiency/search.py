@@ -2,7 +2,7 @@
 by side, accuracies at given sizes, and the powers of d by which what they need grows."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from cnnlab import lab
 from cnnlab.data.embedded import quadratic, quadratic_label
+from cnnlab.data.splits import ArraySplit
 from cnnlab.lab import Estimate, Records
 
 # The accuracy that the chapter speaks of.
@@ -46,59 +47,44 @@ class SizeSearch:
         most: int,
         per_octave: int = 4,
     ):
-        """**Arguments:**
-
-        - `measure(sizes)`: the test accuracy of every seed, each at a size of its own; 0 asks for
-          nothing of that seed.
-        - `seeds`: how many there are; `least`, `most`: the smallest and largest size to try.
-        - `per_octave`: sizes between one and its double.
-        """
+        """**Arguments:** `measure(sizes)`, the test accuracy of every seed, each at a size of its
+        own, 0 for a seed of which nothing is asked; `least`, `most`, the sizes to try."""
         if not 2 <= least <= most:
             raise ValueError(f"least, most: expected 2 <= least <= most, got {least}, {most}")
-        self._measure, self._per_octave = measure, per_octave
-        low = next(k for k in range(most * per_octave) if self.size(k) >= least)
-        high = next(k for k in range(low, most * per_octave + 1) if self.size(k + 1) > most)
-        self._low, self._high = low, high
-        # Of every seed: accuracies by grid point.
+        grid = (round(2 ** (k / per_octave)) for k in range(per_octave * most.bit_length()))
+        self._measure, self._octave = measure, per_octave
+        self._grid = [size for size in grid if least <= size <= most]
+        # Of every seed: accuracies by position on the grid.
         self.known: list[dict[int, float]] = [{} for _ in range(seeds)]
-
-    def size(self, k: int) -> int:
-        """Of a grid point."""
-        return round(2 ** (k / self._per_octave))
 
     def smallest(self, target: float, start: int) -> list[int | None]:
         """For each seed the smallest size on the grid whose accuracy is at least `target`, or None
         where the largest does not reach it. `start` is the size to begin with."""
-        first = min(range(self._low, self._high + 1), key=lambda k: abs(self.size(k) - start))
+        grid = self._grid
+        first = min(range(len(grid)), key=lambda k: abs(grid[k] - start))
         while True:
-            points = [self._next(known, target, first) for known in self.known]
+            found = [self._bracket(known, target) for known in self.known]
+            points = [self._between(small, enough, first) for small, enough in found]
             if all(k is None for k in points):
-                return [self._found(known, target) for known in self.known]
-            values = self._measure([0 if k is None else self.size(k) for k in points])
+                return [None if enough is None else grid[enough] for _, enough in found]
+            values = self._measure([0 if k is None else grid[k] for k in points])
             for known, k, value in zip(self.known, points, values, strict=True):
                 if k is not None:
                     known[k] = value
 
     def _bracket(self, known: dict[int, float], target: float) -> tuple[int | None, int | None]:
-        """The largest point that is too small, the smallest that suffices: those known of."""
+        """The largest point known that is too small, and the smallest that suffices."""
         enough = min((k for k, value in known.items() if value >= target), default=None)
         below = (k for k, v in known.items() if v < target and (enough is None or k < enough))
         return max(below, default=None), enough
 
-    def _next(self, known: dict[int, float], target: float, first: int) -> int | None:
+    def _between(self, small: int | None, enough: int | None, first: int) -> int | None:
         """The point to try next; None when the seed is done."""
-        small, enough = self._bracket(known, target)
         if enough is None:
-            k = first if small is None else min(small + self._per_octave, self._high)
-        elif small is None:
-            k = max(enough - self._per_octave, self._low)
+            k = first if small is None else min(small + self._octave, len(self._grid) - 1)
         else:
-            k = (small + enough) // 2
+            k = max(enough - self._octave, 0) if small is None else (small + enough) // 2
         return None if k in (small, enough) else k
-
-    def _found(self, known: dict[int, float], target: float) -> int | None:
-        enough = self._bracket(known, target)[1]
-        return None if enough is None else self.size(enough)
 
 
 def sizes_needed(
@@ -121,21 +107,18 @@ def sizes_needed(
     """
     start = START[net](d)
     streams = [seed * repeats + i for seed in seeds for i in range(repeats)]
-    tests = math.ceil(test_size / repeats)
-    options = {"train_size": REACH * start, "test_size": tests, "val_fraction": 0}
-    sets = [quadratic(dimension=d, seed=stream, **options) for stream in streams]
-    data = (
-        *stacked([(s.train.image, s.train.label) for s in sets]),
-        *stacked([(s.test.image, s.test.label) for s in sets]),
-    )
+    most, tests = REACH * start, math.ceil(test_size / repeats)
+    sets = [
+        quadratic(dimension=d, seed=stream, train_size=most, test_size=tests, val_fraction=0)
+        for stream in streams
+    ]
+    data = (*stacked(s.train for s in sets), *stacked(s.test for s in sets))
     learn = Learners(make, plan, streams, data, adam=net == "fc_adam", repeats=repeats)
-    limits = {"least": LEAST, "most": REACH * start, "per_octave": per_octave}
-    search = SizeSearch(learn, len(seeds), **limits)
+    search = SizeSearch(learn, len(seeds), least=LEAST, most=most, per_octave=per_octave)
     found = {str(target): search.smallest(target, start) for target in sorted(targets)}
-    sizes = [dict(zip(found, of, strict=True)) for of in zip(*found.values(), strict=True)]
     return [
-        {"seed": seed, "sizes": of, "tried": sorted(tried)}
-        for seed, of, tried in zip(seeds, sizes, learn.tried, strict=True)
+        {"seed": seed, "sizes": {t: sizes[i] for t, sizes in found.items()}, "tried": sorted(tried)}
+        for i, (seed, tried) in enumerate(zip(seeds, learn.tried, strict=True))
     ]
 
 
@@ -150,9 +133,11 @@ def image_accuracy(
 ) -> list[dict[str, Any]]:
     """Accuracies on Gaussian images `(h, w, 3)` whose class is 1 where the first channel has a
     larger norm than the second (Li, Zhang and Arora 2021, figure 1), for each seed and size."""
-    train = [images([seed, 0], max(sizes), shape) for seed in seeds]
-    test = [images([seed, 1], test_size, shape) for seed in seeds]
-    learn = Learners(make, plan, seeds, (*stacked(train), *stacked(test)))
+    splits = [
+        stacked(images([seed, part], n, shape) for seed in seeds)
+        for part, n in enumerate((max(sizes), test_size))
+    ]
+    learn = Learners(make, plan, seeds, (*splits[0], *splits[1]))
     for n in sizes:
         learn([n] * len(seeds))
     return [
@@ -186,24 +171,23 @@ class Learners:
         found = self._train(self._streams, *self._data, each(sizes), each(steps))
         # Shares of a whole number of examples: in float32, 0.95 would fall short of 0.95.
         means = np.stack([np.asarray(a, float).reshape(len(sizes), -1).mean(1) for a in found])
-        for tried, n, accuracies in zip(self.tried, sizes, means.T.round(6).tolist(), strict=True):
+        means = means.round(6)
+        for tried, n, accuracies in zip(self.tried, sizes, means.T.tolist(), strict=True):
             if n:
                 tried.append([n, *accuracies])
-        return means[0].round(6).tolist()
+        return means[0].tolist()
 
 
-def stacked(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Array, Array]:
+def stacked(parts: Iterable[ArraySplit]) -> tuple[Array, Array]:
     """Inputs and labels +1 and -1, with a leading axis of seeds."""
-    x, label = zip(*parts, strict=True)
+    x, label = zip(*((part.image, part.label) for part in parts), strict=True)
     return jnp.array(np.stack(x)), jnp.array(2.0 * np.stack(label) - 1)
 
 
-def images(
-    seed: Sequence[int], n: int, shape: tuple[int, int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def images(seed: Sequence[int], n: int, shape: tuple[int, int, int]) -> ArraySplit:
     x = np.random.default_rng(seed).standard_normal((n, *shape), np.float32)
     # The task of B 10.2, with the first two channels for halves.
-    return x, quadratic_label(np.moveaxis(x[..., :2], -1, 1).reshape(n, -1))
+    return ArraySplit(x, quadratic_label(np.moveaxis(x[..., :2], -1, 1).reshape(n, -1)))
 
 
 def exponent(needed: Records, net: str, target: str = TARGET) -> Estimate:
