@@ -1,6 +1,7 @@
 """How fast is each route to a convolution: cnnlab's algorithms, JAX, Equinox and PyTorch."""
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
@@ -8,7 +9,7 @@ from cnnlab.config import cli
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from omegaconf import DictConfig
 
-    from cnnlab.bench.measurements import Results, Settings
+    from cnnlab.bench.measurements import Settings
     from cnnlab.ops import Problem
 
 
@@ -32,16 +33,18 @@ def main(cfg: "DictConfig") -> None:
     from cnnlab.bench import report
     from cnnlab.bench.contenders import torch_missing
     from cnnlab.bench.grid import GRID
-    from cnnlab.bench.measurements import Results
+    from cnnlab.bench.measurements import code, conditions, machine, measure
+    from cnnlab.bench.results import Job, Results
     from cnnlab.files import write_atomically
 
     settings, folder = _settings(cfg), Path(cfg.output)
     work = _work(cfg, settings)
     if "torch" in cfg.peers and "torch" not in settings.peers:
         print(f"no columns of torch: {torch_missing()}", file=sys.stderr)
-    results = Results(folder, force=cfg.force)
-    _measure(work, results, show=cfg.progress)
-    cases = results.current()
+    results = Results(folder / "bench_conv.json", machine(), force=cfg.force)
+    jobs = {n: Job(conditions(*job), functools.partial(measure, *job)) for n, job in work.items()}
+    results.fill(jobs, show=cfg.progress)
+    cases = results.current(code())
     text = report.markdown(results.machine, cases, [name for name in GRID if name in cases])
     write_atomically(folder / "bench_conv.md", text.encode())
     print(text, end="")
@@ -82,43 +85,6 @@ def _work(cfg: "DictConfig", settings: "Settings") -> "dict[str, tuple[Problem, 
             f"{next(iter(GRID))!r} would"
         )
     return found
-
-
-def _measure(
-    work: "dict[str, tuple[Problem, Settings]]", results: "Results", *, show: bool
-) -> None:
-    """Measure what the file does not have yet, and keep it."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    from cnnlab.bench.measurements import measure
-
-    console = Console(stderr=True, soft_wrap=True)
-    columns = (
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(),
-    )
-    todo = {name: job for name, job in work.items() if not results.has(name, *job)}
-    if show and len(todo) < len(work):
-        console.print(
-            f"{len(work) - len(todo)} of {len(work)} cases are there already", highlight=False
-        )
-    with Progress(*columns, console=console, disable=not (show and console.is_terminal)) as bar:
-        task = bar.add_task("", total=len(todo))
-        for name, job in todo.items():
-            bar.update(task, description=name)
-            results.add(name, measure(*job))
-            bar.advance(task)
-            if show and not console.is_terminal:
-                console.print(name, highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Measuring one convolution, and the file that keeps what was measured."""
+"""Measuring one convolution, and what a measurement depends on."""
 
 import contextlib
 import functools
-import hashlib
 import json
 import math
 import os
@@ -17,9 +16,8 @@ import jax
 
 from cnnlab import ops
 from cnnlab.bench import contenders as routes
+from cnnlab.bench.results import fingerprint
 from cnnlab.bench.timing import interleaved, median
-from cnnlab.errors import CnnlabError
-from cnnlab.files import write_atomically
 from cnnlab.ops import PASSES, Problem
 from cnnlab.ops.choice import automatic
 from cnnlab.versions import versions
@@ -42,7 +40,7 @@ class Settings:
 def measure(problem: Problem, settings: Settings) -> dict[str, Any]:
     """Check all contenders against the reference, then time those that agree, side by side.
 
-    **Returns:** `{"conditions", "multiply_adds", "skipped": {algorithm: why}, "passes": {pass:
+    **Returns:** `{"multiply_adds", "skipped": {algorithm: why}, "passes": {pass:
     {contender: row}}}`. A row has the `error`; and the median `seconds`, the `fastest` and the
     number of `calls`, or `wrong: true`; or only `failed`, a message.
     """
@@ -50,7 +48,6 @@ def measure(problem: Problem, settings: Settings) -> dict[str, Any]:
     algorithms, skipped = routes.selected(problem, settings.algorithms)
     contenders = routes.contenders(problem, arrays, algorithms, settings.peers)
     return {
-        "conditions": conditions(problem, settings),
         "multiply_adds": problem.multiply_adds,
         "skipped": skipped,
         "passes": {which: _rows(contenders, which, settings) for which in settings.passes},
@@ -139,18 +136,15 @@ def conditions(problem: Problem, settings: Settings) -> dict[str, Any]:
 @functools.cache
 def code() -> str:
     """A short hash of the convolutions' source."""
-    folder = Path(ops.__file__).parent
-    sums = hashlib.sha256()
-    for file in sorted(f for f in folder.rglob("*") if f.suffix in (".py", ".cc", ".h", ".json")):
-        sums.update(file.read_bytes())
-    return sums.hexdigest()[:10]
+    return fingerprint(ops)
 
 
-def machine() -> dict[str, Any]:
-    """What times depend on besides the code."""
+def machine(peers: Sequence[str] = ("torch",)) -> dict[str, Any]:
+    """What times depend on besides the code; `peers` are packages that are measured, too."""
     found = versions()
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        found["torch"] = metadata.version("torch")
+    for peer in peers:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[peer] = metadata.version(peer)
     device = jax.devices()[0]
     return {
         "versions": found,
@@ -166,46 +160,3 @@ def _processor() -> str:
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-class Results:
-    """`bench_conv.json`: the machine and a record a case, written after every case."""
-
-    def __init__(self, folder: Path, *, force: bool = False) -> None:
-        """Read what is there. With `force`, cases are measured again, and what another machine
-        measured is dropped.
-
-        **Raises:** `CnnlabError`: it was measured elsewhere or with other versions, and not
-        `force`.
-        """
-        self.path = folder / "bench_conv.json"
-        self.machine = machine()
-        self.cases: dict[str, dict[str, Any]] = {}
-        self._force = force
-        if self.path.is_file():
-            known = json.loads(self.path.read_text())
-            if known["machine"] == self.machine:
-                self.cases = known["cases"]
-            elif not force:
-                raise CnnlabError(
-                    f"output: {self.path} is from another machine or other versions; give another "
-                    "output=..., or force=true to drop it"
-                )
-
-    def has(self, name: str, problem: Problem, settings: Settings) -> bool:
-        """Whether a case need not be measured."""
-        known = self.cases.get(name)
-        if self._force or known is None:
-            return False
-        return known["conditions"] == conditions(problem, settings)
-
-    def current(self) -> dict[str, dict[str, Any]]:
-        """The cases that were measured with the present code."""
-        return {name: c for name, c in self.cases.items() if c["conditions"]["code"] == code()}
-
-    def add(self, name: str, record: dict[str, Any]) -> None:
-        """Keep a case, on disk too."""
-        self.cases[name] = record
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"machine": self.machine, "cases": self.cases}, indent=1)
-        write_atomically(self.path, (text + "\n").encode())

@@ -239,6 +239,7 @@ def test_sweep_runs_every_job(tmp_path, call):
         ("tune", ["grid=true", "table=a,/dev/null"], "table: /dev/null: not a table"),
         ("bench_conv", ["cases=3x3,nothing"], "cases: none of the"),
         ("bench_step", ["shape=[8,8,1],[9,9,1]"], "shape: [9, 9] can't be halved"),
+        ("bench_models", ["networks=UNet,nothing", "modes=[jax]"], "networks: none of the"),
         ("book", ["only=[toeplitz]", "settings.toeplitz=['seed=1'],['seed=x']"], "seed: expected"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else None,

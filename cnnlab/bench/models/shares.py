@@ -1,0 +1,91 @@
+"""Where a compiled program's time goes: convolutions, layout, normalisation, pooling, the rest.
+
+The profiler gives the time of each instruction of the program, the program's text what each one is
+and which line of the network it came from.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+KINDS = ("convolution", "pooling", "layout", "normalisation", "element-wise", "other")
+_END = "end: "
+_INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = .*?\s([\w-]+)\((.*)$")
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\{$")
+_CALLS = re.compile(r"calls=%?([\w.-]+)")
+_NAME = re.compile(r'op_name="([^"]*)"')
+_TARGET = re.compile(r'custom_call_target="([^"]*)"')
+# Layers' own names: BatchNorm_0, batch_normalization_3, conv1_bn, eqx.nn.LayerNorm.
+_NORM = re.compile(r"norm|[._/(]bn|bn[\d_/)]", re.IGNORECASE)
+_MOVES = {
+    "copy", "transpose", "bitcast", "reshape", "reverse", "slice", "pad", "concatenate",
+    "parameter", "constant", "broadcast", "tuple", "get-tuple-element", "dynamic-slice",
+    "dynamic-update-slice",
+}  # fmt: skip
+
+
+def shares(program: str, trace: Path) -> dict[str, Any]:
+    """`{"shares": {kind: part of the time}, "slowest": [[instruction, kind, milliseconds]]}` of one
+    call; `program` is the compiled one's text, `trace` what JAX's profiler wrote."""
+    kinds = kinds_of(program)
+    spent = _durations(trace)
+    total = sum(spent.values()) or 1.0
+    found = {kind: 0.0 for kind in KINDS}
+    for name, seconds in spent.items():
+        found[kinds.get(name, ("other", ""))[0]] += seconds / total
+    slowest = [
+        [name, *kinds.get(name, ("other", "")), round(1e3 * seconds, 3)]
+        for name, seconds in sorted(spent.items(), key=lambda item: -item[1])[:8]
+    ]
+    return {"shares": found, "slowest": slowest}
+
+
+def _durations(trace: Path) -> dict[str, float]:
+    """Seconds by instruction, of a trace of one call: from its beginning to its end, which may
+    be in another thread and long after the event that began it."""
+    from jax.profiler import ProfileData
+
+    begun: dict[str, float] = {}
+    ended: dict[str, float] = {}
+    for plane in ProfileData.from_file(str(trace)).planes:
+        for event in (event for line in plane.lines for event in line.events):
+            if event.name.startswith(_END):
+                ended[event.name.removeprefix(_END)] = event.start_ns
+            elif any(key == "hlo_op" for key, _ in event.stats):
+                begun[event.name] = event.start_ns
+                ended.setdefault(event.name, event.start_ns + event.duration_ns)
+    return {name: max(0.0, ended[name] - start) / 1e9 for name, start in begun.items()}
+
+
+def kinds_of(program: str) -> dict[str, tuple[str, str]]:
+    """What each instruction of a program's text is for, and where it is from: `{name: (kind,
+    source)}`."""
+    bodies: dict[str, list[str]] = {}
+    inside, lines = "", {}
+    for line in program.splitlines():
+        if header := _COMPUTATION.match(line):
+            inside = header[1]
+        elif found := _INSTRUCTION.match(line):
+            name, opcode, rest = found.groups()
+            bodies.setdefault(inside, []).append(line)
+            lines[name] = opcode, rest
+    return {name: _kind(opcode, rest, bodies) for name, (opcode, rest) in lines.items()}
+
+
+def _kind(opcode: str, rest: str, bodies: dict[str, list[str]]) -> tuple[str, str]:
+    called = _CALLS.search(rest)
+    inner = bodies.get(called[1], []) if called else []
+    opcodes = {found[2] for line in inner if (found := _INSTRUCTION.match(line))} or {opcode}
+    own = _NAME.search(rest)
+    names = [own[1]] if own else [n[1] for line in inner if (n := _NAME.search(line))][-1:]
+    source = names[0] if names else ""
+    target = _TARGET.search(rest)
+    if opcode == "custom-call" and target:
+        return ("pooling" if "pool" in target[1] else "convolution"), source or target[1]
+    if opcodes & {"convolution", "dot"} or "conv_general_dilated" in source:
+        return "convolution", source
+    if opcodes & {"reduce-window", "select-and-scatter"} or "reduce_window" in source:
+        return "pooling", source
+    if opcodes <= _MOVES or source.endswith("/transpose"):
+        return "layout", source
+    return ("normalisation" if _NORM.search(source) else "element-wise"), source
