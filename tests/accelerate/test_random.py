@@ -14,6 +14,7 @@ from direct_sum import direct_sum
 from jax import lax
 
 from cnnlab.accelerate import accelerated
+from cnnlab.ops.algorithms.native import NATIVE
 from cnnlab.ops.choice import VARIABLE
 
 NUMBER = int(os.environ.get("CNNLAB_CONVOLUTIONS", 24))
@@ -66,7 +67,7 @@ def draw(seed):
 @pytest.mark.parametrize("seed", range(NUMBER))
 def test_values_and_gradients_are_those_of_the_sum(seed, monkeypatch):
     if seed % 2:  # else shapes as small as these are often left to XLA
-        monkeypatch.setenv(VARIABLE, "native")
+        monkeypatch.setenv(VARIABLE, NATIVE.name)
     conv, *types, parameters = draw(seed)
     rng = np.random.default_rng(seed)
     lhs, rhs, dy = (jnp.asarray(rng.standard_normal(t.shape), t.dtype) for t in types)

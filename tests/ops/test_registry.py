@@ -89,7 +89,8 @@ ALLOWED = {
     "tests/nn/test_factories.py": "a layer, which is called as the algorithm that computes it",
     "tests/models/test_vgg.py": "the same",
     "tests/train/test_effects.py": "the same",
-    "tests/config/": "a question of the lab book",
+    "experiments/book.py": "a question of the lab book",
+    "tests/config/": "the same",
     "tests/ops/test_max_pooling.py": "the engine's pooling",
 }
 
@@ -98,14 +99,17 @@ BENCHMARKS = ("test_agreement", "test_bench_conv", "test_bench_step", "test_devi
 
 
 def is_of_a_question(path):
-    """Whether it is a test of the lab book, whose questions are about some of them."""
-    return path.parent.name == "experiments" and path.stem not in BENCHMARKS
+    """Whether it is one of the lab book, or its test: questions are about some of them."""
+    if path.is_relative_to(ROOT / "experiments" / "questions"):
+        return True
+    return path.is_relative_to(ROOT / "tests" / "experiments") and path.stem not in BENCHMARKS
 
 
 def test_no_algorithm_is_named_outside_its_own_file():
-    """Nothing is decided by a name: neither in the package nor in its tests."""
+    """Nothing is decided by a name: neither in the package nor in its commands and tests."""
     found = []
-    files = [file for room in ("cnnlab", "tests") for file in (ROOT / room).rglob("*.py")]
+    rooms = ("cnnlab", "experiments", "tests")
+    files = [file for room in rooms for file in (ROOT / room).rglob("*.py")]
     for path in sorted(files):
         place = path.relative_to(ROOT).as_posix()
         if place.startswith(tuple(ALLOWED)) or is_of_a_question(path):
