@@ -4,6 +4,7 @@ The profiler gives the time of each instruction of the program, the program's te
 and which line of the network it came from.
 """
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -41,20 +42,36 @@ def shares(program: str, trace: Path) -> dict[str, Any]:
 
 
 def _durations(trace: Path) -> dict[str, float]:
-    """Seconds by instruction, of a trace of one call: from its beginning to its end, which may
-    be in another thread and long after the event that began it."""
+    """Seconds by instruction, of a trace of one call; together the time that it took.
+
+    An instruction has an event, and another one when its result is there, which may be later: then
+    other threads compute it. So a moment belongs to the instructions whose events are under way, in
+    equal parts, and where there are none to those that wait for their results.
+    """
     from jax.profiler import ProfileData
 
-    begun: dict[str, float] = {}
-    ended: dict[str, float] = {}
+    events: dict[str, tuple[float, float]] = {}
+    ends: dict[str, float] = {}
     for plane in ProfileData.from_file(str(trace)).planes:
         for event in (event for line in plane.lines for event in line.events):
             if event.name.startswith(_END):
-                ended[event.name.removeprefix(_END)] = event.start_ns
+                ends[event.name.removeprefix(_END)] = event.start_ns
             elif any(key == "hlo_op" for key, _ in event.stats):
-                begun[event.name] = event.start_ns
-                ended.setdefault(event.name, event.start_ns + event.duration_ns)
-    return {name: max(0.0, ended[name] - start) / 1e9 for name, start in begun.items()}
+                events[event.name] = event.start_ns, event.start_ns + event.duration_ns
+    changes = []  # (when, +1 or -1, whether its event is under way, instruction)
+    for name, (start, stop) in events.items():
+        changes += [(start, 1, True, name), (stop, -1, True, name)]
+        if (end := ends.get(name, stop)) > stop:
+            changes += [(stop, 1, False, name), (end, -1, False, name)]
+    changes.sort()
+    spent = dict.fromkeys(events, 0.0)
+    active: dict[bool, set[str]] = {True: set(), False: set()}
+    for (when, change, running, name), (following, *_) in itertools.pairwise(changes):
+        (active[running].add if change > 0 else active[running].discard)(name)
+        owners = active[True] or active[False]
+        for owner in owners:
+            spent[owner] += (following - when) / 1e9 / len(owners)
+    return spent
 
 
 def kinds_of(program: str) -> dict[str, tuple[str, str]]:
