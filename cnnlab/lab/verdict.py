@@ -58,18 +58,14 @@ class Verdict:
 
 
 def estimate(values: Sequence[Number]) -> Estimate:
-    """Mean and deviation of repetitions, with Student's interval of the mean.
-
-    **Raises:** `ValueError`: no values.
-    """
+    """Mean and deviation of repetitions, with Student's interval of the mean. Of none there is no
+    mean, and nothing to judge by."""
     from scipy.stats import t
 
     n = len(values)
-    if n == 0:
-        raise ValueError("values: expected at least one, got none")
-    mean = math.fsum(values) / n
-    if n == 1:
-        return Estimate(mean, 0.0, 1, -math.inf, math.inf)
+    mean = math.fsum(values) / n if n else math.nan
+    if n < 2:
+        return Estimate(mean, 0.0, n, -math.inf, math.inf)
     deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
     half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n)
     return Estimate(mean, deviation, n, mean - half, mean + half)

@@ -8,7 +8,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 from experiments.mnist1d import LOG, ORDERS, TABLE, question
-from experiments.mnist1d.networks import GRU, NETS, start
+from experiments.mnist1d.networks import GRU, NETS, flat, start
 
 from cnnlab.config import ConfigError, compose
 
@@ -46,7 +46,7 @@ def test_all_examples_are_trained_on():
 
 @pytest.mark.parametrize("net", NETS)
 def test_starts_as_pytorch_does(net, getkey):
-    model = start(net, 40, 10, getkey())
+    model = flat(net, 40, 10)[0](start(net, 40, 10, getkey()))
     assert model(jnp.zeros((3, 40))).shape == (3, 10)
     last = {"linear": [model], "mlp": []}.get(net, [getattr(model, "linear", None)])
     for layer in (*getattr(model, "layers", ()), *last):

@@ -37,8 +37,9 @@ def test_students_interval():
         "low": None,
         "high": None,
     }
-    with pytest.raises(ValueError, match="values: expected at least one"):
-        estimate([])
+    nothing = at_least(estimate([]), 0.0, "lead")
+    assert (nothing.verdict, nothing.evidence) == ("inconclusive", "lead: nan (n = 0), at least 0")
+    assert nothing.estimates[0].json()["mean"] is None
 
 
 def test_an_interval_covers_the_mean_as_often_as_it_says():

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
+import jax.random as jr
 import numpy as np
-from experiments.mnist1d.networks import NETS, accuracies, parameters
+from experiments.mnist1d.networks import NETS, accuracies, start
 from matplotlib.figure import Figure
 
 from cnnlab import lab
 from cnnlab.config import ConfigError, instantiate
-from cnnlab.lab import INCONCLUSIVE, Cells, Count, Records, Verdict
+from cnnlab.lab import Cells, Count, Records, Verdict
 
 ORDERS = ("plain", "shuffled")
 # Test accuracy in %: the table of the paper and of its repository's README (n = 1), and what the
@@ -22,6 +23,7 @@ LOG = {
     "plain": {"linear": 31.5, "mlp": 65.1, "cnn": 92.3, "gru": 89.1},
     "shuffled": {"linear": 31.5, "mlp": 66.0, "cnn": 58.7, "gru": 53.3},
 }
+OFF = "a mean accuracy over the seeds that is more than 2 points off"
 WITHIN = 2.0  # points: a run of another seed, or another permutation, differs by about as much
 # As published, all 4,000 training examples; the order of the positions is the question's.
 DATA = {"val_fraction": 0}
@@ -50,18 +52,17 @@ def measure(
     seed: int,
     data: Mapping[str, Any] = DATA,
     nets: Annotated[Sequence[str], "some of linear, mlp, cnn, gru"] = tuple(NETS),
-    seeds: Annotated[
-        Count, "repetitions: other initial weights, the same data in the same order"
-    ] = 5,
+    seeds: Annotated[Count, "repetitions with other initial weights"] = 5,
     gru_seeds: Annotated[Count, "of the GRU, which takes longer than all others together"] = 2,
     steps: Annotated[Count, "batches of 100, as published"] = 6000,
     every: Annotated[Count, "steps between tests, for the curves"] = 250,
 ) -> dict[str, Any]:
     """Each network on either order of the positions: test accuracies by seed."""
     # Both are permutations of one data set, which `data.shuffled` chooses between.
-    shuffled = ({**data, "shuffled": order == "shuffled"} for order in ORDERS)
-    sets = dict(zip(ORDERS, (instantiate(node, key="data") for node in shuffled), strict=True))
+    node = lambda order: {**data, "shuffled": order == "shuffled"}
+    sets = {order: instantiate(node(order), key="data") for order in ORDERS}
     [length, _] = sets["plain"].input_shape
+    size = lambda net: start(net, length, 10, jr.key(seed)).size
 
     def train(net: str) -> list[dict[str, Any]]:
         several = range(seed, seed + (gru_seeds if net == "gru" else seeds))
@@ -74,56 +75,51 @@ def measure(
 
     return {
         "tested": list(range(every, steps + 1, every)),
-        "parameters": {net: parameters(net, length, 10) for net in nets},
+        "parameters": {net: size(net) for net in nets},
         "runs": cells.records("training", train, net=nets),
     }
 
 
 def percent(runs: Records, net: str, order: str) -> list[float]:
     """Test accuracies after the last step, of each seed."""
-    return [100 * accuracy for accuracy in runs.where(net=net, order=order)["accuracy"]]
+    return lab.percent(runs.where(net=net, order=order)["accuracy"])
 
 
 def near(runs: Records, net: str, order: str, published: float | int) -> Verdict:
     """The mean over seeds is within 2 points of what was published."""
-    if not (found := percent(runs, net, order)):
-        return Verdict(INCONCLUSIVE, f"{net} {order}: 0 runs")
-    limits = published - WITHIN, published + WITHIN
-    return lab.between(lab.estimate(found), *limits, f"{net} {order} in %")
+    found, limits = (
+        lab.estimate(percent(runs, net, order)),
+        (published - WITHIN, published + WITHIN),
+    )
+    return lab.between(found, *limits, f"{net} {order} in %")
 
 
 def as_published(runs: Records, published: Mapping[str, Any], *orders: str) -> Verdict:
-    places = [(net, order) for order in orders for net in NETS]
-    return lab.all_of(*(near(runs, *place, published[place[1]][place[0]]) for place in places))
+    return lab.all_of(
+        near(runs, net, order, published[order][net]) for order in orders for net in NETS
+    )
 
 
 def ahead(rule: Callable[..., Verdict], runs: Records, order: str) -> Verdict:
     """A rule for the CNN's lead over the MLP, networks paired by seed."""
     cnn, mlp = (percent(runs, net, order) for net in ("cnn", "mlp"))
-    if not (cnn and mlp):
-        return Verdict(INCONCLUSIVE, f"{order}: 0 runs")
-    return rule(lab.paired(cnn, mlp), 0.0, f"{order}, CNN - MLP in points")
+    lead = lab.paired(cnn, mlp) if cnn and mlp else lab.estimate([])
+    return rule(lead, 0.0, f"{order}, CNN - MLP in points")
 
 
-@question.claim(
-    "arXiv:2011.14439, table", "a mean accuracy over the seeds that is more than 2 points off"
-)
+@question.claim("arXiv:2011.14439, table", OFF)
 def plain(runs: Records) -> Verdict:
     """MNIST-1D: linear 32 %, MLP 68 %, CNN 94 %, GRU 91 %, each within 2 points."""
     return as_published(runs, TABLE, "plain")
 
 
-@question.claim(
-    "arXiv:2011.14439, table", "a mean accuracy over the seeds that is more than 2 points off"
-)
+@question.claim("arXiv:2011.14439, table", OFF)
 def shuffled(runs: Records) -> Verdict:
     """With shuffled positions: linear 32 %, MLP 68 %, CNN 56 %, GRU 57 %, each within 2 points."""
     return as_published(runs, TABLE, "shuffled")
 
 
-@question.claim(
-    "arXiv:2011.14439, notebook", "a mean accuracy over the seeds that is more than 2 points off"
-)
+@question.claim("arXiv:2011.14439, notebook", OFF)
 def log(runs: Records) -> Verdict:
     """The notebook's own run, after 6,000 steps: linear 31.5 %, MLP 65.1 %, CNN 92.3 %, GRU 89.1 %;
     shuffled 31.5 %, 66.0 %, 58.7 %, 53.3 %, each within 2 points."""
@@ -147,12 +143,10 @@ def no_locality(runs: Records) -> Verdict:
 def blind(runs: Records) -> Verdict:
     """A dense layer ignores the ordering: permuted positions leave the linear network and the MLP
     as accurate as they were, within 2 points."""
-    found = []
-    for net in runs.where(net=("linear", "mlp")).by("net"):
-        change = lab.paired(percent(runs, net, "shuffled"), percent(runs, net, "plain"))
-        what = f"{net}, shuffled - plain in points"
-        found.append(lab.between(change, -WITHIN, WITHIN, what))
-    return lab.all_of(*found) if found else Verdict(INCONCLUSIVE, "0 dense networks")
+    change = lambda net: lab.paired(*(percent(runs, net, o) for o in ("shuffled", "plain")))
+    nets, what = runs.where(net=("linear", "mlp")).by("net"), "{}, shuffled - plain in points"
+    found = (lab.between(change(net), -WITHIN, WITHIN, what.format(net)) for net in nets)
+    return lab.all_of(found, none="0 dense networks")
 
 
 @question.table
@@ -163,7 +157,7 @@ def accuracy(runs: Records, parameters: dict[str, int], tested: list[int]) -> la
     rows = []
     for (net, order), found in runs.by("net", "order").items():
         ours = lab.estimate(percent(runs, net, order))
-        best = lab.estimate([100 * max(curve) for curve in found["curve"]])
+        best = lab.estimate(lab.percent(map(max, found["curve"])))
         row = [net, f"{parameters[net]:,}", order, f"{ours.mean:.1f}", f"{ours.deviation:.2f}"]
         row += [ours.n, f"{best.mean:.1f}"]
         for published in (TABLE[order][net], LOG[order][net]):
@@ -180,10 +174,9 @@ def table(figure: Figure, runs: Records) -> None:
     places = np.arange(len(nets))
     for order, axes in zip(ORDERS, panels, strict=True):
         ours = [lab.estimate(percent(runs, net, order)) for net in nets]
-        halves = [e.high - e.mean if np.isfinite(e.high) else 0 for e in ours]
         n = " and ".join(sorted({str(e.n) for e in ours}, key=int))
-        bars = {"yerr": halves, "capsize": 3, "label": f"here, n = {n}"}
-        axes.bar(places - 0.2, [e.mean for e in ours], 0.4, **bars)
+        bars = {"yerr": [lab.half_interval(e) for e in ours], "label": f"here, n = {n}"}
+        axes.bar(places - 0.2, [e.mean for e in ours], 0.4, capsize=3, **bars)
         for shift, published, color, name in (
             (0.15, TABLE, "black", "published table"),
             (0.35, LOG, "tab:red", "published notebook"),
@@ -200,10 +193,11 @@ def curves(figure: Figure, runs: Records, tested: list[int]) -> None:
     """How the accuracies come about."""
     panels = figure.subplots(1, 2, sharey=True)
     for (net, order), found in runs.by("net", "order").items():
-        axes, each = panels[ORDERS.index(order)], 100 * np.asarray(found["curve"])
-        [line] = axes.plot(tested, each.mean(0), label=net)
-        span = each.min(0), each.max(0)
-        axes.fill_between(tested, *span, alpha=0.2, lw=0, color=line.get_color())
+        axes, each = (
+            panels[ORDERS.index(order)],
+            map(lab.percent, zip(*found["curve"], strict=True)),
+        )
+        lab.curve(axes, dict(zip(tested, each, strict=True)), "-", spread="range", label=net)
         axes.set(title=f"{order} positions", xlabel="training steps", ylim=(0, 100))
     panels[0].set_ylabel("test accuracy, %")
     # Where there is room.

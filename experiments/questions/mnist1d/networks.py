@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import nn
@@ -102,41 +103,26 @@ class GRU(eqx.Module):
 NETS: dict[str, Callable[..., Any]] = {"linear": nn.Linear, "mlp": MLP, "cnn": CNN, "gru": GRU}
 
 
-def parameters(net: str, length: int, classes: int) -> int:
-    """How many numbers train."""
-    return len(_flat(net, length, classes)[1])
-
-
-def start(net: str, length: int, classes: int, key: PRNGKeyArray) -> Any:
-    """A network that starts as PyTorch's do: weights and biases uniform in `+-1 / sqrt(fan_in)`,
-    of a recurrent layer in `+-1 / sqrt(units)`."""
-    unflatten, limits = _flat(net, length, classes)
-    return unflatten(limits * _uniform(key, len(limits)))
-
-
-def _uniform(key: PRNGKeyArray, n: int) -> Float[Array, " n"]:
-    return jr.uniform(key, (n,), minval=-1.0, maxval=1.0)
+def start(net: str, length: int, classes: int, key: PRNGKeyArray) -> Float[Array, " n"]:
+    """All parameters of a network that starts as PyTorch's do: weights and biases uniform in
+    `+-1 / sqrt(fan_in)`, of a recurrent layer in `+-1 / sqrt(units)`."""
+    limits = flat(net, length, classes)[1]
+    return limits * jr.uniform(key, limits.shape, minval=-1.0, maxval=1.0)
 
 
 @functools.cache
-def _flat(net: str, length: int, classes: int) -> tuple[Callable[[Array], Any], np.ndarray]:
+def flat(net: str, length: int, classes: int) -> tuple[Callable[[Array], Any], Array]:
     """How to make a network of a vector of all its parameters, and how large each may start."""
-    template = eqx.filter_eval_shape(NETS[net], length, classes, key=jr.key(0))
+    template = NETS[net](length, classes, key=jr.key(0))
     is_layer = lambda v: isinstance(v, nn.Linear | nn.Conv1d | eqx.nn.GRUCell)
-    limits = []
-    for layer in jax.tree.leaves(template, is_leaf=is_layer):
+
+    def limits(layer: Any) -> Any:
         gru = isinstance(layer, eqx.nn.GRUCell)
         fan_in = layer.hidden_size if gru else math.prod(layer.weight.shape[:-1])
-        size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(layer))
-        limits.append(np.full(size, 1 / math.sqrt(fan_in), np.float32))
-    leaves, structure = jax.tree.flatten(template)
-    ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])[:-1]
+        return jax.tree.map(lambda leaf: jnp.full(leaf.shape, 1 / math.sqrt(fan_in)), layer)
 
-    def unflatten(vector: Array) -> Any:
-        parts = zip(jnp.split(vector, ends), leaves, strict=True)
-        return jax.tree.unflatten(structure, [part.reshape(leaf.shape) for part, leaf in parts])
-
-    return unflatten, np.concatenate(limits)
+    vector, _ = ravel_pytree(jax.tree.map(limits, template, is_leaf=is_layer))
+    return ravel_pytree(template)[1], vector
 
 
 def accuracies(
@@ -150,8 +136,7 @@ def accuracies(
     """
     arrays = [_arrays(one) for one in data]
     length, classes = arrays[0][0].shape[-1], data[0].num_classes
-    limits = _flat(net, length, classes)[1]
-    starts = jnp.stack([limits * _uniform(jr.key(seed), len(limits)) for seed in seeds])
+    starts = jnp.stack([start(net, length, classes, jr.key(seed)) for seed in seeds])
     run = _train.lower(net, classes, steps // every, every, starts, *arrays[0]).compile()
     with ThreadPoolExecutor(len(data)) as pool:
         curves = pool.map(lambda of: np.asarray(run(starts, *of)), arrays)
@@ -172,7 +157,7 @@ def _arrays(data: Dataset) -> tuple[Array, Array, Array, Array]:
 def _train(net: str, classes: int, rounds: int, every: int, starts, x, y, x_test, y_test):
     # Accuracies `(seeds, rounds)`. All parameters are one vector: on the CPU, an update of each
     # array on its own would take longer than the network.
-    unflatten, _ = _flat(net, x.shape[-1], classes)
+    unflatten, _ = flat(net, x.shape[-1], classes)
     rule = optax.adam(RATE)
 
     def loss(vector: Array, inputs: Array, labels: Array) -> Array:

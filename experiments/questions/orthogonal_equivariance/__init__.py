@@ -18,7 +18,7 @@ If the start is random with independent Gaussian entries, `W R^T` is distributed
 is learned from rotated data has the distribution of the rotated function, without a rotated start.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -40,7 +40,7 @@ from scipy.stats import ks_2samp
 from cnnlab import lab
 from cnnlab.analysis.rotations import random_orthogonal
 from cnnlab.data import Dataset
-from cnnlab.lab import Cells, Count, Counts, Plan, Records, Verdict
+from cnnlab.lab import Cells, Count, Counts, Plan, Records, Rows, Verdict
 
 Several = Annotated[int, "whole number >= 2"]
 # A sum of n products has a relative rounding error of about n eps at worst: 256 examples times 400
@@ -74,19 +74,13 @@ def measure(
     train_size: Annotated[Count, "at most so many training examples"] = 4000,
     test_size: Annotated[Count, "and test examples"] = 1000,
     widths: Annotated[Counts, "of the fully connected network"] = (64, 64),
-    plan: Annotated[
-        Plan, "of the convolutional network; M: stride 2; the last maps are averaged"
-    ] = (16, "M", 32, "M"),
+    plan: Annotated[Plan, "of the convolutional one; M: stride 2"] = (16, "M", 32, "M"),
     kernel_size: Count = 5,
     steps: Annotated[Count, "of every training"] = 400,
     batch_size: Annotated[Count, "except for gradient descent, which takes all examples"] = 64,
-    seeds: Annotated[
-        Count, "with rotated starts: networks, each on a rotation and on a reflection"
-    ] = 3,
+    seeds: Annotated[Count, "networks with rotated starts, on a rotation and a reflection"] = 3,
     descent_size: Annotated[Count, "there, at most so many training examples"] = 256,
-    starts: Annotated[
-        Several, "random starts on the data, and as many others on the rotated data"
-    ] = 80,
+    starts: Annotated[Several, "random ones on the data, and as many on the rotated data"] = 80,
     convolutions: Annotated[Several, "the same, of the convolutional network"] = 20,
     rotations: Annotated[Count, "of those data, with determinants 1, -1, 1, ..."] = 2,
     inputs: Annotated[Count, "test inputs whose margins are compared"] = 5,
@@ -181,7 +175,7 @@ def equivariant(trainings: Records) -> Verdict:
     """Training on a rotated dataset yields a rotated version of the function learned on the
     original dataset: gradient descent, SGD, momentum and weight decay, from the rotated start."""
     gaps = (rounding(trainings, name) for name in EQUIVARIANT)
-    return lab.all_of(*gaps, precise(trainings, *EQUIVARIANT))
+    return lab.all_of(gaps, precise(trainings, *EQUIVARIANT))
 
 
 @question.claim(
@@ -232,13 +226,12 @@ def distribution(learned: Records) -> Verdict:
     rotated, an FC net learns as well from rotated data, and the same distribution of functions."""
     pairs = against_original(learned, DENSE_ARM)
     tests = [test for pair in pairs.values() for test in ks_tests(*pair)]
-    return lab.all_of(
-        *(
-            lab.between(lost(*pair), -SMALL, SMALL, f"accuracy lost, {basis}")
-            for basis, pair in pairs.items()
-        ),
-        lab.at_least(smallest_p(tests), 0.05, "smallest p-value times the number of tests"),
+    apart = (
+        lab.between(lost(*pair), -SMALL, SMALL, f"accuracy lost, {basis}")
+        for basis, pair in pairs.items()
     )
+    what = "smallest p-value times the number of tests"
+    return lab.all_of(apart, lab.at_least(smallest_p(tests), 0.05, what))
 
 
 @question.claim("B 10.2", f"a mean test accuracy on rotated data that is not {SMALL:.0%} lower")
@@ -247,12 +240,12 @@ def worse(learned: Records) -> Verdict:
     data."""
     pairs = against_original(learned, CONVOLUTIONAL_ARM).items()
     return lab.all_of(
-        *(lab.at_least(lost(*pair), SMALL, f"accuracy lost, {basis}") for basis, pair in pairs)
+        lab.at_least(lost(*pair), SMALL, f"accuracy lost, {basis}") for basis, pair in pairs
     )
 
 
 @question.table
-def rotated_starts(trainings: Records) -> Iterator[dict[str, Any]]:
+def rotated_starts(trainings: Records) -> Rows:
     """From a rotated start"""
     for name, rows in trainings.by("training").items():
         kind, _, start = TRAININGS[name]
@@ -265,7 +258,7 @@ def rotated_starts(trainings: Records) -> Iterator[dict[str, Any]]:
 
 
 @question.table
-def random_bases(learned: Records) -> Iterator[dict[str, Any]]:
+def random_bases(learned: Records) -> Rows:
     """From random starts"""
     for arm in ARMS:
         for basis, pair in against_original(learned, arm).items():
@@ -287,9 +280,7 @@ def gaps(figure: Figure, trainings: Records) -> None:
     names = list(TRAININGS)[::-1]
     for precision, colour, shift in (("float32", "C1", 0.12), ("float64", "C0", -0.12)):
         by_name = trainings.by("training", of=precision)
-        points = [
-            (max(gap, 1e-18), i + shift) for i, name in enumerate(names) for gap in by_name[name]
-        ]
+        points = [(max(x, 1e-18), i + shift) for i, name in enumerate(names) for x in by_name[name]]
         axes.plot(*zip(*points, strict=True), "o", color=colour, alpha=0.6, label=precision)
     axes.axvline(ROUNDING, color="k", lw=0.8, ls=":", label="limit of rounding, float64")
     labels = [n if "," in n else f"{n}, rotated start" for n in names]
@@ -306,9 +297,8 @@ def distributions(figure: Figure, learned: Records) -> None:
     found = learned.pivot("arm", "basis", "accuracy")
     for axes, (arm, bases) in zip(panels, found.items(), strict=True):
         for basis, accuracies in bases.items():
-            share = [(i + 1) / len(accuracies) for i in range(len(accuracies))]
             style = {"color": "k", "lw": 2} if basis == "original" else {"lw": 1.2}
-            axes.step(sorted(accuracies), share, where="post", label=basis, **style)
+            axes.ecdf(accuracies, label=basis, **style)
         axes.set(title=arm, xlabel="test accuracy", ylabel="share of starts at or below")
         axes.legend(fontsize=8)
 

@@ -32,6 +32,7 @@ Draws = Annotated[int, "whole number >= 10"]
 # Two dimensions are in question, d(d-1)/2 and p(d-p), a third apart or more from d = 3 on: half of
 # that is neither.
 NEAR = 0.15
+LOW = "a rank correlation over nearby pairs below 0.9 (1: always)"
 
 question = lab.Question(
     "packing",
@@ -149,18 +150,14 @@ def root(pairs: Records) -> Verdict:
     return lab.between(power_of_d(pairs), -0.6, -0.4, "power of d in c")
 
 
-@question.claim(
-    "B Problem 10.2.3 (ii)", "a rank correlation over nearby pairs below 0.9 (1: always)"
-)
+@question.claim("B Problem 10.2.3 (ii)", LOW)
 def more_different(pairs: Records) -> Verdict:
     """The probability of disagreement increases as R1 and R2 become more different, read as: with
     ||R1 - R2||_F."""
     return lab.at_least(rank_correlation(pairs, "rotations"), 0.9, "rank correlation")
 
 
-@question.claim(
-    "B Problem 10.2.3 (ii), corrected", "a rank correlation over nearby pairs below 0.9 (1: always)"
-)
+@question.claim("B Problem 10.2.3 (ii), corrected", LOW)
 def more_different_orbit(pairs: Records) -> Verdict:
     """The probability of disagreement increases with ||A1 - A2||_F."""
     return lab.at_least(rank_correlation(pairs, "orbit"), 0.9, "rank correlation")
