@@ -18,6 +18,7 @@ from cnnlab.ops.native import not_partitioned
 SERVED: dict[Primitive, Serve] = {
     lax.conv_general_dilated_p: convolution.serve,
     lax.reduce_window_max_p: pooling.serve_max,
+    lax.reduce_window_sum_p: pooling.serve_sum,
     lax.select_and_scatter_add_p: pooling.serve_max_gradient,
 }
 
