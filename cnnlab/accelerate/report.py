@@ -22,11 +22,11 @@ class Served:
     def __str__(self) -> str:
         width = max((len(str(n)) for n in self.lines.values()), default=0)
         lines = [f"{n:>{width}} x {line}" for line, n in self.lines.items()]
-        return "\n".join(lines or ["no convolution and no max-pooling"])
+        return "\n".join(lines or ["no convolution and no pooling"])
 
 
 def served(function: Callable[..., Any], *inputs: Any) -> Served:
-    """What acceleration makes of the convolutions and max-poolings of a function.
+    """What acceleration makes of the convolutions and poolings of a function.
 
     **Arguments:**
 

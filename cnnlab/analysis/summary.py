@@ -2,13 +2,15 @@
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, overload
 
 import equinox as eqx
 import jax
 import jax.tree_util as jtu
 
 from cnnlab import nn
+from cnnlab.accelerate.report import Served, served
 from cnnlab.models.trace import LayerCall, ReceptiveField, trace
 from cnnlab.ops import REGISTRY
 
@@ -71,13 +73,23 @@ class Summary:
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *errors])
 
 
+@overload
 def summary(
     model: Any,
     input_shape: tuple[int, ...],
     state: eqx.nn.State | None = None,
     *,
     batch_size: int = 1,
-) -> Summary:
+) -> Summary: ...
+@overload
+def summary(model: Callable[..., Any], input_shape: Any, *others: Any) -> Served: ...
+def summary(
+    model: Any,
+    input_shape: Any,
+    *others: Any,
+    state: eqx.nn.State | None = None,
+    batch_size: int = 1,
+) -> Summary | Served:
     """Counts a model layer by layer. Nothing is computed, so any size is fast.
 
     **Arguments:**
@@ -89,7 +101,15 @@ def summary(
 
     **Returns:** a `Summary`; `print` it for the table. How receptive fields are counted:
     `cnnlab.models.trace`.
+
+    With arrays, or `jax.ShapeDtypeStruct`s, in the place of a shape: what `cnnlab.accelerate` makes
+    of the convolutions and poolings of any function, see `cnnlab.accelerate.report.served`.
     """
+    if not isinstance(input_shape, tuple | list) or not all(
+        isinstance(n, int) for n in input_shape
+    ):
+        return served(model, input_shape, *others)
+    (state,) = others or (state,)
     input_shape = tuple(input_shape)
     rows = tuple(_row(call, batch_size) for call in trace(model, input_shape, state))
     multiply_adds = sum(row.multiply_adds for row in rows)
