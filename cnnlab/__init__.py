@@ -16,6 +16,7 @@ _EXPORTS = {
     "build": "cnnlab.config",
     "compose": "cnnlab.config",
     "export": "cnnlab.models",
+    "fit": "cnnlab.train",
     "summary": "cnnlab.analysis",
 }
 

@@ -168,7 +168,7 @@ def checked(door: Callable[P, R]) -> Callable[P, R]: ...
 
 def checked(door: Callable[..., Any]) -> Callable[..., Any]:
     """The function, or the class, which refuses arguments of other types than its annotations
-    say: numbers, texts, words of a list, lists of these, arrays, objects of a class.
+    say: numbers, texts, words of a list, lists of these, arrays, functions, objects of a class.
 
     Without it, they end in an error from within. What is annotated otherwise is not looked at.
 
@@ -213,6 +213,13 @@ def _kind(annotation: Any) -> tuple[str, Test] | None:
             return None
         phrase, test = item
         return f"a {what}, of which each is {phrase}", functools.partial(_all, origin, test)
+    if origin is tuple:
+        kinds = [_kind(part) for part in inner]
+        if None in kinds:
+            return None
+        return _tuple([kind for kind in kinds if kind is not None])
+    if origin is Callable:
+        return "a function", callable
     if annotation in _PLAIN:
         return _PLAIN[annotation]
     if not inspect.isclass(annotation) or annotation in _UNSAID:
@@ -227,7 +234,18 @@ def _union(parts: Sequence[tuple[str, Test]]) -> tuple[str, Test]:
     phrases = [phrase for phrase, _ in parts]
     if "a number" in phrases:  # whole ones, too
         phrases = [phrase for phrase in phrases if phrase != "a whole number"]
-    return " or ".join(phrases), lambda value: any(test(value) for _, test in parts)
+    return " or ".join(dict.fromkeys(phrases)), lambda value: any(test(value) for _, test in parts)
+
+
+def _tuple(parts: Sequence[tuple[str, Test]]) -> tuple[str, Test]:
+    return (
+        f"({', '.join(phrase for phrase, _ in parts)})",
+        lambda value: (
+            isinstance(value, tuple)
+            and len(value) == len(parts)
+            and all(test(item) for (_, test), item in zip(parts, value, strict=True))
+        ),
+    )
 
 
 def _all(kind: type, test: Test, value: Any) -> bool:

@@ -12,9 +12,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from cnnlab.errors import WriteError
+
+JsonObject = dict[str, Any]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -28,12 +28,12 @@ def _read(
     cfg: "DictConfig", load: "Callable[..., Predictor] | None" = None
 ) -> "tuple[Predictor, np.ndarray]":
     """The run's model for the picture's shape, and the picture as it takes it."""
-    from cnnlab.config import load_predictor, refusing
+    from cnnlab.config import config_errors, load_predictor
     from cnnlab.data.picture import read_picture
 
     load = load or load_predictor
     predictor = load(cfg.run, cfg.checkpoint)
-    with refusing():
+    with config_errors():
         picture = read_picture(
             cfg.image, predictor.form, size=cfg.size, invert=cfg.invert, white=cfg.white
         )
@@ -49,11 +49,11 @@ def _read(
 )
 def main(cfg: "DictConfig") -> None:
     """Classify one picture, converted as the run's data set needs, or an array in a .npy file."""
-    from cnnlab.config import refusing
+    from cnnlab.config import config_errors
 
     narrate()
     predictor, picture = _read(cfg)
-    with refusing():
+    with config_errors():
         best = predictor.top(picture, cfg.top)
     for name, probability in best:
         print(f"{probability:6.1%}  {name}")

@@ -39,25 +39,26 @@ def main(cfg: "DictConfig") -> None:
 
 
 def run(experiment: "Experiment") -> None:
-    """Run it. Before, a line with the data, one with the plan, and one for each setting without
+    """Run it. Before, a line with the data, one with its length, and one for each setting without
     effect; after it, one with the result and one with where it is."""
-    data, plan, folder = experiment.data, experiment.plan, experiment.directory.path
+    data, settings, folder = experiment.data, experiment.settings, experiment.directory.path
     sizes = f"{len(data.train):,} + {len(data.val):,} + {len(data.test):,} examples"
     print(
         f"data {data.name}: {sizes} (training, validation, test) {data.origin}\n"
-        f"{plan.steps:,} steps of {experiment.train_loader.batch_size} on "
+        f"{settings.steps:,} steps of {settings.batch_size} on "
         f"{len(experiment.runtime.devices)} x {experiment.runtime.devices[0].device_kind}, "
         f"run directory {folder}",
         file=sys.stderr,
     )
-    for remark in experiment.remarks():
+    for remark in experiment.remarks:
         print(f"note: {remark}", file=sys.stderr)
-    known = experiment.directory.complete() and not experiment.config["force"]
+    known = experiment.directory.complete() and not settings.force
     result = experiment.run()
     if known:
         print("this config is complete; force=true runs it again")
-    views = experiment.config["tta"]
-    tta = "" if views == "none" else f"single view {result['test_accuracy_single_view']:.4f}, "
+    tta = (
+        "" if settings.tta == "none" else f"single view {result['test_accuracy_single_view']:.4f}, "
+    )
     print(
         f"test accuracy {result['test_accuracy']:.4f}  loss {result['test_loss']:.4f}  "
         f"({tta}n = {result['test_examples']}, {result['parameters']:,} parameters, "

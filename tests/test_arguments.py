@@ -4,9 +4,12 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
+import optax
 import pytest
 
 from cnnlab import data, train
@@ -26,7 +29,9 @@ PUBLISHED = {**MADE, **SIZE, "source": TEXTS, "data_dir": TEXTS}
 SIZES = {"train_size": WHOLE, "test_size": WHOLE, "seed": WHOLE}
 ARRAYS = {"image": np.zeros((4, 2, 2, 1), np.uint8), "label": np.zeros(4, int)}
 EXAMPLES = data.ArraySplit(**ARRAYS)
-STATISTICS = {"mean": 0.0, "std": 1.0}
+LOADER = data.loader(EXAMPLES, 2, seed=0)
+NET = eqx.nn.Linear(4, 2, key=jr.key(0))
+STATISTICS = {"mean": np.zeros(1, np.float32), "std": np.ones(1, np.float32)}
 # A function, what it needs, and values that each of its arguments refuses.
 DOORS = [
     (data.ArraySplit, ARRAYS, {**SPLIT, "image": (None, 5, [1], "x"), "label": (None, [0], "x")}),
@@ -60,7 +65,7 @@ DOORS = [
     (train.Pmap, {}, {"devices": WHOLE[1:]}),
     (train.Shard, {}, {"devices": WHOLE[1:]}),
     (train.RunDirectory, {}, {"path": OBJECTS}),
-    (train.Evaluator, {"batches": None, "judge": print}, {"runtime": OBJECTS}),
+    (train.Evaluator, {"batches": LOADER, "judge": print}, {"runtime": OBJECTS}),
     (train.make_judge, STATISTICS, {"views": TEXTS}),
     (
         train.make_prepare,
@@ -69,6 +74,16 @@ DOORS = [
     ),
     (train.make_train_step, {}, {"optimizer": OBJECTS}),
     (train.init_state, {}, {"model": OBJECTS}),
+    (
+        train.fit,
+        {"model": NET, "data": EXAMPLES, "optimizer": optax.sgd(0.1), "steps": 1, "batch_size": 2},
+        {
+            **{"model": OBJECTS, "data": (*OBJECTS, (1, 2)), "optimizer": OBJECTS},
+            **{"steps": WHOLE, "batch_size": WHOLE, "seed": WHOLE, "loss": (None, 5)},
+            **{"state": OBJECTS[1:], "prepare": (5, "x"), "runtime": OBJECTS[1:]},
+            **{"average": (*NUMBERS[1:], 1.0), "precision": WORDS, "callbacks": (5, [None], print)},
+        },
+    ),
 ]
 REFUSED = [(door, needed, name) for door, needed, wrong in DOORS for name in wrong]
 

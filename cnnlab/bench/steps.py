@@ -8,7 +8,7 @@ weights and see one batch.
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,16 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import optax
+from jaxtyping import Array
 
 from cnnlab import models, nn
 from cnnlab.bench.contenders import torch_device, without_engine
+from cnnlab.data.batches import Batch
 from cnnlab.ops.native import ENGINE
+from cnnlab.train.parallel import Jit
+from cnnlab.train.state import init_state
+from cnnlab.train.step import make_train_step
+from cnnlab.train.training import Trainer
 
 LEARNING_RATE, MOMENTUM, CLASSES = 0.01, 0.9, 10
 PEERS = ("eqx", "torch")
@@ -91,37 +97,34 @@ def contenders(job: Job, peers: Sequence[str]) -> Mapping[str, Step]:
     return found
 
 
-def _jax_step(job: Job, model: Any, predict: Callable[[Any, Any], Any]) -> Step:
-    """`predict(model, images)` gives logits; the parameters are the model's arrays."""
-    optimizer = optax.sgd(LEARNING_RATE, MOMENTUM)
-    parameters, static = eqx.partition(model, eqx.is_inexact_array)
-    images, labels = (jnp.asarray(v) for v in job.batch)
-    compute = jnp.dtype(job.precision)
+class _OneBatch:
+    """A loader whose every batch is the job's."""
 
-    def loss(parameters: Any) -> Any:
-        narrow = jax.tree.map(lambda v: v.astype(compute), parameters)
-        logits = predict(eqx.combine(narrow, static), images.astype(compute))
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(float), labels)
-        return losses.mean()
+    steps_per_epoch = 1
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(parameters: Any, state: Any) -> tuple[Any, Any, Any]:
-        value, gradient = jax.value_and_grad(loss)(parameters)
-        updates, state = optimizer.update(gradient, state, parameters)
-        return optax.apply_updates(parameters, updates), state, value
+    def __init__(self, job: Job) -> None:
+        self.batch_size = job.batch_size
+        self.resident = tuple(jnp.asarray(v) for v in job.batch)
 
-    carry = [parameters, optimizer.init(parameters)]
+    def handles(self, start_step: int = 0) -> Generator[None, None, None]:
+        del start_step
+        while True:
+            yield
 
-    def run() -> Any:
-        *carry[:], value = step(*carry)
-        return value
-
-    return run
+    @staticmethod
+    def fetch(resident: tuple[Array, Array], handle: None) -> Batch:
+        del handle
+        images, labels = resident
+        return Batch(images, labels, jnp.arange(len(labels)))
 
 
 def _cnnlab(job: Job) -> Step:
-    model, state = job.classifier()
-    return _jax_step(job, model, lambda model, images: model(images, state)[0])
+    optimizer = optax.sgd(LEARNING_RATE, MOMENTUM)
+    step = make_train_step(optimizer, compute_dtype=jnp.dtype(job.precision))
+    state = init_state(*job.classifier(), optimizer, average=False, key=jr.key(0))
+    trainer = Trainer(step, lambda batch, key, step: batch, Jit())
+    training = trainer.start(state, _OneBatch(job))
+    return lambda: training.advance()["loss"]
 
 
 def _equinox(job: Job) -> Step:
@@ -141,13 +144,36 @@ def _equinox(job: Job) -> Step:
     values = jnp.asarray(weight).T, jnp.asarray(bias)
     linear = eqx.tree_at(lambda v: (v.weight, v.bias), linear, values)
 
-    def one(layers: Sequence[Any], image: Any) -> Any:
+    def one(layers: Sequence[Any], image: Array) -> Array:
         x = jnp.moveaxis(image, -1, 0)
         for layer in layers[:-1]:
             x = layer(x)
         return layers[-1](x.mean((1, 2)))
 
-    return _jax_step(job, [*layers, linear], jax.vmap(one, (None, 0)))
+    optimizer = optax.sgd(LEARNING_RATE, MOMENTUM)
+    parameters, static = eqx.partition([*layers, linear], eqx.is_inexact_array)
+    images, labels = (jnp.asarray(v) for v in job.batch)
+    compute = jnp.dtype(job.precision)
+
+    def loss(parameters: Any) -> Array:
+        narrow = jax.tree.map(lambda v: v.astype(compute), parameters)
+        logits = jax.vmap(one, (None, 0))(eqx.combine(narrow, static), images.astype(compute))
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(float), labels)
+        return losses.mean()
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(parameters: Any, state: Any) -> tuple[Any, Any, Array]:
+        value, gradient = jax.value_and_grad(loss)(parameters)
+        updates, state = optimizer.update(gradient, state, parameters)
+        return optax.apply_updates(parameters, updates), state, value
+
+    carry = [parameters, optimizer.init(parameters)]
+
+    def run() -> Array:
+        *carry[:], value = step(*carry)
+        return value
+
+    return run
 
 
 def _torch(job: Job, *, channels_last: bool = False, compiled: bool = False) -> Step:

@@ -20,7 +20,7 @@ _LAZY = {
     "build": "objects",
     "Rehearsal": "rehearsal",
     "build_model": "networks",
-    "refusing": "objects",
+    "config_errors": "objects",
     "build_finetune": "runs",
     "load_config": "runs",
     "load_predictor": "runs",
@@ -37,6 +37,7 @@ __all__ = [
     "check_config",
     "cli",
     "compose",
+    "config_errors",
     "config_hash",
     "declare",
     "instantiate",
@@ -45,7 +46,6 @@ __all__ = [
     "load_run",
     "plain",
     "read",
-    "refusing",
     "to_yaml",
 ]
 

@@ -15,10 +15,12 @@ from cnnlab.errors import ConfigError
 from cnnlab.machine import memory
 from cnnlab.models import Classifier
 
+Network = tuple[Classifier, eqx.nn.State]
+
 
 def build_model(
     cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int, *, key: PRNGKeyArray
-) -> tuple[Classifier, eqx.nn.State]:
+) -> Network:
     """The classifier of a config, with random weights, and its state.
 
     **Arguments:** `input_shape`, `(*spatial, c)` of one example.

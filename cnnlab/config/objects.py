@@ -4,10 +4,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-import equinox as eqx
-import jax.random as jr
 import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
@@ -16,19 +14,21 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from cnnlab.config.compose import check_config
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
-from cnnlab.config.networks import build_model, check_model
+from cnnlab.config.networks import Network, build_model, check_model
+from cnnlab.config.targets import TARGET
 from cnnlab.config.tree import plain
 from cnnlab.data import Dataset, Split, loader
+from cnnlab.data.loaders import DeviceLoader
 from cnnlab.errors import ConfigError
-from cnnlab.models import Classifier
 from cnnlab.train import optim
 from cnnlab.train.duration import UNITS, to_steps
-from cnnlab.train.effects import check_effects
+from cnnlab.train.effects import check_effects, remarks
 from cnnlab.train.experiment import Experiment
-from cnnlab.train.loop import Plan
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.programs import keep_programs
 from cnnlab.train.rundir import RunDirectory
+from cnnlab.train.settings import Settings, TracedSteps
+from cnnlab.train.state import seed_keys
 from cnnlab.train.step import make_prepare
 
 # What a run's numbers do not depend on: the same run is found with other values of these.
@@ -41,6 +41,15 @@ UNHASHED = (
 LOADED = ("run", "checkpoint")
 
 
+@runtime_checkable
+class Parts(Protocol):
+    """Where an experiment's parts come from: this module, or a `Rehearsal`, which makes shapes."""
+
+    def runtime_and_data(self, cfg: DictConfig) -> tuple[Runtime, Dataset]: ...
+
+    def initial_model(self, cfg: DictConfig, data: Dataset) -> tuple[Network, PRNGKeyArray]: ...
+
+
 def build(cfg: DictConfig | Mapping[str, Any]) -> Experiment:
     """Everything that a config describes, ready to `run()` or to take apart.
 
@@ -49,60 +58,75 @@ def build(cfg: DictConfig | Mapping[str, Any]) -> Experiment:
     **Raises:** `ConfigError` (a `ValueError`) with the config key, before any work is done.
     """
     cfg = check_config(cfg)
-    runtime, data = prologue(cfg)
-    model, model_state, key = initial(cfg, data)
-    return assemble(cfg, runtime, data, model, model_state, key=key)
+    runtime, data = runtime_and_data(cfg)
+    network, key = initial_model(cfg, data)
+    return make_experiment(cfg, runtime, data, network, key=key)
 
 
-def initial(cfg: DictConfig, data: Dataset) -> tuple[Classifier, eqx.nn.State, PRNGKeyArray]:
-    """The untrained model of a config for a data set, its state, and the key of what follows."""
+def runtime_and_data(cfg: DictConfig, data: Dataset | None = None) -> tuple[Runtime, Dataset]:
+    """Start the runtime, load the data: the first part of `build`. From here on compiled programs
+    are kept (`keep_programs`).
+
+    **Arguments:** `data`, taken instead of what the config describes; its limits still apply.
+    """
+    runtime = instantiate(cfg.runtime, key="runtime")
+    if len(runtime.devices) == 1:  # JAX knows a partitioned foreign call by an address only
+        keep_programs()
+    with config_errors():
+        runtime.check_batch_size(cfg.batch_size)
+    data = instantiate(cfg.data, key="data") if data is None else data
+    return runtime, _limited(data, cfg)
+
+
+def initial_model(cfg: DictConfig, data: Dataset) -> tuple[Network, PRNGKeyArray]:
+    """The untrained model of a config for a data set, with its state; the key of its training."""
     check_model(cfg, data.input_shape, data.num_classes)
-    model_key, key = jr.split(jr.key(cfg.seed))
-    model, state = build_model(cfg, data.input_shape, data.num_classes, key=model_key)
-    return model, state, key
+    weights, training = seed_keys(cfg.seed)
+    return build_model(cfg, data.input_shape, data.num_classes, key=weights), training
 
 
-def assemble(
+def make_experiment(
     cfg: DictConfig,
     runtime: Runtime,
     data: Dataset,
-    model: Classifier,
-    model_state: eqx.nn.State,
+    network: Network,
     *,
     key: PRNGKeyArray,
     trainable: PyTree | None = None,
     weights: str = "",
 ) -> Experiment:
-    """An experiment around a given model: `build` without building the model.
+    """The experiment around a given model: the last part of `build`.
 
     **Arguments:** `trainable`, a tree of booleans over the parameters (`models.freeze`);
     `weights`, what stands for the weights that the model begins with, where they are loaded.
     """
-    with refusing():
+    with config_errors():
         batches = loader(data.train, cfg.batch_size, seed=cfg.seed)
         per_epoch = batches.steps_per_epoch
-        plan = _plan(cfg, per_epoch)
-        transforms = _named(cfg, "augment")
-        for name, transform in zip(cfg.augment, transforms, strict=True):
-            with refusing(f"augment.{name}."):
-                transform.check(data.input_shape[:-1])
-        check_effects(cfg, plan, transforms, validation=len(data.val))
+        settings = make_settings(cfg, per_epoch)
+        augmentations = _named(cfg, "augment")
+        for name, augmentation in zip(cfg.augment, augmentations, strict=True):
+            with config_errors(f"augment.{name}."):
+                augmentation.check(data.input_shape[:-1])
+        check_effects(settings, augmentations, validation=len(data.val))
         prepare = make_prepare(
             mean=data.mean,
             std=data.std,
             num_classes=data.num_classes,
-            transforms=transforms,
+            transforms=augmentations,
             label_smoothing=cfg.label_smoothing,
             steps_per_epoch=per_epoch,
         )
-        optimizer = optim.assemble(
-            _rule(cfg, plan.steps, per_epoch),
+        optimizer = optim.make_optimizer(
+            _rule(cfg, settings, per_epoch),
             clip_norm=cfg.clip_norm,
-            accumulate=cfg.accumulate,
-            steps=plan.steps,
+            accumulate=settings.accumulate,
+            steps=settings.steps,
             trainable=trainable,
         )
+    model, model_state = network
     return Experiment(
+        settings=settings,
         config=plain(cfg, resolve=True),
         config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
         directory=run_directory(cfg, data=data.fingerprint, weights=weights),
@@ -111,12 +135,35 @@ def assemble(
         model_state=model_state,
         runtime=runtime,
         optimizer=optimizer,
-        plan=plan,
         prepare=prepare,
         train_loader=batches,
         loggers=_named(cfg, "logger"),
         key=key,
+        remarks=remarks(
+            settings,
+            resident=isinstance(batches, DeviceLoader),
+            workers=data.train.workers,
+            kernel_size=cfg.backbone.get("kernel_size"),
+            conv=cfg.conv[TARGET].rpartition(".")[2],
+        ),
     )
+
+
+def make_settings(cfg: DictConfig, steps_per_epoch: int) -> Settings:
+    """The settings of a config of training, its lengths as steps."""
+    values = plain(cfg, resolve=True)
+    given = {f.name: values[f.name] for f in dataclasses.fields(Settings)}
+    for name in ("log_every", "evaluate_every", "checkpoint_every"):
+        given[name] = _steps(cfg, name, steps_per_epoch)
+    if cfg.profile is not None:
+        given["profile"] = TracedSteps(**values["profile"])
+    given["steps"] = to_steps(
+        {unit: values[unit] for unit in UNITS},
+        batch_size=cfg.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        name="duration",
+    )
+    return Settings(**given)
 
 
 def run_directory(cfg: DictConfig, **contents: str) -> RunDirectory:
@@ -130,21 +177,6 @@ def run_directory(cfg: DictConfig, **contents: str) -> RunDirectory:
     values = plain(cfg, resolve=True)
     hashed = config_hash({**values, **({"made_of": made_of} if made_of else {})}, UNHASHED + places)
     return RunDirectory(Path(cfg.output) / cfg.name / f"{hashed}-s{cfg.seed}")
-
-
-def prologue(cfg: DictConfig, data: Dataset | None = None) -> tuple[Runtime, Dataset]:
-    """Start the runtime, load the data: the first part of `build`. From here on compiled programs
-    are kept (`keep_programs`).
-
-    **Arguments:** `data`, taken instead of what the config describes; its limits still apply.
-    """
-    runtime = instantiate(cfg.runtime, key="runtime")
-    if len(runtime.devices) == 1:  # JAX knows a partitioned foreign call by an address only
-        keep_programs()
-    with refusing():
-        runtime.check_batch_size(cfg.batch_size)
-    data = instantiate(cfg.data, key="data") if data is None else data
-    return runtime, _limited(data, cfg)
 
 
 def _limited(data: Dataset, cfg: DictConfig) -> Dataset:
@@ -166,48 +198,31 @@ def _named(cfg: DictConfig, group: str) -> list[Any]:
     return [instantiate(node, key=f"{group}.{name}") for name, node in cfg[group].items()]
 
 
-def _plan(cfg: DictConfig, per_epoch: int) -> Plan:
-    def steps(name: str) -> int | None:
-        return _steps(cfg[name], name, cfg.batch_size, per_epoch)
-
-    total = to_steps(
-        {unit: cfg[unit] for unit in UNITS},
-        batch_size=cfg.batch_size,
-        steps_per_epoch=per_epoch,
-        name="duration",
-    )
-    return Plan(
-        steps=total,
-        log_every=steps("log_every"),
-        evaluate_every=steps("evaluate_every"),
-        checkpoint_every=steps("checkpoint_every"),
-        patience=cfg.patience,
-    )
-
-
-def _steps(node: DictConfig, name: str, batch_size: int, per_epoch: int) -> int | None:
-    """A duration's steps; `None` where all three units are null."""
+def _steps(cfg: DictConfig, name: str, per_epoch: int) -> int | None:
+    """The steps of a duration, whose key is `name`; `None` where all three units are null."""
+    node = OmegaConf.select(cfg, name)
     if all(node[unit] is None for unit in UNITS):
         return None
-    return to_steps(node, batch_size=batch_size, steps_per_epoch=per_epoch, name=name)
+    return to_steps(node, batch_size=cfg.batch_size, steps_per_epoch=per_epoch, name=name)
 
 
-def _rule(cfg: DictConfig, total: int, per_epoch: int) -> optax.GradientTransformation:
+def _rule(cfg: DictConfig, settings: Settings, per_epoch: int) -> optax.GradientTransformation:
     """The optimizer with its schedule, over the updates of the whole run."""
-    updates = -(-total // cfg.accumulate)
+    updates = -(-settings.steps // settings.accumulate)
     node, given = cfg.schedule.copy(), {}
     if "warmup" in node:
+        steps = _steps(cfg, "schedule.warmup", per_epoch) or 0
+        given["warmup"] = -(-steps // settings.accumulate)
         with open_dict(node):
-            warmup = node.pop("warmup")
-        steps = _steps(warmup, "schedule.warmup", cfg.batch_size, per_epoch) or 0
-        given["warmup"] = -(-steps // cfg.accumulate)
+            del node["warmup"]
     schedule = instantiate(node, key="schedule", **given)(updates)
     return instantiate(cfg.optimizer, key="optimizer")(schedule)
 
 
 @contextmanager
-def refusing(prefix: str = "") -> Iterator[None]:
-    """What a config says: a ValueError's message begins with its key, after `prefix`."""
+def config_errors(prefix: str = "") -> Iterator[None]:
+    """Turns a ValueError from within, whose message begins with a key, into a ConfigError; the key
+    gets the `prefix`."""
     try:
         yield
     except ConfigError:

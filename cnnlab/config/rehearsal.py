@@ -8,7 +8,6 @@ when the job's turn comes.
 import contextlib
 from collections.abc import Sequence
 
-import equinox as eqx
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig
@@ -16,12 +15,11 @@ from omegaconf import DictConfig
 from cnnlab.config import objects
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
-from cnnlab.config.networks import check_model
+from cnnlab.config.networks import Network, check_model
 from cnnlab.config.runs import build_finetune
 from cnnlab.config.tree import plain
 from cnnlab.data import Dataset
 from cnnlab.errors import ConfigError
-from cnnlab.models import Classifier
 from cnnlab.train.experiment import Experiment
 from cnnlab.train.parallel import Runtime
 
@@ -38,7 +36,7 @@ class Rehearsal:
 
     def __init__(self, configs: Sequence[DictConfig] = ()) -> None:
         self._data: dict[str, Dataset] = {}
-        self._networks: dict[str, tuple[Classifier, eqx.nn.State]] = {}
+        self._networks: dict[str, Network] = {}
         # A host's devices are made once for the process: as many as the largest job takes. What is
         # wrong with that one is said in its turn.
         devices = lambda cfg: cfg.runtime.get("devices") or 0
@@ -49,23 +47,21 @@ class Rehearsal:
     def __call__(self, cfg: DictConfig) -> Experiment:
         if "run" in cfg:
             return build_finetune(cfg, parts=self)[0]
-        runtime, data = self.prologue(cfg)
-        model, model_state, key = self.initial(cfg, data)
-        return objects.assemble(cfg, runtime, data, model, model_state, key=key)
+        runtime, data = self.runtime_and_data(cfg)
+        network, key = self.initial_model(cfg, data)
+        return objects.make_experiment(cfg, runtime, data, network, key=key)
 
-    def prologue(self, cfg: DictConfig) -> tuple[Runtime, Dataset]:
-        """`objects.prologue`, with what other jobs have loaded."""
+    def runtime_and_data(self, cfg: DictConfig) -> tuple[Runtime, Dataset]:
+        """`objects.runtime_and_data`, with what other jobs have loaded."""
         name = config_hash(plain(cfg, resolve=True)["data"])
         if name not in self._data:
             self._data[name] = instantiate(cfg.data, key="data")
-        return objects.prologue(cfg, self._data[name])
+        return objects.runtime_and_data(cfg, self._data[name])
 
-    def initial(
-        self, cfg: DictConfig, data: Dataset
-    ) -> tuple[Classifier, eqx.nn.State, PRNGKeyArray]:
-        """`objects.initial`, of shapes."""
+    def initial_model(self, cfg: DictConfig, data: Dataset) -> tuple[Network, PRNGKeyArray]:
+        """`objects.initial_model`, of shapes."""
         values = plain(cfg, resolve=True)
         name = config_hash({key: values[key] for key in _NETWORK})
         if name not in self._networks:
             self._networks[name] = check_model(cfg, data.input_shape, data.num_classes)
-        return *self._networks[name], jr.key(cfg.seed)
+        return self._networks[name], jr.key(cfg.seed)

@@ -11,12 +11,13 @@ from omegaconf import DictConfig, open_dict
 
 from cnnlab.config import kinds, objects
 from cnnlab.config.compose import check_config
-from cnnlab.config.networks import check_model
-from cnnlab.config.objects import assemble
+from cnnlab.config.networks import Network, check_model
+from cnnlab.config.objects import Parts, make_experiment
 from cnnlab.config.saved import read_config
 from cnnlab.config.tree import plain
 from cnnlab.errors import ConfigError
-from cnnlab.models import Classifier, Report, freeze, load_backbone
+from cnnlab.files import JsonObject
+from cnnlab.models import Report, freeze, load_backbone
 from cnnlab.train.arrays import (
     Arrays,
     CheckpointError,
@@ -43,7 +44,6 @@ _MORE_DATA = {
     "light_borders": "number from 0 to 1 or null",
     "fingerprint": "text",
 }
-Network = tuple[Classifier, eqx.nn.State]
 
 
 def load_run(
@@ -53,7 +53,7 @@ def load_run(
     checkpoint: str = "last",
     data_dir: str | None = None,
     source: str | None = None,
-    parts: Any = objects,
+    parts: Parts = objects,
     **changes: Any,
 ) -> Experiment:
     """The experiment of a run directory, as it was configured, to evaluate or to take apart.
@@ -83,17 +83,16 @@ def load_run(
         with open_dict(cfg):
             cfg.data.size = size
     cfg = check_config(cfg)
-    runtime, data = parts.prologue(cfg)
+    runtime, data = parts.runtime_and_data(cfg)
     with of_file(path):
         check_examples(about, data, resized=size is not None)
     if size is not None:
         _network(cfg, arrays, about, data.input_shape, "data.size")
         mean, std = (np.asarray(about[key], np.float32) for key in ("mean", "std"))
         data = dataclasses.replace(data, mean=mean, std=std)
-    model, model_state, key = parts.initial(cfg, data)
-    experiment = assemble(cfg, runtime, data, model, model_state, key=key)
-    experiment.directory, experiment.resized = directory, size is not None
-    return experiment
+    network, key = parts.initial_model(cfg, data)
+    experiment = make_experiment(cfg, runtime, data, network, key=key)
+    return dataclasses.replace(experiment, directory=directory, resized=size is not None)
 
 
 def _give_folders(cfg: DictConfig, given: dict[str, str | None]) -> None:
@@ -130,7 +129,7 @@ def load_predictor(
 
 def _checkpoint(
     run: str | Path, which: str, cfg: DictConfig
-) -> tuple[Path, Arrays, dict[str, Any], Network]:
+) -> tuple[Path, Arrays, JsonObject, Network]:
     """A run's checkpoint: its file, arrays, what it knows of its examples, and its network.
 
     Raises `CheckpointError` unless the config describes the network whose arrays these are.
@@ -146,7 +145,7 @@ def _checkpoint(
 
 
 def _network(
-    cfg: DictConfig, arrays: Arrays, about: dict[str, Any], shape: tuple[int, ...], key: str = ""
+    cfg: DictConfig, arrays: Arrays, about: JsonObject, shape: tuple[int, ...], key: str = ""
 ) -> Network:
     """The network of a config for examples of `shape`, with a checkpoint's arrays.
 
@@ -166,7 +165,7 @@ def _network(
         ) from error
 
 
-def _check_data(data: dict[str, Any]) -> None:
+def _check_data(data: JsonObject) -> None:
     """Raises `CheckpointError` unless a header's `data` are such as `describe` makes."""
     try:
         for name, kind in (_DATA | _MORE_DATA).items():
@@ -201,7 +200,7 @@ def with_backbone(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def build_finetune(cfg: DictConfig, *, parts: Any = objects) -> tuple[Experiment, Report]:
+def build_finetune(cfg: DictConfig, *, parts: Parts = objects) -> tuple[Experiment, Report]:
     """The backbone of a finished run under a new head, and what of it was loaded (A 4.8).
 
     **Arguments:** `cfg`, from `cnnlab.compose([...], "finetune")`: `run`, `checkpoint`, `freeze`
@@ -211,10 +210,10 @@ def build_finetune(cfg: DictConfig, *, parts: Any = objects) -> tuple[Experiment
     """
     cfg = with_backbone(check_config(cfg, "finetune"))
     _, arrays, _, _ = _checkpoint(cfg.run, cfg.checkpoint, load_config(cfg.run))
-    runtime, data = parts.prologue(cfg)
-    model, model_state, key = parts.initial(cfg, data)
+    runtime, data = parts.runtime_and_data(cfg)
+    network, key = parts.initial_model(cfg, data)
     arrays = {k: v for k, v in evaluated_arrays(arrays).items() if k.startswith("backbone.")}
-    model, model_state, report = load_backbone(model, model_state, arrays)
+    model, model_state, report = load_backbone(*network, arrays)
     if not report.matched:
         raise ConfigError(f"run: nothing in {cfg.run} fits this backbone; {report}")
     if cfg.freeze and (report.missing or report.mismatched):
@@ -225,8 +224,8 @@ def build_finetune(cfg: DictConfig, *, parts: Any = objects) -> tuple[Experiment
         frozen = eqx.nn.inference_mode(model.backbone)
         model = eqx.tree_at(lambda m: m.backbone, model, frozen)
         trainable = eqx.filter(freeze(model), jax.tree.map(eqx.is_inexact_array, model))
-    experiment = assemble(
-        cfg, runtime, data, model, model_state,
+    experiment = make_experiment(
+        cfg, runtime, data, (model, model_state),
         key=key, trainable=trainable, weights=arrays_digest(arrays),
     )  # fmt: skip
     return experiment, report

@@ -16,12 +16,12 @@ class Batch(NamedTuple):
     """Examples of one step; a pytree.
 
     - `image`: `(b, *spatial, c)`, raw (uint8 or float32), or float32 once prepared.
-    - `label`: `(b,)` int32 classes, or `(b, k)` float32 targets once prepared.
+    - `label`: `(b,)` int32 classes, or float32 targets, such as `(b, k)` once prepared.
     - `index`: `(b,)` int32 position in the split; -1 marks the padding of a last batch.
     """
 
     image: Shaped[Array | np.ndarray, "b ..."]
-    label: Int32[Array | np.ndarray, " b"] | Float[Array | np.ndarray, "b k"]
+    label: Int32[Array | np.ndarray, "b ..."] | Float[Array | np.ndarray, "b ..."]
     index: Int32[Array | np.ndarray, " b"]
 
 

@@ -178,6 +178,11 @@ def _check_examples(name: str, split: str, examples: Split, num_classes: int) ->
         raise DataError(f"{name}: the split {split} has no examples")
     if not isinstance(examples, ArraySplit):
         return
+    if examples.label.dtype.kind == "f" or examples.label.ndim > 1:
+        raise DataError(
+            f"{name}: expected one class for each example, the split {split} has"
+            f" {examples.label.dtype}{list(examples.label.shape)}"
+        )
     low, high = int(examples.label.min()), int(examples.label.max())
     if low < 0 or high >= num_classes:
         raise DataError(

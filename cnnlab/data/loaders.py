@@ -1,15 +1,34 @@
 """Batches by step: resident on the device, or streamed by worker processes, the same ones."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32
+from jaxtyping import Array, Int32, PyTree
 
 from cnnlab.arguments import checked
 from cnnlab.data.batches import Batch, BatchSampler
 from cnnlab.data.splits import RESIDENT_BYTES, Placement, Split
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """Batches by step.
+
+    - `resident`: device arrays that every step gets.
+    - `handles`: an iterator with what stands for the batch of each step; to be closed at the end.
+    - `fetch`: the batch that a handle stands for; can be jitted.
+    """
+
+    batch_size: int
+    steps_per_epoch: int
+    resident: PyTree
+
+    def handles(self, start_step: int = 0) -> Generator[Any, None, None]: ...
+
+    def fetch(self, resident: Any, handle: Any) -> Batch: ...
 
 
 class DeviceLoader:
@@ -25,7 +44,7 @@ class DeviceLoader:
         self.batch_size = sampler.batch_size
         self.resident: tuple[Array, Array] = (jnp.asarray(memory.image), jnp.asarray(memory.label))
 
-    def handles(self, start_step: int = 0) -> Iterator[Int32[np.ndarray, " b"]]:
+    def handles(self, start_step: int = 0) -> Generator[Int32[np.ndarray, " b"], None, None]:
         """Positions of each step from `start_step`."""
         for step in self.sampler.steps(start_step):
             yield self.sampler.indices(step)
@@ -56,7 +75,7 @@ class StreamLoader:
         self.batch_size = sampler.batch_size
         self.workers = workers
 
-    def handles(self, start_step: int = 0) -> Iterator[Batch]:
+    def handles(self, start_step: int = 0) -> Generator[Batch, None, None]:
         """Batches of each step from `start_step`. Closing the iterator ends the workers."""
         from cnnlab.data.stream import stream  # imports Grain
 
@@ -78,7 +97,7 @@ def loader(
     shuffle: bool = True,
     placement: Placement = "auto",
     workers: int | None = None,
-) -> DeviceLoader | StreamLoader:
+) -> Loader:
     """Batches of a split, resident on the device or streamed.
 
     **Arguments:**
@@ -89,10 +108,6 @@ def loader(
     - `placement`: `"device"`, `"stream"`, or `"auto"`: what the split asks for, else the device
       for splits below 512 MB.
     - `workers`: processes that read a stream; what the split asks for if not given.
-
-    **Returns:** an object with `steps_per_epoch`; `resident`, device arrays that every step gets;
-    `handles(start_step)`, an iterator with one handle a step; and the jittable
-    `fetch(resident, handle) -> Batch`.
 
     **Raises:** `ValueError`: a batch size that the split can't fill, or fewer than 0 workers.
     """

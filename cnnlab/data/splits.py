@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int, Int32, Shaped
+from jaxtyping import Float32, Int, Int32, Shaped
 from numpy.typing import DTypeLike
 
 from cnnlab.arguments import checked
@@ -13,6 +13,7 @@ from cnnlab.errors import CnnlabError
 from cnnlab.machine import memory
 
 Placement = Literal["auto", "device", "stream"]
+Labels = Int32[np.ndarray, "b ..."] | Float32[np.ndarray, "b ..."]
 
 RESIDENT_BYTES = 512 * 2**20
 """A split larger than this is streamed rather than kept in memory, unless it is told otherwise."""
@@ -75,9 +76,7 @@ class Split(abc.ABC):
         """Bytes that all images take in memory."""
 
     @abc.abstractmethod
-    def take(
-        self, positions: Int[np.ndarray, " b"]
-    ) -> tuple[Shaped[np.ndarray, "b ..."], Int32[np.ndarray, " b"]]:
+    def take(self, positions: Int[np.ndarray, " b"]) -> tuple[Shaped[np.ndarray, "b ..."], Labels]:
         """Images `(b, *spatial, c)` and labels `(b,)` at the given positions, in that order.
 
         **Raises:** `DataError`: an image of another shape than the first.
@@ -99,27 +98,31 @@ class Split(abc.ABC):
 
 @checked
 class ArraySplit(Split):
-    """A split in memory: `image` `(n, *spatial, c)`, uint8 or float32, `label` `(n,)` int32.
+    """A split in memory: `image` `(n, *spatial, c)`, uint8 or float32; `label` `(n,)` int32, the
+    classes, or float32 targets `(n, ...)` of another task.
 
-    **Raises:** `ValueError`: other labels than one integer for each image, or images that are no
-    numbers.
+    **Raises:** `ValueError`: not one label for each image, or what is no number.
     """
 
     def __init__(
         self,
         image: Shaped[np.ndarray, "n ..."],
-        label: Int[np.ndarray, " n"],
+        label: Shaped[np.ndarray, "n ..."],
         *,
         placement: Placement = "auto",
         workers: int = 0,
     ):
-        if label.dtype.kind not in "bui" or len(label) != len(image):
+        if label.dtype.kind not in NUMBERS or len(label) != len(image):
             raise ValueError(
-                f"label: expected {len(image)} integers, as many as images,"
+                f"label: expected {len(image)} numbers, as many as images,"
                 f" got {len(label)} of {label.dtype}"
             )
         self.image = as_raw(image)
-        self.label = np.clip(label, -1, 2**31 - 1).astype(np.int32)
+        self.label: Labels = (
+            label.astype(np.float32)
+            if label.dtype.kind == "f"
+            else np.clip(label, -1, 2**31 - 1).astype(np.int32)
+        )
         self.placement = placement
         self.workers = workers
 
@@ -130,9 +133,7 @@ class ArraySplit(Split):
     def nbytes(self) -> int:
         return self.image.nbytes
 
-    def take(
-        self, positions: Int[np.ndarray, " b"]
-    ) -> tuple[Shaped[np.ndarray, "b ..."], Int32[np.ndarray, " b"]]:
+    def take(self, positions: Int[np.ndarray, " b"]) -> tuple[Shaped[np.ndarray, "b ..."], Labels]:
         return self.image[positions], self.label[positions]
 
     def select(self, positions: Int[np.ndarray, " m"]) -> "ArraySplit":

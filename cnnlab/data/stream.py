@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import grain
 import numpy as np
@@ -44,7 +44,9 @@ class BatchSource:
         return f"BatchSource({len(self.split)} examples by {self.sampler.batch_size})"
 
 
-def stream(split: Split, sampler: BatchSampler, start_step: int, workers: int) -> Iterator[Batch]:
+def stream(
+    split: Split, sampler: BatchSampler, start_step: int, workers: int
+) -> Generator[Batch, None, None]:
     """Batches from `start_step`, read ahead. Closing the generator ends threads and workers."""
     source = BatchSource(split, sampler, start_step)
     if not len(source):

@@ -8,20 +8,18 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.random as jr
 import numpy as np
 
 from cnnlab.config import build_model, compose, instantiate
-from cnnlab.config.objects import assemble, prologue
+from cnnlab.config.networks import Network
+from cnnlab.config.objects import make_experiment, runtime_and_data
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.splits import ArraySplit
-from cnnlab.models import Classifier, freeze, load_backbone, named_arrays
+from cnnlab.models import freeze, load_backbone, named_arrays
 from cnnlab.train.evaluate import Evaluation, Evaluator
-from cnnlab.train.parallel import Runtime
-from cnnlab.train.state import TrainState, init_state
-from cnnlab.train.step import make_train_step
-
-Network = tuple[Classifier, eqx.nn.State]
+from cnnlab.train.state import init_state, seed_keys
+from cnnlab.train.step import Metrics
+from cnnlab.train.training import History, Training
 
 
 class Trained(NamedTuple):
@@ -56,7 +54,7 @@ class Study:
         """
         self.cfg = compose([*_overrides(settings), "progress=false"])
         known = _read(self.cfg.data) if data is None else data
-        runtime, self.data = prologue(self.cfg, known)
+        runtime, self.data = runtime_and_data(self.cfg, known)
         shape, classes = self.data.input_shape, self.data.num_classes
         self._initial = eqx.filter_jit(lambda key: build_model(self.cfg, shape, classes, key=key))
         self._frozen = frozen
@@ -64,11 +62,11 @@ class Study:
         trainable = None
         if frozen:
             trainable = eqx.filter(freeze(model), jax.tree.map(eqx.is_inexact_array, model))
-        self.experiment = assemble(
-            self.cfg, runtime, self.data, model, state,
-            key=jr.split(jr.key(self.cfg.seed))[1], trainable=trainable,
+        self.experiment = make_experiment(
+            self.cfg, runtime, self.data, (model, state),
+            key=seed_keys(self.cfg.seed)[1], trainable=trainable,
         )  # fmt: skip
-        self._compiled: Callable[..., Any] | None = None
+        self._trainer = self.experiment.trainer()
         self._evaluators: dict[str, Evaluator] = {}
 
     @property
@@ -79,7 +77,7 @@ class Study:
 
     def initial(self, seed: int) -> Network:
         """The network before training."""
-        return self._with_mode(*self._initial(jr.split(jr.key(seed))[0]))
+        return self._with_mode(*self._initial(seed_keys(seed)[0]))
 
     def on_backbone(self, seed: int, trained: Any) -> Network:
         """The seed's network before training, with the backbone of another (its first two fields:
@@ -97,38 +95,35 @@ class Study:
     def train(
         self, seed: int, start: Network | None = None, *, examples: Split | None = None
     ) -> Trained:
-        """Train to the end of the config's plan; a moving average is what is returned, if any.
+        """Train to the end of the config's length; a moving average is what is returned, if any.
 
         **Arguments:** `start`, a network to go on from instead of the seed's random one;
         `examples`, to train on instead of the data set's: as many, or it is compiled again.
 
         **Raises:** `FloatingPointError` when the loss is not finite.
         """
-        run = self._run(seed, start, examples)
-        history = [run() for _ in range(self.experiment.plan.steps)]
-        last = np.asarray(jax.device_get(history[-max(1, len(history) // 10) :]))
+        history = History()
+        with self._start(seed, start, examples) as training:
+            training.upto(self.experiment.settings.steps, [history])
+            network = training.state().averaged()
+        found = history.arrays()
+        last = np.stack([found["loss"], found["accuracy"]], 1)[-max(1, len(found["loss"]) // 10) :]
         loss, accuracy = last.mean(0)
         if not np.isfinite(last).all():
             raise FloatingPointError(f"the loss is {loss}; overrides: a smaller optimizer.lr")
-        return Trained(*run.state().averaged(), float(loss), float(accuracy))
+        return Trained(*network, float(loss), float(accuracy))
 
-    def stepper(self, seed: int) -> Callable[[], Any]:
+    def stepper(self, seed: int) -> Callable[[], Metrics]:
         """A function that makes a training step, the next one at each call, to be timed."""
-        return self._run(seed, None, None)
+        return self._start(seed, None, None).advance
 
-    def _run(self, seed: int, start: Network | None, examples: Split | None) -> "_Run":
-        e, average = self.experiment, self.cfg.average
+    def _start(self, seed: int, start: Network | None, examples: Split | None) -> Training:
         network = self.initial(seed) if start is None else self._with_mode(*start)
-        key = jr.split(jr.key(seed))[1]
-        state = init_state(*network, e.optimizer, average=average is not None, key=key)
+        average = self.cfg.average is not None
+        key = seed_keys(seed)[1]
+        state = init_state(*network, self.experiment.optimizer, average=average, key=key)
         split = self.data.train if examples is None else examples
-        batches = loader(split, self.cfg.batch_size, seed=seed)
-        if self._compiled is None:
-            step = make_train_step(
-                e.optimizer, compute_dtype=e.compute_dtype, average_decay=average
-            )
-            self._compiled = e.runtime.compile(step, e.prepare, batches.fetch, state)
-        return _Run(e.runtime, self._compiled, state, batches)
+        return self._trainer.start(state, loader(split, self.cfg.batch_size, seed=seed))
 
     def evaluate(
         self, trained: Any, images: Callable[[np.ndarray], np.ndarray] | None = None, name: str = ""
@@ -161,28 +156,10 @@ class Study:
         return eqx.tree_at(lambda m: m.backbone, model, backbone), state
 
 
-class _Run:
-    """Training steps from a state on: one a call, which gives its loss and accuracy."""
-
-    def __init__(self, runtime: Runtime, compiled: Any, state: TrainState, batches: Any) -> None:
-        self._runtime, self._compiled, self._like = runtime, compiled, state
-        self._arrays, self._resident = runtime.place(state), runtime.replicate(batches.resident)
-        self._handles = batches.handles()
-
-    def __call__(self) -> tuple[jax.Array, jax.Array]:
-        handle = next(self._handles)
-        self._arrays, metrics = self._compiled(self._arrays, self._resident, handle)
-        return metrics["loss"], metrics["accuracy"]
-
-    def state(self) -> TrainState:
-        """After the last step."""
-        return self._runtime.fetch(self._arrays, self._like)
-
-
 def read_data(settings: Mapping[str, Any]) -> Dataset:
     """The data set of a config, with its limits."""
     cfg = compose(_overrides(settings))
-    return prologue(cfg, _read(cfg.data))[1]
+    return runtime_and_data(cfg, _read(cfg.data))[1]
 
 
 def classes_of(data: Dataset, classes: Sequence[int]) -> Dataset:

@@ -11,11 +11,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from cnnlab.files import write_atomically
+from cnnlab.files import JsonObject, write_atomically
 from cnnlab.train.arrays import Arrays, CheckpointError, state_arrays, with_state_arrays
 from cnnlab.train.state import TrainState
 from cnnlab.versions import versions
@@ -26,7 +25,7 @@ FORMAT = "cnnlab-checkpoint-1"
 _ONE_NETWORK = ("seed", "backbone", "conv", "norm", "head", "precision")
 
 
-def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
+def write(path: Path, arrays: Arrays, header: JsonObject) -> None:
     """Write arrays and what they mean to `path`, atomically.
 
     **Arguments:**
@@ -46,7 +45,7 @@ def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
     write_atomically(path, save(arrays, {"format": FORMAT, **text, "header_crc32": _sum(text)}))
 
 
-def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+def read(path: Path) -> tuple[Arrays, JsonObject]:
     """The arrays of a checkpoint and its header: `config`, `data`, `loop`, `versions`.
 
     **Raises:** `CheckpointError` naming the file when it is missing, truncated or altered.
@@ -68,7 +67,7 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
     return arrays, _parsed(path, arrays, header)
 
 
-def _parsed(path: Path, arrays: Arrays, header: dict[str, str]) -> dict[str, Any]:
+def _parsed(path: Path, arrays: Arrays, header: dict[str, str]) -> JsonObject:
     """The header's JSON, when it and the arrays are what was written."""
 
     def damaged(what: str) -> CheckpointError:
@@ -111,7 +110,7 @@ def of_file(path: Path) -> Iterator[None]:
         raise CheckpointError(named) from error
 
 
-def check_run(header: dict[str, Any], config: dict[str, Any]) -> None:
+def check_run(header: JsonObject, config: JsonObject) -> None:
     """Raises `CheckpointError` where a checkpoint's network or seed is not that of a config."""
     written = header["config"]
     for key in _ONE_NETWORK:
@@ -140,9 +139,7 @@ class Checkpoints:
     - `run`: what names the run: its checkpoints are those that hold this name.
     """
 
-    def __init__(
-        self, folder: Path, config: dict[str, Any], data: dict[str, Any], run: str = ""
-    ) -> None:
+    def __init__(self, folder: Path, config: JsonObject, data: JsonObject, run: str = "") -> None:
         self.folder = folder
         self._about = {"config": config, "data": data, "run": {"name": run}}
 
@@ -155,7 +152,7 @@ class Checkpoints:
         """The step checkpoints, newest first."""
         return sorted(self.folder.glob("step-*.safetensors"), reverse=True)
 
-    def save(self, state: TrainState, loop: dict[str, Any]) -> Path:
+    def save(self, state: TrainState, loop: JsonObject) -> Path:
         """Write the state as the newest checkpoint; keep the one before, remove older ones."""
         path = self.folder / f"step-{int(state.step):09d}.safetensors"
         write(path, state_arrays(state), {**self._about, "loop": loop})
@@ -163,13 +160,11 @@ class Checkpoints:
             old.unlink(missing_ok=True)
         return path
 
-    def save_best(self, state: TrainState, loop: dict[str, Any]) -> None:
+    def save_best(self, state: TrainState, loop: JsonObject) -> None:
         """Write the state as the best checkpoint."""
         write(self.best, state_arrays(state), {**self._about, "loop": loop})
 
-    def restore(
-        self, state: TrainState
-    ) -> tuple[TrainState, Path, dict[str, Any], list[str]] | None:
+    def restore(self, state: TrainState) -> tuple[TrainState, Path, JsonObject, list[str]] | None:
         """The newest checkpoint that can be read, its file, its header, and what was refused.
 
         `None` when there is no checkpoint.
@@ -189,7 +184,7 @@ class Checkpoints:
             raise CheckpointError(f"{'; '.join(refused)}; force=true begins anew")
         return None
 
-    def _check(self, header: dict[str, Any]) -> None:
+    def _check(self, header: JsonObject) -> None:
         own = self._about["run"]
         if header.get("run", own) != own:  # older checkpoints do not say
             raise CheckpointError(f"of another run: {json.dumps(header['run'])}")

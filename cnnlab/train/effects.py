@@ -1,13 +1,12 @@
 """Settings that would do nothing in the run they are given to: refused, or said as it begins."""
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from cnnlab.data.augment import CutMix, Mixup
+from cnnlab.data.augment import Augmentation, CutMix, Mixup
 from cnnlab.models import VGG
 from cnnlab.nn import factories
-from cnnlab.train.loop import Plan
+from cnnlab.train.settings import Settings
 
 # A backbone's kernel size where none was asked for, and the convolutions that do not use it.
 _KERNEL_SIZE = inspect.signature(VGG).parameters["kernel_size"].default
@@ -20,62 +19,51 @@ _OWN_KERNEL = [
 
 
 def check_effects(
-    config: Mapping[str, Any], plan: Plan, transforms: Sequence[Any], *, validation: int
+    settings: Settings, augmentations: Sequence[Augmentation], *, validation: int
 ) -> None:
-    """Refuse what can have no effect at all.
+    """Refuse what can have no effect at all, on these data.
 
-    **Arguments:** `config`, of a training run; `transforms`, its augmentations; `validation`, how
-    many examples there are to validate on.
+    **Arguments:** `augmentations`, of a training run; `validation`, how many examples there are to
+    validate on.
 
     **Raises:** `ValueError` that begins with the key.
     """
-    if config["accumulate"] > plan.steps:
+    if settings.judged_by and not validation:
         raise ValueError(
-            f"accumulate: expected at most the run's {plan.steps} batches (steps counts batches, "
-            f"not updates), got {config['accumulate']}"
+            f"{settings.judged_by}: expected validation examples to judge by, this data set has "
+            f"none; data.val_fraction=0.1 sets some aside"
         )
-    evaluated = {"patience": plan.patience is not None, "select": config["select"] == "best"}
-    for name, asked in evaluated.items():
-        if asked and not validation:
-            raise ValueError(
-                f"{name}: expected validation examples to judge by, this data set has none; "
-                f"data.val_fraction=0.1 sets some aside"
-            )
-        if asked and plan.evaluate_every is None:
-            raise ValueError(
-                f"{name}: expected evaluations to judge by, evaluate_every has none before the "
-                f"end; evaluate_every.epochs=1"
-            )
-    if config["profile"] is not None and config["profile"]["start"] > plan.steps:
-        raise ValueError(
-            f"profile.start: expected one of the run's {plan.steps} steps, "
-            f"got {config['profile']['start']}"
-        )
-    mixing = any(isinstance(one, Mixup | CutMix) for one in transforms)
-    if mixing and config["batch_size"] == 1:
+    mixing = any(isinstance(one, Mixup | CutMix) for one in augmentations)
+    if mixing and settings.batch_size == 1:
         raise ValueError("batch_size: expected 2 or more, whose examples augment can mix, got 1")
 
 
-def remarks(config: Mapping[str, Any], plan: Plan, *, resident: bool, workers: int) -> list[str]:
-    """What the config asks for and this run will not do, each in a line.
+def remarks(
+    settings: Settings, *, resident: bool, workers: int, kernel_size: int | None, conv: str
+) -> list[str]:
+    """What a run is asked for and will not do, each in a line.
 
-    **Arguments:** `resident`, whether the training examples are all on the device; `workers`, the
-    processes asked for to read them.
+    **Arguments:**
+
+    - `resident`: whether the training examples are all on the device.
+    - `workers`: the processes asked for to read them.
+    - `kernel_size`, `conv`: of the backbone, None where it has none; the function of
+        `nn.factories` that makes its convolutions.
     """
     found = []
-    every = plan.evaluate_every
-    if plan.patience is not None and every is not None:
-        evaluations = -(-plan.steps // every)
-        if plan.patience >= evaluations:
+    every, patience = settings.evaluate_every, settings.patience
+    if patience is not None and every is not None:
+        evaluations = -(-settings.steps // every)
+        if patience >= evaluations:
             found.append(
-                f"patience={plan.patience} can't stop this run, which has {evaluations} evaluations"
+                f"patience={patience} can't stop this run, which has {evaluations} evaluations"
             )
-    if config["select"] == "best" and every is not None and every >= plan.steps:
+    if settings.select == "best" and every is not None and every >= settings.steps:
         found.append("select=best has one evaluation to choose from, the one at the end")
     if resident and workers:
         found.append(f"data.workers={workers} has nothing to read: the examples fit on the device")
-    size = config["backbone"].get("kernel_size", _KERNEL_SIZE)
-    conv = config["conv"]["_target_"].rpartition(".")[2]
-    if size != _KERNEL_SIZE and conv in _OWN_KERNEL:
-        found.append(f"backbone.kernel_size={size} changes nothing: conv={conv} does not use it")
+    if kernel_size not in (None, _KERNEL_SIZE) and conv in _OWN_KERNEL:
+        found.append(
+            f"backbone.kernel_size={kernel_size} changes nothing: conv={conv} does not use it"
+        )
     return found

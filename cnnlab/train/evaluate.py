@@ -1,23 +1,22 @@
 """Evaluation: class probabilities over a split, and the numbers drawn from them."""
 
 import copy
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from cnnlab.arguments import checked
-from cnnlab.data.batches import Batch
-from cnnlab.data.loaders import loader
+from cnnlab.data.loaders import Loader, loader
 from cnnlab.data.splits import Split
 from cnnlab.errors import CnnlabError
 from cnnlab.nn.replicas import AXIS
 from cnnlab.train.parallel import Runtime
+from cnnlab.train.step import Judge
 
 
 class Evaluation(NamedTuple):
@@ -59,14 +58,16 @@ class Evaluator:
     - `runtime`: whose devices share each batch.
     """
 
-    def __init__(self, batches: Any, judge: Callable[..., Any], runtime: Runtime) -> None:
+    def __init__(self, batches: Loader, judge: Judge, runtime: Runtime) -> None:
         self._loader, self._runtime = batches, runtime
         self._resident = runtime.replicate(batches.resident)
         split = NamedSharding(runtime.mesh(), P(AXIS))
 
         @eqx.filter_jit
-        def run(model: Any, state: Any, resident: Any, handle: Any) -> tuple[Any, Any, Any]:
-            batch: Batch = batches.fetch(resident, handle)
+        def run(
+            model: eqx.Module, state: eqx.nn.State, resident: PyTree, handle: PyTree
+        ) -> tuple[Array, Array, Array]:
+            batch = batches.fetch(resident, handle)
             batch = jax.lax.with_sharding_constraint(batch, split)
             return judge(model, state, batch), batch.label, batch.index
 

@@ -5,20 +5,19 @@ import dataclasses
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 
 from cnnlab.data import Dataset, Split, loader
-from cnnlab.data.loaders import DeviceLoader
+from cnnlab.data.loaders import Loader
 from cnnlab.errors import CnnlabError, Interrupted
+from cnnlab.files import JsonObject
 from cnnlab.train import report
 from cnnlab.train.arrays import evaluated_arrays, with_model_arrays
 from cnnlab.train.checkpoint import (
@@ -28,17 +27,19 @@ from cnnlab.train.checkpoint import (
     of_file,
     read,
 )
-from cnnlab.train.effects import remarks
 from cnnlab.train.evaluate import Evaluation, Evaluator
-from cnnlab.train.loop import Loop, Plan, Position
+from cnnlab.train.loop import Loop
 from cnnlab.train.metrics import JsonLines, Logger, Loggers
 from cnnlab.train.parallel import Runtime
+from cnnlab.train.position import Position
 from cnnlab.train.predict import check_examples, describe
 from cnnlab.train.profile import Profile
 from cnnlab.train.progress import Progress
 from cnnlab.train.rundir import RunDirectory
+from cnnlab.train.settings import Settings
 from cnnlab.train.state import TrainState, init_state
 from cnnlab.train.step import Prepare, make_judge, make_train_step
+from cnnlab.train.training import Trainer
 from cnnlab.versions import versions
 
 # What a result is shown by: without these it is damaged.
@@ -52,16 +53,18 @@ _SHOWN = (
 class Experiment:
     """A model, its data and how to train it; `cnnlab.build(cfg)` makes one.
 
-    - `config`: the resolved config, `config_yaml` the same as text.
+    - `settings`: how it is trained.
+    - `config`: the whole resolved config, to be recorded; `config_yaml` the same as text.
     - `model`, `model_state`: the network before training (`eqx.nn.make_with_state`).
-    - `plan`: lengths in steps.
     - `prepare`: raw batch -> normalised, augmented batch with soft targets.
     - `train_loader`: its batches (`data.loader`); `loggers`: the trackers beside `metrics.jsonl`.
+    - `remarks`: what the config asks for that this run will not do, each in a line.
     - `resized`: whether a trained model is evaluated on images of another size than it was
       trained on.
     """
 
-    config: dict[str, Any]
+    settings: Settings
+    config: JsonObject
     config_yaml: str
     directory: RunDirectory
     data: Dataset
@@ -69,17 +72,12 @@ class Experiment:
     model_state: eqx.nn.State
     runtime: Runtime
     optimizer: optax.GradientTransformation
-    plan: Plan
     prepare: Prepare
-    train_loader: Any
+    train_loader: Loader
     loggers: list[Logger]
     key: PRNGKeyArray
+    remarks: Sequence[str] = ()
     resized: bool = False
-
-    @property
-    def compute_dtype(self) -> jnp.dtype:
-        """The dtype of activations: parameters are float32."""
-        return jnp.dtype(self.config["precision"])
 
     def initial_state(self) -> TrainState:
         """The state before step 0."""
@@ -87,25 +85,34 @@ class Experiment:
             self.model,
             self.model_state,
             self.optimizer,
-            average=self.config["average"] is not None,
+            average=self.settings.average is not None,
             key=self.key,
         )
 
-    def remarks(self) -> list[str]:
-        """What the config asks for that this run will not do, each in a line."""
-        resident = isinstance(self.train_loader, DeviceLoader)
-        workers = self.data.train.workers
-        return remarks(self.config, self.plan, resident=resident, workers=workers)
+    def trainer(self, *, once: bool = False) -> Trainer:
+        """What trains from any state of this model; `once`: to trace its step again is an error."""
+        step = make_train_step(
+            self.optimizer,
+            compute_dtype=self.settings.compute_dtype,
+            average_decay=self.settings.average,
+        )
+        # Without jit every step is a trace.
+        if once and not jax.config.values["jax_disable_jit"]:
+            step = eqx.debug.assert_max_traces(step, max_traces=1)
+        return Trainer(step, self.prepare, self.runtime)
 
     def evaluator(self, split: Split, views: str = "none") -> Evaluator:
         """`(model, model_state) -> Evaluation` on a split, with test-time `views`."""
         devices = len(self.runtime.devices)
         # What is more than the split would be padding.
-        most = max(min(self.config["eval_batch_size"], len(split)), 1)
+        most = max(min(self.settings.eval_batch_size, len(split)), 1)
         size = -(-most // devices) * devices  # a multiple, rounded up
         batches = loader(split, size, seed=0, shuffle=False)
         judge = make_judge(
-            mean=self.data.mean, std=self.data.std, views=views, compute_dtype=self.compute_dtype
+            mean=self.data.mean,
+            std=self.data.std,
+            views=views,
+            compute_dtype=self.settings.compute_dtype,
         )
         return Evaluator(batches, judge, self.runtime)
 
@@ -128,7 +135,7 @@ class Experiment:
             found = with_model_arrays(self.model, self.model_state, evaluated_arrays(arrays))
         return *found, int(arrays["step"])
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Train to the end (from the newest checkpoint, if there is one), test, and report.
 
         **Returns:** what `result.json` holds. A complete run is not run again: its result is
@@ -137,10 +144,10 @@ class Experiment:
         **Raises:** `CnnlabError`: the loss is not finite, an interrupt, a damaged directory, a
         full disk.
         """
-        if self.directory.complete() and not self.config["force"]:
+        if self.directory.complete() and not self.settings.force:
             return self.directory.read_result(_SHOWN)
         with self.directory.lock(), self._saying_how_to_go_on():
-            self.directory.begin(self.config_yaml, force=self.config["force"])
+            self.directory.begin(self.config_yaml, force=self.settings.force)
             checkpoints = Checkpoints(
                 self.directory.checkpoints,
                 self.config,
@@ -153,7 +160,7 @@ class Experiment:
             loggers = Loggers(lines, self.loggers)
             with contextlib.closing(loggers):
                 loggers.start(self.directory.path, self.config, step)
-                state, position = self._train(state, position, checkpoints, loggers)
+                state = self._train(state, position, checkpoints, loggers)
                 return self._finish(state, position, loggers)
 
     @contextmanager
@@ -184,41 +191,37 @@ class Experiment:
                 _say_older(path, "anything of its run but seed and network")
             for message in refused:
                 print(f"warning: {message}; using the one before", file=sys.stderr)
-            print(f"resuming at step {int(state.step)} of {self.plan.steps}", file=sys.stderr)
+            print(f"resuming at step {int(state.step)} of {self.settings.steps}", file=sys.stderr)
         return state, position
 
     def _train(
         self, state: TrainState, position: Position, checkpoints: Checkpoints, loggers: Loggers
-    ) -> tuple[TrainState, Position]:
-        profile = Profile(self.directory.profile, self.config["profile"])
-        average = self.config["average"]
-        loop = Loop(
-            plan=self.plan,
-            runtime=self.runtime,
-            loader=self.train_loader,
-            step=make_train_step(
-                self.optimizer, compute_dtype=self.compute_dtype, average_decay=average
-            ),
-            prepare=self.prepare,
-            loggers=loggers,
-            progress=Progress(self.config["progress"]),
-            checkpoints=checkpoints,
-            validate=self.evaluator(self.data.val) if len(self.data.val) else None,
-            on_step=profile,
-        )
+    ) -> TrainState:
+        profile = Profile(self.directory.profile, self.settings.profile)
         try:
-            return loop.run(state, position)
+            with self.trainer(once=True).start(state, self.train_loader) as training:
+                Loop(
+                    training,
+                    position,
+                    settings=self.settings,
+                    loggers=loggers,
+                    progress=Progress(self.settings.progress),
+                    checkpoints=checkpoints,
+                    validate=self.evaluator(self.data.val) if len(self.data.val) else None,
+                    callbacks=[profile],
+                ).run()
+                return training.state()
         except Interrupted as stop:
             raise Interrupted(f"{self.directory.path}: {stop}") from None
         finally:
             profile.close()
 
-    def _finish(self, state: TrainState, position: Position, loggers: Loggers) -> dict[str, Any]:
+    def _finish(self, state: TrainState, position: Position, loggers: Loggers) -> JsonObject:
         model, model_state = state.averaged()
         steps = tested = int(state.step)
-        if self.config["select"] == "best" and position.best_step:
+        if self.settings.select == "best" and position.best_step:
             model, model_state, tested = self.trained("best")
-        views = self.config["tta"]
+        views = self.settings.tta
         started = time.perf_counter()
         plain = self.evaluator(self.data.test)(model, model_state)
         test = plain
@@ -238,12 +241,12 @@ class Experiment:
         self.directory.write_result(result)
         return result
 
-    def _result(self, test: Evaluation, position: Position, steps: int) -> dict[str, Any]:
+    def _result(self, test: Evaluation, position: Position, steps: int) -> JsonObject:
         params = jax.tree.leaves(eqx.filter(self.model, eqx.is_inexact_array))
         return {
-            "name": self.config["name"],
+            "name": self.settings.name,
             "data": self.data.name,
-            "seed": self.config["seed"],
+            "seed": self.settings.seed,
             "test_accuracy": test.accuracy,
             "test_loss": test.loss,
             "test_examples": len(test.label),

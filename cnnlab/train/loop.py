@@ -1,196 +1,120 @@
-"""The training loop: steps, and what happens between them.
+"""What happens between the steps of a run.
 
-Between steps it logs, evaluates, writes checkpoints, stops early, and stops at once on a loss that
-is not finite or on an interrupt. All that it remembers is in `Position`, which every checkpoint
-holds, so that a resumed run repeats an uninterrupted one bit for bit.
+It logs, evaluates, writes checkpoints, stops early, and stops at once on a loss that is not finite
+or on an interrupt. All that it remembers is in `Position`, which every checkpoint holds, so that a
+resumed run repeats an uninterrupted one bit for bit.
 """
 
+import contextlib
 import dataclasses
 import math
-import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import equinox as eqx
 import jax
 
-from cnnlab.errors import CnnlabError, Interrupted
-from cnnlab.train.arrays import CheckpointError
+from cnnlab.errors import Interrupted
 from cnnlab.train.checkpoint import Checkpoints
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.interrupt import Interrupt
 from cnnlab.train.metrics import Loggers, Record
-from cnnlab.train.parallel import Runtime
+from cnnlab.train.position import Position
 from cnnlab.train.progress import Progress
-from cnnlab.train.state import TrainState
-from cnnlab.train.step import Prepare, Step
+from cnnlab.train.settings import Settings
+from cnnlab.train.step import Metrics
+from cnnlab.train.training import Callback, NonFiniteLoss, Training
 
 
-class NonFiniteLoss(CnnlabError):
-    """The loss became NaN or infinite; the message names the step."""
+class _Clock:
+    """Seconds of training, and steps a second; what is paused counts for the first only."""
 
+    def __init__(self, step: int) -> None:
+        now = time.perf_counter()
+        self._counted, self._rated = now, (step, now)
+        self._paused = 0.0
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How long, and what happens when; durations in steps, `None` for never (but at the end).
+    def seconds(self) -> float:
+        """Since the last call."""
+        before, self._counted = self._counted, time.perf_counter()
+        return self._counted - before
 
-    - `patience`: evaluations without a better score before the run stops, or `None`.
-    """
+    def rate(self, step: int) -> float:
+        """Steps a second since the last call, up to number `step`."""
+        (begun, before), now = self._rated, time.perf_counter()
+        rate = (step - begun) / (now - before - self._paused)
+        self._rated, self._paused = (step, now), 0.0
+        return rate
 
-    steps: int
-    log_every: int | None
-    evaluate_every: int | None
-    checkpoint_every: int | None
-    patience: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience: expected evaluations >= 1 or null, got {self.patience}")
-
-
-@dataclasses.dataclass
-class Position:
-    """Where the loop stands, as JSON: it goes into every checkpoint.
-
-    - `best`: the best validation accuracy, at step `best_step`.
-    - `waited`: evaluations since then.
-    - `window`: the metrics of the steps since the last log line.
-    - `seconds`: of training so far, in all processes that had a part in the run.
-    - `records`: how many were logged; -1 in checkpoints of older versions, which do not say.
-    """
-
-    best: float = -1.0
-    best_step: int = 0
-    waited: int = 0
-    seconds: float = 0.0
-    stopped_early: bool = False
-    window: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    records: int = 0
-
-    @classmethod
-    def of(cls, saved: dict[str, Any]) -> "Position":
-        """From what a checkpoint holds. **Raises:** `CheckpointError` when it is something else."""
-        for name, value in saved.items():
-            if name not in _KINDS or not _KINDS[name](value):
-                raise CheckpointError(f"damaged checkpoint (its loop has {name}={value!r:.80})")
-        known: dict[str, Any] = {"records": -1, **saved}
-        return cls(**known)
-
-
-def _number(
-    low: int, high: int | float = math.inf, *, whole: bool = False
-) -> Callable[[Any], bool]:
-    kinds = (int,) if whole else (int, float)
-    return lambda value: type(value) in kinds and low <= value <= high
-
-
-def _is_window(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(step, dict) and all(type(x) in (int, float) for x in step.values())
-        for step in value
-    )
-
-
-_KINDS: dict[str, Callable[[Any], bool]] = {
-    "best": _number(-1, 1),
-    "best_step": _number(0, whole=True),
-    "waited": _number(0, whole=True),
-    "seconds": _number(0, sys.float_info.max),  # not infinite
-    "stopped_early": lambda value: isinstance(value, bool),
-    "window": _is_window,
-    "records": _number(-1, whole=True),
-}
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._paused += time.perf_counter() - start
 
 
 @dataclasses.dataclass
 class Loop:
     """One run of training.
 
-    - `loader`: the batches (`data.loader`).
-    - `validate`: `(model, model_state) -> Evaluation`, or `None` without a validation split.
+    - `training`: its steps; those up to number `settings.steps` are made.
+    - `position`: where it stands, which is kept up to date.
     - `checkpoints`: where the state is kept.
-    - `on_step`: called with the number and the metrics of each step (the profiler).
+    - `validate`: `(model, model_state) -> Evaluation`, or `None` without a validation split.
+    - `callbacks`: called after each step, before what is due is done.
     """
 
-    plan: Plan
-    runtime: Runtime
-    loader: Any
-    step: Step
-    prepare: Prepare
+    training: Training
+    position: Position
+    settings: Settings
     loggers: Loggers
     progress: Progress
     checkpoints: Checkpoints
     validate: Callable[[eqx.Module, eqx.nn.State], Evaluation] | None = None
-    on_step: Callable[[int, Any], None] | None = None
+    callbacks: Sequence[Callback] = ()
+    _pending: list[Metrics] = dataclasses.field(default_factory=list, init=False)
 
-    def run(self, state: TrainState, position: Position) -> tuple[TrainState, Position]:
-        """Train from `state` to the end of the plan.
+    def __post_init__(self) -> None:
+        self._clock = _Clock(self.training.step)
+
+    def run(self) -> None:
+        """Train to the end.
 
         **Raises:** `NonFiniteLoss` (the last good checkpoint is kept), `Interrupted` (after
         writing a checkpoint).
         """
-        self._like, self.position = state, position
-        self._arrays = self.runtime.place(state)
-        self._pending: list[Any] = []
-        start = int(state.step)
-        self._since, self._paused = time.perf_counter(), 0.0
-        self._logged = (start, self._since)
-        resident = self.runtime.replicate(self.loader.resident)
-        # Without jit every step is a trace.
-        most = None if jax.config.values["jax_disable_jit"] else 1
-        traced_once = eqx.debug.assert_max_traces(self.step, max_traces=most)
-        compiled = self.runtime.compile(traced_once, self.prepare, self.loader.fetch, state)
-        handles = self.loader.handles(start)
-        try:
-            with Interrupt() as interrupt, self.progress:
-                self.progress.start(start, self.plan.steps)
-                for step in range(start + 1, self.plan.steps + 1):
-                    if self.position.stopped_early:
-                        break
-                    self._arrays, metrics = compiled(self._arrays, resident, next(handles))
-                    self._pending.append(metrics)
-                    if self.on_step is not None:
-                        self.on_step(step, metrics)
-                    self._after(step, stop=interrupt.asked)
-                if interrupt.asked:  # since the last step was looked after
-                    raise self._interrupted(int(self._state().step))
-        finally:
-            handles.close()
-        self._clock()
-        return self._state(), self.position
+        with Interrupt() as interrupt, self.progress:
+            self.progress.start(self.training.step, self.settings.steps)
+            if not self.position.stopped_early:
+                after = lambda training: self._after(training.step, stop=interrupt.asked)
+                self.training.upto(self.settings.steps, [*self.callbacks, after])
+            if interrupt.asked:  # since the last step was looked after
+                raise self._interrupted()
+        self.position.seconds += self._clock.seconds()
 
-    def _after(self, step: int, *, stop: bool) -> None:
-        """What is due after step number `step` (counted from 1)."""
-        last = step == self.plan.steps
-        if last or _due(step, self.plan.log_every):
+    def _after(self, step: int, *, stop: bool) -> bool:
+        """What is due after step number `step` (counted from 1); whether it was the last one."""
+        self._pending.append(self.training.metrics)
+        last = step == self.settings.steps
+        if last or _due(step, self.settings.log_every):
             self._log(step)
-        evaluate = self.validate is not None and (last or _due(step, self.plan.evaluate_every))
-        save = last or stop or _due(step, self.plan.checkpoint_every)
+        evaluate = self.validate is not None and (last or _due(step, self.settings.evaluate_every))
+        save = last or stop or _due(step, self.settings.checkpoint_every)
         if evaluate or save:
             self._collect(step)  # waits for steps that still run: their time is no pause
-        paused = time.perf_counter()
-        if evaluate:
-            self._evaluate(step)
-            last = last or self.position.stopped_early
-        if save or last:
-            self._save(step)
-        self._paused += time.perf_counter() - paused
+        with self._clock.paused():
+            if evaluate:
+                self._evaluate(step)
+                last = last or self.position.stopped_early
+            if save or last:
+                self._save()
         if stop:
-            raise self._interrupted(step)
+            raise self._interrupted()
+        return last
 
-    def _interrupted(self, step: int) -> Interrupted:
-        where = f"stopped at step {step} of {self.plan.steps}"
+    def _interrupted(self) -> Interrupted:
+        where = f"stopped at step {self.training.step} of {self.settings.steps}"
         return Interrupted(f"{where}; the same command goes on from there")
-
-    def _state(self) -> TrainState:
-        return self.runtime.fetch(self._arrays, self._like)
-
-    def _clock(self) -> None:
-        """Add the time since the last call to the run's."""
-        now = time.perf_counter()
-        self.position.seconds += now - self._since
-        self._since = now
 
     def _collect(self, step: int) -> None:
         """Bring the metrics of the last steps here, and stop if a loss is not finite."""
@@ -213,10 +137,7 @@ class Loop:
         self._collect(step)
         window, self.position.window = self.position.window, []
         mean = {name: sum(m[name] for m in window) / len(window) for name in window[0]}
-        begun, before = self._logged
-        now = time.perf_counter()
-        rate = (step - begun) * self.loader.batch_size / (now - before - self._paused)
-        self._logged, self._paused = (step, now), 0.0
+        rate = self.settings.batch_size * self._clock.rate(step)
         about = {"step": step, "kind": "train"}
         self._record({**about, **mean, "images_per_second": round(rate, 1)})
         self.progress.update(step, loss=mean["loss"], accuracy=mean["accuracy"], rate=rate)
@@ -227,7 +148,7 @@ class Loop:
 
     def _evaluate(self, step: int) -> None:
         assert self.validate is not None
-        state = self._state()
+        state = self.training.state()
         evaluation = self.validate(*state.averaged())
         score = evaluation.accuracy
         self._record({"step": step, "kind": "val", "loss": evaluation.loss, "accuracy": score})
@@ -238,11 +159,13 @@ class Loop:
             self.checkpoints.save_best(state, dataclasses.asdict(p))
         else:
             p.waited += 1
-            p.stopped_early = self.plan.patience is not None and p.waited >= self.plan.patience
+            p.stopped_early = (
+                self.settings.patience is not None and p.waited >= self.settings.patience
+            )
 
-    def _save(self, step: int) -> None:
-        self._clock()
-        self.checkpoints.save(self._state(), dataclasses.asdict(self.position))
+    def _save(self) -> None:
+        self.position.seconds += self._clock.seconds()
+        self.checkpoints.save(self.training.state(), dataclasses.asdict(self.position))
 
 
 def _due(step: int, every: int | None) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from cnnlab.errors import CnnlabError
-from cnnlab.files import write_atomically
+from cnnlab.files import JsonObject, write_atomically
 
 Record = dict[str, float | int | str]
 
@@ -21,7 +21,7 @@ Record = dict[str, float | int | str]
 class Logger(Protocol):
     """A place for measurements."""
 
-    def start(self, folder: Path, config: dict[str, Any], step: int = 0) -> None:
+    def start(self, folder: Path, config: JsonObject, step: int = 0) -> None:
         """Begin the run in `folder`, or go on with it after `step`."""
 
     def log(self, record: Record) -> None:
@@ -83,12 +83,12 @@ class JsonLines:
         self._file.close()
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[JsonObject]:
     """The records of a `metrics.jsonl` that can be read."""
     return _read(path)[0]
 
 
-def _read(path: Path) -> tuple[list[dict[str, Any]], bool]:
+def _read(path: Path) -> tuple[list[JsonObject], bool]:
     """Records, and whether there is more: lines that are none, but for a last one cut off."""
     try:
         content = path.read_bytes()
@@ -101,7 +101,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], bool]:
     return [record for record in records if record is not None], damaged
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
+def _record(line: bytes) -> JsonObject | None:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -123,7 +123,7 @@ def _put_aside(path: Path) -> Path:
 class TensorBoard:
     """Scalars for TensorBoard (package `tensorboardX`), in `<run>/tensorboard`."""
 
-    def start(self, folder: Path, config: dict[str, Any], step: int = 0) -> None:
+    def start(self, folder: Path, config: JsonObject, step: int = 0) -> None:
         del config
         try:
             from tensorboardX import SummaryWriter
@@ -159,7 +159,7 @@ class WandB:
             raise ValueError(f"mode: expected online, offline or disabled, got {mode!r}")
         self.project, self.mode = project, mode
 
-    def start(self, folder: Path, config: dict[str, Any], step: int = 0) -> None:
+    def start(self, folder: Path, config: JsonObject, step: int = 0) -> None:
         del step  # wandb itself passes over steps that it has
         try:
             import wandb
@@ -194,7 +194,7 @@ class MLflow:
     def __init__(self, experiment: str = "cnnlab", uri: str | None = None) -> None:
         self.experiment, self.uri = experiment, uri
 
-    def start(self, folder: Path, config: dict[str, Any], step: int = 0) -> None:
+    def start(self, folder: Path, config: JsonObject, step: int = 0) -> None:
         del step
         try:
             import mlflow
@@ -247,7 +247,7 @@ class Loggers:
         self._begun = contextlib.ExitStack()  # closes each, whatever happens to another
         self._begun.callback(lines.close)
 
-    def start(self, folder: Path, config: dict[str, Any], step: int) -> None:
+    def start(self, folder: Path, config: JsonObject, step: int) -> None:
         for tracker in self._trackers:
             tracker.start(folder, config, step)
             self._begun.callback(tracker.close)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from cnnlab.train.schedules import Schedule
 
@@ -111,7 +111,7 @@ def lion(
 def _muon_dimensions(params: PyTree) -> PyTree:
     """Kernels `(*k, c_in, c_out)` as matrices: inputs of all taps against outputs."""
 
-    def matrix(p: Any) -> Any:
+    def matrix(p: Array) -> optax.contrib.MuonDimensionNumbers | None:
         if p.ndim < 2:
             return None
         return optax.contrib.MuonDimensionNumbers(tuple(range(p.ndim - 1)), p.ndim - 1)
@@ -152,13 +152,13 @@ def adafactor(
     )
 
 
-def _gathered(accumulate: int, steps: int | None) -> int | Callable[[Any], Any]:
+def _gathered(accumulate: int, steps: int | None) -> int | Callable[[Any], Array]:
     """How many batches make an update, as `optax.MultiSteps` takes it: by the update's number."""
     full, rest = divmod(steps or 0, accumulate)
     return (lambda update: jnp.where(update < full, accumulate, rest)) if rest else accumulate
 
 
-def assemble(
+def make_optimizer(
     rule: optax.GradientTransformation,
     *,
     clip_norm: float | None = None,

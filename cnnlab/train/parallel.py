@@ -10,14 +10,13 @@ back as an ordinary `TrainState`.
 import abc
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from cnnlab.arguments import checked
 from cnnlab.data.batches import Batch
@@ -25,8 +24,8 @@ from cnnlab.nn.replicas import AXIS
 from cnnlab.train.state import TrainState
 from cnnlab.train.step import Metrics, Prepare, Step
 
-Fetch = Callable[[PyTree, Any], Batch]
-Compiled = Callable[[PyTree, PyTree, Any], tuple[PyTree, Metrics]]
+Fetch = Callable[[PyTree, PyTree], Batch]
+Compiled = Callable[[PyTree, PyTree, PyTree], tuple[PyTree, Metrics]]
 
 
 def _choose_devices(devices: int | None) -> list[jax.Device]:
@@ -98,7 +97,7 @@ class Jit(Runtime):
         static = _split(like)[1]
 
         @partial(jax.jit, donate_argnums=0)
-        def run(arrays: PyTree, resident: PyTree, handle: Any) -> tuple[PyTree, Metrics]:
+        def run(arrays: PyTree, resident: PyTree, handle: PyTree) -> tuple[PyTree, Metrics]:
             state = eqx.combine(arrays, static)
             batch = prepare(fetch(resident, handle), state.key, state.step)
             state, metrics = step(state, batch)
@@ -130,7 +129,7 @@ class Shard(Runtime):
             return _split(state)[0], metrics
 
         @partial(jax.jit, donate_argnums=0)
-        def run(arrays: PyTree, resident: PyTree, handle: Any) -> tuple[PyTree, Metrics]:
+        def run(arrays: PyTree, resident: PyTree, handle: PyTree) -> tuple[PyTree, Metrics]:
             batch = prepare(fetch(resident, handle), arrays.key, arrays.step)
             sharded = jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, P(AXIS)))
             return local(arrays, sharded)
@@ -162,7 +161,7 @@ class Pmap(Runtime):
         n = len(self.devices)
 
         @partial(jax.jit, out_shardings=NamedSharding(self.mesh(), P(AXIS)))
-        def batches(key: Any, step: Any, resident: PyTree, handle: Any) -> Batch:
+        def batches(key: Array, step: Array, resident: PyTree, handle: PyTree) -> Batch:
             batch = prepare(fetch(resident, handle), key[0], step[0])
             return jax.tree.map(lambda x: x.reshape(n, -1, *x.shape[1:]), batch)
 
@@ -171,7 +170,7 @@ class Pmap(Runtime):
             state, metrics = step(eqx.combine(arrays, static), batch)
             return _split(state)[0], metrics
 
-        def run(arrays: PyTree, resident: PyTree, handle: Any) -> tuple[PyTree, Metrics]:
+        def run(arrays: PyTree, resident: PyTree, handle: PyTree) -> tuple[PyTree, Metrics]:
             arrays, metrics = local(arrays, batches(arrays.key, arrays.step, resident, handle))
             return arrays, jax.tree.map(lambda x: x[0], metrics)
 

@@ -16,12 +16,13 @@ from cnnlab.data.batches import Batch
 from cnnlab.data.picture import Form
 from cnnlab.data.splits import as_raw
 from cnnlab.errors import CnnlabError
+from cnnlab.files import JsonObject
 from cnnlab.models import export
 from cnnlab.train.arrays import CheckpointError
 from cnnlab.train.step import make_judge
 
 
-def describe(data: Dataset) -> dict[str, Any]:
+def describe(data: Dataset) -> JsonObject:
     """What a prediction needs to know of a data set, as JSON; every checkpoint holds it."""
     return {
         "name": data.name,
@@ -36,7 +37,7 @@ def describe(data: Dataset) -> dict[str, Any]:
     }
 
 
-def check_examples(known: dict[str, Any], data: Dataset, *, resized: bool = False) -> None:
+def check_examples(known: JsonObject, data: Dataset, *, resized: bool = False) -> None:
     """Raises `CheckpointError` unless a data set is the one that `describe` described, as far as
     that tells; `resized`, at another size."""
     now = describe(data)
@@ -55,7 +56,7 @@ def _close(known: Any, now: list[float]) -> bool:
     return numbers and len(known) == len(now) and np.allclose(known, now, rtol=1e-4, atol=1e-6)
 
 
-def form_of(about: dict[str, Any]) -> Form:
+def form_of(about: JsonObject) -> Form:
     """What pictures must become, of what `describe` said; older runs say less."""
     known = {key: about[key] for key in ("high", "fit", "light_borders") if key in about}
     return Form(shape=tuple(about["input_shape"]), **known)
@@ -74,7 +75,7 @@ class Predictor:
         self,
         model: eqx.Module,
         model_state: eqx.nn.State,
-        data: dict[str, Any],
+        data: JsonObject,
         *,
         input_shape: tuple[int, ...] | None = None,
     ) -> None:

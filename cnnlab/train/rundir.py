@@ -12,11 +12,10 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from cnnlab.arguments import checked
 from cnnlab.errors import CnnlabError, ConfigError
-from cnnlab.files import write_atomically
+from cnnlab.files import JsonObject, write_atomically
 
 
 @checked
@@ -50,7 +49,7 @@ class RunDirectory:
         """Whether the run ended: its presence is what `result.json` means."""
         return self.result.is_file()
 
-    def read_result(self, numbers: Sequence[str] = ()) -> dict[str, Any]:
+    def read_result(self, numbers: Sequence[str] = ()) -> JsonObject:
         """What the finished run measured.
 
         **Arguments:** `numbers`, names of numbers that it must hold.
@@ -86,7 +85,7 @@ class RunDirectory:
             leftover.unlink()
         write_atomically(self.config, config_yaml.encode())
 
-    def write_result(self, result: dict[str, Any]) -> None:
+    def write_result(self, result: JsonObject) -> None:
         """Write `result.json`, last of all: from then on the run is complete."""
         plain = json.loads(json.dumps(result))  # as it will be read: keys are strings
         text = json.dumps({**plain, "crc32": _sum(plain)}, indent=2)
@@ -115,5 +114,5 @@ class RunDirectory:
             yield
 
 
-def _sum(result: dict[str, Any]) -> int:
+def _sum(result: JsonObject) -> int:
     return zlib.crc32(json.dumps(result, sort_keys=True).encode())

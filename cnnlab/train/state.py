@@ -1,6 +1,6 @@
 """What training changes from one step to the next."""
 
-from typing import Any
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -10,6 +10,8 @@ import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from cnnlab.arguments import checked
+
+_Tree = TypeVar("_Tree")
 
 
 class TrainState(eqx.Module):
@@ -61,8 +63,14 @@ def init_state(
     )
 
 
-def _copies(tree: Any) -> Any:
+def _copies(tree: _Tree) -> _Tree:
     return jax.tree.map(lambda x: jnp.copy(x) if eqx.is_array(x) else x, tree)
+
+
+def seed_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """The keys that a run's seed stands for: of the initial weights, and of its training."""
+    weights, training = jr.split(jr.key(seed))
+    return weights, training
 
 
 def step_key(key: PRNGKeyArray, step: Int[Array, ""], use: int) -> PRNGKeyArray:

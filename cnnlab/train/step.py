@@ -1,14 +1,16 @@
 """One step of training, as pure functions: prepare a batch, update the state, judge a batch."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from cnnlab.arguments import checked
 from cnnlab.data import augment
@@ -19,13 +21,61 @@ from cnnlab.train.state import TrainState, step_key
 Metrics = dict[str, Array]
 Prepare = Callable[[Batch, PRNGKeyArray, Int[Array, ""]], Batch]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+Loss = Callable[[Array, Array], Array]
+Model = Callable[..., Any]
+Judge = Callable[[eqx.Module, eqx.nn.State, Batch], Float[Array, "b k"]]
+Statistics = Float[Array | np.ndarray, " c"]
+
+
+def cross_entropy(
+    logits: Float[Array, "*batch k"], label: Shaped[Array, "..."]
+) -> Float[Array, "*batch"]:
+    """Softmax cross-entropy in nats, of classes `(*batch,)` or of targets `(*batch, k)` that sum to
+    1.
+
+    **Raises:** `ValueError` where the labels are neither.
+    """
+    if _are_classes(logits, label):
+        return optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    if label.shape != logits.shape:
+        raise ValueError(
+            f"label: expected classes {logits.shape[:-1]} or targets {logits.shape}, as the scores "
+            f"are, got {label.dtype} {label.shape}"
+        )
+    return optax.softmax_cross_entropy(logits, label)
+
+
+def _are_classes(logits: Array, label: Array) -> bool:
+    return jnp.issubdtype(label.dtype, jnp.integer) and label.shape == logits.shape[:-1]
+
+
+def scores(
+    model: Model, x: Array, state: eqx.nn.State, *, key: PRNGKeyArray | None = None
+) -> tuple[Array, eqx.nn.State]:
+    """What a model says of a batch, and its new state: `model(x, state, key=key)`, or where its
+    call does not name them, without the state or the key."""
+    parameters = inspect.signature(model).parameters
+    options = {"key": key} if "key" in parameters else {}
+    if "state" in parameters:
+        return model(x, state, **options)
+    return model(x, **options), state
+
+
+def _hits(logits: Array, label: Array) -> Array | None:
+    """Where the highest score is the label's; None where the label is neither classes nor targets
+    of several."""
+    if _are_classes(logits, label):
+        return jnp.argmax(logits, -1) == label
+    if label.shape == logits.shape and label.ndim > 1 and label.shape[-1] > 1:
+        return jnp.argmax(logits, -1) == jnp.argmax(label, -1)
+    return None
 
 
 @checked
 def make_prepare(
     *,
-    mean: Any,
-    std: Any,
+    mean: Statistics,
+    std: Statistics,
     num_classes: int,
     transforms: Sequence[Callable[..., Batch]],
     label_smoothing: float,
@@ -56,6 +106,7 @@ def _cast(tree: PyTree, dtype: DTypeLike) -> PyTree:
 def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
+    loss: Loss = cross_entropy,
     compute_dtype: DTypeLike = jnp.float32,
     average_decay: float | None = None,
 ) -> Step:
@@ -64,22 +115,35 @@ def make_train_step(
     The same function runs on one device and on each of several replicas, where gradients and
     metrics are averaged over the axis `nn.replicas.AXIS`. Parameters stay in their own dtype; the
     model computes in `compute_dtype`; logits and loss are float32.
+
+    **Arguments:**
+
+    - `loss`: `(logits, label) -> ` a loss for each example, or their mean.
+    - `average_decay`: of the moving average of parameters and state, `None` for none.
+
+    **Returns:** a function; its metrics are `loss`, `accuracy` (where labels are classes, or
+    targets of two and more), and the norms of gradient, update and parameters.
     """
 
-    def loss_fn(
+    def of_params(
         params: PyTree, static: PyTree, state: TrainState, batch: Batch
     ) -> tuple[Array, tuple[eqx.nn.State, Array]]:
         model = eqx.combine(_cast(params, compute_dtype), static)
         key = step_key(state.key, state.step, 1)
-        image = batch.image.astype(compute_dtype)
-        logits, model_state = model(image, state.model_state, key=key)
+        image, label = jnp.asarray(batch.image, compute_dtype), jnp.asarray(batch.label)
+        logits, model_state = scores(model, image, state.model_state, key=key)
         logits = logits.astype(jnp.float32)
-        loss = optax.softmax_cross_entropy(logits, batch.label).mean()
-        return loss, (model_state, logits)
+        losses = loss(logits, label)
+        if losses.shape not in (logits.shape[: losses.ndim], label.shape[: losses.ndim]):
+            raise ValueError(  # (b, 1) less (b,), say, is (b, b)
+                f"loss: expected one for each example, or their mean, got shape {losses.shape} of "
+                f"scores {logits.shape} and labels {label.shape}"
+            )
+        return losses.mean(), (model_state, logits)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         params, static = eqx.partition(state.model, eqx.is_inexact_array)
-        (loss, (model_state, logits)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+        (value, (model_state, logits)), grads = jax.value_and_grad(of_params, has_aux=True)(
             params, static, state, batch
         )
         grads = pmean(grads)
@@ -87,9 +151,10 @@ def make_train_step(
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             updates, opt_state = optimizer.update(grads, state.opt_state, params)
         params: PyTree = optax.apply_updates(params, updates)
-        correct = jnp.argmax(logits, -1) == jnp.argmax(batch.label, -1)
+        hits = _hits(logits, jnp.asarray(batch.label))
+        accuracy = {} if hits is None else {"accuracy": hits.mean(dtype=jnp.float32)}
         metrics = {
-            **pmean({"loss": loss, "accuracy": correct.mean(dtype=jnp.float32)}),
+            **pmean({"loss": value, **accuracy}),
             "grad_norm": optax.tree.norm(grads),
             "update_norm": optax.tree.norm(updates),
             "param_norm": optax.tree.norm(params),
@@ -114,7 +179,7 @@ def _move(average: PyTree, new: PyTree, decay: float, step: Int[Array, ""]) -> P
     """`a <- d a + (1 - d) x` with the decay growing from 0.1, so that the start is forgotten."""
     d = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
 
-    def mix(a: Any, x: Any) -> Any:
+    def mix(a: Array, x: Array) -> Array:
         return a * d + x * (1 - d) if eqx.is_inexact_array(x) else x
 
     return jax.tree.map(mix, average, new)
@@ -122,8 +187,12 @@ def _move(average: PyTree, new: PyTree, decay: float, step: Int[Array, ""]) -> P
 
 @checked
 def make_judge(
-    *, mean: Any, std: Any, views: str = "none", compute_dtype: DTypeLike = jnp.float32
-) -> Callable[[eqx.Module, eqx.nn.State, Batch], Float[Array, "b k"]]:
+    *,
+    mean: Statistics,
+    std: Statistics,
+    views: str = "none",
+    compute_dtype: DTypeLike = jnp.float32,
+) -> Judge:
     """`(model, model_state, raw batch) -> class probabilities` with the model in inference mode.
 
     With several test-time `views`, the weighted mean of their probabilities.
@@ -136,7 +205,7 @@ def make_judge(
         images = augment.views(augment.normalise(raw.image, mean, std), views)
 
         def one(image: Array) -> Array:
-            logits, _ = network(image.astype(compute_dtype), model_state)
+            logits, _ = scores(network, image.astype(compute_dtype), model_state)
             return jax.nn.softmax(logits.astype(jnp.float32))
 
         return jnp.tensordot(weights, jax.lax.map(one, images), axes=1)

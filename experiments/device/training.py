@@ -1,10 +1,8 @@
 """Loss curves of all runtimes beside the CPU's, and the run of `make train`."""
 
-import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -21,9 +19,10 @@ from cnnlab.data.splits import ArraySplit
 from cnnlab.models import VGG, Classifier, LinearHead
 from cnnlab.train import optim, schedules
 from cnnlab.train.evaluate import Evaluator
+from cnnlab.train.fit import Fitted, fit
 from cnnlab.train.parallel import Jit, Pmap, Runtime, Shard
-from cnnlab.train.state import TrainState, init_state
-from cnnlab.train.step import make_judge, make_prepare, make_train_step
+from cnnlab.train.step import make_judge, make_prepare
+from cnnlab.train.training import Callback, Training
 from experiments.device import Job, one_line, table
 
 # What experiment=fashion says; a test compares.
@@ -52,9 +51,8 @@ def curves(job: Job) -> list[str]:
             runtime = make()
             # Sums in float32 everywhere, or the curves would differ by the device's short numbers.
             with jax.default_matmul_precision("highest"):
-                run = _steps(data, runtime, *_state(data, plan, steps), batch)
-                losses = [metrics["loss"] for _, metrics in itertools.islice(run, steps)]
-                found[name] = [float(loss) for loss in losses]
+                history = _fit(data, plan, runtime, batch, steps).history
+                found[name] = history["loss"].tolist()
         except Exception as error:
             notes.append(f"- {name}: {one_line(error)}")
     if not found:
@@ -78,33 +76,42 @@ def preset(job: Job) -> list[str]:
     batch = 16 if job.small else PRESET["batch_size"]
     total = 4 if job.small else int(PRESET["epochs"] * (len(data.train) // batch))
     runtime = Jit()
-    start, done = time.perf_counter(), 0
-    state, optimizer = _state(data, PRESET["plan"], total)
-    for arrays, metrics in _steps(data, runtime, state, optimizer, batch):
-        if done == 0:
-            jax.block_until_ready((arrays, metrics))
-            compiled = time.perf_counter()
-        done += 1
-        if done % 50 == 0 or done == total:
-            loss = float(metrics["loss"])
-            if done == total or job.left() < 10:
-                break
-    seconds = time.perf_counter() - compiled
-    model, state = runtime.fetch(arrays, state).averaged()
+    start = time.perf_counter()
+    first: list[float] = []  # when the first step is done
+
+    def watch(training: Training) -> bool:
+        if not first:
+            jax.block_until_ready(training.metrics)
+            first.append(time.perf_counter())
+        if training.step % 50:
+            return False
+        jax.block_until_ready(training.metrics)
+        return job.left() < 10
+
+    fitted = _fit(data, PRESET["plan"], runtime, batch, total, [watch])
+    seconds = time.perf_counter() - first[0]
+    loss, done = fitted.history["loss"][-1], len(fitted.history["loss"])
     judge = make_judge(mean=data.mean, std=data.std, views=PRESET["tta"])
     batches = loader(data.test, 32 if job.small else 500, seed=0, shuffle=False)
-    accuracy = Evaluator(batches, judge, runtime)(model, state).accuracy
+    accuracy = Evaluator(batches, judge, runtime)(fitted.model, fitted.state).accuracy
     cut = "" if done == total else f" of {total} (no time for more, so the rate did not fall to 0)"
     return [
         f"- data: {data.name}, {data.origin}",
-        f"- {done} steps{cut} of {batch} in {seconds:.1f} s after {compiled - start:.1f} s to the "
+        f"- {done} steps{cut} of {batch} in {seconds:.1f} s after {first[0] - start:.1f} s to the "
         f"first ({(done - 1) * batch / max(seconds, 1e-9):,.0f} images/s)",
         f"- last loss {loss:.3f}, test accuracy {100 * accuracy:.2f} % (n = {len(data.test):,})",
     ]
 
 
-def _state(data: Dataset, plan: Sequence[Any], total: int) -> tuple[TrainState, Any]:
-    """The state before the first of `total` steps, and the optimizer."""
+def _fit(
+    data: Dataset,
+    plan: Sequence[int | str],
+    runtime: Runtime,
+    batch: int,
+    steps: int,
+    callbacks: Sequence[Callback] = (),
+) -> Fitted:
+    """The preset's training of a network of this plan."""
 
     def make() -> Classifier:
         body, head = jr.split(jr.key(0))
@@ -112,28 +119,25 @@ def _state(data: Dataset, plan: Sequence[Any], total: int) -> tuple[TrainState, 
         return Classifier(backbone, LinearHead(backbone.out_shape, data.num_classes, key=head))
 
     model, state = eqx.filter_jit(eqx.nn.make_with_state(make))()
-    optimizer = optim.assemble(optim.muon(schedules.onecycle(total), **MUON))
-    return init_state(model, state, optimizer, average=False, key=jr.key(1)), optimizer
-
-
-def _steps(
-    data: Dataset, runtime: Runtime, state: TrainState, optimizer: Any, batch: int
-) -> Iterator[tuple[Any, Any]]:
-    """Training, step after step: `(arrays, metrics)`, without end."""
-    batches = loader(data.train, batch, seed=0, placement="device")
     prepare = make_prepare(
         mean=data.mean,
         std=data.std,
         num_classes=data.num_classes,
         transforms=[augment.Flip()],
         label_smoothing=0.0,
-        steps_per_epoch=batches.steps_per_epoch,
+        steps_per_epoch=len(data.train) // batch,
     )
-    compiled = runtime.compile(make_train_step(optimizer), prepare, batches.fetch, state)
-    arrays, resident = runtime.place(state), runtime.replicate(batches.resident)
-    for handle in batches.handles(0):
-        arrays, metrics = compiled(arrays, resident, handle)
-        yield arrays, metrics
+    return fit(
+        model,
+        data,
+        optimizer=optim.muon(schedules.onecycle(steps), **MUON),
+        steps=steps,
+        batch_size=batch,
+        state=state,
+        prepare=prepare,
+        runtime=runtime,
+        callbacks=callbacks,
+    )
 
 
 def _on_cpu() -> Jit:

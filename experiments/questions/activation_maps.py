@@ -132,7 +132,7 @@ def network_of(run: str, checkpoint: str, data: Examples) -> Network:
         name = type(backbone).__name__
         raise ConfigError(f"run: expected a network with convolutions, got {name}")
     model, state, step = experiment.trained(checkpoint)
-    about = f"run {experiment.config['name']}, step {step}"
+    about = f"run {experiment.settings.name}, step {step}"
     return Network(model, state, experiment.data, about)
 
 

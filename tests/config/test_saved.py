@@ -105,4 +105,4 @@ def test_a_config_of_an_earlier_version_is_completed(run):
     text = (new / "config.yaml").read_text()
     older = "".join(line for line in text.splitlines(True) if not line.startswith("patience"))
     assert older != text
-    assert build(load_config(run(older))).plan == build(cfg).plan
+    assert build(load_config(run(older))).settings == build(cfg).settings

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnlab.config import compose
-from cnnlab.config.objects import prologue, run_directory
+from cnnlab.config.objects import run_directory, runtime_and_data
 from cnnlab.data import ArraySplit, SourceSplit, fashion_mnist
 from cnnlab.data.builders.fashion_mnist import FashionMnist
 from cnnlab.data.fingerprint import fingerprint
@@ -53,7 +53,7 @@ def test_other_files_are_another_run_and_moved_ones_the_same(write_idx, tmp_path
     def run(source, data_dir):
         given = [f"data.{k}={v}" for k, v in (("source", source), ("data_dir", data_dir)) if v]
         cfg = compose(["data=fashion_mnist", "batch_size=8", *given])
-        data = prologue(cfg)[1]
+        data = runtime_and_data(cfg)[1]
         return run_directory(cfg, data=data.fingerprint).path
 
     one = run(tmp_path / "a", tmp_path / "one")

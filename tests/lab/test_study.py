@@ -6,9 +6,9 @@ import pytest
 
 from cnnlab.config import build, compose
 from cnnlab.data.splits import ArraySplit
-from cnnlab.lab import study as study_module
 from cnnlab.lab.study import Study, classes_of
 from cnnlab.models import named_arrays
+from cnnlab.train import experiment
 from cnnlab.train.checkpoint import read
 
 TINY = {
@@ -61,7 +61,7 @@ def test_a_seed_is_what_the_command_trains(tmp_path, average, study):
 
 def test_compiled_once_for_all_seeds(monkeypatch):
     traced = []
-    make = study_module.make_train_step
+    make = experiment.make_train_step
 
     def counting(*args, **options):
         step = make(*args, **options)
@@ -72,7 +72,7 @@ def test_compiled_once_for_all_seeds(monkeypatch):
 
         return counted
 
-    monkeypatch.setattr(study_module, "make_train_step", counting)
+    monkeypatch.setattr(experiment, "make_train_step", counting)
     study = Study({**TINY, "epochs": 1})
     trained = dict(study.seeds(0, 2))
     study.stepper(2)()

@@ -18,8 +18,8 @@ from cnnlab.train import checkpoint
 from cnnlab.train.arrays import CheckpointError
 from cnnlab.train.checkpoint import read, write
 from cnnlab.train.interrupt import Interrupt
-from cnnlab.train.loop import Position
 from cnnlab.train.metrics import JsonLines, Loggers, read_lines
+from cnnlab.train.position import Position
 from cnnlab.train.rundir import RunDirectory
 
 MNIST = {"_target_": "cnnlab.data.mnist", "val_fraction": 0.25, "source": None}

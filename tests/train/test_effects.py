@@ -6,60 +6,70 @@ import pytest
 from cnnlab.data.augment import Flip, Mixup
 from cnnlab.errors import ConfigError
 from cnnlab.train.effects import check_effects, remarks
-from cnnlab.train.loop import Plan
+from cnnlab.train.settings import Settings, TracedSteps
 
-CONFIG = {
-    "accumulate": 1,
-    "select": "last",
-    "profile": None,
-    "batch_size": 8,
-    "backbone": {"_target_": "cnnlab.models.VGG", "kernel_size": 3},
-    "conv": {"_target_": "cnnlab.nn.factories.dense"},
-}
+PLACED = {"resident": True, "workers": 0, "kernel_size": None, "conv": "dense"}
 
 
-def plan(steps=10, evaluate=5, patience=None):
-    return Plan(steps, log_every=1, evaluate_every=evaluate, checkpoint_every=5, patience=patience)
+def settings(**changes):
+    return Settings(**{"steps": 10, "batch_size": 8, "evaluate_every": 5, **changes})
 
 
 @pytest.mark.parametrize(
-    ("changes", "plan", "validation", "message"),
+    ("changes", "message"),
     [
-        ({"accumulate": 11}, plan(), 4, "^accumulate: expected at most the run's 10 batches"),
-        ({"select": "best"}, plan(), 0, "^select: expected validation examples"),
-        ({}, plan(patience=1), 0, "^patience: expected validation examples"),
-        ({"select": "best"}, plan(evaluate=None), 4, "^select: expected evaluations"),
-        ({}, plan(evaluate=None, patience=1), 4, "^patience: expected evaluations"),
-        ({"profile": {"start": 11, "steps": 2}}, plan(), 4, "^profile.start: expected one of the"),
-        ({"batch_size": 1}, plan(), 4, "^batch_size: expected 2 or more"),
+        ({"accumulate": 11}, "accumulate: expected at most the run's 10 batches"),
+        ({"select": "best", "evaluate_every": None}, "select: expected evaluations"),
+        ({"patience": 1, "evaluate_every": None}, "patience: expected evaluations"),
+        ({"patience": 0}, "patience: expected evaluations >= 1 or null, got 0"),
+        ({"profile": TracedSteps(11, 2)}, "profile.start: expected one of the run's 10 steps"),
+        ({"average": 1.0}, "average: expected a number >= 0 and < 1, got 1.0"),
+        ({"select": "first"}, "select: expected one of 'last', 'best', got 'first'"),
+        ({"steps": 2.5}, "steps: expected a whole number, got 2.5"),
+        ({"profile": 5}, "profile: expected a TracedSteps or None, got 5"),
     ],
 )
-def test_what_can_have_no_effect_is_refused(changes, plan, validation, message):
-    mixing = (Flip(), Mixup())
-    with pytest.raises(ValueError, match=message):
-        check_effects({**CONFIG, **changes}, plan, mixing, validation=validation)
+def test_settings_that_do_not_go_together(changes, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        settings(**changes)
+
+
+def test_the_first_step_is_not_traced():
+    with pytest.raises(ValueError, match=r"^profile.start: expected an int >= 2, got 1"):
+        TracedSteps(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "validation", "message"),
+    [
+        ({"select": "best"}, 0, "select: expected validation examples"),
+        ({"patience": 1}, 0, "patience: expected validation examples"),
+        ({"batch_size": 1}, 4, "batch_size: expected 2 or more"),
+    ],
+)
+def test_what_can_have_no_effect_is_refused(changes, validation, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        check_effects(settings(**changes), (Flip(), Mixup()), validation=validation)
 
 
 def test_what_has_one_is_taken():
-    config = {**CONFIG, "select": "best", "accumulate": 10, "profile": {"start": 10, "steps": 1}}
-    check_effects(config, plan(patience=1), (Flip(), Mixup()), validation=4)
-    check_effects({**CONFIG, "batch_size": 1}, plan(), (Flip(),), validation=0)
-    assert remarks(config, plan(patience=1), resident=True, workers=0) == []
+    asked = settings(select="best", accumulate=10, profile=TracedSteps(10, 1), patience=1)
+    check_effects(asked, (Flip(), Mixup()), validation=4)
+    check_effects(settings(batch_size=1), (Flip(),), validation=0)
+    assert remarks(asked, **PLACED) == []
 
 
 def test_what_has_none_in_this_run_is_said():
-    config = {**CONFIG, "select": "best"}
-    said = remarks(config, plan(evaluate=10, patience=1), resident=True, workers=2)
+    asked = settings(select="best", evaluate_every=10, patience=1)
+    said = remarks(asked, **{**PLACED, "workers": 2})
     assert [line.split()[0] for line in said] == ["patience=1", "select=best", "data.workers=2"]
 
 
 @pytest.mark.parametrize("conv", ["dense", "long", "pointwise", "fully_connected"])
 def test_a_kernel_size_that_the_convolution_does_not_use_is_said(conv):
-    config = {**CONFIG, "conv": {"_target_": f"cnnlab.nn.factories.{conv}"}}
-    wide = {**config, "backbone": {"kernel_size": 5}}
     expected = f"backbone.kernel_size=5 changes nothing: conv={conv} does not use it"
-    for given, lines in ((config, []), (wide, [] if conv == "dense" else [expected])):
-        assert remarks(given, plan(), resident=True, workers=0) == lines
+    for size, lines in ((None, []), (3, []), (5, [] if conv == "dense" else [expected])):
+        assert remarks(settings(), **{**PLACED, "kernel_size": size, "conv": conv}) == lines
 
 
 def test_a_config_is_refused_before_work(tiny):

@@ -54,8 +54,8 @@ def test_ctrl_c_after_the_last_step(tiny, monkeypatch):
     """While its checkpoint is written: what is left of the run is not begun."""
     save = loop.Loop._save
 
-    def pressed(self, step):
-        save(self, step)
+    def pressed(self):
+        save(self)
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(loop.Loop, "_save", pressed)

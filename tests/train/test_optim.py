@@ -76,11 +76,11 @@ def test_clipping_and_accumulation():
     grads = [{"weight": jnp.full((3, 3, 2, 4), g), "bias": jnp.full(4, g)} for g in (1.0, 3.0)]
     plain = optim.sgd(constant(2), lr=0.1, momentum=0.0, weight_decay=0.0)
     mean = jax.tree.map(lambda a, b: (a + b) / 2, *grads)
-    expected = run(optim.assemble(plain), [mean], PARAMS)
-    got = run(optim.assemble(plain, accumulate=2), grads, PARAMS)
+    expected = run(optim.make_optimizer(plain), [mean], PARAMS)
+    got = run(optim.make_optimizer(plain, accumulate=2), grads, PARAMS)
     for name in PARAMS:
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-6)
-    clipped = run(optim.assemble(plain, clip_norm=1.0), [mean], PARAMS)
+    clipped = run(optim.make_optimizer(plain, clip_norm=1.0), [mean], PARAMS)
     norm = float(optax.tree.norm(mean))
     np.testing.assert_allclose(
         clipped["bias"], PARAMS["bias"] - 0.1 * mean["bias"] / norm, rtol=1e-5
@@ -91,14 +91,14 @@ def test_the_last_incomplete_accumulation_has_its_own_mean():
     gradients = [jax.tree.map(lambda p, g=g: jnp.full_like(p, g), PARAMS) for g in (1.0, 3.0, 5.0)]
     plain = optim.sgd(constant(2), lr=0.1, momentum=0.0, weight_decay=0.0)
     means = [jax.tree.map(lambda a, b: (a + b) / 2, *gradients[:2]), gradients[2]]
-    expected = run(optim.assemble(plain), means, PARAMS)
-    got = run(optim.assemble(plain, accumulate=2, steps=3), gradients, PARAMS)
+    expected = run(optim.make_optimizer(plain), means, PARAMS)
+    got = run(optim.make_optimizer(plain, accumulate=2, steps=3), gradients, PARAMS)
     for name in PARAMS:
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-6)
 
 
 def test_frozen_parameters_stay_to_the_bit():
-    rule = optim.assemble(
+    rule = optim.make_optimizer(
         optim.adamw(constant(3), lr=0.1), trainable={"weight": False, "bias": True}
     )
     ones = jax.tree.map(jnp.ones_like, PARAMS)
@@ -113,8 +113,8 @@ def test_frozen_parameters_stay_to_the_bit():
         (lambda: optim.sgd(constant(2), lr=-1.0), "^lr: expected a rate > 0, got -1.0"),
         (lambda: optim.sgd(constant(2), momentum=1.0), "^momentum: expected a number in"),
         (lambda: optim.adamw(constant(2), weight_decay=-0.1), "^weight_decay: expected"),
-        (lambda: optim.assemble(optax.sgd(1.0), clip_norm=0.0), "^clip_norm: expected"),
-        (lambda: optim.assemble(optax.sgd(1.0), accumulate=0), "^accumulate: expected"),
+        (lambda: optim.make_optimizer(optax.sgd(1.0), clip_norm=0.0), "^clip_norm: expected"),
+        (lambda: optim.make_optimizer(optax.sgd(1.0), accumulate=0), "^accumulate: expected"),
     ],
 )
 def test_bad_values(make, message):

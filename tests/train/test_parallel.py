@@ -31,7 +31,7 @@ def curve(runtime, devices):
     state = experiment.initial_state()
     loader, run = experiment.train_loader, experiment.runtime
     assert len(run.devices) == devices
-    step = make_train_step(experiment.optimizer, average_decay=experiment.config["average"])
+    step = make_train_step(experiment.optimizer, average_decay=experiment.settings.average)
     compiled = run.compile(step, experiment.prepare, loader.fetch, state)
     arrays, resident = run.place(state), run.replicate(loader.resident)
     losses = []

@@ -118,5 +118,10 @@ def test_judge_averages_the_views_in_inference_mode(tiny):
 def test_bad_smoothing():
     with pytest.raises(ValueError, match=r"^label_smoothing: expected a number in"):
         make_prepare(
-            mean=0, std=1, num_classes=2, transforms=(), label_smoothing=1.0, steps_per_epoch=1
+            mean=np.zeros(1, np.float32),
+            std=np.ones(1, np.float32),
+            num_classes=2,
+            transforms=(),
+            label_smoothing=1.0,
+            steps_per_epoch=1,
         )

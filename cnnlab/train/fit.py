@@ -1,0 +1,169 @@
+"""Training in memory: a model, examples and an optimizer; no directory, no config."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Shaped
+
+from cnnlab.arguments import checked, fraction, positive_int
+from cnnlab.data import ArraySplit, Dataset, Split, loader
+from cnnlab.train.parallel import Jit, Runtime
+from cnnlab.train.state import init_state, seed_keys
+from cnnlab.train.step import (
+    Loss,
+    Prepare,
+    cross_entropy,
+    make_prepare,
+    make_train_step,
+    scores,
+)
+from cnnlab.train.training import Callback, History, NonFiniteLoss, Trainer
+
+_AnyArray = Shaped[Array | np.ndarray, "..."]
+Examples = Dataset | Split | tuple[_AnyArray, _AnyArray]
+
+
+class Fitted(NamedTuple):
+    """A trained model (the moving average, where one is asked for), its state, and how it went.
+
+    `history`: the metrics of each step, `(steps,)` each: `loss`, `accuracy` (where labels are
+    classes, or targets of two and more), `grad_norm`, `update_norm`, `param_norm`.
+    """
+
+    model: eqx.Module
+    state: eqx.nn.State
+    history: dict[str, Float[np.ndarray, " steps"]]
+
+
+@checked
+def fit(
+    model: eqx.Module,
+    data: Examples,
+    *,
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    batch_size: int,
+    seed: int = 0,
+    loss: Loss = cross_entropy,
+    state: eqx.nn.State | None = None,
+    prepare: Prepare | None = None,
+    runtime: Runtime | None = None,
+    average: float | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    callbacks: Sequence[Callback] = (),
+) -> Fitted:
+    """Train a model in memory.
+
+    With the model, the seed, the `prepare` and the optimizer of `cnnlab.build(cfg)`, the numbers
+    are those of its run directory, to the bit.
+
+    **Arguments:**
+
+    - `model`: of a batch, `(x, state, *, key) -> (logits, state)` or, without a state, `(x, *, key)
+        -> logits`; the key, for dropout, may be left out.
+    - `data`: what to train on. A `Dataset`: its training split, by default normalised and with
+        one-hot targets. A `Split`, or two arrays: images `(n, *spatial, c)`, which become float32
+        as they are, and labels, classes `(n,)` or for other losses any numbers `(n, ...)`.
+    - `optimizer`: of `optax`, or from `cnnlab.train.optim`.
+    - `steps`: how many; an epoch has `n // batch_size`.
+    - `batch_size`: examples a step, drawn without replacement in each epoch.
+    - `seed`: of the order of the examples, of what is random in `prepare`, and of dropout.
+    - `loss`: `(logits, labels) ->` the loss of each example `(b,)`, or their mean.
+    - `state`: what `eqx.nn.make_with_state` gave with the model; taken out of a model that still
+        holds it.
+    - `prepare`: `(batch, key, step) -> batch`, within the compiled step, such as
+        `train.make_prepare(...)`.
+    - `runtime`: `train.Jit()` if not given; `Pmap(...)`, `Shard(...)`.
+    - `average`: decay of a moving average of the weights, which is what is returned then.
+    - `precision`: of the computation; parameters keep their own.
+    - `callbacks`: called with the `Training` after every step: its `step`, its `metrics` (on the
+        device: reading them waits for the step), its `state()`. One that returns True ends it.
+
+    **Returns:** the model, its state and the history. The model that was given stays as it is.
+
+    **Raises:** `ValueError` that begins with the argument's name; `NonFiniteLoss` when the loss of
+    a step is not a number.
+    """
+    positive_int("steps", steps)
+    if average is not None:
+        fraction("average", average)
+    runtime = Jit() if runtime is None else runtime
+    runtime.check_batch_size(batch_size)
+    if state is None:
+        model, state = _with_state(model)
+    split = _split(data)
+    batches = loader(split, batch_size, seed=seed)
+    if prepare is None:
+        prepare = _default_prepare(data, batches.steps_per_epoch)
+        if loss is cross_entropy:
+            _check_classes(model, state, split)
+    step = make_train_step(
+        optimizer, loss=loss, compute_dtype=jnp.dtype(precision), average_decay=average
+    )
+    _, key = seed_keys(seed)
+    start = init_state(model, state, optimizer, average=average is not None, key=key)
+    history = History()
+    with Trainer(step, prepare, runtime).start(start, batches) as training:
+        training.upto(steps, [history, *callbacks])
+        model, state = training.state().averaged()
+    found = history.arrays()
+    wrong = np.flatnonzero(~np.isfinite(found["loss"]))
+    if len(wrong):
+        raise NonFiniteLoss(
+            f"the loss is {found['loss'][wrong[0]]} at step {wrong[0] + 1} of {steps}; try a "
+            f"smaller learning rate, or optax.clip_by_global_norm(1.0) before the optimizer"
+        )
+    return Fitted(model, state, found)
+
+
+def _with_state(model: eqx.Module) -> tuple[eqx.Module, eqx.nn.State]:
+    """A model without its state, and the state."""
+    try:
+        return eqx.nn.make_with_state(lambda: model)()
+    except ValueError as error:
+        raise ValueError(
+            "state: expected what eqx.nn.make_with_state gave with the model, got None"
+        ) from error
+
+
+def _split(data: Examples) -> Split:
+    if isinstance(data, Dataset):
+        return data.train
+    if isinstance(data, Split):
+        return data
+    try:
+        return ArraySplit(*map(np.asarray, data))
+    except ValueError as error:
+        raise ValueError(f"data: {error}") from error
+
+
+def _default_prepare(data: Examples, steps_per_epoch: int) -> Prepare:
+    if not isinstance(data, Dataset):
+        return lambda batch, key, step: batch
+    return make_prepare(
+        mean=data.mean,
+        std=data.std,
+        num_classes=data.num_classes,
+        transforms=(),
+        label_smoothing=0.0,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def _check_classes(model: eqx.Module, state: eqx.nn.State, split: Split) -> None:
+    """Refuse a class for which the model has no score: its loss would not be a number."""
+    if not isinstance(split, ArraySplit) or split.label.dtype.kind != "i" or not len(split):
+        return
+    image = jnp.asarray(split.image[:1], jnp.float32)
+    logits, _ = eqx.filter_eval_shape(scores, model, image, state, key=jr.key(0))
+    low, high = split.label.min(), split.label.max()
+    if low < 0 or high >= logits.shape[-1]:
+        raise ValueError(
+            f"data: expected classes from 0 to {logits.shape[-1] - 1}, of which the model has a "
+            f"score each, got {low if low < 0 else high}"
+        )

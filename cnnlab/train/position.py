@@ -1,0 +1,64 @@
+"""Where the loop stands, as JSON: what a checkpoint holds beside arrays."""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from cnnlab.files import JsonObject
+from cnnlab.train.arrays import CheckpointError
+
+
+@dataclasses.dataclass
+class Position:
+    """Where the loop stands, as JSON: it goes into every checkpoint.
+
+    - `best`: the best validation accuracy, at step `best_step`.
+    - `waited`: evaluations since then.
+    - `window`: the metrics of the steps since the last log line.
+    - `seconds`: of training so far, in all processes that had a part in the run.
+    - `records`: how many were logged; -1 in checkpoints of older versions, which do not say.
+    """
+
+    best: float = -1.0
+    best_step: int = 0
+    waited: int = 0
+    seconds: float = 0.0
+    stopped_early: bool = False
+    window: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    records: int = 0
+
+    @classmethod
+    def of(cls, saved: JsonObject) -> "Position":
+        """From what a checkpoint holds. **Raises:** `CheckpointError` when it is something else."""
+        for name, value in saved.items():
+            if name not in _KINDS or not _KINDS[name](value):
+                raise CheckpointError(f"damaged checkpoint (its loop has {name}={value!r:.80})")
+        known: JsonObject = {"records": -1, **saved}
+        return cls(**known)
+
+
+def _number(
+    low: int, high: int | float = math.inf, *, whole: bool = False
+) -> Callable[[Any], bool]:
+    kinds = (int,) if whole else (int, float)
+    return lambda value: type(value) in kinds and low <= value <= high
+
+
+def _is_window(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(step, dict) and all(type(x) in (int, float) for x in step.values())
+        for step in value
+    )
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "best": _number(-1, 1),
+    "best_step": _number(0, whole=True),
+    "waited": _number(0, whole=True),
+    "seconds": _number(0, sys.float_info.max),  # not infinite
+    "stopped_early": lambda value: isinstance(value, bool),
+    "window": _is_window,
+    "records": _number(-1, whole=True),
+}
