@@ -1,7 +1,7 @@
 """Activation maps of a network (A 3.6), and what a convolution's should be, computed apart."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -38,14 +38,14 @@ def activation_maps(model: Classifier, state: eqx.nn.State, xs: Float[Array, "n 
     return Maps(first, tuple(found))
 
 
-def first_layer(model: Classifier) -> Any:
-    """The layer that sees the image."""
+def first_layer(model: Classifier) -> nn.Layer:
+    """The layer that sees the image: the first of the backbone's first stage."""
     return model.backbone.stages[0].layers[0]
 
 
 def correlation_maps(layer: nn.Conv, x: Float[Array, "*spatial c"]) -> Float[np.ndarray, "..."]:
     """`(*out, c_out)`: the correlation of an image with each of a convolution's filters (A 3.5),
-    plus the bias, in float64 by `scipy.signal.correlate`."""
+    plus the bias, in float64 by `scipy.signal.correlate`: nothing of cnnlab's algorithms."""
     *spatial, _ = x.shape
     pads = layer.window.at(spatial).pads
     mode = ops.PADDING_MODES[layer.padding_mode]

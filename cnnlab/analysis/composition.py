@@ -3,14 +3,15 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from cnnlab import ops
+from cnnlab.models import Classifier
 from cnnlab.nn import Conv
 from cnnlab.ops.window import Pairs
 
@@ -35,6 +36,7 @@ class LinearConv(NamedTuple):
 
     @property
     def window(self) -> ops.Window:
+        """What slides over the input."""
         return ops.Window(self.kernel.shape[: self.rank], self.stride, self.padding, self.dilation)
 
     @property
@@ -137,17 +139,22 @@ class Collapsed(eqx.nn.StatefulLayer):
     kernel: Array
     bias: Array
     stride: tuple[int, ...] = eqx.field(static=True)
-    head: Any
+    head: eqx.nn.StatefulLayer
 
-    def __call__(self, x: Array, state: Any, *, key: Any = None) -> tuple[Array, Any]:
-        """`(*batch, *spatial, c)` to class scores."""
+    def __call__(
+        self, x: Float[Array, "..."], state: eqx.nn.State, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Float[Array, "... classes"], eqx.nn.State]:
+        """`(*batch, *spatial, c)` to class scores `(*batch, num_classes)`."""
         y = ops.conv(x, self.kernel, stride=self.stride, padding="VALID", bias=self.bias)
         return self.head(y, state, key=key)
 
 
-def collapse(model: Any) -> Collapsed:
-    """A classifier (`cnnlab.models`) with its backbone, a stack of unpadded linear convolutions, as
-    one of them."""
+def collapse(model: Classifier) -> Collapsed:
+    """A classifier with its backbone, a stack of unpadded linear convolutions, as one of them
+    (A 4.2).
+
+    **Raises:** `ValueError`: a convolution with groups.
+    """
     layers, spatial = [], model.backbone.in_shape[:-1]
     for layer in (layer for stage in model.backbone.stages for layer in stage.layers):
         if isinstance(layer, Conv):

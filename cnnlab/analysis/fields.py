@@ -5,17 +5,19 @@ in inference mode, so that examples do not see each other.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from cnnlab.models import reach
 from cnnlab.models.trace import position, trace
+
+Apply: TypeAlias = Callable[[PyTree, Array], Array]
 
 
 class Field(NamedTuple):
@@ -42,7 +44,7 @@ class Field(NamedTuple):
 
 
 def receptive_field(
-    f: Callable[..., Array], x: Any, *others: Any, axes: Sequence[int] | None = None
+    f: Callable[..., Array], x: PyTree, *others: PyTree, axes: Sequence[int] | None = None
 ) -> Field:
     """What a position of the result of any JAX function depends on in its first argument, all
     entries of the last axis (the channels) together: from the function's jaxpr, so branches,
@@ -86,7 +88,9 @@ def receptive_field(
     return Field("", found.size, found.step, found.start)
 
 
-def fields(model: Any, in_shape: Sequence[int], state: eqx.nn.State | None = None) -> list[Field]:
+def fields(
+    model: PyTree, in_shape: Sequence[int], state: eqx.nn.State | None = None
+) -> list[Field]:
     """The field of every layer, in closed form, up to where the spatial axes end or something is
     not followed.
 
@@ -118,8 +122,8 @@ def spikes(shape: Sequence[int], height: float = 1e3) -> Float[Array, "n ..."]:
 
 
 def depends_on(
-    apply: Callable[[Any, Array], Array],
-    model: Any,
+    apply: Apply,
+    model: PyTree,
     xs: Float[Array, "n ..."],
     position: Sequence[int],
 ) -> Bool[np.ndarray, "..."]:
@@ -133,8 +137,8 @@ def depends_on(
 
 
 def measured(
-    apply: Callable[[Any, Array], Array],
-    model: Any,
+    apply: Apply,
+    model: PyTree,
     in_shape: Sequence[int],
     position: Sequence[int],
 ) -> Field:
@@ -150,8 +154,8 @@ def measured(
 
 
 def effective_field(
-    apply: Callable[[Any, Array], Array],
-    model: Any,
+    apply: Apply,
+    model: PyTree,
     xs: Float[Array, "n ..."],
     position: Sequence[int],
     key: PRNGKeyArray,
@@ -167,7 +171,13 @@ def effective_field(
     return energy / energy.sum()
 
 
-def _gradient(apply, model, xs, position: tuple[int, ...], key) -> Array:
+def _gradient(
+    apply: Apply,
+    model: PyTree,
+    xs: Array,
+    position: tuple[int, ...],
+    key: PRNGKeyArray | None,
+) -> Array:
     # The weight of the output is an argument: of a constant, XLA would fold the whole gradient.
     return _weighted_gradient(apply, model, xs, position, key, jnp.ones(()))
 

@@ -23,6 +23,8 @@ def random_orthogonal(
     that make `R`'s diagonal positive (Mezzadri, 2007, arXiv:math-ph/0609050).
 
     **Arguments:** `determinant`, 1 or -1 for that half of O(d) alone; None for both.
+
+    **Raises:** `ValueError`: another determinant.
     """
     if determinant not in (None, 1, -1):
         raise ValueError(f"determinant: expected 1, -1 or None, got {determinant!r}")
@@ -114,6 +116,10 @@ def nearest_convolution(
     its orthogonal projection on the convolutions' matrices. They are spanned by one matrix of ones
     and zeros for each entry of the kernel, and these do not overlap: the projection's entries are
     the means of `T R^T` over them.
+
+    **Arguments:** `in_shape`, `(*spatial, c_in)`, whose product is `d`.
+
+    **Raises:** `ValueError`: another product.
     """
     if math.prod(in_shape) != r.shape[0]:
         raise ValueError(f"in_shape: expected {r.shape[0]} values, got {tuple(in_shape)}")

@@ -3,14 +3,16 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, overload
+from typing import overload
 
 import equinox as eqx
-import jax
+import jax.numpy as jnp
 import jax.tree_util as jtu
+from jaxtyping import PyTree
 
 from cnnlab import nn
 from cnnlab.accelerate.report import Served, served
+from cnnlab.models.names import is_array, is_state_index
 from cnnlab.models.trace import LayerCall, ReceptiveField, trace
 from cnnlab.ops import REGISTRY
 
@@ -75,18 +77,18 @@ class Summary:
 
 @overload
 def summary(
-    model: Any,
+    model: PyTree,
     input_shape: tuple[int, ...],
     state: eqx.nn.State | None = None,
     *,
     batch_size: int = 1,
 ) -> Summary: ...
 @overload
-def summary(model: Callable[..., Any], input_shape: Any, *others: Any) -> Served: ...
+def summary(model: Callable[..., PyTree], input_shape: PyTree, *others: PyTree) -> Served: ...
 def summary(
-    model: Any,
-    input_shape: Any,
-    *others: Any,
+    model: PyTree,
+    input_shape: tuple[int, ...] | PyTree,
+    *others: PyTree,
     state: eqx.nn.State | None = None,
     batch_size: int = 1,
 ) -> Summary | Served:
@@ -116,22 +118,22 @@ def summary(
     return Summary(input_shape, rows, count_parameters(model), multiply_adds)
 
 
-def count_parameters(model: Any) -> int:
+def count_parameters(model: PyTree) -> int:
     """How many numbers in `model` train: the sizes of its floating-point arrays."""
     # A model that still holds its first running statistics does so in a StateIndex.
-    leaves = jtu.tree_leaves(model, is_leaf=lambda leaf: isinstance(leaf, eqx.nn.StateIndex))
+    leaves = jtu.tree_leaves(model, is_leaf=is_state_index)
     return sum(math.prod(leaf.shape) for leaf in leaves if _is_parameter(leaf))
 
 
 def _row(call: LayerCall, batch_size: int) -> Row:
-    counts = isinstance(call.layer, nn.Layer)
+    layer = call.layer
     return Row(
         path=call.path,
-        kind=type(call.layer).__name__,
+        kind=type(layer).__name__,
         output_shape=call.out_shape,
         algorithm=_algorithm(call, batch_size),
-        parameters=count_parameters(call.layer),
-        multiply_adds=call.layer.multiply_adds(call.in_shape) if counts else 0,
+        parameters=count_parameters(layer),
+        multiply_adds=layer.multiply_adds(call.in_shape) if isinstance(layer, nn.Layer) else 0,
         receptive_field=call.receptive_field,
     )
 
@@ -143,9 +145,8 @@ def _algorithm(call: LayerCall, batch_size: int) -> str:
     return names[0] if len(set(names)) == 1 else ", ".join(names)
 
 
-def _is_parameter(leaf: Any) -> bool:
-    array = eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
-    return array and jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)
+def _is_parameter(leaf: object) -> bool:
+    return is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -41,8 +41,12 @@ def convolutions(
     **Arguments:** as `summary` takes them.
     """
     calls = trace(model, tuple(input_shape), state)
-    convs = [c for c in calls if isinstance(c.layer, nn.Convolution)]
-    return list(dict.fromkeys(c.layer.problem((batch_size, *c.in_shape)) for c in convs))
+    problems = (
+        call.layer.problem((batch_size, *call.in_shape))
+        for call in calls
+        if isinstance(call.layer, nn.Convolution)
+    )
+    return list(dict.fromkeys(problems))
 
 
 def measure(

@@ -1,12 +1,13 @@
 """A model as StableHLO: a file that runs without cnnlab, on any platform, for any batch size."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, PyTree
 
 from cnnlab.files import replace_file
 
@@ -14,7 +15,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def export(
-    model: Any,
+    model: Callable[..., PyTree],
     shape: tuple[int, ...],
     path: str | Path,
     state: eqx.nn.State | None = None,
@@ -38,7 +39,7 @@ def export(
     """
     model = eqx.nn.inference_mode(model)
 
-    def run(x: jax.Array) -> Any:
+    def run(x: Array) -> PyTree:
         return model(x) if state is None else model(x, state)[0]
 
     (batch,) = jax.export.symbolic_shape("batch")

@@ -1,19 +1,24 @@
 """Every array of a model by a readable name: the form in which weights are stored and loaded."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, overload
+from typing import TypeAlias, TypeGuard, TypeVar, overload
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
+from jaxtyping import Array, PyTree
 
 from cnnlab.arguments import having
+
+Named: TypeAlias = Array | np.ndarray | jax.ShapeDtypeStruct
+"""An array of a model, or what stands for it in a model of shapes."""
 
 _Model = TypeVar("_Model")
 
 
-def named_arrays(model: Any, state: eqx.nn.State | None = None) -> dict[str, Any]:
+def named_arrays(model: PyTree, state: eqx.nn.State | None = None) -> dict[str, Named]:
     """The arrays of a model and of its state, by name, in the order of the tree.
 
     A name is the path from the model to the array: `backbone.stages[0].layers[0].weight`. A
@@ -32,31 +37,33 @@ def named_arrays(model: Any, state: eqx.nn.State | None = None) -> dict[str, Any
     if state is not None:
         having("state", state, "an eqx.nn.State or None", "get", "set", "tree_flatten")
     statistics = None if state is None else _entries(state)
-    arrays: dict[str, Any] = {}
-    for path, leaf in jtu.tree_leaves_with_path(model, is_leaf=_is_index):
-        if not _is_index(leaf):
-            if _is_array(leaf):
-                arrays[_name(path)] = leaf
+    arrays: dict[str, Named] = {}
+    for path, leaf in jtu.tree_leaves_with_path(model, is_leaf=is_state_index):
+        if not is_state_index(leaf):
+            if is_array(leaf):
+                arrays[path_name(path)] = leaf
         elif statistics is not None:
             if leaf.marker not in statistics:
-                raise ValueError(f"state: no entry for {_name(path)}; was it made for this model?")
+                raise ValueError(
+                    f"state: no entry for {path_name(path)}; was it made for this model?"
+                )
             for subpath, value in jtu.tree_leaves_with_path(statistics[leaf.marker]):
-                arrays[_name((*path, *subpath))] = value
+                arrays[path_name((*path, *subpath))] = value
     return arrays
 
 
 @overload
 def with_arrays(
-    model: _Model, state: eqx.nn.State, arrays: Mapping[str, Any]
+    model: _Model, state: eqx.nn.State, arrays: Mapping[str, Named]
 ) -> tuple[_Model, eqx.nn.State]: ...
 
 
 @overload
-def with_arrays(model: _Model, state: None, arrays: Mapping[str, Any]) -> tuple[_Model, None]: ...
+def with_arrays(model: _Model, state: None, arrays: Mapping[str, Named]) -> tuple[_Model, None]: ...
 
 
 def with_arrays(
-    model: _Model, state: eqx.nn.State | None, arrays: Mapping[str, Any]
+    model: _Model, state: eqx.nn.State | None, arrays: Mapping[str, Named]
 ) -> tuple[_Model, eqx.nn.State | None]:
     """The same model and state with the named arrays put in; the inverse of `named_arrays`.
 
@@ -82,7 +89,7 @@ def with_arrays(
             )
 
     def put(path, leaf):
-        name = _name(path)
+        name = path_name(path)
         return _cast(arrays[name], leaf) if name in arrays else leaf
 
     # A StateIndex holds no array once the state is out of the model, but its markers say where
@@ -90,7 +97,7 @@ def with_arrays(
     entries = {} if state is None else _entries(state)
 
     def put_statistics(path, leaf):
-        if not _is_index(leaf):
+        if not is_state_index(leaf):
             return put(path, leaf)
         if leaf.marker in entries:
             entries[leaf.marker] = jtu.tree_map_with_path(
@@ -98,31 +105,35 @@ def with_arrays(
             )
         return leaf
 
-    model = jtu.tree_map_with_path(put_statistics, model, is_leaf=_is_index)
+    model = jtu.tree_map_with_path(put_statistics, model, is_leaf=is_state_index)
     if state is not None:
         state = eqx.nn.State.tree_unflatten(tuple(entries), tuple(entries.values()))
     return model, state
 
 
-def _entries(state: eqx.nn.State) -> dict[Any, Any]:
+def _entries(state: eqx.nn.State) -> dict[object, PyTree]:
     # `state.get` and `state.set` refuse abstract values, and `set` invalidates the old state.
     values, markers = state.tree_flatten()
     return dict(zip(markers, values, strict=True))
 
 
-def _name(path: tuple[Any, ...]) -> str:
+def path_name(path: tuple[object, ...]) -> str:
+    """A path of a tree (`jax.tree_util`) as it is written in Python: `stages[0].layers[1]`."""
     return jtu.keystr(path).removeprefix(".")
 
 
-def _is_index(leaf: Any) -> bool:
-    return isinstance(leaf, eqx.nn.StateIndex)
+def is_state_index(node: object) -> TypeGuard[eqx.nn.StateIndex]:
+    """Whether a node of a model is what keeps a layer's place in the state."""
+    return isinstance(node, eqx.nn.StateIndex)
 
 
-def _is_array(leaf: Any) -> bool:
-    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+def is_array(leaf: object) -> TypeGuard[Named]:
+    """Whether a leaf is an array, or the shape and dtype of one."""
+    return isinstance(leaf, jax.ShapeDtypeStruct) or eqx.is_array(leaf)
 
 
-def _cast(value: Any, like: Any) -> Any:
+def _cast(value: Named, like: Named) -> Array | jax.ShapeDtypeStruct:
     # An array that fits stays the same object, on the devices where it is.
-    fits = isinstance(value, jax.Array | jax.ShapeDtypeStruct) and value.dtype == like.dtype
-    return value if fits else jnp.asarray(value, dtype=like.dtype)
+    if isinstance(value, jax.Array | jax.ShapeDtypeStruct) and value.dtype == like.dtype:
+        return value
+    return jnp.asarray(value, dtype=like.dtype)

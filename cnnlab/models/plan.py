@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 POOL = "M"
 
@@ -22,7 +22,7 @@ class StagePlan(NamedTuple):
     downsample: bool
 
 
-def parse_plan(plan: str | Sequence[Any]) -> tuple[StagePlan, ...]:
+def parse_plan(plan: str | Sequence[object]) -> tuple[StagePlan, ...]:
     """Splits a plan into stages at every `"M"`.
 
     **Arguments:** `plan`: channel counts and `"M"` (pool), such as `[32, 32, "M", 64]`, or one of

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import equinox as eqx
 import jax
@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
 from jax.ad_checkpoint import checkpoint_name
+from jaxtyping import Array, PyTree
 
 from cnnlab import nn
 from cnnlab.models import reach
+from cnnlab.models.names import Named, is_state_index, path_name
 from cnnlab.models.reach import Reach
 
 # Of the values that are ours among those a program names.
@@ -50,7 +52,7 @@ class LayerCall:
     """
 
     path: str
-    layer: Any
+    layer: eqx.Module
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
     receptive_field: ReceptiveField
@@ -59,7 +61,7 @@ class LayerCall:
 
 
 def trace(
-    model: Any,
+    model: PyTree,
     in_shape: tuple[int, ...],
     state: eqx.nn.State | None = None,
     parts: Sequence[str] = (),
@@ -83,11 +85,11 @@ def trace(
     """
     log = _Log(model, parts)
     if state is None:
-        indices = [i for i in jtu.tree_leaves(model, is_leaf=_is_index) if _is_index(i)]
+        indices = filter(is_state_index, jtu.tree_leaves(model, is_leaf=is_state_index))
         # Only a model that did not go through `make_with_state` still holds its first state.
         state = eqx.nn.State(model if all(jtu.tree_leaves(i) for i in indices) else ())
 
-    def run(model: Any, state: eqx.nn.State, x: Any) -> Any:
+    def run(model: PyTree, state: eqx.nn.State, x: Named) -> PyTree:
         watched = log.watched(eqx.nn.inference_mode(model))
         if _is_stateful(watched):
             return watched(x, state, key=jr.key(0))[0]
@@ -106,21 +108,21 @@ def trace(
 class _Log:
     """The layers of a model, and their calls in the order of the run."""
 
-    def __init__(self, model: Any, parts: Sequence[str]):
+    def __init__(self, model: PyTree, parts: Sequence[str]):
         # The layers as they were given: those that run hold tracers, which must not get out.
         leaves = jtu.tree_leaves_with_path(model, is_leaf=_is_layer)
-        self.layers = {_name(path): leaf for path, leaf in leaves if _is_layer(leaf)}
+        self.layers = {path_name(path): leaf for path, leaf in leaves if _is_layer(leaf)}
         self.layers |= {f"{p}[{i}]": m for p in parts for i, m in enumerate(getattr(model, p))}
         self.parts = parts
         self.calls: list[LayerCall] = []
         self._entered: list[tuple[str, tuple[int, ...]]] = []
         self._before: dict[str, Reach] = {}
 
-    def watched(self, model: Any) -> Any:
+    def watched(self, model: PyTree) -> PyTree:
         """The model with every layer in an observer."""
 
         def watch(path, leaf):
-            return _Watched(leaf, _name(path), self) if _is_layer(leaf) else leaf
+            return _Watched(leaf, path_name(path), self) if _is_layer(leaf) else leaf
 
         model = jtu.tree_map_with_path(watch, model, is_leaf=_is_layer)
         for part in self.parts:
@@ -130,7 +132,7 @@ class _Log:
             model = eqx.tree_at(lambda m, part=part: getattr(m, part), model, tuple(modules))
         return model
 
-    def enter(self, path: str, x: Any) -> tuple[str, Any]:
+    def enter(self, path: str, x: Array) -> tuple[str, Array]:
         """The input of a call, named, and the name of its output."""
         name = f"{_MARK}{len(self._entered)}"
         self._entered.append((path, x.shape))
@@ -170,7 +172,7 @@ class _Watched(eqx.nn.StatefulLayer):
             return checkpoint_name(self.layer(x, *args, **kwargs), name)
         state = args[0] if args else kwargs["state"]
         known = state.tree_flatten()[1]
-        indices = [i for i in jtu.tree_leaves(self.layer, is_leaf=_is_index) if _is_index(i)]
+        indices = filter(is_state_index, jtu.tree_leaves(self.layer, is_leaf=is_state_index))
         if _is_layer(self.layer) and not all(i.marker in known for i in indices):
             return checkpoint_name(x, name), state
         y, state = self.layer(x, *args, **kwargs)
@@ -182,7 +184,7 @@ class _Watched(eqx.nn.StatefulLayer):
         return getattr(self.layer, name)
 
 
-def _stated(layer: Any, before: Reach, after: Reach) -> Reach:
+def _stated(layer: eqx.Module, before: Reach, after: Reach) -> Reach:
     """What the output depends on: `after`, as the program says, or what the layer says itself."""
     if isinstance(layer, nn.ShapePreserving):
         return before
@@ -212,23 +214,15 @@ def position(value: Reach) -> Position:
     return Position(tuple(s.size for s in known), step, tuple(s.start for s in known))
 
 
-def _name(path: tuple[Any, ...]) -> str:
-    return jtu.keystr(path).removeprefix(".")
-
-
-def _is_stateful(layer: Any) -> bool:
+def _is_stateful(layer: object) -> bool:
     return isinstance(layer, eqx.nn.StatefulLayer) and layer.is_stateful()
 
 
-def _is_index(node: Any) -> bool:
-    return isinstance(node, eqx.nn.StateIndex)
-
-
-def _is_callable_module(node: Any) -> bool:
+def _is_callable_module(node: object) -> bool:
     return isinstance(node, eqx.Module) and callable(node)
 
 
-def _is_layer(node: Any) -> bool:
+def _is_layer(node: object) -> TypeGuard[eqx.Module]:
     """Whether `node` is a layer with no layer inside it."""
     if not _is_callable_module(node):
         return False

@@ -6,10 +6,11 @@ from typing import Any
 
 import equinox as eqx
 import jax.tree_util as jtu
+from jaxtyping import PyTree
 
 from cnnlab.arguments import having
 from cnnlab.models.classifier import Classifier
-from cnnlab.models.names import named_arrays, with_arrays
+from cnnlab.models.names import Named, named_arrays, path_name, with_arrays
 
 _BACKBONE = "backbone."
 _HEAD = "head."
@@ -63,7 +64,7 @@ def replace_head(model: Classifier, head: Any) -> Classifier:
     return Classifier(model.backbone, head)
 
 
-def freeze(model: Any, where: str | Sequence[str] = "backbone") -> Any:
+def freeze(model: PyTree, where: str | Sequence[str] = "backbone") -> PyTree:
     """Which arrays still train: a tree like `model` with True (trains) or False (frozen).
 
     Give it to `eqx.partition(model, mask)`, so that no gradient is computed for what is frozen,
@@ -88,7 +89,7 @@ def freeze(model: Any, where: str | Sequence[str] = "backbone") -> Any:
             raise ValueError(f"{argument}: expected the name of a part of the model, got {part!r}")
 
     def trains(path, leaf):
-        name = jtu.keystr(path).removeprefix(".")
+        name = path_name(path)
         frozen = any(_is_part(name, part) for part in parts)
         return eqx.is_inexact_array(leaf) and not frozen
 
@@ -96,8 +97,8 @@ def freeze(model: Any, where: str | Sequence[str] = "backbone") -> Any:
 
 
 def load_backbone(
-    model: Any, state: eqx.nn.State, tensors: Mapping[str, Any]
-) -> tuple[Any, eqx.nn.State, Report]:
+    model: PyTree, state: eqx.nn.State, tensors: Mapping[str, Named]
+) -> tuple[PyTree, eqx.nn.State, Report]:
     """Puts stored tensors into the backbone of a model, by name, as far as names and shapes fit.
 
     **Arguments:**

@@ -1,7 +1,6 @@
 """VGG-style backbones: blocks of small convolutions, each block halving the map (A 4.6 to 4.8)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import equinox as eqx
 import jax.random as jr
@@ -28,10 +27,10 @@ class VGG(eqx.nn.StatefulLayer):
     def __init__(
         self,
         in_shape: Sequence[int],
-        plan: str | Sequence[Any],
+        plan: str | Sequence[object],
         *,
-        conv: Callable[..., Any] = factories.dense,
-        norm: Callable[[int], Any] | None = None,
+        conv: Callable[..., Callable] = factories.dense,
+        norm: Callable[[int], Callable] | None = None,
         activation: str | Callable = "relu",
         kernel_size: ops.Ints = 3,
         pool: str = "max",
@@ -94,7 +93,7 @@ class VGG(eqx.nn.StatefulLayer):
 def prototype(
     in_shape: Sequence[int],
     *,
-    conv: Callable[..., Any] = factories.dense,
+    conv: Callable[..., Callable] = factories.dense,
     activation: str | Callable = "relu",
     key: PRNGKeyArray,
 ) -> VGG:

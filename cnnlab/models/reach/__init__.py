@@ -6,12 +6,11 @@ branches, residuals, layers that run twice and layers of any library are followe
 an upper bound: a zero in a weight is not seen, and what a Fourier transform mixes counts as all.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from cnnlab.models.reach.entries import Reach, Span, Unknown, constant, given, joined
 from cnnlab.models.reach.rules import joined_anyhow, rule, slid
@@ -39,9 +38,10 @@ def follow(
     count = len(inputs[0].spans)
     found = dict(zip(jaxpr.invars, inputs, strict=True))
 
-    def read(var: Any) -> Reach:
-        plain = isinstance(var, Literal) or var not in found
-        return constant(getattr(var.aval, "shape", ()), count) if plain else found[var]
+    def read(var: Var | Literal) -> Reach:
+        if isinstance(var, Literal) or var not in found:
+            return constant(getattr(var.aval, "shape", ()), count)
+        return found[var]
 
     for eqn in jaxpr.eqns:
         ins = [read(var) for var in eqn.invars]
@@ -49,7 +49,7 @@ def follow(
     return [read(var) for var in jaxpr.outvars]
 
 
-def _results(eqn: Any, ins: list[Reach], watch: Watch, count: int) -> list[Reach]:
+def _results(eqn: JaxprEqn, ins: list[Reach], watch: Watch, count: int) -> list[Reach]:
     name, inner = eqn.primitive.name, _programs(eqn.params)
     shapes = [getattr(var.aval, "shape", ()) for var in eqn.outvars]
     if name in _CALLS and len(inner) == 1:
@@ -72,7 +72,7 @@ def _results(eqn: Any, ins: list[Reach], watch: Watch, count: int) -> list[Reach
     return [watch(eqn.params["name"], results[0])] if name == "name" else results
 
 
-def _programs(params: dict[str, Any]) -> list[Jaxpr]:
+def _programs(params: Mapping[str, object]) -> list[Jaxpr]:
     values = [v for p in params.values() for v in (p if isinstance(p, list | tuple) else [p])]
     closed = [v.jaxpr if isinstance(v, ClosedJaxpr) else v for v in values]
     return [v for v in closed if isinstance(v, Jaxpr)]

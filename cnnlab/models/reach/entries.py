@@ -36,6 +36,9 @@ class Reach(NamedTuple):
 
     An axis is a product of factors, because a reshape may have joined axes that lie along different
     axes of the input. In `spans`, None is no dependence.
+
+    Of input axis `a`, the entry at digits `d_f` (one for each factor `f` of all axes, `0 <= d_f <
+    size_f`) depends on the positions from `start_a + sum_f d_f * steps_f[a]` on, `size_a` of them.
     """
 
     axes: tuple[Axis, ...]
@@ -43,6 +46,7 @@ class Reach(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of the array."""
         return tuple(math.prod(factor.size for factor in axis) for axis in self.axes)
 
     @property
@@ -76,7 +80,13 @@ class Reach(NamedTuple):
         low: int = 0,
     ) -> "Reach":
         """`out` windows along an axis with `low` places of padding before it; a slice is windows of
-        size 1 and negative padding."""
+        size 1 and negative padding.
+
+        Output `i` reads entries `i * stride - low + t * dilation` for taps `t < size`. Where the
+        next entry lies `step` further on, its input positions begin at `i * stride * step`, plus
+        `(t * dilation - low) * step` for its taps: so the step grows by `stride`, and the span
+        covers what the first and the last tap add.
+        """
         if (out, size, stride, low) == (self.shape[axis], 1, 1, 0):
             return self
         factors = self.axes[axis]
@@ -95,7 +105,8 @@ class Reach(NamedTuple):
         return self.window(axis, n, stride=-1, low=1 - n)
 
     def mixed(self, axis: int) -> "Reach":
-        """Every entry along an axis depends on what all of them do."""
+        """Every entry along an axis depends on what all of them do: a span reaches from the entry
+        that begins first to the one that begins last, which are ends of each factor."""
         ends = [[(f.size - 1) * step for step in f.steps] for f in self.axes[axis]]
         spans = [
             _moved(span, [sum(min(end, 0) for end in own), sum(max(end, 0) for end in own)])
@@ -111,6 +122,7 @@ class Reach(NamedTuple):
         return found.permuted([i for i in range(len(self.axes)) if i not in gone])
 
     def permuted(self, order: Sequence[int]) -> "Reach":
+        """With the axes in another order."""
         return self._replace(axes=tuple(self.axes[i] for i in order))
 
     def broadcast(self, shape: Sequence[int], places: Sequence[int]) -> "Reach":
@@ -181,7 +193,11 @@ def _joined(a: Reach, b: Reach, operation: str) -> Reach:
 def _hull(
     a: Reach, b: Reach, which: int, operation: str
 ) -> tuple[Span | Unknown | None, list[int]]:
-    """All that either depends on, and what lies between; with the steps."""
+    """All that either depends on, and what lies between; with the steps.
+
+    Exact where both move in step with their entries: the span over both. Where one of them does
+    not move and the other does, their union is no span that moves; the whole axis bounds it.
+    """
     f, g, p, q = a.spans[which], b.spans[which], a.along(which), b.along(which)
     nothing = [0] * len(p)
     if f is None or b.whole(which):
@@ -211,7 +227,11 @@ def _sizes(axis: Axis) -> list[int]:
 
 
 def _merged(factors: Iterable[Factor]) -> list[Factor]:
-    """With neighbours that go on in step with each other taken together; those of size 1 go."""
+    """With neighbours that go on in step with each other taken together; those of size 1 go.
+
+    Digits `(d, e)` of factors of sizes `m`, `n` and steps `n * s`, `s` add `(d * n + e) * s`: one
+    digit `d * n + e` of size `m * n` and step `s`.
+    """
     found: list[Factor] = []
     for factor in factors:
         before = found[-1] if found else None
@@ -223,7 +243,12 @@ def _merged(factors: Iterable[Factor]) -> list[Factor]:
 
 
 def _refined(factors: Sequence[Factor], sizes: Sequence[int]) -> list[Factor] | None:
-    """Split so that every one of `sizes`, whose product is the same, is a product of neighbours."""
+    """Split so that every one of `sizes`, whose product is the same, is a product of neighbours.
+
+    From the last size to the first, each takes factors from the end: a whole one, or the fast part
+    of one. A digit of size `m * part` and step `s` is one of size `m` and step `part * s` before
+    one of size `part` and step `s`. None where sizes and factors do not divide each other.
+    """
     rest, found = list(factors), []
     for size in reversed(sizes):
         while size > 1:
