@@ -7,7 +7,7 @@ from cnnlab.config import cli
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from omegaconf import DictConfig
 
-    from cnnlab.bench.agreement import Line, Settings
+    from cnnlab.bench.agreement import Agreement, Comparison
 
 
 @cli(
@@ -44,16 +44,16 @@ def main(cfg: "DictConfig") -> None:
         raise CnnlabError(f"limits broken: {', '.join(dict.fromkeys(broken))}")
 
 
-def _settings(cfg: "DictConfig") -> "tuple[list[str], Settings]":
+def _settings(cfg: "DictConfig") -> "tuple[list[str], Comparison]":
     """The algorithms, and how to compare them; PyTorch is left out, in one line, if missing."""
     import sys
 
-    from cnnlab.bench.agreement import QUICK, Settings, torch_peer
-    from cnnlab.bench.asked import asked_algorithms
+    from cnnlab.bench.agreement import QUICK, Comparison, torch_peer
+    from cnnlab.bench.selection import requested_algorithms
     from cnnlab.config import ConfigError
     from cnnlab.ops import REGISTRY
 
-    names = asked_algorithms(cfg.algorithms)
+    names = requested_algorithms(cfg.algorithms)
     if names is None:
         names = [n for n, a in REGISTRY.items() if a.unavailable() is None]
     for name in names:
@@ -66,10 +66,10 @@ def _settings(cfg: "DictConfig") -> "tuple[list[str], Settings]":
         except (ImportError, OSError) as error:
             print(f"not compared with torch: {error}", file=sys.stderr)
     options = {} if cfg.optimise else QUICK
-    return names, Settings(cfg.geometries, peers, cfg.peer_geometries, cfg.seed, options)
+    return names, Comparison(cfg.geometries, peers, cfg.peer_geometries, cfg.seed, options)
 
 
-def _run(names: list[str], settings: "Settings", *, show: bool) -> "list[Line]":
+def _run(names: list[str], settings: "Comparison", *, show: bool) -> "list[Agreement]":
     """All comparisons, under a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -78,11 +78,11 @@ def _run(names: list[str], settings: "Settings", *, show: bool) -> "list[Line]":
     from cnnlab.bench.agreement import compare
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining()
-    done: list[Line] = []
+    done: list[Agreement] = []
     with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
         task = bar.add_task("", total=len(names) * settings.geometries)
         for name in names:
-            lines: list[Line] = []
+            lines: list[Agreement] = []
             for lines in compare(name, settings):
                 worst = max(line.worst / line.limit for line in lines)
                 bar.update(task, advance=1, description=f"{name}, {worst:.0%} of the limit")

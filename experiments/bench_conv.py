@@ -33,7 +33,7 @@ def main(cfg: "DictConfig") -> None:
     from cnnlab.bench import report
     from cnnlab.bench.contenders import torch_missing
     from cnnlab.bench.grid import GRID
-    from cnnlab.bench.measurements import code, conditions, machine, measure
+    from cnnlab.bench.measurements import code, conditions, machine, measure_convolution
     from cnnlab.bench.results import Job, Results
     from cnnlab.files import write_atomically
 
@@ -42,7 +42,10 @@ def main(cfg: "DictConfig") -> None:
     if "torch" in cfg.peers and "torch" not in settings.peers:
         print(f"no columns of torch: {torch_missing()}", file=sys.stderr)
     results = Results(folder / "bench_conv.json", machine(), force=cfg.force)
-    jobs = {n: Job(conditions(*job), functools.partial(measure, *job)) for n, job in work.items()}
+    jobs = {
+        n: Job(conditions(*job), functools.partial(measure_convolution, *job))
+        for n, job in work.items()
+    }
     results.fill(jobs, show=cfg.progress)
     cases = results.current(code())
     text = report.markdown(results.machine, cases, [name for name in GRID if name in cases])
@@ -55,10 +58,10 @@ def main(cfg: "DictConfig") -> None:
 def _settings(cfg: "DictConfig") -> "Settings":
     """The checked settings, without PyTorch where it cannot be measured."""
     from cnnlab.bench import contenders as routes
-    from cnnlab.bench.asked import asked_algorithms
     from cnnlab.bench.measurements import Settings
+    from cnnlab.bench.selection import requested_algorithms
 
-    asked = asked_algorithms(cfg.algorithms)
+    asked = requested_algorithms(cfg.algorithms)
     algorithms = None if asked is None else tuple(asked)
     passes, peers = tuple(cfg.passes), tuple(cfg.peers)
     if routes.torch_missing():

@@ -77,12 +77,12 @@ def _measure(problems: "list[Problem]", seconds: float, *, show: bool) -> "Table
     from rich.console import Console
     from rich.progress import track
 
-    from cnnlab.bench.tuning import measure
+    from cnnlab.bench.tuning import measure_algorithms
     from cnnlab.ops.table import key
 
     console = Console(stderr=True)
     steps = track(problems, "tuning", console=console, disable=not show)
-    return {key(problem): measure(problem, seconds=seconds) for problem in steps}
+    return {key(problem): measure_algorithms(problem, seconds=seconds) for problem in steps}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import functools
 import math
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,17 +18,17 @@ from cnnlab.ops import PASSES, REGISTRY, Problem
 from cnnlab.ops.table import key
 
 # Code generation is most of the time, and changes only how sums are vectorised.
-QUICK: dict[str, Any] = {"xla_backend_optimization_level": 0}
+QUICK: dict[str, int] = {"xla_backend_optimization_level": 0}
 if jax.__version_info__ < (0, 12):
     QUICK["xla_cpu_use_fusion_emitters"] = False
 
 FLOAT64 = "reference"  # what tables call it
-Three: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
-Peer: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, Problem], Three]
+Results: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]  # y, dx, dkernel
+Peer: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, Problem], Results]
 
 
 @dataclasses.dataclass
-class Line:
+class Agreement:
     """How well an algorithm agrees with one other in one pass."""
 
     algorithm: str
@@ -40,21 +40,24 @@ class Line:
     geometry: str = ""
 
     def add(self, error: float, problem: Problem) -> None:
+        """Take one more geometry's relative error into account."""
         self.n += 1
         if not self.geometry or error > self.worst:
             self.worst, self.geometry = error, key(problem)
 
     @property
     def holds(self) -> bool:
+        """Whether something was compared, and nothing was beyond the limit."""
         return self.n > 0 and self.worst <= self.limit
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> dict[str, object]:
+        """As a JSON object; an error that is no number has null there."""
         finite = self.worst if math.isfinite(self.worst) else None
         return {**dataclasses.asdict(self), "worst": finite, "holds": self.holds}
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Comparison:
     """What is compared: so many geometries with the reference, so many of them with each peer.
 
     `options` are the compiler's.
@@ -64,16 +67,19 @@ class Settings:
     peers: dict[str, Peer]
     peer_geometries: int
     seed: int
-    options: dict[str, Any]
+    options: dict[str, int]
 
 
-def compare(name: str, settings: Settings) -> Iterator[list[Line]]:
-    """The lines of an algorithm so far, after every geometry."""
+def compare(name: str, settings: Comparison) -> Iterator[list[Agreement]]:
+    """The agreement of an algorithm so far, after every geometry.
+
+    **Raises:** `ValueError`: it can't be had on this machine.
+    """
     rng = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
     others: dict[str, tuple[Peer, int]] = {FLOAT64: (convolution, settings.geometries)}
     others |= {peer: (f, settings.peer_geometries) for peer, f in settings.peers.items()}
     limit = REGISTRY[name].tolerance(np.float32)
-    lines = [Line(name, other, which, limit) for other in others for which in PASSES]
+    lines = [Agreement(name, other, which, limit) for other in others for which in PASSES]
     for i in range(settings.geometries):
         problem = random_problem(name, rng)
         shapes = problem.x_shape, problem.kernel_shape, problem.y_shape
@@ -82,19 +88,22 @@ def compare(name: str, settings: Settings) -> Iterator[list[Line]]:
         at = iter(lines)
         for f, count in others.values():
             expected = f(x, kernel, dy, problem) if i < count else (None,) * len(PASSES)
-            for value, wanted in zip(values, expected, strict=True):
+            for value, reference in zip(values, expected, strict=True):
                 line = next(at)
-                if wanted is not None:
-                    line.add(relative_error(value, wanted), problem)
+                if reference is not None:
+                    line.add(relative_error(value, reference), problem)
         yield lines
         if i % 100 == 99:  # every geometry is a program of its own
             jax.clear_caches()
 
 
 def computed(
-    name: str, arrays: list[np.ndarray], problem: Problem, options: dict[str, Any]
-) -> Three:
-    """What an algorithm gives in the three passes; `options` are the compiler's."""
+    name: str, arrays: list[np.ndarray], problem: Problem, options: dict[str, int]
+) -> Results:
+    """What an algorithm gives in the three passes: `y`, `dx`, `dkernel`.
+
+    **Arguments:** `arrays`, `x`, `kernel` and `dy`; `options`, the compiler's.
+    """
     call = functools.partial(
         ops.conv,
         stride=problem.stride,
@@ -121,7 +130,7 @@ def torch_peer() -> Peer:
 
     functional = torch.nn.functional
 
-    def run(x: np.ndarray, kernel: np.ndarray, dy: np.ndarray, problem: Problem) -> Three:
+    def run(x: np.ndarray, kernel: np.ndarray, dy: np.ndarray, problem: Problem) -> Results:
         rank = problem.rank
         first, last = (0, rank + 1, *range(1, rank + 1)), (0, *range(2, rank + 2), 1)
         to = lambda a, order: torch.tensor(a, dtype=torch.float64).permute(order).contiguous()
@@ -138,7 +147,7 @@ def torch_peer() -> Peer:
     return run
 
 
-def markdown(lines: list[Line], about: str) -> str:
+def markdown(lines: list[Agreement], about: str) -> str:
     """A table with one row for each algorithm, pass and other."""
     rows = [
         f"| {line.algorithm} | {line.which} | {line.against} | {line.n} | {line.worst:.1e} "

@@ -5,7 +5,7 @@ import functools
 import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -13,14 +13,16 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
+from jaxtyping import Array
 
 from cnnlab import ops
-from cnnlab.bench.tuning import hopeless
 from cnnlab.ops import REFERENCE, REGISTRY, Problem
 from cnnlab.ops.native import ENGINE
 
-PASSES = ("forward", "gradients")
+TIMED_PASSES = ("forward", "gradients")
 PEERS = ("eqx", "torch")
+R = TypeVar("R")
 # What `auto` takes where there is no native engine.
 PORTABLE = "auto, no engine"
 # What chooses among the algorithms.
@@ -33,13 +35,13 @@ TOLERANCE = ALLOWANCE * REGISTRY[REFERENCE].tolerance(np.float32)
 _SPATIAL = {1: "H", 2: "HW", 3: "DHW"}
 
 
-class Arrays(NamedTuple):
+class Operands(NamedTuple):
     """`x` `(batch, *spatial, c_in)`, `kernel` `(*kernel_size, c_in / groups, c_out)` and `dy`, the
     cotangent of the result, `(batch, *out, c_out)`."""
 
-    x: Any
-    kernel: Any
-    dy: Any
+    x: np.ndarray
+    kernel: np.ndarray
+    dy: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +53,10 @@ class Contender:
     - `run`: by pass, a function without arguments: `"forward"` gives `y`, `"gradients"` gives `y`,
       `dx` and `dkernel`.
     - `restore`: a result as numpy arrays, channels last.
-    - `tolerance`: how far a result may be from the reference (`error`).
+    - `tolerance`: how far a result may be from the reference (`largest_error`).
     """
 
-    run: Mapping[str, Callable[[], Any]]
+    run: Mapping[str, Callable[[], object]]
     restore: Callable[[Any], tuple[np.ndarray, ...]]
     tolerance: float = TOLERANCE
 
@@ -64,16 +66,16 @@ class Contender:
         return self.restore(value if isinstance(value, tuple) else (value,))
 
 
-def draw(problem: Problem, seed: int) -> Arrays:
+def random_operands(problem: Problem, seed: int) -> Operands:
     """Normal numbers, those of a kernel scaled so that results have variance 1."""
     generator = np.random.default_rng(seed)
     normal = lambda shape: generator.standard_normal(shape, np.float32)
     fan_in = problem.taps * problem.in_channels // problem.groups
     kernel = normal(problem.kernel_shape) / np.sqrt(fan_in, dtype=np.float32)
-    return Arrays(normal(problem.x_shape), kernel, normal(problem.y_shape))
+    return Operands(normal(problem.x_shape), kernel, normal(problem.y_shape))
 
 
-def error(got: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
+def largest_error(got: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
     """Largest difference over largest reference value, the worst of the arrays; nan if any is."""
     pairs = list(zip(got, reference, strict=True))
     if any(a.shape != b.shape for a, b in pairs):
@@ -81,22 +83,13 @@ def error(got: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
     return float(np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in pairs]))
 
 
-def selected(problem: Problem, wanted: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
-    """The algorithms to measure, and those that are not worth the time with the reason.
-
-    `wanted` names those of interest; None is all of them.
-    """
-    serving = ops.algorithms(problem.x_shape, problem.kernel_shape, **_geometry(problem))
-    names = [n for n in serving if n != REFERENCE and (wanted is None or n in wanted)]
-    reasons = {name: hopeless(name, problem) for name in names}
-    skipped = {name: reason for name, reason in reasons.items() if reason}
-    return [name for name in names if name not in skipped], skipped
-
-
 def contenders(
-    problem: Problem, arrays: Arrays, algorithms: Sequence[str], peers: Sequence[str]
+    problem: Problem, arrays: Operands, algorithms: Sequence[str], peers: Sequence[str]
 ) -> dict[str, Contender]:
-    """The reference, `auto`, the algorithms and the peers, by the name that tables show."""
+    """The reference, `auto`, the algorithms and the peers, by the name that tables show.
+
+    **Arguments:** `arrays`, what all of them compute on; `peers`, some of `PEERS`.
+    """
     # cnnlab's algorithm of that name is the same call with the same gradients: measured once.
     found = {REFERENCE: _jax(lax_convolution(problem), arrays)}
     found |= {name: _cnnlab(problem, arrays, name) for name in ("auto", *algorithms)}
@@ -134,7 +127,7 @@ def torch_device() -> str:
     return "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
 
 
-def torch_done() -> None:
+def torch_synchronize() -> None:
     """Wait for what PyTorch was asked to compute."""
     import torch
 
@@ -143,11 +136,15 @@ def torch_done() -> None:
 
 
 def _geometry(problem: Problem) -> dict[str, Any]:
+    """The arguments of `ops.conv` that are not arrays."""
     return {name: getattr(problem, name) for name in ("stride", "padding", "dilation", "groups")}
 
 
 def _jax(
-    forward: Callable, arrays: Arrays, restore: Callable = lambda arrays: arrays, **options: Any
+    forward: Callable,
+    arrays: Operands,
+    restore: Callable = lambda arrays: arrays,
+    tolerance: float = TOLERANCE,
 ) -> Contender:
     """`forward(x, kernel)` and JAX's derivatives of it, each compiled."""
     x, kernel, dy = (jnp.asarray(a) for a in arrays)
@@ -160,20 +157,20 @@ def _jax(
         "forward": functools.partial(jax.jit(forward), x, kernel),
         "gradients": functools.partial(jax.jit(gradients), x, kernel, dy),
     }
-    return Contender(run, lambda result: restore(tuple(map(np.asarray, result))), **options)
+    return Contender(run, lambda result: restore(tuple(map(np.asarray, result))), tolerance)
 
 
-def without_engine(run: Callable[[], Any]) -> Callable[[], Any]:
+def without_engine(run: Callable[[], R]) -> Callable[[], R]:
     """`run`, compiled and called as if there were no native engine."""
 
-    def portable() -> Any:
+    def portable() -> R:
         with ENGINE.disabled():
             return run()
 
     return portable
 
 
-def lax_convolution(problem: Problem) -> Callable[[Any, Any], Any]:
+def lax_convolution(problem: Problem) -> Callable[[ArrayLike, ArrayLike], Array]:
     """JAX's own convolution of `(x, kernel)`, as one would call it: nothing of cnnlab."""
     spatial = _SPATIAL[problem.rank]
 
@@ -191,14 +188,14 @@ def lax_convolution(problem: Problem) -> Callable[[Any, Any], Any]:
     return forward
 
 
-def _cnnlab(problem: Problem, arrays: Arrays, algorithm: str) -> Contender:
+def _cnnlab(problem: Problem, arrays: Operands, algorithm: str) -> Contender:
     forward = functools.partial(ops.conv, algorithm=algorithm, **_geometry(problem))
     able = REGISTRY.values() if algorithm in CHOICES else [REGISTRY[algorithm]]
     tolerance = ALLOWANCE * max(a.tolerance(problem.dtype) for a in able)
     return _jax(forward, arrays, tolerance=tolerance)
 
 
-def _equinox(problem: Problem, arrays: Arrays) -> Contender:
+def _equinox(problem: Problem, arrays: Operands) -> Contender:
     """Equinox's layer, channels first, one example at a time under `vmap`."""
     layer = eqx.nn.Conv(
         problem.rank,
@@ -216,7 +213,7 @@ def _equinox(problem: Problem, arrays: Arrays) -> Contender:
     return _jax(forward, channels_first(arrays), _channels_last)
 
 
-def _torch(problem: Problem, arrays: Arrays, *, channels_last: bool) -> Contender:
+def _torch(problem: Problem, arrays: Operands, *, channels_last: bool) -> Contender:
     """PyTorch's functional convolution on all cores, channels first in their order or in memory."""
     import torch
     from torch.nn import functional as F
@@ -238,7 +235,7 @@ def _torch(problem: Problem, arrays: Arrays, *, channels_last: bool) -> Contende
     def forward():
         with torch.inference_mode():
             y = compute(x, kernel)
-        torch_done()
+        torch_synchronize()
         return y
 
     leaves = tuple(a.detach().requires_grad_() for a in (x, kernel))
@@ -246,18 +243,18 @@ def _torch(problem: Problem, arrays: Arrays, *, channels_last: bool) -> Contende
     def gradients():
         y = compute(*leaves)
         result = y.detach(), *torch.autograd.grad(y, leaves, dy)
-        torch_done()
+        torch_synchronize()
         return result
 
     restore = lambda result: _channels_last(tuple(t.cpu().numpy() for t in result))
     return Contender({"forward": forward, "gradients": gradients}, restore)
 
 
-def channels_first(arrays: Arrays) -> Arrays:
+def channels_first(arrays: Operands) -> Operands:
     """`(batch, c, *spatial)`, and kernels `(c_out, c_in / groups, *kernel_size)`."""
     x, dy = (np.moveaxis(a, -1, 1) for a in (arrays.x, arrays.dy))
     kernel = np.moveaxis(arrays.kernel, (-1, -2), (0, 1))
-    return Arrays(*(np.ascontiguousarray(a) for a in (x, kernel, dy)))
+    return Operands(*(np.ascontiguousarray(a) for a in (x, kernel, dy)))
 
 
 def _channels_last(result: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:

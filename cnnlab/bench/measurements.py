@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import jax
+import numpy as np
 
 from cnnlab import ops
 from cnnlab.bench import contenders as routes
 from cnnlab.bench.results import fingerprint
+from cnnlab.bench.selection import select_algorithms
 from cnnlab.bench.timing import interleaved, median
 from cnnlab.ops import PASSES, Problem
 from cnnlab.ops.choice import automatic
@@ -37,15 +39,31 @@ class Settings:
     seed: int
 
 
-def measure(problem: Problem, settings: Settings) -> dict[str, Any]:
-    """Check all contenders against the reference, then time those that agree, side by side.
+class Row(TypedDict, total=False):
+    """One contender in one pass: its `error`; and the median `seconds`, the `fastest` and how many
+    `calls`, or `wrong`; or only `failed`, a message."""
 
-    **Returns:** `{"multiply_adds", "skipped": {algorithm: why}, "passes": {pass:
-    {contender: row}}}`. A row has the `error`; and the median `seconds`, the `fastest` and the
-    number of `calls`, or `wrong: true`; or only `failed`, a message.
-    """
-    arrays = routes.draw(problem, settings.seed)
-    algorithms, skipped = routes.selected(problem, settings.algorithms)
+    error: float | str  # a text where it is no number, which JSON does not have
+    seconds: float
+    fastest: float
+    calls: int
+    wrong: bool
+    failed: str
+
+
+class Case(TypedDict):
+    """What was measured of one convolution: rows by pass and contender, and why an algorithm was
+    skipped."""
+
+    multiply_adds: int
+    skipped: dict[str, str]
+    passes: dict[str, dict[str, Row]]
+
+
+def measure_convolution(problem: Problem, settings: Settings) -> Case:
+    """Check all contenders against the reference, then time those that agree, side by side."""
+    arrays = routes.random_operands(problem, settings.seed)
+    algorithms, skipped = select_algorithms(problem, settings.algorithms)
     contenders = routes.contenders(problem, arrays, algorithms, settings.peers)
     return {
         "multiply_adds": problem.multiply_adds,
@@ -54,7 +72,9 @@ def measure(problem: Problem, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _rows(contenders: dict[str, routes.Contender], which: str, settings: Settings) -> dict:
+def _rows(
+    contenders: dict[str, routes.Contender], which: str, settings: Settings
+) -> dict[str, Row]:
     reference = contenders[routes.REFERENCE].result(which)
     rows = {name: _checked(c, which, reference) for name, c in contenders.items()}
     agree = {
@@ -67,18 +87,24 @@ def _rows(contenders: dict[str, routes.Contender], which: str, settings: Setting
     return rows
 
 
-def _checked(contender: routes.Contender, which: str, reference: Sequence) -> dict[str, Any]:
+def _checked(contender: routes.Contender, which: str, reference: Sequence[np.ndarray]) -> Row:
     """The row of a contender before it is timed; it also compiles it."""
     try:
-        error = routes.error(contender.result(which), reference)
+        error = routes.largest_error(contender.result(which), reference)
     except Exception as problem:  # its own failure is one of the results, and the others go on
         return {"failed": " ".join(f"{type(problem).__name__}: {problem}".split())[:200]}
-    # JSON has no nan.
-    row: dict[str, Any] = {"error": error if math.isfinite(error) else str(error)}
-    return row if error <= contender.tolerance else row | {"wrong": True}
+    row: Row = {"error": error if math.isfinite(error) else str(error)}
+    return row if error <= contender.tolerance else {**row, "wrong": True}
 
 
-More: TypeAlias = Callable[[Problem, routes.Arrays], Mapping[str, routes.Contender]]
+Routes: TypeAlias = Callable[[Problem, routes.Operands], Mapping[str, routes.Contender]]
+
+
+class Times(TypedDict):
+    """Of several routes to one convolution."""
+
+    seconds: dict[str, list[float]]
+    wrong: dict[str, str]
 
 
 def timed(
@@ -89,8 +115,8 @@ def timed(
     seed: int,
     peers: Sequence[str] = (),
     leave_out: Callable[[str, Problem], bool] = lambda name, problem: False,
-    more: More = lambda problem, arrays: {},
-) -> dict[str, Any]:
+    more: Routes = lambda problem, arrays: {},
+) -> Times:
     """Median seconds of a forward pass by every route that computes what the reference does.
 
     The routes take turns within each of the repetitions, each of which gives one median. What
@@ -100,19 +126,19 @@ def timed(
 
     - `seconds`: of the calls of each route in each repetition, but at least 3 calls.
     - `peers`: as `contenders` takes them; `more`: further routes.
-    - `leave_out`: algorithms that are not worth compiling, beside those of `tuning.hopeless`.
+    - `leave_out`: algorithms that are not worth compiling, beside those of `skip_reason`.
 
-    **Returns:** `{"seconds": {route: its median in each repetition}, "wrong": {route:
-    error}}`.
+    **Returns:** the median seconds of each route in each repetition, and the errors of those that
+    are wrong.
     """
-    arrays = routes.draw(problem, seed)
-    names, _ = routes.selected(problem, None)
+    arrays = routes.random_operands(problem, seed)
+    names, _ = select_algorithms(problem, None)
     names = [name for name in names if not leave_out(name, problem)]
     found = routes.contenders(problem, arrays, names, peers)
     found = {n: c for n, c in found.items() if n not in routes.CHOICES}
     found |= dict(more(problem, arrays))
     expected = found[routes.REFERENCE].result("forward")
-    errors = {n: routes.error(c.result("forward"), expected) for n, c in found.items()}
+    errors = {n: routes.largest_error(c.result("forward"), expected) for n, c in found.items()}
     wrong = {n: str(e) for n, e in errors.items() if not e <= found[n].tolerance}
     right = {n: c.run["forward"] for n, c in found.items() if n not in wrong}
     medians: dict[str, list[float]] = {n: [] for n in right}

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 
 from cnnlab.bench import grid
 from cnnlab.bench.contenders import PORTABLE
+from cnnlab.bench.measurements import Case, Row
 from cnnlab.files import write_figure
 from cnnlab.ops import REFERENCE, REGISTRY, Problem
 
-Rows = Mapping[str, Mapping[str, Any]]  # of one case and pass, by contender
-Cases = Mapping[str, Mapping[str, Any]]
+Rows = Mapping[str, Row]  # of one case and pass, by contender
+Cases = Mapping[str, Case]
 
 HEADINGS = (
     "case", "auto", "no engine", REFERENCE, "eqx", "torch", "best", "best algorithm",

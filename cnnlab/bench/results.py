@@ -15,14 +15,14 @@ class Job(NamedTuple):
     """How a case is measured: `conditions`, besides the machine, that its record holds for, as JSON
     has them; `measure`, which makes the record."""
 
-    conditions: Mapping[str, Any]
-    measure: Callable[[], Mapping[str, Any]]
+    conditions: Mapping[str, object]
+    measure: Callable[[], Mapping[str, object]]
 
 
 class Results:
     """A JSON file with the machine and a record a case, written after every case."""
 
-    def __init__(self, path: Path, machine: Mapping[str, Any], *, force: bool = False) -> None:
+    def __init__(self, path: Path, machine: Mapping[str, object], *, force: bool = False) -> None:
         """Read what is there. With `force`, cases are measured again, and what another machine
         measured is dropped.
 
@@ -43,7 +43,7 @@ class Results:
                     "output=..., or force=true to drop it"
                 )
 
-    def has(self, name: str, conditions: Mapping[str, Any]) -> bool:
+    def has(self, name: str, conditions: Mapping[str, object]) -> bool:
         """Whether a case need not be measured."""
         known = self.cases.get(name)
         return not self._force and known is not None and known["conditions"] == conditions
@@ -52,7 +52,7 @@ class Results:
         """The cases that were measured with this code."""
         return {name: c for name, c in self.cases.items() if c["conditions"]["code"] == code}
 
-    def add(self, name: str, record: Mapping[str, Any]) -> None:
+    def add(self, name: str, record: Mapping[str, object]) -> None:
         """Keep a case, on disk too."""
         self.cases[name] = dict(record)
         text = json.dumps({"machine": self.machine, "cases": self.cases}, indent=1)

@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
-from typing import Any
 
 import jax
 
@@ -13,7 +12,7 @@ __all__ = ["interleaved", "median"]
 
 
 def interleaved(
-    functions: Mapping[str, Callable[[], Any]],
+    functions: Mapping[str, Callable[[], object]],
     *,
     seconds: float = 1.0,
     least: int = 3,
@@ -45,7 +44,7 @@ def interleaved(
             f"got {seconds}, {least}, {most}"
         )
 
-    def timed(function: Callable[[], Any]) -> float:
+    def timed(function: Callable[[], object]) -> float:
         start = clock()
         jax.block_until_ready(function())
         return clock() - start

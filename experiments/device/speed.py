@@ -60,18 +60,18 @@ def grid(job: Job) -> list[str]:
     rows = []
     for name, problem in problems.items():
         rows += [[name, which, *_row(functools.partial(_times, problem, which, peers), job, 3)]
-                 for which in routes.PASSES]  # fmt: skip
+                 for which in routes.TIMED_PASSES]  # fmt: skip
     heading = ["case", "pass", routes.REFERENCE, "auto", "torch"]
     return [*note, "Milliseconds, the fastest of some calls.", "", *table(heading, rows)]
 
 
 def _times(problem: Problem, which: str, peers: list[str], job: Job) -> list[str]:
-    made = routes.contenders(problem, routes.draw(problem, 0), [], peers)
+    made = routes.contenders(problem, routes.random_operands(problem, 0), [], peers)
     reference = made[routes.REFERENCE].result(which)
     times = {}
     for name, contender in made.items():
         if name != routes.PORTABLE:
-            off = routes.error(contender.result(which), reference)
+            off = routes.largest_error(contender.result(which), reference)
             wrong = "" if off <= WRONG else f" (off by {off:.0e})"
             times[name] = timed(contender.run[which], job), wrong
     torch = [times[name] for name in times if name.startswith("torch")]
@@ -111,7 +111,7 @@ def _long(batch: int, n: int, channels: int, peer: bool, job: Job) -> list[str]:
     def transform() -> Any:
         product = torch.fft.rfft(tx, 2 * n, 1) * torch.fft.rfft(tk, 2 * n, 0)
         y = torch.fft.irfft(product, 2 * n, 1)[:, :n]
-        routes.torch_done()
+        routes.torch_synchronize()
         return y
 
     off = np.abs(values[0] - transform().cpu().numpy()).max()

@@ -125,7 +125,7 @@ def test_a_contender_that_fails_is_reported_and_the_others_go_on(small, bench, m
     def broken():
         raise RuntimeError("no memory\nfor this")
 
-    run = dict.fromkeys(contenders.PASSES, broken)
+    run = dict.fromkeys(contenders.TIMED_PASSES, broken)
     contender = contenders.Contender(run, lambda result: result)
     monkeypatch.setattr(contenders, "_equinox", lambda *_: contender)
     _, out, _, found = bench("peers=[eqx]", f"algorithms=[{ONE}]", "passes=[forward]")
@@ -138,9 +138,9 @@ def test_a_contender_that_fails_is_reported_and_the_others_go_on(small, bench, m
 def test_what_is_there_is_kept(small, bench, monkeypatch):
     options = ["peers=[]", f"algorithms=[{ONE}]", "passes=[forward]", "figures=false"]
     measured = []
-    honest = measurements.measure
+    honest = measurements.measure_convolution
     noted = lambda problem, settings: measured.append(problem) or honest(problem, settings)
-    monkeypatch.setattr(measurements, "measure", noted)
+    monkeypatch.setattr(measurements, "measure_convolution", noted)
     count = lambda *more: (measured.clear(), bench(*options, *more), len(measured))[-1]
     assert count("cases=1-D") == 1
     assert count() == 1

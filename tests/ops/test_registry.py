@@ -13,8 +13,8 @@ from algorithm_checks import are_exact, derivatives_are_plain, vmap_is_a_loop
 from primitive_cases import Small, served
 
 from cnnlab import ops
-from cnnlab.bench import contenders
-from cnnlab.bench.agreement import Settings, compare
+from cnnlab.bench import selection
+from cnnlab.bench.agreement import Comparison, compare
 from cnnlab.bench.geometries import random_problem
 from cnnlab.ops import choice
 from cnnlab.ops.algorithms import PASSES, REFERENCE, REGISTRY
@@ -50,7 +50,7 @@ def test_an_algorithm_that_is_wrong_in_one_pass_is_caught(monkeypatch, which):
         jax.clear_caches()
         with pytest.raises(AssertionError):
             check()
-    *_, lines = compare(NEW, Settings(2, {}, 0, 0, {}))
+    *_, lines = compare(NEW, Comparison(2, {}, 0, 0, {}))
     assert [line.which for line in lines if not line.holds] == [which]
 
 
@@ -72,7 +72,7 @@ def test_everything_knows_a_new_algorithm(monkeypatch):
     assert choice.check("auto", problem) == NEW
     monkeypatch.delenv(choice.VARIABLE)
     assert fast.refusal(random_problem(NEW, RNG)) is None
-    assert NEW in contenders.selected(problem, None)[0]
+    assert NEW in selection.select_algorithms(problem, None)[0]
 
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from cnnlab import ops
 from cnnlab.bench import contenders as routes
-from cnnlab.bench.contenders import Arrays, Contender
+from cnnlab.bench.contenders import Contender, Operands
 from cnnlab.bench.geometries import random_problem
 from cnnlab.ops import Problem
 
@@ -18,7 +18,7 @@ from cnnlab.ops import Problem
 RECIPES = {"unfold (JAX)": "lax", "unfold (PyTorch)": "torch"}
 
 
-def recipes(problem: Problem, arrays: Arrays, *, torch: bool) -> dict[str, Contender]:
+def recipes(problem: Problem, arrays: Operands, *, torch: bool) -> dict[str, Contender]:
     """The recipe as one would write it, in JAX, and in PyTorch where its unfold can serve: images,
     with the same padding on both sides."""
     found = [_in_jax(problem, arrays)]
@@ -27,7 +27,7 @@ def recipes(problem: Problem, arrays: Arrays, *, torch: bool) -> dict[str, Conte
     return dict(zip(RECIPES, found, strict=False))
 
 
-def _in_jax(problem: Problem, arrays: Arrays) -> Contender:
+def _in_jax(problem: Problem, arrays: Operands) -> Contender:
     groups, window = problem.groups, _window(problem)
 
     @jax.jit
@@ -44,7 +44,7 @@ def _in_jax(problem: Problem, arrays: Arrays) -> Contender:
     return Contender(run, lambda result: tuple(map(np.asarray, result)))
 
 
-def _in_torch(problem: Problem, arrays: Arrays) -> Contender:
+def _in_torch(problem: Problem, arrays: Operands) -> Contender:
     import torch
     from torch.nn import functional as F
 
@@ -80,7 +80,7 @@ def compare(rng: np.random.Generator, *, torch: bool) -> list[dict[str, Any]]:
     while problem.groups > 1:
         problem = random_problem("lax", rng)
     integers = lambda shape: rng.integers(-3, 4, shape).astype(np.float32)
-    arrays = Arrays(*map(integers, (problem.x_shape, problem.kernel_shape, problem.y_shape)))
+    arrays = Operands(*map(integers, (problem.x_shape, problem.kernel_shape, problem.y_shape)))
     p = integers((*problem.y_shape[:-1], problem.taps * problem.in_channels))
     window = _window(problem)
 
