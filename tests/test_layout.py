@@ -16,6 +16,7 @@ FLOOR = {
     "files": 0,
     "jax_internals": 0,
     "machine": 0,
+    "switch": 0,
     "versions": 0,
     "ops": 1,
     "data": 1,

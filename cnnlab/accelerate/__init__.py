@@ -28,7 +28,7 @@ def accelerate(on: bool = True, *, verbose: bool = False) -> None:
       that serves it, and what it was recognised as; or why XLA's own does.
     """
     from cnnlab.accelerate.rules import register
-    from cnnlab.accelerate.switch import Mode, set_mode
+    from cnnlab.switch import Mode, set_mode
 
     register()
     set_mode(Mode(on, verbose))
@@ -40,7 +40,7 @@ def accelerated(on: bool = True, *, verbose: bool = False) -> AbstractContextMan
     Around calls, not within a function that is jitted: that is compiled after the block.
     """
     from cnnlab.accelerate.rules import register
-    from cnnlab.accelerate.switch import Mode, in_mode
+    from cnnlab.switch import Mode, in_mode
 
     register()
     return in_mode(Mode(on, verbose))

@@ -10,10 +10,10 @@ from jax.interpreters import mlir
 
 from cnnlab.accelerate import convolution, pooling
 from cnnlab.accelerate.service import PLATFORM, Serve
-from cnnlab.accelerate.switch import Mode, in_mode, mode
 from cnnlab.jax_internals import lowering_rule, partitioned
 from cnnlab.ops.lowering import lowering
 from cnnlab.ops.native import not_partitioned
+from cnnlab.switch import mode
 
 SERVED: dict[Primitive, Serve] = {
     lax.conv_general_dilated_p: convolution.serve,
@@ -41,8 +41,7 @@ def _rule(serve: Serve, original: Callable, ctx, *operands, **parameters):
         print(line, file=sys.stderr)
     if compute is None:
         return original(ctx, *operands, **parameters)
-    # An algorithm that has such operations in it gets JAX's.
-    with in_mode(Mode(on=False)), not_partitioned():
+    with not_partitioned():
         return lowering(compute, False)(ctx, *operands)
 
 

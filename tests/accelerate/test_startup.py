@@ -46,7 +46,7 @@ assert "jax" not in sys.modules and "cnnlab.ops" not in sys.modules
 import cnnlab.accelerate
 assert callable(cnnlab.accelerate) and "jax" not in sys.modules
 import jax
-from cnnlab.accelerate.switch import mode
+from cnnlab.switch import mode
 print(mode().on)
 cnnlab.accelerate(False)
 print(mode().on)

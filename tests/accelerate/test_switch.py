@@ -8,6 +8,7 @@ import pytest
 from jax import lax
 
 import cnnlab
+from cnnlab import ops
 from cnnlab.accelerate import accelerated
 
 X, K = jnp.ones((2, 6, 6, 4)), jnp.ones((3, 3, 4, 8))
@@ -102,6 +103,13 @@ def test_a_block_is_of_its_thread():
     assert found == {"other": False, "own": True, "process": True}
 
 
+def test_an_algorithm_that_is_asked_for_is_taken():
+    """XLA's own as well, which is a convolution of JAX's."""
+    with accelerated():
+        assert not served(lambda x, k: ops.conv(x, k, algorithm="lax"), X, K)
+        assert served(lambda x, k: conv(ops.conv(x, k[..., :4], algorithm="lax"), k), X, K)
+
+
 def test_exported_programs_are_xlas():
     with accelerated():
         exported = jax.export.export(jax.jit(conv))(X, K)
@@ -122,3 +130,21 @@ def test_programs_for_several_devices_are_xlas_but_for_their_parts():
         y = whole(X, K)
         assert (y == conv(X, K)).all() and y.sharding.is_equivalent_to(along, 4)
         assert (parts(X, K) == y).all()
+
+
+def test_replicas_loops_and_donation():
+    """A training step of each replica: a scan over kernels, recomputed for the gradient."""
+
+    def loss(kernels, x):
+        layer = jax.checkpoint(lambda x, k: (jnp.tanh(conv(x, k)), None))
+        return jnp.sum(jax.lax.scan(layer, x, kernels)[0] ** 2)
+
+    step = jax.pmap(jax.grad(loss), in_axes=(None, 0), donate_argnums=1)
+    kernels = 0.1 * jnp.stack([K[..., :4], K[..., 4:]])
+    x = jnp.arange(2 * X.size).reshape(2, *X.shape) / 100
+    expected = jax.vmap(jax.grad(loss), (None, 0))(kernels, x)
+    with accelerated():
+        text = step.lower(kernels, x).as_text()
+        found = step(kernels, x)
+    assert "cnnlab_conv" in text and "stablehlo.convolution" not in text
+    assert jnp.allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,5 @@
-"""Whether what JAX compiles is accelerated: in a process, or in a block of one thread.
+"""Whether operations of JAX's are computed by cnnlab (`cnnlab.accelerate`): in a process, or in a
+block of one thread.
 
 The mode is a part of JAX's own keys (`jax.make_user_context`): what was traced, lowered or compiled
 in one mode is found in that mode alone.
@@ -6,7 +7,7 @@ in one mode is found in that mode alone.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import jax
@@ -40,6 +41,11 @@ def in_mode(new: Mode) -> Iterator[None]:
     """For this thread, in a block."""
     with _made()(new):
         yield
+
+
+def by_jax() -> AbstractContextManager[None]:
+    """For this thread, in a block: operations of JAX's are JAX's, in every mode."""
+    return in_mode(_OFF) if mode().on else nullcontext()
 
 
 def _made() -> Any:
