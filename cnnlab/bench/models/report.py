@@ -40,10 +40,10 @@ def markdown(machine: Mapping[str, Any], cases: Cases) -> str:
     versions = ", ".join(f"{name} {v}" for name, v in machine["versions"].items())
     parts = [
         f"{machine['device']}, {machine['processor']}, {machine['cores']} cores; {versions}.",
-        "Milliseconds, medians of calls that took turns, each mode in a process of its own; "
-        "float32, random weights. Faster: JAX's time over the accelerated one's. PyTorch: channels "
-        "last, the better of eager and compiled. Compile: seconds from Python to a program; "
-        "memory: the most that the process held, MB.",
+        f"Milliseconds, medians of {_calls(cases)} calls that took turns, each mode in a process "
+        "of its own; float32, random weights. Faster: JAX's time over the accelerated one's. "
+        "PyTorch: channels last, the better of eager and compiled where both were measured. "
+        "Compile: seconds from Python to a program; memory: the most that the process held, MB.",
     ]
     for which, title in TITLES.items():
         table = _table(_HEADINGS, [_line(name, case, which) for name, case in cases.items()])
@@ -55,6 +55,12 @@ def markdown(machine: Mapping[str, Any], cases: Cases) -> str:
     if lines := complaints(cases):
         parts += ["## Not timed", "\n".join(f"- {line}" for line in lines)]
     return "\n\n".join(parts) + "\n"
+
+
+def _calls(cases: Cases) -> str:
+    rows = (row for c in cases.values() for rows in c["passes"].values() for row in rows.values())
+    counts = [row["calls"] for row in rows if "calls" in row]
+    return f"{min(counts)} to {max(counts)}" if counts else "no"
 
 
 _HEADINGS = (
