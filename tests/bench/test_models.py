@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from cnnlab import ops
 from cnnlab.bench.models import catalogue, measure, report, worker
 from cnnlab.bench.models.program import MOMENTUM, Program, images
 from cnnlab.bench.models.shares import KINDS, kinds_of, shares
@@ -144,13 +145,17 @@ def test_every_kind_of_work_is_found(tmp_path):
         with jax.named_scope("BatchNorm_0"):
             y = y * lax.rsqrt((y * y).mean((0, 2, 3), keepdims=True))
         y = lax.reduce_window(y, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
-        return jnp.tanh(y) + 1, jnp.sort(x.transpose(3, 2, 1, 0))
+        taps = ops.conv(x, jnp.ones((3, 3, 8, 8)), algorithm="taps")
+        return jnp.tanh(y) + 1, jnp.sort(x.transpose(3, 2, 1, 0)), taps, x.sum()
 
     arguments = jnp.ones((2, 3, 8, 8)), jnp.ones((4, 3, 3, 3))
     compiled = jax.jit(f).lower(*arguments).compile()
     kinds = kinds_of(compiled.as_text())
     assert {kind for kind, _ in kinds.values()} >= set(KINDS) - {"other"}
     assert ("convolution", "jit(f)/conv_general_dilated") in kinds.values()
+    assert any(kind == "convolution" and "_taps/" in source for kind, source in kinds.values())
+    sums = {kind for kind, source in kinds.values() if "reduce_sum" in source}
+    assert {"normalisation", "element-wise"} <= sums and "pooling" not in sums
     with jax.profiler.trace(tmp_path):
         jax.block_until_ready(compiled(*arguments))
     [trace] = tmp_path.rglob("*.xplane.pb")

@@ -1,4 +1,5 @@
-"""Where a compiled program's time goes: convolutions, layout, normalisation, pooling, the rest.
+"""Where a compiled program's time goes: convolutions, layout, normalisation, pooling, the rest
+(`element-wise`: sums, too).
 
 The profiler gives the time of each instruction of the program, the program's text what each one is
 and which line of the network it came from.
@@ -18,6 +19,9 @@ _NAME = re.compile(r'op_name="([^"]*)"')
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')
 # Layers' own names: BatchNorm_0, batch_normalization_3, conv1_bn, eqx.nn.LayerNorm.
 _NORM = re.compile(r"norm|[._/(]bn|bn[\d_/)]", re.IGNORECASE)
+# JAX's own, and what an algorithm of cnnlab's is made of.
+_CONVOLUTION = re.compile(r"conv_general_dilated|/(forward|input_gradient|kernel_gradient)_\w+/")
+_POOLING = re.compile(r"reduce_window|select_and_scatter|(max|avg)_pool")
 _MOVES = {
     "copy", "transpose", "bitcast", "reshape", "reverse", "slice", "pad", "concatenate",
     "parameter", "constant", "broadcast", "tuple", "get-tuple-element", "dynamic-slice",
@@ -99,9 +103,9 @@ def _kind(opcode: str, rest: str, bodies: dict[str, list[str]]) -> tuple[str, st
     target = _TARGET.search(rest)
     if opcode == "custom-call" and target:
         return ("pooling" if "pool" in target[1] else "convolution"), source or target[1]
-    if opcodes & {"convolution", "dot"} or "conv_general_dilated" in source:
+    if opcodes & {"convolution", "dot"} or _CONVOLUTION.search(source):
         return "convolution", source
-    if opcodes & {"reduce-window", "select-and-scatter"} or "reduce_window" in source:
+    if _POOLING.search(source):  # not by the opcode: long sums become windows, too
         return "pooling", source
     if opcodes <= _MOVES or source.endswith("/transpose"):
         return "layout", source
