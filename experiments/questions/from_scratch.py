@@ -1,0 +1,320 @@
+"""A 6.2: a convolution by unfold, a matrix product and fold, beside the libraries' own."""
+
+import functools
+import math
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from cnnlab import lab, ops
+from cnnlab.bench import contenders as routes
+from cnnlab.bench import grid
+from cnnlab.bench.contenders import Contender, Operands
+from cnnlab.bench.geometries import random_problem
+from cnnlab.bench.measurements import timed
+from cnnlab.config import ConfigError
+from cnnlab.config.messages import nearest
+from cnnlab.lab import Cells, Count, Positive, Records, Rows, Verdict
+
+# The chapter's recipe as one would write it, by the library that it is written in.
+RECIPES = {"unfold (JAX)": "lax", "unfold (PyTorch)": "torch"}
+FASTER = "a case in which one of this laboratory's own algorithms is faster than"
+# Convolutions that a library provides; `native` calls oneDNN's.
+LIBRARIES = ("lax", "native", "torch", "torch channels-last")
+CASES = (
+    "3x3 3->32, 64x64, batch 1", "3x3 64->64, 32x32, batch 1", "3x3 256->256, 8x8, batch 1",
+    "1x1 128->256, 16x16, batch 1", "depthwise 7x7 128, 16x16, batch 1",
+    "depthwise 11x11 64, 16x16, batch 16",
+)  # fmt: skip
+ALL_CASES = (
+    *CASES,
+    "depthwise 3x3 64, 64x64, batch 1", "depthwise 31x31 32, 32x32, batch 16", "3x3 16->16, 64x64",
+    "3x3 64->64, 32x32", "3x3 128->128, 16x16", "3x3 512->512, 8x8", "5x5 32->32, 32x32",
+    "7x7 32->32, 16x16", "1x1 128->256, 16x16", "8 groups 3x3 128, 16x16",
+    "depthwise 3x3 128, 16x16", "depthwise 7x7 128, 16x16",
+)  # fmt: skip
+
+question = lab.Question(
+    "from_scratch",
+    "Is a convolution from scratch right, and how slow is it?",
+    note="fold does not undo unfold: it adds where windows overlap, as a transpose does. It "
+    "reassembles the output only as windows of one pixel. Times are of this machine; "
+    "native_winograd counts as written here, as its transforms are.",
+)
+
+
+@question.check
+def check(cases: Sequence[str]) -> None:
+    """The cases are in the benchmark's grid."""
+    for i, name in enumerate(cases):
+        if name not in grid.GRID:
+            a_case = f"a case of the grid, as {nearest(name, grid.GRID, cutoff=0.0)!r}"
+            raise ConfigError(f"cases[{i}]: expected {a_case}, got {name!r}")
+
+
+@question.measure(full={"geometries": 400, "repeats": 12, "seconds": 0.2, "cases": ALL_CASES})
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    geometries: Annotated[Count, "random convolutions of whole numbers, compared exactly"] = 24,
+    peers: Annotated[Sequence[str], "any of torch", "further libraries, if installed"] = ("torch",),
+    repeats: Annotated[int, "whole number >= 3", "interleaved runs, each with a ratio"] = 5,
+    seconds: Annotated[Positive, "of the calls of each route in a run, at least 3 calls"] = 0.05,
+    cases: Annotated[Sequence[str], "list of at least 1 texts", "of the benchmark's grid"] = CASES,
+) -> dict[str, Any]:
+    """Exact comparisons on random geometries; times of all routes to some convolutions."""
+    missing = routes.torch_missing() if "torch" in peers else "not asked for"
+    options = {"repeats": repeats, "seconds": seconds, "seed": seed}
+    options |= {"peers": [] if missing else ["torch"]}
+    more = functools.partial(recipes, torch=not missing)
+    equal = lambda geometry: compare(np.random.default_rng([seed, geometry]), torch=not missing)
+    time = lambda case: timed(grid.GRID[case], more=more, **options)
+    return {
+        "torch": missing or "installed",
+        "equal": cells.records("equal", equal, geometry=range(geometries)),
+        "times": cells.records("time", time, case=cases),
+    }
+
+
+def recipes(problem: ops.Problem, arrays: Operands, *, torch: bool) -> dict[str, Contender]:
+    """The recipes: that in PyTorch where its unfold can serve, for images with the same padding on
+    both sides."""
+    found = [in_jax(problem, arrays)]
+    if torch and problem.rank == 2 and all(low == high for low, high in problem.padding):
+        found.append(in_torch(problem, arrays))
+    return dict(zip(RECIPES, found, strict=False))
+
+
+def in_jax(problem: ops.Problem, arrays: Operands) -> Contender:
+    groups, window = problem.groups, problem.window
+
+    @jax.jit
+    def forward(x: Array, kernel: Array) -> Array:
+        columns = ops.unfold(x, window.size, **window.arguments)
+        if groups == 1:
+            return columns @ kernel.reshape(-1, problem.out_channels)
+        columns = columns.reshape(*columns.shape[:-1], problem.taps, groups, -1)
+        weights = kernel.reshape(problem.taps, -1, groups, problem.out_channels // groups)
+        return jnp.einsum("...tgi,tigo->...go", columns, weights).reshape(problem.y_shape)
+
+    run = functools.partial(forward, jnp.asarray(arrays.x), jnp.asarray(arrays.kernel))
+    return Contender({"forward": run}, lambda result: tuple(map(np.asarray, result)))
+
+
+def in_torch(problem: ops.Problem, arrays: Operands) -> Contender:
+    import torch
+    from torch.nn import functional as F
+
+    x, kernel = (torch.from_numpy(a) for a in routes.channels_first(arrays)[:2])
+    matrices = kernel.reshape(problem.groups, problem.out_channels // problem.groups, -1)
+    window = problem.window.arguments | {"padding": [low for low, _ in problem.padding]}
+
+    def forward() -> Any:
+        with torch.inference_mode():
+            columns = F.unfold(x, problem.kernel_size, **window)
+            columns = columns.reshape(problem.batch, problem.groups, -1, columns.shape[-1])
+            product = (matrices @ columns).reshape(problem.batch, problem.out_channels, -1)
+            return F.fold(product, problem.out, (1, 1))
+
+    restore = lambda result: tuple(np.moveaxis(y.numpy(), 1, -1) for y in result)
+    return Contender({"forward": forward}, restore)
+
+
+def compare(rng: np.random.Generator, *, torch: bool) -> list[dict[str, Any]]:
+    """A random convolution of whole numbers, on which everything is exact in float32: how many
+    entries differ, of how many that were compared, for each pair of what should be equal (with
+    PyTorch, its recipe beside its own convolution and lax's, too)."""
+    problem = random_problem("lax", rng)
+    while problem.groups > 1:
+        problem = random_problem("lax", rng)
+    integers = lambda shape: rng.integers(-3, 4, shape).astype(np.float32)
+    arrays = Operands(*map(integers, (problem.x_shape, problem.kernel_shape, problem.y_shape)))
+    p = integers((*problem.y_shape[:-1], problem.taps * problem.in_channels))
+    window, geometry = problem.kernel_size, problem.window.arguments
+
+    @jax.jit
+    def pairs(x: Array, kernel: Array, dy: Array, p: Array) -> dict[str, list[tuple[Array, Array]]]:
+        y, transposed = jax.vjp(routes.lax_convolution(problem), x, kernel)
+        dx, dkernel = transposed(dy)
+        unfold = lambda x: ops.unfold(x, window, **geometry)
+        fold = lambda p: ops.fold(p, problem.spatial, window, **geometry)
+        matrix, columns = kernel.reshape(-1, problem.out_channels), unfold(x)
+        product = columns @ matrix
+        own = columns.reshape(-1, columns.shape[-1]).T @ dy.reshape(-1, problem.out_channels)
+        again, reads = fold(columns), fold(unfold(jnp.ones_like(x)))
+        return {
+            "product": [(product, y)],
+            "transpose": [((columns * p).sum(), (x * fold(p)).sum())],
+            "gradients": [(fold(dy @ matrix.T), dx), (own.reshape(kernel.shape), dkernel)],
+            "counts": [(again, reads * x)],
+            "undoes": [(again, x)],
+            "reassembled": [(ops.fold(product, problem.out, (1,) * problem.rank), y)],
+        }
+
+    found = dict(pairs(*arrays, p))
+    written = recipes(problem, arrays, torch=torch)
+    if "unfold (PyTorch)" in written:
+        library = routes.contenders(problem, arrays, [], ["torch"])["torch"]
+        [y], [expected] = (c.result("forward") for c in (written["unfold (PyTorch)"], library))
+        found["product"] += [(y, expected), (y, found["product"][0][1])]
+    rows = []
+    for what, of in found.items():
+        differ = np.concatenate([np.ravel(np.not_equal(*pair)) for pair in of])
+        rows.append({"what": what, "compared": differ.size, "differ": int(differ.sum())})
+    return rows
+
+
+def same(equal: Records, name: str, what: str) -> Verdict:
+    rows = equal.where(what=name)
+    return lab.exact(rows["differ"], rows["compared"], what)
+
+
+@question.claim("A 6.2", "an output of whole numbers that differs from lax's (or PyTorch's)")
+def product(equal: Records) -> Verdict:
+    """unfold turns local patches into columns, and a product with a weight matrix then implements
+    the convolution."""
+    return same(equal, "product", "outputs")
+
+
+@question.claim(
+    "A 6.2", "<unfold(x), p> that is not <x, fold(p)>, or an entry of a gradient that is not lax's"
+)
+def transpose(equal: Records) -> Verdict:
+    """fold is the transpose of unfold, and so gives the gradients of the convolution."""
+    entries = same(equal, "gradients", "entries of gradients")
+    return lab.all_of(same(equal, "transpose", "inner products"), entries)
+
+
+@question.claim("A 6.2", "an entry of the reassembled output that is not the convolution's")
+def reassembles(equal: Records) -> Verdict:
+    """fold can reassemble the output: with windows of one pixel."""
+    return same(equal, "reassembled", "entries")
+
+
+@question.claim("A 6.2", "an entry of fold(unfold(x)) that is not x's")
+def undoes(equal: Records) -> Verdict:
+    """fold can reassemble what unfold took apart (the pair as if one undid the other)."""
+    return same(equal, "undoes", "entries")
+
+
+@question.claim("A 6.2", "an entry that differs")
+def counts(equal: Records) -> Verdict:
+    """fold(unfold(x)) is x times the number of windows that read each pixel."""
+    return same(equal, "counts", "entries")
+
+
+def mean_log_ratio(case: dict[str, Any], a: str, b: str) -> float:
+    """Mean over the repetitions of log2 of the time of `a` over that of `b`."""
+    pairs = zip(case["seconds"][a], case["seconds"][b], strict=True)
+    return lab.estimate([math.log2(s / t) for s, t in pairs]).mean
+
+
+@question.claim("A 6.2", "less than twice as fast in the geometric mean over the cases")
+def optimized(times: Records) -> Verdict:
+    """Library-provided implementations are heavily optimized: beside the chapter's recipe in the
+    same library."""
+    verdicts = []
+    for pair in RECIPES.items():
+        if both := times.where(lambda case, pair=pair: {*pair} <= {*case["seconds"]}):
+            ratios = lab.estimate([mean_log_ratio(case, *pair) for case in both])
+            what = f"log2 of the time of {' over '.join(pair)}, by case"
+            verdicts.append(lab.at_least(ratios, 1.0, what))  # at least twice as fast
+    return lab.all_of(verdicts)
+
+
+def speedups(case: dict[str, Any], libraries: Sequence[str]) -> tuple[str, list[float]]:
+    """The algorithm written here that the first repetition found to be the fastest; and by
+    repetition the time of the fastest of the libraries over its time."""
+    seconds = case["seconds"]
+    best = min((n for n in seconds if n not in LIBRARIES), key=lambda name: seconds[name][0])
+    fastest = map(min, zip(*(seconds[n] for n in libraries if n in seconds), strict=True))
+    return best, [a / b for a, b in zip(fastest, seconds[best], strict=True)]
+
+
+def unbeaten(times: Records, libraries: Sequence[str]) -> Verdict:
+    """At the case, and with the algorithm, where the first repetition found the largest speed-up:
+    that of the other repetitions, which had no part in the choice, as binary logarithms."""
+    found = {case["case"]: speedups(case, libraries) for case in times}
+    case = max(found, key=lambda name: found[name][1][0])
+    algorithm, ratios = found[case]
+    beside = "the fastest library" if len(libraries) > 1 else libraries[0]
+    logarithms = lab.estimate([math.log2(ratio) for ratio in ratios[1:]])
+    return lab.at_most(logarithms, 0.0, f"{case}: log2 of the time of {beside} over {algorithm}")
+
+
+@question.claim("A 6.2", f"{FASTER} lax")
+def didactic(times: Records) -> Verdict:
+    """Custom implementations are therefore primarily didactic: none is faster than lax."""
+    return unbeaten(times, ("lax",))
+
+
+@question.claim("A 6.2", f"{FASTER} all of them")
+def didactic_best(times: Records) -> Verdict:
+    """The same beside the fastest of the libraries (lax, oneDNN, PyTorch where installed)."""
+    return unbeaten(times, LIBRARIES)
+
+
+@question.table
+def whole_numbers(equal: Records) -> Rows:
+    """Whole numbers"""
+    for what, rows in equal.by("what").items():
+        counts = {name: f"{sum(rows[name]):,}" for name in ("compared", "differ")}
+        yield {"what": what, **counts}
+
+
+@question.table
+def milliseconds(times: Records) -> lab.Table:
+    """Of all routes."""
+    names = dict.fromkeys(name for case in times for name in case["seconds"])
+    ms = lambda seconds: f"{lab.estimate([1e3 * s for s in seconds]):.2f}" if seconds else ""
+    row = lambda case: {name: ms(case["seconds"].get(name)) for name in names}
+    title = f"Forward pass, ms (mean ± deviation of {len(times[0]['seconds']['lax'])} medians)"
+    return lab.Table.of(title, ({"case": case["case"], **row(case)} for case in times))
+
+
+@question.table
+def fastest(times: Records) -> lab.Table:
+    """Of the algorithms written here, beside lax and beside the fastest library."""
+    header = ["case", "algorithm", "lax / it", "deviation"]
+    header, rows = [*header, "fastest library / it", "deviation", "n"], []
+    for case in times:
+        best, ratios = speedups(case, ("lax",))
+        both = [lab.estimate(found) for found in (ratios, speedups(case, LIBRARIES)[1])]
+        shown = (f"{value:.2f}" for e in both for value in (e.mean, e.deviation))
+        rows.append([case["case"], best, *shown, len(ratios)])
+    return lab.Table("The fastest algorithm written here", header, rows)
+
+
+@question.figure(10, 4.9)
+def times(figure: Figure, times: Records) -> None:
+    """Every route's time over lax's, by case."""
+    figure.set_figheight(1.6 + 0.55 * len(times))
+    names = dict.fromkeys(n for case in times for n in case["seconds"] if n != "lax")
+    axes = figure.subplots()
+    for name, colour in zip(names, cycle(colormaps["tab20"].colors), strict=False):
+        marker = "s" if name in LIBRARIES else "X" if name in RECIPES else "o"
+        look = {"color": colour, "ms": 7, "mec": colour if marker == "o" else "black"}
+        there = {y: case for y, case in enumerate(times) if name in case["seconds"]}
+        ratios = [2 ** mean_log_ratio(case, name, "lax") for case in there.values()]
+        axes.plot(ratios, list(there), marker, label=name, **look)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set(xscale="log", yticks=range(len(times)), yticklabels=times["case"])
+    axes.set(xlabel="time of a forward pass over lax's (left of 1: faster than the library)")
+    axes.invert_yaxis()
+    axes.grid(axis="y", alpha=0.3)
+    title = "squares: libraries,\ncrosses: the recipe"
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, title=title)
+
+
+main = lab.command(question)
+
+if __name__ == "__main__":
+    main()

@@ -1,3 +1,0 @@
-from experiments.from_scratch import main
-
-main()
