@@ -15,12 +15,13 @@ from cnnlab.analysis import activations
 from cnnlab.config import ConfigError, load_run
 from cnnlab.data import Dataset
 from cnnlab.data.augment import normalise
-from cnnlab.lab import Cells, Count, Counts, DataSet, Plan, Records, Study, Verdict
+from cnnlab.lab import Cells, Count, Counts, DataSet, Plan, Records, Rows, Study, Verdict
 from cnnlab.models import Classifier
 
 # Largest relative error of float32 sums in another order; a fast algorithm (F(4, 3)) that a layer
 # may be computed by multiplies its roundings.
 ROUNDING = 1e-5
+Place = Annotated[str | None, "path or null"]
 
 question = lab.Question(
     "activation_maps",
@@ -35,8 +36,8 @@ question = lab.Question(
 class Examples:
     """Where the examples of a run are."""
 
-    data_dir: Annotated[str | None, "path or null", "where its data set is prepared"] = None
-    source: Annotated[str | None, "path or null", "its files"] = None
+    data_dir: Annotated[Place, "where its data set is prepared"] = None
+    source: Annotated[Place, "its files"] = None
 
 
 EXAMPLES = Examples()
@@ -47,17 +48,9 @@ def measure(
     cells: Cells,
     *,
     seed: int,
-    run: Annotated[
-        str | None,
-        "path or null",
-        "a run directory (outputs/...); null: a small network is trained now",
-    ] = None,
-    checkpoint: Annotated[
-        str, "one of last, best or path", "of the run: last, best, or a file"
-    ] = "last",
-    data: Annotated[
-        Examples, "of the run, which has to be given again where it was given"
-    ] = EXAMPLES,
+    run: Annotated[Place, "run directory; null: a small network, trained now"] = None,
+    checkpoint: Annotated[str, "one of last, best or path", "of the run, or a file"] = "last",
+    data: Annotated[Examples, "of the run, given again where it was given"] = EXAMPLES,
     dataset: Annotated[DataSet, "without a run: what is trained on,"] = "fashion_mnist",
     plan: Annotated[Plan, "with which backbone,"] = (16, "M", 32, 32, "M", 64),
     steps: Annotated[Count, "for how many steps,"] = 300,
@@ -65,10 +58,7 @@ def measure(
     images: Annotated[Count, "test images, each of another class"] = 6,
     filters: Annotated[Count, "of the first layer, to show"] = 12,
     channels: Annotated[Count, "of every stage, to show: those that vary most"] = 5,
-    steps_moved: Annotated[Counts, "how far an image is moved, in positions of the last stage"] = (
-        1,
-        2,
-    ),
+    steps_moved: Annotated[Counts, "by which images are moved, of the last stage"] = (1, 2),
 ) -> dict[str, Any]:
     """The maps of the network of a run, or of a small one trained now, as one cell."""
 
@@ -139,8 +129,7 @@ def network_of(run: str, checkpoint: str, data: Examples) -> Network:
 def first_of_classes(data: Dataset, count: int) -> np.ndarray:
     """Positions in the test split: the first example of each of the first `count` classes."""
     _, label = data.test.take(np.arange(len(data.test)))
-    firsts = [np.flatnonzero(label == k)[:1] for k in range(data.num_classes)]
-    return np.concatenate(firsts)[:count]
+    return np.unique(label, return_index=True)[1][:count]
 
 
 def correlation_errors(layer: nn.Conv, xs: Array, first: Array) -> list[float]:
@@ -154,10 +143,8 @@ def correlation_errors(layer: nn.Conv, xs: Array, first: Array) -> list[float]:
 def filters_with_maps(layer: nn.Conv, first: Array, count: int) -> list[dict[str, Any]]:
     """Weights of the first filters, and their map of each image."""
     weights, maps = (np.moveaxis(np.asarray(a), -1, 0)[:count] for a in (layer.weight, first))
-    return [
-        {"weights": weight.round(4).tolist(), "maps": of.round(3).tolist()}
-        for weight, of in zip(weights, maps, strict=True)
-    ]
+    rounded = zip(weights.round(4).tolist(), maps.round(3).tolist(), strict=True)
+    return [{"weights": weight, "maps": of} for weight, of in rounded]
 
 
 def moved_errors(
@@ -224,7 +211,7 @@ def layout(layout: Records) -> Verdict:
 
 
 @question.table
-def stage_rows(stages: Records, layout: Records) -> Iterator[dict[str, Any]]:
+def stage_rows(stages: Records, layout: Records) -> Rows:
     """Stages: {about}"""
     for i, stage in enumerate(stages):
         errors = [row["error"] for row in layout if row["stage"] == i]
