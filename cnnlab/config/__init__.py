@@ -6,6 +6,8 @@ Importing this package does not import jax: `--help` and `--cfg job` answer at o
 import importlib
 from typing import Any
 
+from omegaconf import DictConfig
+
 from cnnlab.config.cli import cli
 from cnnlab.config.compose import check_config, compose
 from cnnlab.config.declared import declare
@@ -30,6 +32,7 @@ _LAZY = {
 __all__ = [
     "CnnlabError",
     "ConfigError",
+    "DictConfig",
     "Rehearsal",
     "build",
     "build_finetune",

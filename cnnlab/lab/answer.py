@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import jax
 
-from cnnlab.config import ConfigError, cli, config_hash, plain, to_yaml
+from cnnlab.config import ConfigError, DictConfig, cli, config_hash, plain, to_yaml
 from cnnlab.files import write_atomically, write_figure
 from cnnlab.lab.cells import Cells
-from cnnlab.lab.page import markdown
+from cnnlab.lab.page import Answer, markdown
 from cnnlab.lab.question import Question
+from cnnlab.lab.records import Record
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.versions import versions
 
@@ -24,10 +24,12 @@ from cnnlab.versions import versions
 UNHASHED = ("output", "force", "progress")
 
 
-def command(question: Question, examples: Sequence[str] = ("", "scale=full")) -> Callable[..., Any]:
+def command(
+    question: Question, examples: Sequence[str] = ("", "scale=full")
+) -> Callable[..., object]:
     """The `main` of a question's module, `python -m experiments.<name>`."""
 
-    def main(cfg: Any) -> None:
+    def main(cfg: DictConfig) -> None:
         folder, result = answer(question, cfg)
         print(f"{question.title}\n")
         for claim in result["claims"]:
@@ -40,7 +42,7 @@ def command(question: Question, examples: Sequence[str] = ("", "scale=full")) ->
     return cli(question.name, examples=examples, rehearsal=rehearsal)(main)
 
 
-def answer(question: Question, cfg: Any) -> tuple[Path, dict[str, Any]]:
+def answer(question: Question, cfg: DictConfig) -> tuple[Path, Answer]:
     """Measure and judge, or find what the same config gave before; the folder and the result.
 
     **Raises:** `ConfigError` for settings that are refused; `CnnlabError` when another process is
@@ -72,7 +74,7 @@ def answer(question: Question, cfg: Any) -> tuple[Path, dict[str, Any]]:
     return directory.path, result
 
 
-def directory_of(name: str, cfg: Any) -> RunDirectory:
+def directory_of(name: str, cfg: DictConfig) -> RunDirectory:
     """Where a question's config keeps its result."""
     directory = RunDirectory(Path(cfg.output) / name / config_hash(cfg, UNHASHED))
     directory.result = directory.path / "results.json"
@@ -80,8 +82,8 @@ def directory_of(name: str, cfg: Any) -> RunDirectory:
 
 
 def _result(
-    question: Question, config: Mapping[str, Any], data: dict[str, Any], seconds: float
-) -> dict[str, Any]:
+    question: Question, config: Mapping[str, object], data: Record, seconds: float
+) -> Answer:
     verdicts = question.judge(data)
     claims = []
     for claim in question.claims:

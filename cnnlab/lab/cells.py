@@ -27,7 +27,7 @@ class Cells:
         self.folder = None if file is None else file.parent
         self._known = _read(file) if file is not None and file.is_file() else {}
 
-    def get(self, key: str, compute: Callable[[], Any]) -> Any:
+    def get(self, key: str, compute: Callable[[], object]) -> Any:
         """The value of a cell, a JSON value: as it was measured before, or by `compute` now.
 
         **Raises:** `CnnlabError` when it can't be written.
@@ -43,7 +43,7 @@ class Cells:
             self._known[key] = json.loads(line)["value"]
         return self._known[key]
 
-    def all(self, cells: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    def all(self, cells: Mapping[str, Callable[[], object]]) -> dict[str, Any]:
         """The values of several cells, under a progress bar that names the one at work."""
         columns = (
             BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -58,7 +58,9 @@ class Cells:
                 bar.advance(task)
         return values
 
-    def records(self, name: str, compute: Callable[..., Any], /, **axes: Iterable[Any]) -> Records:
+    def records(
+        self, name: str, compute: Callable[..., object], /, **axes: Iterable[object]
+    ) -> Records:
         """A cell for each combination of the values of the axes, `name: pool avg, seed 0`; as
         records of these values and of what `compute(**values)` gives: a mapping, several of them,
         or a value, which is found under `name`."""

@@ -11,10 +11,11 @@ import jinja2
 from cnnlab.console import another
 from cnnlab.lab.verdict import FAILS, HOLDS, INCONCLUSIVE
 
+Answer = dict[str, Any]
+"""What `results.json` holds: an object with `claims`, `tables`, `data` and where they come from."""
 
-def page(
-    answers: Sequence[tuple[Path, Mapping[str, Any]]], failed: Mapping[str, str], *, scale: str
-) -> str:
+
+def page(answers: Sequence[tuple[Path, Answer]], failed: Mapping[str, str], *, scale: str) -> str:
     """The page.
 
     **Arguments:** `answers`, the folder and the result of each question; `failed`, the questions
@@ -38,7 +39,7 @@ def page(
     )
 
 
-def _counts(results: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def _counts(results: Sequence[Answer]) -> dict[str, int]:
     """How many claims have which verdict."""
     verdicts = [claim["verdict"] for result in results for claim in result["claims"]]
     return {verdict: verdicts.count(verdict) for verdict in (HOLDS, FAILS, INCONCLUSIVE)}
@@ -53,7 +54,7 @@ def _figures(folder: Path) -> list[dict[str, str]]:
     ]
 
 
-def markdown(result: Mapping[str, Any], *, brief: bool = False) -> str:
+def markdown(result: Answer, *, brief: bool = False) -> str:
     """The claims of a result, and unless `brief` its tables, as Markdown."""
     columns = ["source", "statement", "verdict", "evidence"]
     parts = [f"# {result['title']}", result["note"]]
@@ -63,7 +64,7 @@ def markdown(result: Mapping[str, Any], *, brief: bool = False) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _grid(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def _grid(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines

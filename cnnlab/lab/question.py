@@ -26,14 +26,18 @@ from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
-from cnnlab.config import declare, instantiate, plain
+from cnnlab.config import DictConfig, declare, instantiate, plain
 from cnnlab.lab.cells import Cells
-from cnnlab.lab.records import tidy
+from cnnlab.lab.records import Record, tidy
 from cnnlab.lab.verdict import Verdict
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
+Measure = TypeVar("Measure", bound=Callable[..., Record])
+Judge = TypeVar("Judge", bound=Callable[..., Verdict])
+Procedure = TypeVar("Procedure", bound=Callable[..., None])
+Result = TypeVar("Result")
 Data = Mapping[str, Any]
-Rows = Iterable[Mapping[Any, Any]]  # of a table: what stands under which header
+Rows = Iterable[Mapping[str, object]]  # of a table: what stands under which header
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Table:
 
     title: str
     header: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    rows: Sequence[Sequence[object]]
 
     @classmethod
     def of(cls, title: str, rows: Rows) -> "Table":
@@ -74,16 +78,16 @@ class Question:
         self.name, self.title, self.note = name, title, note
         self.claims: list[Claim] = []
         self._verdicts: dict[str, Callable[..., Verdict]] = {}
-        self._tables: list[Callable[..., Any]] = []
+        self._tables: list[Callable[..., object]] = []
         self._figures: dict[str, Callable[..., None]] = {}
         self._sizes: dict[str, tuple[float | int, float | int]] = {}
         self._checks: list[Callable[..., None]] = []
-        self._measure: Callable[..., dict[str, Any]]
+        self._measure: Callable[..., Record]
         self._groups: Mapping[str, str] = {}
 
     def measure(
-        self, *, full: Mapping[str, Any], groups: Mapping[str, str] | None = None
-    ) -> Callable[[Function], Function]:
+        self, *, full: Mapping[str, object], groups: Mapping[str, str] | None = None
+    ) -> Callable[[Measure], Measure]:
         """`measure(cells, *, settings...)`: the data. What takes long goes through the `cells`.
 
         **Arguments:** `full`, the settings of `scale=full`; `groups`, of the config, with their
@@ -91,7 +95,7 @@ class Question:
         argument has a default, what changes of the choice, it is given what describes the object.
         """
 
-        def decorate(function: Function) -> Function:
+        def decorate(function: Measure) -> Measure:
             self._measure, self._groups = function, groups or {}
             include = ["base/question"]
             declare(self.name, function, include=include, groups=groups, full=full)
@@ -99,20 +103,20 @@ class Question:
 
         return decorate
 
-    def check(self, function: Function) -> Function:
+    def check(self, function: Procedure) -> Procedure:
         """`check(settings...)` refuses, by a ConfigError, what does not fit together; each setting
         by itself has been checked, as its kind says."""
         self._checks.append(function)
         return function
 
-    def claim(self, source: str, refuted_by: str) -> Callable[[Function], Function]:
+    def claim(self, source: str, refuted_by: str) -> Callable[[Judge], Judge]:
         """`claim(parts of the data...)`: its verdict; the docstring is its sentence.
 
         **Arguments:** `source`, where it stands in the chapters; `refuted_by`, what would refute
         it, as the object of that verb.
         """
 
-        def decorate(function: Function) -> Function:
+        def decorate(function: Judge) -> Judge:
             name = function.__name__.rstrip("_")
             self.claims.append(Claim(name, source, _sentence(function), refuted_by))
             self._verdicts[name] = function
@@ -126,11 +130,11 @@ class Question:
         self._tables.append(function)
         return function
 
-    def figure(self, width: float | int, height: float | int) -> Callable[[Function], Function]:
+    def figure(self, width: float | int, height: float | int) -> Callable[[Procedure], Procedure]:
         """`figure(figure, parts of the data...)` draws into a figure of so many inches; its name is
         the file's. Where it draws nothing, there is no file."""
 
-        def decorate(function: Function) -> Function:
+        def decorate(function: Procedure) -> Procedure:
             self._figures[function.__name__] = function
             self._sizes[function.__name__] = (width, height)
             return function
@@ -139,12 +143,12 @@ class Question:
 
     # What runs a question asks of it.
 
-    def check_settings(self, cfg: Any) -> None:
+    def check_settings(self, cfg: DictConfig) -> None:
         """**Raises:** `ConfigError` for settings that do not fit together."""
         for check in self._checks:
             _call(check, plain(cfg))
 
-    def measured(self, cfg: Any, cells: Cells) -> dict[str, Any]:
+    def measured(self, cfg: DictConfig, cells: Cells) -> dict[str, Any]:
         """The data, as a JSON file holds them."""
         settings = plain(cfg)
         for name, argument in inspect.signature(self._measure).parameters.items():
@@ -177,7 +181,7 @@ class Question:
         return drawn
 
 
-def _as_declared(default: Any, value: Any) -> Any:
+def _as_declared(default: object, value: Any) -> Any:
     """A section of the config as the dataclass, or the mapping of them, that its default is."""
     if is_dataclass(default):
         return type(default)(**{k: _as_declared(getattr(default, k), v) for k, v in value.items()})
@@ -186,13 +190,13 @@ def _as_declared(default: Any, value: Any) -> Any:
     return value
 
 
-def _call(function: Callable[..., Any], named: Mapping[str, Any], *first: Any) -> Any:
+def _call(function: Callable[..., Result], named: Mapping[str, object], *first: object) -> Result:
     """A function with those of the named values that its arguments ask for."""
     names = list(inspect.signature(function).parameters)[len(first) :]
     return function(*first, **{name: named[name] for name in names})
 
 
-def _sentence(function: Callable[..., Any]) -> str:
+def _sentence(function: Callable[..., object]) -> str:
     return " ".join((function.__doc__ or "").split())
 
 

@@ -14,7 +14,7 @@ class Records(list[Record]):
     """
 
     def where(
-        self, condition: Callable[[Record], Any] | None = None, /, **values: Any
+        self, condition: Callable[[Record], object] | None = None, /, **values: object
     ) -> "Records":
         """Those with these values, with one of them where a list, tuple or set is given; and, if
         there is one, for which a condition holds."""
@@ -45,7 +45,7 @@ class Records(list[Record]):
         return {key: group.by(column, of=value) for key, group in self.by(row).items()}
 
 
-def combinations(**axes: Iterable[Any]) -> Records:
+def combinations(**axes: Iterable[object]) -> Records:
     """A record for each combination of values, the last name's varying fastest."""
     return Records(dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
 

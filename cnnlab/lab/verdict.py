@@ -7,7 +7,7 @@ of what the claim says, `inconclusive` where it does not, or where there is noth
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 CONFIDENCE = 0.95
 Number = float | int
@@ -37,13 +37,13 @@ class Estimate:
         """`f"{estimate:.2f}"`: mean ± standard deviation."""
         return f"{self.mean:{spec}} ± {self.deviation:{spec}}" if spec else str(self)
 
-    def columns(self, spec: str) -> dict[str, Any]:
+    def columns(self, spec: str) -> dict[str, str | int]:
         """For a table: mean, deviation and number."""
         return {
             "mean": f"{self.mean:{spec}}", "deviation": f"{self.deviation:{spec}}", "n": self.n
         }  # fmt: skip
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> dict[str, Number | None]:
         """As a JSON object; an interval without an end has null there."""
         return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
 
