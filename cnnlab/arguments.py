@@ -8,14 +8,24 @@ import operator
 import types
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, overload
+from typing import (
+    Any,
+    Literal,
+    ParamSpec,
+    SupportsIndex,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from jaxtyping import AbstractArray, Array
 
 T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
-Test = Callable[[Any], bool]
+Test = Callable[[object], bool]
 
 # Sizes that no machine holds are refused here: XLA ends the process where a shape overflows.
 MAX_SIZE = 2**31 - 1  # of a stride, a padding, an axis
@@ -53,7 +63,7 @@ def takes_arrays(function: Callable[P, R]) -> Callable[P, R]:
 _ABSENT = object()
 
 
-def _array(annotation: Any) -> tuple[str, bool] | None:
+def _array(annotation: object) -> tuple[str, bool] | None:
     """The axes that an annotation gives an array, and whether it may be None; None for others."""
     options = get_args(annotation) or (annotation,)
     for option in options:
@@ -63,16 +73,19 @@ def _array(annotation: Any) -> tuple[str, bool] | None:
     return None
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as messages have it: on one line, and not long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def positive_int(name: str, value: Any) -> int:
-    """`value` as a Python int; ValueError unless it is an integer greater than 0."""
+def positive_int(name: str, value: object) -> int:
+    """`value` as a Python int.
+
+    **Raises:** `ValueError`: it is no integer greater than 0.
+    """
     try:
-        number = operator.index(value)
+        number = operator.index(value) if isinstance(value, SupportsIndex) else 0
     except TypeError:
         number = 0
     if number < 1 or isinstance(value, bool):
@@ -117,8 +130,11 @@ def check_entries(name: str, shape: Sequence[int]) -> None:
         )
 
 
-def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
-    """`value` if it is one of `allowed`; ValueError that names the nearest one otherwise."""
+def one_of(name: str, value: object, allowed: Iterable[str]) -> str:
+    """`value` if it is one of `allowed`.
+
+    **Raises:** `ValueError`, which names the nearest one: it is not.
+    """
     allowed = sorted(allowed)
     if value in allowed:
         return value
@@ -128,8 +144,11 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     )
 
 
-def having(name: str, value: Any, what: str, *attributes: str) -> Any:
-    """`value` if it has all of the attributes; TypeError that says what was expected otherwise."""
+def having(name: str, value: object, what: str, *attributes: str) -> Any:
+    """`value` if it has all of the attributes.
+
+    **Raises:** `TypeError`, which says `what` was expected: it lacks one.
+    """
     if not all(hasattr(value, attribute) for attribute in attributes):
         shown = f"an array {value.shape}" if hasattr(value, "shape") else repr(value)[:60]
         raise TypeError(f"{name}: expected {what}, got {shown}")
@@ -137,14 +156,20 @@ def having(name: str, value: Any, what: str, *attributes: str) -> Any:
 
 
 def fraction(name: str, value: float) -> float:
-    """`value` as a float; ValueError unless 0 <= value < 1."""
+    """`value` as a float.
+
+    **Raises:** `ValueError`: it is not from 0 to below 1.
+    """
     if not 0 <= value < 1:
         raise ValueError(f"{name}: expected a number >= 0 and < 1, got {value!r}")
     return float(value)
 
 
-def divisor(name: str, value: Any, **counts: int) -> int:
-    """`value` as an int > 0 that divides every one of `counts`, given by argument name."""
+def divisor(name: str, value: object, **counts: int) -> int:
+    """`value` as an int > 0 that divides every one of `counts`, given by argument name.
+
+    **Raises:** `ValueError`: it does not.
+    """
     number = positive_int(name, value)
     for other, count in counts.items():
         if count % number:
@@ -153,7 +178,10 @@ def divisor(name: str, value: Any, **counts: int) -> int:
 
 
 def check_channels(x: Array, channels: int) -> None:
-    """Refuse an input whose last axis is not `channels` long: it would broadcast or mislead."""
+    """Refuse an input whose last axis is not `channels` long: it would broadcast or mislead.
+
+    **Raises:** `ValueError`.
+    """
     if x.ndim == 0 or x.shape[-1] != channels:
         raise ValueError(f"x: expected {channels} channels on the last axis, got shape {x.shape}")
 
@@ -197,7 +225,7 @@ def checked(door: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _kind(annotation: Any) -> tuple[str, Test] | None:
+def _kind(annotation: object) -> tuple[str, Test] | None:
     """What an annotation stands for, in words and as a test; None where that is not known."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
@@ -248,7 +276,7 @@ def _tuple(parts: Sequence[tuple[str, Test]]) -> tuple[str, Test]:
     )
 
 
-def _all(kind: type, test: Test, value: Any) -> bool:
+def _all(kind: type, test: Test, value: object) -> bool:
     return (
         isinstance(value, kind)
         and not isinstance(value, str | bytes)
@@ -256,13 +284,13 @@ def _all(kind: type, test: Test, value: Any) -> bool:
     )
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and bool(value == value)
 
 
 _UNSAID = (Any, object, inspect.Parameter.empty)
 _ANYTHING: tuple[str, Test] = ("anything", lambda value: True)
-_PLAIN: dict[Any, tuple[str, Test]] = {
+_PLAIN: dict[object, tuple[str, Test]] = {
     int: ("a whole number", lambda v: isinstance(v, Integral) and not isinstance(v, bool)),
     float: ("a number", _is_number),
     bool: ("True or False", lambda v: isinstance(v, bool)),

@@ -83,7 +83,8 @@ def transform_lengths(problem: Problem) -> tuple[int, ...]:
     """Period per axis of a circular convolution that holds the result's entries of the linear one.
 
     That has `n + e - 1` entries. A circular one of length L adds entry `j + L` to entry j, so L
-    need only be long enough to leave the result's entries alone.
+    need only be long enough to leave the result's entries alone: what wraps around falls on entries
+    0 to `full - 1 - L`, all before the first one that is kept where `L >= full - first`.
     """
     lengths = []
     zipped = zip(problem.spatial, problem.window.extent, result_range(problem), strict=True)
