@@ -64,7 +64,8 @@ def draw(seed):
     return (conv, lhs, rhs, y, parameters) if y.size else draw(seed + 1_000_000)
 
 
-@pytest.mark.parametrize("seed", range(NUMBER))
+# In 196 XLA alone reads what is not the input's (jaxlib 0.10.1).
+@pytest.mark.parametrize("seed", {*range(NUMBER), 196})
 def test_values_and_gradients_are_those_of_the_sum(seed, monkeypatch):
     if seed % 2:  # else shapes as small as these are often left to XLA
         monkeypatch.setenv(VARIABLE, NATIVE.name)
