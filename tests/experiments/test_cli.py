@@ -32,6 +32,7 @@ TINY = [
     "progress=false",
     "epochs=3",
 ]
+SMALLER = [*TINY[:-1], "backbone.plan=[4]", "norm=none", "augment=[]", "steps=1"]
 LONGER = [*TINY[:-1], "steps=400", "checkpoint_every.steps=4", "evaluate_every.epochs=20"]
 
 
@@ -154,8 +155,7 @@ def test_predict_gives_the_answers_of_evaluate(trained, tmp_path, call):
 
 
 def test_a_flattening_head_takes_one_size(tmp_path, call):
-    more = ["head=flatten_mlp", "head.hidden=[4]", "steps=1", "epochs=null", f"output={tmp_path}"]
-    call("train", *TINY[:-1], *more)
+    call("train", *SMALLER, "head=flatten_mlp", "head.hidden=[4]", f"output={tmp_path}")
     [directory] = tmp_path.glob("train/*")
     Image.new("L", (16, 16)).save(tmp_path / "larger.png")
     given = [f"run={directory}", f"image={tmp_path / 'larger.png'}", "size=own"]
@@ -206,9 +206,9 @@ def test_finetune_freezes_the_backbone_to_the_bit(trained, tmp_path, call):
     assert after["model.head.linear.weight"].shape == (6, 3)
 
 
-def test_two_devices_from_the_command_line(trained, tmp_path):
+def test_two_devices_from_the_command_line(trained, tmp_path, call):
     directory = trained[-1]
-    run("train", *TINY, "runtime=pmap", "runtime.devices=2", f"output={tmp_path}")
+    call("train", *TINY, "runtime=pmap", "runtime.devices=2", f"output={tmp_path}")
     [result] = tmp_path.glob("train/*/result.json")
     one, two = (json.loads(p.read_text()) for p in (directory / "result.json", result))
     assert two["device"].startswith("2 x ")
@@ -222,7 +222,7 @@ def test_a_bad_choice_of_evaluate_is_one_line(trained, call):
 
 
 def test_sweep_runs_every_job(tmp_path, call):
-    call("train", "-m", *TINY, "epochs=1", "conv=dense,pointwise", f"output={tmp_path}")
+    call("train", "-m", *SMALLER, "conv=dense,pointwise", f"output={tmp_path}")
     results = [json.loads(p.read_text()) for p in tmp_path.glob("train/*/result.json")]
     assert len(results) == 2 and len({r["parameters"] for r in results}) == 2
 
@@ -277,13 +277,6 @@ def test_a_reader_that_has_enough_is_no_error(module, trained, tmp_path, call, m
         assert err == ""
 
 
-@pytest.fixture(scope="session")
-def uninterrupted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    run("train", *LONGER, f"output={folder}")
-    return next(folder.glob("train/*"))
-
-
 def _reached(folder, step):
     if step == 0:
         return any(folder.glob("train/*/metrics.jsonl"))
@@ -291,7 +284,9 @@ def _reached(folder, step):
     return max(steps, default=0) >= step
 
 
-def test_a_run_killed_twice_resumes_to_the_bit(uninterrupted, tmp_path):
+def test_a_run_killed_twice_resumes_to_the_bit(tmp_path, call):
+    call("train", *LONGER, f"output={tmp_path / 'uninterrupted'}")
+    [uninterrupted] = tmp_path.glob("uninterrupted/train/*")
     arguments = [*LONGER, f"output={tmp_path}"]
     # Killed as soon as it has begun (0), or has written a checkpoint of such a step or a later one.
     for upto in (0, 100):
@@ -406,8 +401,7 @@ def test_nothing_but_our_own_lines_on_a_cold_and_on_a_warm_cache(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment |= {"JAX_NUM_CPU_DEVICES": "1", "CNNLAB_NATIVE": "0"}
     del environment["JAX_COMPILATION_CACHE_DIR"]
-    small = [*TINY[:-1], "backbone.plan=[4]", "augment=[]", "norm=none", "steps=2"]
-    command = [sys.executable, "-c", AVX512, *small, f"output={tmp_path}"]
+    command = [sys.executable, "-c", AVX512, *SMALLER, "steps=2", f"output={tmp_path}"]
     said = []
     for more in ([], ["force=true"]):
         done = subprocess.run(

@@ -420,7 +420,7 @@ def driver(tmp_path_factory):
     includes = [f"-I{onednn.include}", f"-I{build.SOURCES}"]
     flags = [
         "-O1",
-        "-g",
+        "-g1",  # lines, for what valgrind says
         "-std=c++17",
         "-fopenmp",
         *includes,
