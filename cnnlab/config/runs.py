@@ -209,11 +209,17 @@ def build_finetune(cfg: DictConfig, *, parts: Parts = objects) -> tuple[Experime
     **Raises:** `ConfigError`; `CheckpointError` when the run has no readable checkpoint.
     """
     cfg = with_backbone(check_config(cfg, "finetune"))
-    _, arrays, _, _ = _checkpoint(cfg.run, cfg.checkpoint, load_config(cfg.run))
+    _, arrays, about, _ = _checkpoint(cfg.run, cfg.checkpoint, load_config(cfg.run))
     runtime, data = parts.runtime_and_data(cfg)
     network, key = parts.initial_model(cfg, data)
     arrays = {k: v for k, v in evaluated_arrays(arrays).items() if k.startswith("backbone.")}
     model, model_state, report = load_backbone(*network, arrays)
+    trained, shape = list(about["input_shape"]), list(data.input_shape)
+    if report.mismatched and len(trained) != len(shape):
+        raise ConfigError(
+            f"data: expected examples of {len(trained) - 1} spatial dimensions, as those of "
+            f"{cfg.run}, {trained}, got {shape}"
+        )
     if not report.matched:
         raise ConfigError(f"run: nothing in {cfg.run} fits this backbone; {report}")
     if cfg.freeze and (report.missing or report.mismatched):

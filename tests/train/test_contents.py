@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cnnlab.config import build_finetune, compose
+from cnnlab.errors import ConfigError
 from cnnlab.train.arrays import CheckpointError
 from cnnlab.train.checkpoint import read, write
 
@@ -35,6 +36,14 @@ def test_a_finetune_of_other_weights_is_another_run(uninterrupted, tmp_path):
     assert finetuned(moved) == name  # a new head is put on
     write(last, {**arrays, backbone: arrays[backbone] + 1}, about)
     assert finetuned(moved) != name
+
+
+def test_a_backbone_keeps_its_dimensions(uninterrupted):
+    run = uninterrupted[0].directory.path
+    says = rf"^data: expected examples of 2 spatial dimensions, .*\[6, 6, 1\], got \[{{}}\]$"
+    for shape in ("36, 1", "4, 4, 4, 1"):
+        with pytest.raises(ConfigError, match=says.format(shape)):
+            finetuned(run, **{"data.shape": f"[{shape}]"})
 
 
 def test_a_run_is_not_judged_by_other_examples(uninterrupted):
