@@ -11,14 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float
+from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 
 from cnnlab import lab, ops
+from cnnlab.bench.geometries import random_problem
 from cnnlab.lab import Cells, Count, Positive, Records, Verdict
-from cnnlab.ops import Problem, describe
+from cnnlab.ops import Problem
 
-# `(y, target) -> loss`, with a target of y's shape.
-LOSSES: dict[str, Callable[[Array, Array], Array]] = {
+Loss = Callable[[Array, Array], Array]  # `(y, target) -> loss`, with a target of y's shape
+LOSSES: dict[str, Loss] = {
     "linear": lambda y, t: (y * t).sum(),
     "squared error": lambda y, t: ((y - t) ** 2).mean(),
     "log-cosh": lambda y, t: jnp.logaddexp(y - t, t - y).sum(),
@@ -58,11 +60,13 @@ def measure(
     draw = lambda *key: np.random.default_rng([seed, *key])
     compared = lambda layer: gradients(draw(0, layer))
     trained = lambda optimizer, layer: training(draw(1, layer), OPTIMIZERS[optimizer](lr), steps)
-    return {
-        "gradients": cells.records("gradients", compared, layer=range(geometries)),
-        "trainings": cells.records("training", trained, optimizer=OPTIMIZERS, layer=range(updates)),
-        "picture": picture(seed),
-    }
+    axes = {"optimizer": OPTIMIZERS, "layer": range(updates)}
+    with jax.enable_x64(True):
+        return {
+            "gradients": cells.records("gradients", compared, layer=range(geometries)),
+            "trainings": cells.records("training", trained, **axes),
+            "picture": picture(seed),
+        }
 
 
 def copies(
@@ -80,82 +84,60 @@ def total(gradient: Float[Array, "*out patch c_out"]) -> Float[Array, "patch c_o
     return gradient.sum(tuple(range(gradient.ndim - 2)))
 
 
-def spread(weights: Float[Array, "*out patch c_out"]) -> float:
+def spread(weights: Float[Array, "*out patch c_out"]) -> Float[Array, ""]:
     """By how much copies of a weight differ, at most: 0 where all are tied."""
     flat = weights.reshape(-1, math.prod(weights.shape[-2:]))
-    return float((flat.max(0) - flat.min(0)).max())
+    return (flat.max(0) - flat.min(0)).max()
 
 
-def random_layer(rng: np.random.Generator) -> Problem:
-    """A convolution of one group with at least two output positions, which reads some input."""
-    largest = {1: (24, 5, 3), 2: (9, 3, 2), 3: (5, 3, 2)}  # by rank: sides, kernels, steps
-    while True:
-        rank = int(rng.integers(1, 4))
-        size, kernel, step = largest[rank]
-        some = lambda most, rank=rank: tuple(int(n) for n in rng.integers(1, most + 1, rank))
-        batch, c_in, c_out = (int(n) for n in rng.integers(1, 4, 3))
-        pads = tuple((int(low), int(high)) for low, high in rng.integers(0, 3, (rank, 2)))
-        padding = [pads, "SAME", "VALID"][int(rng.integers(3))]
-        geometry = {"stride": some(step), "dilation": some(step), "padding": padding}
-        shapes = (batch, *some(size), c_in), (*some(kernel), c_in, c_out)
-        try:
-            problem = describe(*shapes, **geometry, dtype=float)
-        except ValueError:
-            continue
-        if math.prod(problem.out) > 1 and all(reads(problem, axis) for axis in range(rank)):
-            return problem
+class Pair:
+    """A random convolution of one group and its locally connected twin, with normal numbers for
+    input, kernel and target, in float64."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        while not _telling(p := random_problem("lax", rng)):
+            pass
+        normal = lambda shape: jnp.asarray(rng.standard_normal(shape))
+        self.problem, self.window = p, p.window.arguments
+        self.x, self.kernel, self.target = map(normal, (p.x_shape, p.kernel_shape, p.y_shape))
+
+    def shared(self, kernel: Array) -> Array:
+        """The convolution's output."""
+        return ops.conv(self.x, kernel, algorithm="lax", **self.window)
+
+    def local(self, weights: Array) -> Array:
+        """The twin's."""
+        return ops.local_conv(self.x, weights, window=self.problem.kernel_size, **self.window)
+
+    def copies(self, kernel: Array) -> Array:
+        """The twin's weights."""
+        return copies(kernel, self.problem.out)
 
 
-def reads(p: Problem, axis: int) -> bool:
-    """Whether some window reads more than padding along an axis."""
-    starts = np.arange(p.out[axis])[:, None] * p.stride[axis] - p.padding[axis][0]
-    at = starts + np.arange(p.kernel_size[axis]) * p.dilation[axis]
-    return bool(((at >= 0) & (at < p.spatial[axis])).any())
-
-
-def layers(p: Problem) -> tuple[Callable[[Array, Array], Array], Callable[[Array, Array], Array]]:
-    """`(x, weights) -> y`, shared and local."""
-    geometry = {"stride": p.stride, "padding": p.padding, "dilation": p.dilation}
-    return (
-        lambda x, kernel: ops.conv(x, kernel, algorithm="lax", **geometry),
-        lambda x, weights: ops.local_conv(x, weights, window=p.kernel_size, **geometry),
-    )
-
-
-def arrays(p: Problem, rng: np.random.Generator) -> tuple[Array, Array, Array]:
-    """Input, kernel and target: normal numbers, in float64."""
-    normal = lambda shape: jnp.asarray(rng.standard_normal(shape), jnp.float64)
-    return normal(p.x_shape), normal(p.kernel_shape), normal(p.y_shape)
+def _telling(p: Problem) -> bool:
+    """Whether there are copies, not all of which read nothing but padding."""
+    read = lambda: ops.unfold(jnp.ones(p.x_shape), p.kernel_size, **p.window.arguments)
+    return p.groups == 1 < math.prod(p.out) and bool(read().any())
 
 
 def gradients(rng: np.random.Generator) -> list[dict[str, Any]]:
     """For each loss, the largest difference between the kernel's gradient and the sum, or the mean,
     of those of its copies, relative to the largest entry of the kernel's."""
-    with jax.enable_x64(True):
-        problem = random_layer(rng)
-        x, kernel, target = arrays(problem, rng)
-        shared, local = layers(problem)
+    pair = Pair(rng)
 
-        @jax.jit
-        def both(x: Array, kernel: Array, target: Array) -> dict[str, tuple[Array, Array]]:
-            weights = copies(kernel, problem.out)
-            return {
-                name: (
-                    jax.grad(lambda k, loss=loss: loss(shared(x, k), target))(kernel),
-                    jax.grad(lambda w, loss=loss: loss(local(x, w), target))(weights),
-                )
-                for name, loss in LOSSES.items()
-            }
+    @functools.partial(jax.jit, static_argnums=0)
+    def both(loss: Loss, kernel: Array, target: Array) -> tuple[Array, Array]:
+        of = lambda layer, weights: jax.grad(lambda w: loss(layer(w), target))(weights)
+        return of(pair.shared, kernel), of(pair.local, pair.copies(kernel))
 
-        def compared(own: Array, each: Array) -> dict[str, float]:
-            kernels, pooled = np.asarray(own).reshape(each.shape[-2:]), np.asarray(total(each))
-            scale = np.abs(kernels).max() or 1.0
-            error = lambda found: float(np.abs(found - kernels).max() / scale)
-            return {"sum": error(pooled), "mean": error(pooled / math.prod(problem.out))}
-
-        found = both(x, kernel, target)
-        layer = {"convolution": str(problem)}
-        return [{**layer, "loss": name, **compared(*pair)} for name, pair in found.items()]
+    found = []
+    for name, loss in LOSSES.items():
+        own, each = both(loss, pair.kernel, pair.target)
+        each, scale = each.reshape(-1, own.size), abs(own).max() or 1.0  # a row a copy
+        pooled = {"sum": each.sum(0), "mean": each.mean(0)}
+        errors = {how: float(abs(g - own.ravel()).max() / scale) for how, g in pooled.items()}
+        found.append({"convolution": str(pair.problem), "loss": name, **errors})
+    return found
 
 
 def training(
@@ -167,61 +149,41 @@ def training(
     By step: how far apart the copies of a weight are, relative to the kernel's largest weight; and
     how far the pooled ones are from the convolution's kernel.
     """
-    with jax.enable_x64(True):
-        problem = random_layer(rng)
-        x, kernel, target = arrays(problem, rng)
-        shared, local = layers(problem)
-        loss = LOSSES["squared error"]
-        scale = float(jnp.abs(kernel).max())
+    pair = Pair(rng)
 
-        def updated(layer: Callable, weights: Array, state: Any, tied: bool) -> tuple[Array, Any]:
-            gradient = jax.grad(lambda w: loss(layer(x, w), target))(weights)
-            gradient = jnp.broadcast_to(total(gradient), gradient.shape) if tied else gradient
-            update, state = optimizer.update(gradient, state, weights)
-            return optax.apply_updates(weights, update), state
+    def loss(weights: dict[str, Array]) -> Array:
+        """Of all: in its gradient each layer has its own."""
+        layers = {"conv": pair.shared, "pooled": pair.local, "own": pair.local}
+        outputs = (layer(weights[name]) for name, layer in layers.items())
+        return sum(LOSSES["squared error"](y, pair.target) for y in outputs)
 
-        @jax.jit
-        def step(conv: Any, pooled: Any, own: Any) -> Any:
-            return (
-                updated(shared, *conv, False),
-                updated(local, *pooled, True),
-                updated(local, *own, False),
-            )
+    def step(state: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], dict[str, Array]]:
+        weights, memory = state
+        gradient = jax.grad(loss)(weights)
+        gradient["pooled"] = jnp.broadcast_to(total(gradient["pooled"]), weights["pooled"].shape)
+        update, memory = optimizer.update(gradient, memory, weights)
+        weights = optax.apply_updates(weights, update)
+        apart = {name: spread(weights[name]) for name in ("pooled", "own")}
+        apart["from_conv"] = abs(weights["pooled"] - pair.copies(weights["conv"])).max()
+        return (weights, memory), apart
 
-        weights = copies(kernel, problem.out)
-        states = [(w, optimizer.init(w)) for w in (kernel, weights, weights)]
-        found: dict[str, list[float]] = {"pooled": [], "own": [], "from_conv": []}
-        for _ in range(steps):
-            states = step(*states)
-            kernel, pooled, own = (weights for weights, _ in states)
-            apart = jnp.abs(pooled - copies(kernel, problem.out)).max()
-            found["pooled"].append(spread(pooled) / scale)
-            found["own"].append(spread(own) / scale)
-            found["from_conv"].append(float(apart) / scale)
-        return {"convolution": str(problem), **found}
+    twin = pair.copies(pair.kernel)
+    begin = {"conv": pair.kernel, "pooled": twin, "own": twin}
+    _, apart = jax.lax.scan(step, (begin, optimizer.init(begin)), length=steps)
+    scale = abs(pair.kernel).max()
+    curves = {name: (values / scale).tolist() for name, values in apart.items()}
+    return {"convolution": str(pair.problem), **curves}
 
 
 def picture(seed: int) -> dict[str, Any]:
     """One weight of a 3x3 layer on a 12x12 image: the gradient of each copy, and their sum."""
-    rng = np.random.default_rng(seed)
-    x = jnp.asarray(rng.standard_normal((1, 12, 12, 1)), jnp.float32)
-    kernel = jnp.asarray(rng.standard_normal((3, 3, 1, 1)), jnp.float32)
+    rng, shapes = np.random.default_rng(seed), ((1, 12, 12, 1), (3, 3, 1, 1))
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in shapes)
     loss = lambda y: (jax.nn.relu(y) ** 2).mean()
-    local = lambda w: loss(ops.local_conv(x, w, window=(3, 3)))
-    each = jax.grad(local)(copies(kernel, (12, 12)))
+    each = jax.grad(lambda w: loss(ops.local_conv(x, w, window=(3, 3))))(copies(kernel, (12, 12)))
     shared = jax.grad(lambda k: loss(ops.conv(x, k, algorithm="lax")))(kernel)
-    rows = lambda of: np.asarray(of).ravel().tolist()
-    middle = np.asarray(each[..., 4, 0]).tolist()
-    return {"copies": middle, "sums": rows(total(each)), "shared": rows(shared)}
-
-
-def worst(values: Sequence[float]) -> float:
-    """The largest, or what is not a number."""
-    return max(values, key=lambda v: math.inf if math.isnan(v) else v)
-
-
-def flat(curves: Sequence[Sequence[float]]) -> list[float]:
-    return [value for curve in curves for value in curve]
+    found = {"copies": each[..., 4, 0], "sums": total(each).ravel(), "shared": shared.ravel()}
+    return {name: values.tolist() for name, values in found.items()}
 
 
 @question.claim(
@@ -231,14 +193,14 @@ def pooled(gradients: Records) -> Verdict:
     """Gradient values from all copies of a shared parameter are pooled to get the update: the
     kernel's gradient is the sum over positions of the locally connected layer's."""
     what = f"largest relative difference ({len(gradients)} pairs)"
-    return lab.at_most(worst(gradients["sum"]), ROUNDING, what)
+    return lab.at_most(np.max(gradients["sum"]), ROUNDING, what)
 
 
 @question.claim("B 10.1.5", "a layer and a loss for which the mean is not the kernel's gradient")
 def mean(gradients: Records) -> Verdict:
     """The same, with pooling read as the mean (the text does not say which)."""
     what = f"largest relative difference ({len(gradients)} pairs)"
-    return lab.at_most(worst(gradients["mean"]), ROUNDING, what)
+    return lab.at_most(np.max(gradients["mean"]), ROUNDING, what)
 
 
 @question.claim(
@@ -248,7 +210,7 @@ def mean(gradients: Records) -> Verdict:
 def stays_tied(trainings: Records) -> Verdict:
     """With the pooled gradient as every copy's, a locally connected layer that begins as a
     convolution stays one, and the same one as when the kernel itself is trained."""
-    largest = lambda name, what: lab.at_most(worst(flat(trainings[name])), ROUNDING, what)
+    largest = lambda name, what: lab.at_most(np.max(trainings[name]), ROUNDING, what)
     return lab.all_of(
         largest("pooled", f"copies apart ({len(trainings)} trainings)"),
         largest("from_conv", "copies from the convolution's kernel"),
@@ -261,7 +223,7 @@ def stays_tied(trainings: Records) -> Verdict:
 def required(trainings: Records) -> Verdict:
     """The modification is required: with each copy's own gradient they do not stay tied."""
     what = f"copies apart at the end, the least of {len(trainings)} trainings"
-    return lab.at_least(min(curve[-1] for curve in trainings["own"]), ROUNDING, what)
+    return lab.at_least(np.min(trainings["own"], 0)[-1], ROUNDING, what)
 
 
 @question.table
@@ -279,8 +241,8 @@ def by_optimizer(trainings: Records) -> Iterator[dict[str, Any]]:
         own = lab.estimate([curve[-1] for curve in runs["own"]])
         yield {
             "optimizer": optimizer,
-            "pooled: copies apart": f"{max(flat(runs['pooled'])):.1e}",
-            "pooled: from the convolution": f"{max(flat(runs['from_conv'])):.1e}",
+            "pooled: copies apart": f"{np.max(runs['pooled']):.1e}",
+            "pooled: from the convolution": f"{np.max(runs['from_conv']):.1e}",
             "own: copies apart, mean": f"{own.mean:.3f}",
             "deviation": f"{own.deviation:.3f}",
             "n": own.n,
@@ -291,9 +253,8 @@ def by_optimizer(trainings: Records) -> Iterator[dict[str, Any]]:
 def tying(figure: Figure, picture: dict[str, Any], trainings: Records) -> None:
     """The gradients of one weight's copies and the kernel's; copies that come apart."""
     copies, sums, apart = figure.subplots(1, 3)
-    largest = np.abs(picture["copies"]).max()
-    image = copies.imshow(picture["copies"], cmap="RdBu_r", vmin=-largest, vmax=largest)
-    copies.set(title="gradient of the middle weight's copies", xticks=[], yticks=[])
+    title = "gradient of the middle weight's copies"
+    image = lab.picture(copies, picture["copies"], title=title, cmap="RdBu_r", norm=CenteredNorm())
     copies.set(xlabel="position (column)", ylabel="position (row)")
     figure.colorbar(image, ax=copies)
     taps = range(len(picture["sums"]))
@@ -302,12 +263,11 @@ def tying(figure: Figure, picture: dict[str, Any], trainings: Records) -> None:
     sums.axhline(0, color="grey", linewidth=0.8)
     sums.set(title="gradient of the kernel", xlabel="weight, row by row", ylabel="gradient")
     sums.legend()
-    for run in trainings.where(optimizer="sgd"):
-        steps = range(1, len(run["own"]) + 1)
-        apart.plot(steps, run["own"], color="tab:red", alpha=0.6, label="each its own")
-        apart.plot(steps, run["pooled"], color="tab:blue", label="pooled")
-    handles, labels = apart.get_legend_handles_labels()
-    apart.legend(handles[:2], labels[:2], title="gradient")
+    sgd = trainings.where(optimizer="sgd")
+    steps = range(1, len(sgd[0]["own"]) + 1)
+    each = apart.plot(steps, np.transpose(sgd["own"]), color="tab:red", alpha=0.6)
+    pooled = apart.plot(steps, np.transpose(sgd["pooled"]), color="tab:blue")
+    apart.legend([each[0], pooled[0]], ["each its own", "pooled"], title="gradient")
     apart.set(title="copies of a weight, SGD", xlabel="step")
     apart.set(ylabel="apart, relative to the largest weight")
 
