@@ -1,16 +1,19 @@
 """A 6.3: for which kernels a convolution by Fourier transforms is worth it."""
 
+import functools
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Annotated, Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from cnnlab import lab
 from cnnlab.bench.measurements import timed
 from cnnlab.config import ConfigError
-from cnnlab.lab import Cells, Count, Estimate, Positive, Records, Verdict
+from cnnlab.lab import Cells, Count, Positive, Records, Verdict
 from cnnlab.ops import Problem, describe
 
 FAMILIES = ("1-D depthwise", "1-D dense", "2-D depthwise", "2-D dense")
@@ -21,8 +24,8 @@ MUCH = 2.0
 # dense, each tap is a matrix product of its own, and other algorithms are ahead by then.
 MOST_DENSE_TAPS = 64
 
-# Seconds of all routes to one convolution: by route, one number a repetition.
-Point = dict[str, Any]
+# Of all routes to one convolution: by route, one number a repetition.
+Seconds = dict[str, list[float]]
 Sizes = Annotated[Sequence[int], "increasing list of whole numbers >= 1"]
 
 question = lab.Question(
@@ -69,60 +72,60 @@ def measure(
 ) -> dict[str, Any]:
     """Times of all algorithms, by family and kernel size."""
 
-    def time(family: str, kernel: int) -> Point:
-        spatial = (sequence,) if family in FAMILIES[:2] else (image, image)
-        groups = channels if family.endswith("depthwise") else 1
-        problem = describe(
-            (batch, *spatial, channels),
-            (*(kernel,) * len(spatial), channels // groups, channels),
-            groups=groups,
-        )
+    def time(family: str, kernel: int) -> dict[str, Any]:
+        rank, groups = int(family[0]), channels if family.endswith("depthwise") else 1
+        spatial = (sequence,) if rank == 1 else (image, image)
+        weights = (*(kernel,) * rank, channels // groups, channels)
+        problem = describe((batch, *spatial, channels), weights, groups=groups)
         return timed(problem, leave_out=leave_out, repeats=repeats, seconds=seconds, seed=seed)
 
     ranks = ((FAMILIES[:2], kernels_1d), (FAMILIES[2:], kernels_2d))
     found = [cells.records("time", time, family=family, kernel=sizes) for family, sizes in ranks]
-    return {"times": [point for points in found for point in points]}
+    return {"times": list(itertools.chain(*found))}
 
 
 def leave_out(algorithm: str, problem: Problem) -> bool:
     return algorithm == "taps" and problem.groups == 1 and problem.taps > MOST_DENSE_TAPS
 
 
-def is_fourier(route: str) -> bool:
-    return route.startswith("fft")
+def routes(seconds: Seconds, *, fourier: bool) -> Seconds:
+    """Those of the algorithms by Fourier transforms, or of all others."""
+    return {route: of for route, of in seconds.items() if route.startswith("fft") == fourier}
 
 
-def best(point: Point, *, fourier: bool) -> list[float]:
-    """By repetition, seconds of the fastest of the Fourier algorithms, or of all others."""
-    routes = [s for route, s in point["seconds"].items() if is_fourier(route) == fourier]
-    return list(map(min, zip(*routes, strict=True)))
+def best(seconds: Seconds, *, fourier: bool) -> np.ndarray:
+    """Of each repetition, the seconds of the fastest of them."""
+    return np.min(list(routes(seconds, fourier=fourier).values()), 0)
 
 
-def ratios(point: Point, than: str) -> list[float]:
-    """By repetition: the time by Fourier transforms over that of `than`, "direct" or "lax"."""
-    others = point["seconds"]["lax"] if than == "lax" else best(point, fourier=False)
-    return [a / b for a, b in zip(best(point, fourier=True), others, strict=True)]
-
-
-def log_ratio(point: Point, than: str) -> Estimate:
-    """Of the binary logarithms, in which twice and half as fast are equally far from equal."""
-    return lab.estimate([math.log2(ratio) for ratio in ratios(point, than)])
+def compared(times: Records, than: str, **which: Any) -> Records:
+    """At those of the points, the time by Fourier transforms over that of `than`, "direct" (the
+    best of the others) or "lax": `ratio` of each repetition, and `log2`, an estimate of the binary
+    logarithm, in which twice and half as fast are equally far from equal."""
+    rows = Records()
+    for point in times.where(**which):
+        seconds = point["seconds"]
+        other = seconds["lax"] if than == "lax" else best(seconds, fourier=False)
+        ratio = best(seconds, fourier=True) / other
+        found = {"ratio": ratio, "log2": lab.estimate(np.log2(ratio).tolist())}
+        rows.append({"family": point["family"], "kernel": point["kernel"], **found})
+    return rows
 
 
 def costs(times: Records, than: str) -> Verdict:
     """Of 2-D families and small kernels: Fourier transforms are no faster."""
     what = "{family}, kernel {kernel}: log2 of Fourier / "
-    return lab.all_of(*(
-        lab.at_least(log_ratio(point, than), 0.0, what.format(**point) + than)
-        for point in times.where(family=FAMILIES[2:], kernel=SMALL)
-    ))  # fmt: skip
+    return lab.all_of(
+        lab.at_least(row["log2"], 0.0, what.format(**row) + than)
+        for row in compared(times, than, family=FAMILIES[2:], kernel=SMALL)
+    )
 
 
 def gains(times: Records, than: str) -> Iterator[Verdict]:
     """By family, at its largest kernel: Fourier transforms are much faster."""
-    for family, points in times.by("family").items():
-        what = f"{family}, kernel {points[-1]['kernel']}: log2 of Fourier / {than}"
-        yield lab.at_most(log_ratio(points[-1], than), -math.log2(MUCH), what)
+    for family, rows in compared(times, than).by("family").items():
+        what = f"{family}, kernel {rows[-1]['kernel']}: log2 of Fourier / {than}"
+        yield lab.at_most(rows[-1]["log2"], -math.log2(MUCH), what)
 
 
 @question.claim(
@@ -154,31 +157,30 @@ def large(times: Records) -> Verdict:
     found = list(gains(times, "direct"))
     # "can be": one family is enough, and the claim fails only if it does in all of them.
     telling = [v for wanted in (lab.HOLDS, lab.INCONCLUSIVE) for v in found if v.verdict == wanted]
-    return telling[0] if telling else lab.all_of(*found)
+    return telling[0] if telling else lab.all_of(found)
 
 
 @question.claim("A 6.3", "a family in which they are less than twice as fast as lax")
 def large_lax(times: Records) -> Verdict:
     """The same beside the library's own convolution (lax), and in every family."""
-    return lab.all_of(*gains(times, "lax"))
+    return lab.all_of(gains(times, "lax"))
 
 
 def crossing(sizes: Sequence[int], ratios: Sequence[float]) -> float | None:
     """The size from which on a ratio of times stays below 1: where the last crossing is, on the
     straight line through its two neighbours when both axes are logarithmic; the first size, if the
     ratio is below 1 at all of them; None, if it is not below 1 at the last."""
-    if ratios[-1] >= 1:
-        return None
-    last = max((i for i, ratio in enumerate(ratios) if ratio >= 1), default=None)
-    if last is None:
-        return float(sizes[0])
-    (x1, x2), (y1, y2) = ([math.log(v) for v in of[last : last + 2]] for of in (sizes, ratios))
-    return math.exp(x1 + (x2 - x1) * y1 / (y1 - y2))
+    x, y = np.log(sizes), np.log(ratios)
+    slower = np.flatnonzero(y >= 0)
+    if y[-1] >= 0 or not len(slower):
+        return None if y[-1] >= 0 else float(sizes[0])
+    there = [slower[-1] + 1, slower[-1]]
+    return math.exp(np.interp(0, y[there], x[there]))
 
 
 def crossings(points: Records, than: str) -> list[float | None]:
     """Of a family, by repetition: the kernel size from which on Fourier transforms win."""
-    by_repetition = zip(*(ratios(point, than) for point in points), strict=True)
+    by_repetition = np.transpose(compared(points, than)["ratio"])
     return [crossing(points["kernel"], found) for found in by_repetition]
 
 
@@ -191,7 +193,7 @@ def interval(found: Sequence[float | None]) -> tuple[float, float, float] | None
 
 
 @question.table
-def crossovers(times: Records) -> Iterator[dict[str, Any]]:
+def crossovers(times: Records) -> lab.Rows:
     """From which kernel size on Fourier transforms are faster"""
     for family, points in times.by("family").items():
         for than in ("direct", "lax"):
@@ -208,42 +210,37 @@ def crossovers(times: Records) -> Iterator[dict[str, Any]]:
 def by_size(times: Records) -> lab.Table:
     """Medians of the repetitions."""
     header = ["family", "kernel", "lax (ms)", "best direct", "(ms)", "best Fourier", "(ms)"]
-    header += ["Fourier / direct", "low", "high", "n"]
     rows = []
-    for point in times:
-        middle = {route: median(seconds) for route, seconds in point["seconds"].items()}
-        fastest = lambda fourier, middle=middle: min(
-            (route for route in middle if is_fourier(route) == fourier), key=middle.__getitem__
-        )
-        direct, fourier = fastest(False), fastest(True)
-        lax_ms, direct_ms, fourier_ms = (f"{1e3 * middle[r]:.2f}" for r in ("lax", direct, fourier))
-        e = log_ratio(point, "direct")
-        shown = [f"{2**v:.2f}" for v in (e.mean, e.low, e.high)]
-        row = [point["family"], point["kernel"], lax_ms, direct, direct_ms, fourier, fourier_ms]
-        rows.append([*row, *shown, e.n])
-    return lab.Table("Times", header, rows)
+    for point, e in zip(times, compared(times, "direct")["log2"], strict=True):
+        ms = {route: 1e3 * median(of) for route, of in point["seconds"].items()}
+        row = [point["family"], point["kernel"], f"{ms['lax']:.2f}"]
+        for fourier in (False, True):
+            fastest = min(routes(point["seconds"], fourier=fourier), key=ms.__getitem__)
+            row += [fastest, f"{ms[fastest]:.2f}"]
+        rows.append([*row, *(f"{2**v:.2f}" for v in (e.mean, e.low, e.high)), e.n])
+    return lab.Table("Times", [*header, "Fourier / direct", "low", "high", "n"], rows)
 
 
 @question.figure(10, 6.4)
 def crossover(figure: Figure, times: Records) -> None:
     """Time against kernel size, and the crossover with its interval."""
-    for axes, family in zip(figure.subplots(2, 2).flat, FAMILIES, strict=True):
+    series = {
+        "lax": ("s:", lambda seconds: seconds["lax"]),
+        "best direct": ("o-", functools.partial(best, fourier=False)),
+        "best Fourier": ("D-", functools.partial(best, fourier=True)),
+    }
+    for axes, family in zip(lab.panels(figure, 4, 2), FAMILIES, strict=True):
         points = times.where(family=family)
         sizes = points["kernel"]
-        series = {
-            "lax": [point["seconds"]["lax"] for point in points],
-            "best direct": [best(point, fourier=False) for point in points],
-            "best Fourier": [best(point, fourier=True) for point in points],
-        }
-        for (name, found), style in zip(series.items(), ("s:", "o-", "D-"), strict=True):
-            values = [1e3 * median(seconds) for seconds in found]
+        for name, (style, of) in series.items():
+            values = [1e3 * median(of(seconds)) for seconds in points["seconds"]]
             axes.plot(sizes, values, style, label=name, markersize=4)
         if (found := interval(crossings(points, "direct"))) is not None:
             axes.axvline(found[0], color="grey", linewidth=1)
             axes.axvspan(*found[1:], color="grey", alpha=0.25, label="crossover, 95 %")
-        axes.set(xscale="log", yscale="log", title=family)
-        axes.set_xticks(sizes, [str(k) for k in sizes], rotation=45, fontsize=8)
-        axes.minorticks_off()
+        lab.log_axes(axes, x=sizes)
+        axes.tick_params("x", rotation=45, labelsize=8)
+        axes.set(title=family, yscale="log")
         axes.set(xlabel="kernel size (per axis)", ylabel="time of a forward pass (ms)")
         axes.legend(fontsize=8)
 

@@ -1,12 +1,11 @@
 """Parameters and multiply-adds of every layer: the formulas of A 1.3, 2.4, 3.2, 5.1 to 5.3."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from experiments.parameter_counts.layers import FORMULAS, Case, costs_of, counts_of
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cnnlab import lab
@@ -106,8 +105,7 @@ def measure(
 def by_formula(layers: Records, *kinds: str) -> Verdict:
     """Counts are whole numbers: they are equal, or they differ."""
     rows = claimed(layers).where(kind=kinds)
-    differ = sum(row["weights"] != row["formula"] for row in rows)
-    return lab.exact(differ, len(rows), "counts of weights")
+    return lab.none_of((r["weights"] != r["formula"] for r in rows), "counts of weights")
 
 
 def claimed(layers: Records) -> Records:
@@ -139,12 +137,15 @@ def reduction(layers: Records) -> Verdict:
     """Compared with the dense layer that is a reduction factor of roughly s^2 / (hw)."""
     layers = claimed(layers)
     dense = layers.where(kind="dense").by("h", "w", "c", "c_out", of="weights")
-    # As a product of whole numbers; a dense layer has no `s`.
-    differ = [
-        r["weights"] * r["h"] * r["w"] != dense[r["h"], r["w"], r["c"], r["c_out"]][0] * r["s"] ** 2
-        for r in layers.where(kind="locally connected")
-    ]
-    return lab.exact(sum(differ), len(differ), "ratios")
+    full = lambda r: dense[r["h"], r["w"], r["c"], r["c_out"]][0]  # a dense layer has no `s`
+    # As a product of whole numbers.
+    return lab.none_of(
+        (
+            r["weights"] * r["h"] * r["w"] != full(r) * r["s"] ** 2
+            for r in layers.where(kind="locally connected")
+        ),
+        "ratios",
+    )
 
 
 @question.claim(
@@ -154,8 +155,7 @@ def reduction(layers: Records) -> Verdict:
 def convolution(layers: Records) -> Verdict:
     """A convolution's parameter count is independent of h, w: only s^2 c c' + c'."""
     rows = claimed(layers).where(kind="convolution")
-    differ = sum(row["biases"] != row["c_out"] for row in rows)
-    biases = lab.exact(differ, len(rows), "counts of biases")
+    biases = lab.none_of((r["biases"] != r["c_out"] for r in rows), "counts of biases")
     return lab.all_of(by_formula(layers, "convolution"), biases)
 
 
@@ -185,7 +185,7 @@ def multiply_adds(costs: Records) -> Verdict:
     """Every weight is used once in a dense or locally-connected layer, and once a pixel where it is
     shared: these are the layer's multiply-adds."""
     rows = costs.where(set="grid")
-    return lab.exact(sum(r["formula"] != r["xla"] for r in rows), len(rows), "counts by XLA")
+    return lab.none_of((r["formula"] != r["xla"] for r in rows), "counts by XLA")
 
 
 @question.claim(
@@ -196,9 +196,9 @@ def compute(layers: Records, costs: Records) -> Verdict:
     weights = layers.where(set="reference").by(*SHAPE, of="weights")
     full = costs.where(set="reference").by(*SHAPE, "padding", of="xla")
     reduced = {"set": "grid", "kind": ("depthwise", "grouped")}
-    smaller = [r["weights"] < weights[shape(r)][0] for r in layers.where(**reduced)]
-    smaller += [r["xla"] < full[*shape(r), r["padding"]][0] for r in costs.where(**reduced)]
-    return lab.exact(smaller.count(False), len(smaller), "counts that should be smaller")
+    wrong = [r["weights"] >= weights[shape(r)][0] for r in layers.where(**reduced)]
+    wrong += [r["xla"] >= full[*shape(r), r["padding"]][0] for r in costs.where(**reduced)]
+    return lab.none_of(wrong, "counts that should be smaller")
 
 
 def shape(row: dict[str, Any]) -> tuple[int, ...]:
@@ -209,44 +209,39 @@ def shape(row: dict[str, Any]) -> tuple[int, ...]:
 def large(layers: Records) -> lab.Table:
     """The chapter's image."""
     rows = layers.where(set="large")
-    first, s = rows[0], rows[1]["s"]
-    image = " x ".join(str(first[name]) for name in ("h", "w", "c"))
-    factor = f"s^2 / (hw) = {s**2 / (first['h'] * first['w']):.2g}"
-    return lab.Table(
-        f"A layer on an image {image}, s = {s}; {factor}",
-        ["layer", "weights", "biases", "share of the dense layer's"],
-        [
-            [r["kind"], f"{n:,}", f"{r['biases']:,}", f"{n / first['weights']:.2g}"]
-            for r, n in zip(rows, rows["weights"], strict=True)
-        ],
-    )
+    dense, s = rows[0], rows[1]["s"]
+    factor = f"s^2 / (hw) = {s**2 / (dense['h'] * dense['w']):.2g}"
+    found = (
+        {
+            "layer": r["kind"], "weights": f"{r['weights']:,}", "biases": f"{r['biases']:,}",
+            "share of the dense layer's": f"{r['weights'] / dense['weights']:.2g}",
+        }
+        for r in rows
+    )  # fmt: skip
+    return lab.Table.of(f"A layer on an image {image(dense)}, s = {s}; {factor}", found)
 
 
 @question.table
 def grid(layers: Records, costs: Records) -> lab.Table:
     """The smallest size of the grid."""
-    size = {name: layers.where(set="grid")[0][name] for name in ("h", "w", "c")}
-    return lab.Table(
-        f"Multiply-adds of one image {' x '.join(map(str, size.values()))}",
-        ["layer", "s", "c'", "weights", "padding", "formula", "XLA"],
-        [
-            [
-                r["kind"],
-                r["s"],
-                r["c_out"],
-                r["weights"],
-                c["padding"],
-                c["formula"],
-                f"{c['xla']:.0f}",
-            ]
-            for r in layers.where(set="grid", **size)
-            for c in costs.where(set="grid", kind=r["kind"], **{n: r[n] for n in SHAPE})
-        ],
-    )
+    first = layers.where(set="grid")[0]
+    rows = (
+        {
+            "layer": r["kind"], "s": r["s"], "c'": r["c_out"], "weights": r["weights"],
+            "padding": c["padding"], "formula": c["formula"], "XLA": f"{c['xla']:.0f}",
+        }
+        for r in layers.where(set="grid", **{name: first[name] for name in ("h", "w", "c")})
+        for c in costs.where(set="grid", kind=r["kind"], **{name: r[name] for name in SHAPE})
+    )  # fmt: skip
+    return lab.Table.of(f"Multiply-adds of one image {image(first)}", rows)
+
+
+def image(row: dict[str, Any]) -> str:
+    return f"{row['h']} x {row['w']} x {row['c']}"
 
 
 @question.table
-def typical(layers: Records) -> Iterator[dict[str, Any]]:
+def typical(layers: Records) -> lab.Rows:
     """Separable: share of a convolution's weights, 1 / c' + 1 / s^2"""
     for s, rows in layers.where(set="typical", kind="separable").by("s").items():
         shares = [share(row) for row in rows]
@@ -281,14 +276,8 @@ def weights(figure: Figure, layers: Records) -> None:
     right.set(xlabel="output channels c'", ylabel="share of s² c c'", ylim=0)
     right.set_title("separable convolution; dotted: 1 / s²")
     for axes, ticks in ((left, SIDES), (right, last)):
-        log_axis(axes, list(ticks))
+        lab.log_axes(axes, x=list(ticks))
         axes.legend()
-
-
-def log_axis(axes: Axes, ticks: Sequence[int]) -> None:
-    axes.set_xscale("log")
-    axes.set_xticks(ticks, map(str, ticks))
-    axes.minorticks_off()
 
 
 main = lab.command(question)

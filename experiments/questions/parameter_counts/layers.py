@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -41,26 +41,23 @@ FORMULAS: dict[str, Callable[[Case], int]] = {
 }
 
 
-def maker(q: Case, padding: str = "SAME") -> Callable[..., Any]:
-    """`make(use_bias=..., key=...)`: the module of `cnnlab.nn`, computed by `lax`."""
+def abstract(q: Case, padding: str = "SAME", *, use_bias: bool = False) -> Any:
+    """The module of `cnnlab.nn`, computed by `lax`, without its numbers: one of 10^13 weights costs
+    nothing."""
     window, lax = {"kernel_size": q.s, "padding": padding}, {"algorithm": "lax"}
     layer, arguments = {
         "dense": (nn.Linear, {}),
         "locally connected": (nn.LocallyConnected2d, {"spatial_shape": (q.h, q.w), **window}),
         "convolution": (nn.Conv2d, window | lax),
-        "1x1": (nn.Conv2d, {"kernel_size": 1, "padding": padding, **lax}),
+        "1x1": (nn.Conv2d, window | lax | {"kernel_size": 1}),
         "depthwise": (nn.DepthwiseConv2d, window | lax),
-        "grouped": (nn.GroupedConv2d, {"groups": q.groups, **window, **lax}),
+        "grouped": (nn.GroupedConv2d, window | lax | {"groups": q.groups}),
         "separable": (nn.SeparableConv2d, window | lax),
     }[q.kind]
     pixels = q.h * q.w if q.kind == "dense" else 1
     channels = (q.c * pixels, q.c_out * pixels)[: 1 if q.kind == "depthwise" else 2]
-    return functools.partial(layer, *channels, **arguments)
-
-
-def abstract(q: Case, padding: str = "SAME", *, use_bias: bool = False) -> Any:
-    """The layer without its numbers: one of 10^13 weights costs nothing."""
-    return eqx.filter_eval_shape(maker(q, padding), use_bias=use_bias, key=jr.key(0))
+    make = functools.partial(layer, *channels, **arguments)
+    return eqx.filter_eval_shape(make, use_bias=use_bias, key=jr.key(0))
 
 
 def counts_of(q: Case) -> dict[str, Any]:
@@ -102,19 +99,15 @@ def by_hand(q: Case, padding: str) -> int:
 
     With padding SAME a product with a zero that is not in the image is no place.
     """
+    formula = FORMULAS[q.kind]
     if q.kind in ("dense", "locally connected"):
-        return FORMULAS[q.kind](q)
-    places = lambda n, s: taps_inside(n, s) if padding == "SAME" else (n - s + 1) * s
-    taps = places(q.h, q.s) * places(q.w, q.s)
-    pixels = math.prod(n - (padding == "VALID") * (q.s - 1) for n in (q.h, q.w))
-    match q.kind:
-        case "1x1":
-            return q.h * q.w * q.c * q.c_out
-        case "depthwise":
-            return taps * q.c
-        case "separable":
-            return taps * q.c + pixels * q.c * q.c_out
-    return taps * (q.c // q.groups) * q.c_out
+        return formula(q)
+    same, sides = padding == "SAME", (q.h, q.w)
+    pixels = math.prod(n if same else n - q.s + 1 for n in sides)
+    taps = math.prod(taps_inside(n, q.s) for n in sides) if same else pixels * q.s**2
+    # Weights are a s^2 + b: `a` of them at each tap of a window, and `b` at the pixel itself.
+    b = formula(replace(q, s=0))
+    return taps * (formula(replace(q, s=1)) - b) + pixels * b
 
 
 def taps_inside(n: int, s: int) -> int:
