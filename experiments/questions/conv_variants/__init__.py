@@ -153,8 +153,7 @@ def typical_ratios() -> list[float]:
 def formulas(counted: Records) -> Verdict:
     """Weights: 1x1 convolution c c', depthwise s^2 c, standard s^2 c c', depthwise separable s^2 c
     + c c' (and grouped s^2 c c' / g)."""
-    differ = sum(row["weights"] != row["formula"] for row in counted)
-    return lab.exact(differ, len(counted), "layers' weights")
+    return lab.none_of((row["weights"] != row["formula"] for row in counted), "layers' weights")
 
 
 @question.claim("A 5.3", "a layer of VGG-16 whose separable form has more than half the weights")
@@ -185,17 +184,13 @@ Network = dict[str, Any]
 
 
 def beside_dense(
-    networks: Records, variant: str, budgets: Sequence[str]
+    networks: Records, variants: Sequence[str] | str, budgets: Sequence[str]
 ) -> Iterator[tuple[str, Network, Network]]:
-    """Of every task, and of these budgets: its name, the network of a variant, the dense one."""
+    """Of every task, and of these budgets: its name, a network of the variants, the dense one."""
     for (task, budget), nets in networks.by("task", "budget").items():
-        if budget in budgets:
-            [net], [dense] = nets.where(variant=variant), nets.where(variant="dense")
+        [dense] = nets.where(variant="dense")
+        for net in nets.where(variant=variants) if budget in budgets else ():
             yield task, net, dense
-
-
-def percent(net: Network) -> list[float]:
-    return [100 * share for share in net["accuracy"]]
 
 
 def lead(
@@ -206,17 +201,14 @@ def lead(
     budgets: Sequence[str] = tuple(BUDGETS),
 ) -> Verdict:
     """A rule on the points by which a variant is ahead of dense, paired by seed."""
-    return all_measured("measured", *(
+    verdicts = (
         rule(
-            lab.paired(percent(net), percent(dense)), limit,
+            lab.paired(*(lab.percent(of["accuracy"]) for of in (net, dense))), limit,
             f"{task}, {BUDGETS[net['budget']]}: points ahead of dense",
         )
         for task, net, dense in beside_dense(networks, variant, budgets)
-    ))  # fmt: skip
-
-
-def all_measured(what: str, *verdicts: Verdict) -> Verdict:
-    return lab.all_of(*verdicts) if verdicts else Verdict(lab.INCONCLUSIVE, f"0 networks {what}")
+    )  # fmt: skip
+    return lab.all_of(verdicts, none="0 networks measured")
 
 
 LESS = "a lower accuracy, by more than a point, at equal parameters or multiply-adds"
@@ -267,51 +259,50 @@ def strided(networks: Records) -> Verdict:
 def time(networks: Records) -> Verdict:
     """The variants reduce compute (read of time): at equal multiply-adds they train on as many
     images a second as dense convolutions."""
-    pairs = [list(beside_dense(networks, variant, ["multiply_adds"])) for variant in CHEAPER]
-    return all_measured("measured at equal multiply-adds", *(
+    verdicts = (
         lab.at_least(
             net["images_per_second"] / dense["images_per_second"], 1.0,
             f"{task}: images/s of {net['variant']}, as a part of dense's",
         )
-        for of_task in zip(*pairs, strict=True)
-        for task, net, dense in of_task
-    ))  # fmt: skip
+        for task, net, dense in beside_dense(networks, CHEAPER, ["multiply_adds"])
+    )  # fmt: skip
+    return lab.all_of(verdicts, none="0 networks measured at equal multiply-adds")
 
 
 @question.table
 def by_task(networks: Records) -> Iterator[lab.Table]:
     """For each data set and budget a row for each variant."""
-    header = ["convolution", "widths", "parameters", "multiply-adds", "off budget, %"]
-    header += ["accuracy, %", "deviation", "n", "images/s"]
     for (task, budget), nets in networks.by("task", "budget").items():
         [dense], rows = nets.where(variant="dense"), []
         for net in nets:
-            found = lab.estimate(percent(net))
-            rows.append([
-                net["variant"], " ".join(map(str, net["widths"])), f"{net['parameters']:,}",
-                f"{net['multiply_adds']:,}", f"{100 * (net[budget] / dense[budget] - 1):+.1f}",
-                f"{found.mean:.1f}", f"{found.deviation:.1f}", found.n,
-                f"{net['images_per_second']:,.0f}",
-            ])  # fmt: skip
-        yield lab.Table(f"{task}: {BUDGETS[budget]}", header, rows)
+            found = lab.estimate(lab.percent(net["accuracy"]))
+            rows.append({
+                "convolution": net["variant"], "widths": " ".join(map(str, net["widths"])),
+                "parameters": f"{net['parameters']:,}",
+                "multiply-adds": f"{net['multiply_adds']:,}",
+                "off budget, %": f"{100 * (net[budget] / dense[budget] - 1):+.1f}",
+                "accuracy, %": f"{found.mean:.1f}", "deviation": f"{found.deviation:.1f}",
+                "n": found.n, "images/s": f"{net['images_per_second']:,.0f}",
+            })  # fmt: skip
+        yield lab.Table.of(f"{task}: {BUDGETS[budget]}", rows)
 
 
 @question.figure(10, 3.5)
 def variants(figure: Figure, networks: Records) -> None:
     """Accuracy and speed of every variant, for each data set and budget."""
-    panels = networks.by("task", "budget")
-    figure.set_figheight(0.6 + 2.9 * len(panels))
-    rows = figure.subplots(len(panels), 2, squeeze=False)
-    for ((task, budget), nets), (left, right) in zip(panels.items(), rows, strict=True):
+    shown = networks.by("task", "budget")
+    figure.set_figheight(0.6 + 2.9 * len(shown))
+    rows = figure.subplots(len(shown), 2, squeeze=False)
+    for ((task, budget), nets), (left, right) in zip(shown.items(), rows, strict=True):
         names = [name.replace("_", " ") for name in nets["variant"]]
-        shades = ["C1" if name == "dense" else "C0" for name in names]
-        found = [lab.estimate(percent(net)) for net in nets]
+        style = {"color": ["C1" if name == "dense" else "C0" for name in names]}
+        found = [lab.estimate(lab.percent(shares)) for shares in nets["accuracy"]]
         spread = [e.deviation for e in found]
-        left.barh(names, [e.mean for e in found], xerr=spread, color=shades, capsize=3)
+        left.barh(names, [e.mean for e in found], xerr=spread, capsize=3, **style)
         lowest = min(e.mean - e.deviation for e in found)
         left.set(title=f"{task}: {BUDGETS[budget]}", xlim=(max(0, lowest - 5), None))
         left.set_xlabel(f"test accuracy, % (mean ± deviation, n = {found[0].n})")
-        right.barh(names, nets["images_per_second"], color=shades)
+        right.barh(names, nets["images_per_second"], **style)
         right.set(xlabel="training images a second", xscale="log", yticklabels=[])
         for axes in (left, right):
             axes.invert_yaxis()

@@ -1,5 +1,6 @@
 """Networks of one VGG pattern and one size, each of another kind of convolution."""
 
+import bisect
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -156,20 +157,13 @@ def fit_widths(
     `step`, `nested`: as for `scaled_widths`.
     """
     size = functools.cache(count)  # bisection asks for the same widths again and again
-    at = lambda scale: scaled_widths(base, scale, step=step, nested=nested)
-    high = 1.0
-    while size(at(high)) < target:
-        high *= 2
-    low = high / 2
-    while size(at(low)) > target and any(width > step for width in at(low)):
-        low, high = low / 2, low
-    while at(low) != at(high) and high > 1.0001 * low:
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if size(at(middle)) <= target else (low, middle)
-    off = lambda widths: abs(math.log(size(widths) / target))
-    if nested:
-        return min(at(low), at(high), key=off)
-    return min((_last_fitted(size, w, target, step) for w in {at(low), at(high)}), key=off)
+    at = lambda i: scaled_widths(base, 1.0001**i, step=step, nested=nested)
+    scales = range(-100_000, 100_000)  # 1 / 22,000 to 22,000
+    above = scales[bisect.bisect(scales, target, key=lambda i: size(at(i)))]
+    found = [at(above - 1), at(above)]
+    if not nested:
+        found = [_last_fitted(size, widths, target, step) for widths in found]
+    return min(found, key=lambda widths: abs(math.log(size(widths) / target)))
 
 
 def _last_fitted(size: Callable[[Widths], int], widths: Widths, target: int, step: int) -> Widths:

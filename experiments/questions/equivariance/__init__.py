@@ -1,7 +1,7 @@
 """Which layers and networks commute with translations? A 3.1, 4.3 to 4.5."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from experiments.equivariance import figures
@@ -100,7 +100,7 @@ def interior(rows: Records) -> list[float]:
 
 def multiples(rows: Records) -> Records:
     """Those of shifts by multiples of the stride."""
-    return Records(row for row in rows if row["shift"] % row["stride"] == 0)
+    return rows.where(lambda row: row["shift"] % row["stride"] == 0)
 
 
 def lost(networks: Records, name: str) -> list[float]:
@@ -203,7 +203,7 @@ def accuracy(networks: Records) -> Verdict:
 
 
 @question.table
-def errors(layers: Records) -> Iterator[dict[str, Any]]:
+def errors(layers: Records) -> lab.Rows:
     """Largest error |f(T x) - T f(x)|, relative to the largest |f(x)|"""
     for name, rows in layers.by("layer").items():
         whole = rows.by("shift", of="whole")
@@ -214,7 +214,7 @@ def errors(layers: Records) -> Iterator[dict[str, Any]]:
 
 
 @question.table
-def scores(networks: Records) -> Iterator[dict[str, Any]]:
+def scores(networks: Records) -> lab.Rows:
     """Networks: largest change of a score; the rest after training, mean over shifts"""
     for name, rows in networks.by("network").items():
         after = rows.where(when="after")
@@ -233,7 +233,7 @@ def scores(networks: Records) -> Iterator[dict[str, Any]]:
 
 
 @question.table
-def maps(pooled: Records) -> Iterator[dict[str, Any]]:
+def maps(pooled: Records) -> lab.Rows:
     """Relative change of rectified maps, mean over images"""
     for name, rows in pooled.by("pool").items():
         means = {f"shift {r['shift']}": f"{lab.estimate(r['changes']).mean:.3f}" for r in rows}

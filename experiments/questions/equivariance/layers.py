@@ -3,13 +3,14 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 
 from cnnlab import nn, ops
 from cnnlab.analysis.equivariance import equivariance_errors, invariance_error, relative_change
@@ -24,67 +25,54 @@ IMAGES = 4
 
 @dataclass(frozen=True)
 class Case:
-    """A layer; `kind` of those that a claim speaks of together; `margin`, how many outputs at each
-    end depend on padding."""
+    """A layer, `make(key=key)`; `kind` of those that a claim speaks of together; `margin`, how many
+    outputs at each end depend on padding."""
 
-    make: Callable[[PRNGKeyArray], Any]
+    make: Callable[..., Any]
     kind: str
-    padding: str
+    padding: str = "none"
     stride: int = 1
     margin: int = 0
-
-
-def _dense(key: PRNGKeyArray) -> Callable[[Array], Array]:
-    """Flatten, multiply, unflatten (A 1.3)."""
-    linear = nn.Linear(SIDE * SIDE * CHANNELS, SIDE * SIDE * CHANNELS, key=key)
-    return eqx.nn.Lambda(lambda x: linear(x.reshape(len(x), -1)).reshape(x.shape))
-
-
-def _batch_norm(key: PRNGKeyArray) -> Callable[[Array], Array]:
-    norm, state = eqx.nn.make_with_state(nn.BatchNorm)(CHANNELS)
-    return eqx.nn.Lambda(lambda x: norm(x, state)[0])
 
 
 @functools.cache
 def cases() -> dict[str, Case]:
     """Every layer with every padding; names are unique."""
-    c = CHANNELS
-    conv = functools.partial(nn.Conv2d, c, c, algorithm="lax")
+    c, window = CHANNELS, {"kernel_size": 3, "algorithm": "lax"}
+    conv = partial(nn.Conv2d, c, c, **window)
     found = {}
+
+    def padded(name: str, layer: Callable[..., Any], mode: str, margin: int = 1) -> None:
+        make = partial(layer, padding_mode=mode)
+        found[f"{name}, {mode}"] = Case(make, "convolution", mode, margin=margin)
+
     for mode in ("circular", "zeros", "reflect", "replicate"):
-        make = lambda key, mode=mode: conv(3, padding_mode=mode, key=key)
-        found[f"convolution, {mode}"] = Case(make, "convolution", mode, margin=1)
-    found["convolution, no padding"] = Case(
-        lambda key: conv(3, padding="VALID", key=key), "convolution", "none"
-    )
+        padded("convolution", conv, mode)
+    found["convolution, no padding"] = Case(partial(conv, padding="VALID"), "convolution")
     for mode in ("circular", "zeros"):
-        window = {"kernel_size": 3, "padding_mode": mode, "algorithm": "lax"}
-        variants = {
-            "dilation 2": (functools.partial(nn.Conv2d, c, c, dilation=2, **window), 2),
-            "depthwise": (functools.partial(nn.DepthwiseConv2d, c, **window), 1),
-            "grouped": (functools.partial(nn.GroupedConv2d, c, c, groups=2, **window), 1),
-            "separable": (functools.partial(nn.SeparableConv2d, c, c, **window), 1),
-        }
-        for name, (layer, margin) in variants.items():
-            make = lambda key, layer=layer: layer(key=key)
-            found[f"{name}, {mode}"] = Case(make, "convolution", mode, margin=margin)
-    one = lambda key: nn.PointwiseConv2d(c, c, key=key)
-    found["1x1"] = Case(one, "convolution", "none")
+        padded("dilation 2", partial(conv, dilation=2), mode, margin=2)
+        padded("depthwise", partial(nn.DepthwiseConv2d, c, **window), mode)
+        padded("grouped", partial(nn.GroupedConv2d, c, c, groups=2, **window), mode)
+        padded("separable", partial(nn.SeparableConv2d, c, c, **window), mode)
+    found["1x1"] = Case(partial(nn.PointwiseConv2d, c, c), "convolution")
     for stride in (2, 3, 4):
-        make = lambda key, s=stride: conv(3, stride=s, padding_mode="circular", key=key)
+        make = partial(conv, stride=stride, padding_mode="circular")
         found[f"stride {stride}, circular"] = Case(make, "strided", "circular", stride)
+    made = lambda layer: lambda key: layer  # there is nothing to draw
     for name, pool in (("max", nn.MaxPool2d), ("average", nn.AvgPool2d)):
-        for size in (2, 3):
-            make = lambda key, pool=pool, size=size: pool(size)
-            found[f"{name}-pooling {size}x{size}"] = Case(make, "strided", "none", size)
-    local = lambda key: nn.LocallyConnected2d(c, c, 3, (SIDE, SIDE), key=key)
+        for n in (2, 3):
+            found[f"{name}-pooling {n}x{n}"] = Case(made(pool(n)), "strided", stride=n)
+    batch_norm, state = eqx.nn.make_with_state(nn.BatchNorm)(c)
+    training = eqx.nn.Lambda(lambda x: batch_norm(x, state)[0])
+    local = partial(nn.LocallyConnected2d, c, c, 3, (SIDE, SIDE))
+    dense = partial(nn.FullyConnected2d, c, c, (SIDE, SIDE), kernel_init="lecun_normal")
     return {
         **found,
-        "layer norm": Case(lambda key: nn.LayerNorm(c), "norm", "none"),
-        "group norm": Case(lambda key: nn.GroupNorm(c, 2), "norm", "none"),
-        "batch norm, training": Case(_batch_norm, "norm", "none"),
+        "layer norm": Case(made(nn.LayerNorm(c)), "norm"),
+        "group norm": Case(made(nn.GroupNorm(c, 2)), "norm"),
+        "batch norm, training": Case(made(training), "norm"),
         "locally connected, zeros": Case(local, "unshared", "zeros", margin=1),
-        "dense": Case(_dense, "unshared", "none"),
+        "dense": Case(dense, "unshared"),
     }
 
 
@@ -97,7 +85,7 @@ def inputs(seed: int) -> Array:
 def layer_errors(case: Case, shifts: Sequence[int], seed: int) -> list[dict[str, Any]]:
     """For every shift, along both axes at once: the errors over the `whole` output, and over the
     `interior`, away from padding; `None`: there is none."""
-    layer, margin = eqx.filter_jit(case.make(jr.key(seed))), -(-case.margin // case.stride)
+    layer, margin = eqx.filter_jit(case.make(key=jr.key(seed))), -(-case.margin // case.stride)
     facts = {"kind": case.kind, "padding": case.padding, "stride": case.stride}
     found = []
     for t in shifts:
@@ -109,7 +97,7 @@ def layer_errors(case: Case, shifts: Sequence[int], seed: int) -> list[dict[str,
 
 def error_map(case: Case, shift: int, seed: int) -> list[list[float]]:
     """Where the outputs differ: `(*out,)`."""
-    layer = eqx.filter_jit(case.make(jr.key(seed)))
+    layer = eqx.filter_jit(case.make(key=jr.key(seed)))
     at = equivariance_errors(layer, inputs(seed), (shift, shift), stride=case.stride).at
     return np.round(at, 8).tolist()
 

@@ -46,9 +46,8 @@ class Runner:
         """The network of a seed before and after training, on images that are moved by 0 and by
         the shifts along every axis of a torus."""
         trained = self.study.train(seed)
-        networks = {"before": self.study.initial(seed), "after": (trained.model, trained.state)}
         axes = tuple(range(1, self.images.ndim - 1))
-        for when, network in networks.items():
+        for when, network in (("before", self.study.initial(seed)), ("after", trained[:2])):
             moved = (np.roll(self.images, (t,) * len(axes), axes) for t in (0, *shifts))
             scores = [np.asarray(self._scores(*network, images)) for images in moved]
             for shift, found in zip((0, *shifts), scores, strict=True):

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -45,17 +46,17 @@ def abstract(q: Case, padding: str = "SAME", *, use_bias: bool = False) -> Any:
     """The module of `cnnlab.nn`, computed by `lax`, without its numbers: one of 10^13 weights costs
     nothing."""
     window, lax = {"kernel_size": q.s, "padding": padding}, {"algorithm": "lax"}
+    image = {"spatial_shape": (q.h, q.w)}
     layer, arguments = {
-        "dense": (nn.Linear, {}),
-        "locally connected": (nn.LocallyConnected2d, {"spatial_shape": (q.h, q.w), **window}),
+        "dense": (nn.FullyConnected2d, image | {"max_weights": sys.maxsize}),
+        "locally connected": (nn.LocallyConnected2d, image | window),
         "convolution": (nn.Conv2d, window | lax),
         "1x1": (nn.Conv2d, window | lax | {"kernel_size": 1}),
         "depthwise": (nn.DepthwiseConv2d, window | lax),
         "grouped": (nn.GroupedConv2d, window | lax | {"groups": q.groups}),
         "separable": (nn.SeparableConv2d, window | lax),
     }[q.kind]
-    pixels = q.h * q.w if q.kind == "dense" else 1
-    channels = (q.c * pixels, q.c_out * pixels)[: 1 if q.kind == "depthwise" else 2]
+    channels = (q.c, q.c_out)[: 1 if q.kind == "depthwise" else 2]
     make = functools.partial(layer, *channels, **arguments)
     return eqx.filter_eval_shape(make, use_bias=use_bias, key=jr.key(0))
 
@@ -86,7 +87,7 @@ def by_xla(q: Case, padding: str) -> float:
         layer = eqx.combine(arrays, static)
         if q.kind == "separable":  # its 1x1 part takes no algorithm
             return ops.conv(layer.depthwise(x), layer.pointwise.weight, algorithm="lax")
-        return layer(x.reshape(1, -1) if q.kind == "dense" else x)
+        return layer(x)
 
     layer = abstract(q, padding)
     arrays, static = eqx.partition(layer, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))

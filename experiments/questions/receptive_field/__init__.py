@@ -1,7 +1,8 @@
 """What does an output depend on, and how strongly? A 4.1."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from operator import ne
 from typing import Annotated, Any
 
 import numpy as np
@@ -74,15 +75,14 @@ def measure(
 @question.claim("A 4.1", "a pixel of that patch without a gradient, or one outside with one")
 def patches(stacks: Records) -> Verdict:
     """One convolution of radius k sees the patch P_k, two see P_2k, three P_3k, etc."""
-    return lab.exact(sum(stacks["unlike"]), sum(n**2 for n in stacks["size"]), "pixels")
+    return lab.exact(stacks["unlike"], [n**2 for n in stacks["size"]], "pixels")
 
 
 @question.claim("A 4.1", "a stack of convolutions with another measured size")
 def linear(stacks: Records) -> Verdict:
     """The receptive field grows linearly with depth where no layer has a stride: 1 + 2 k L pixels
     after L layers."""
-    wrong = [row["size"] != size(row["kernel"], row["depth"]) for row in stacks]
-    return lab.exact(sum(wrong), len(wrong), "sizes")
+    return lab.none_of((r["size"] != size(r["kernel"], r["depth"]) for r in stacks), "sizes")
 
 
 @question.claim(
@@ -92,15 +92,15 @@ def linear_as_printed(pooled: Records) -> Verdict:
     """As printed, for convolutional models, pooling or not: the receptive field grows linearly with
     depth."""
     added = pooled["added"]
-    return lab.exact(sum(n != added[0] for n in added), len(added), "numbers of pixels added")
+    return lab.none_of((n != added[0] for n in added), "numbers of pixels added")
 
 
 @question.claim("A 4.1, 4.5", "a convolution that adds another number of pixels")
 def with_pooling(pooled: Records) -> Verdict:
     """Behind poolings by 2 a convolution of size s adds (s - 1) times the distance between its
     inputs, which every pooling doubles: exponential growth."""
-    wrong = [row["added"] != 2 * row["apart"] for row in pooled]
-    return lab.exact(sum(wrong), len(wrong), "numbers of pixels added")
+    wrong = (row["added"] != 2 * row["apart"] for row in pooled)
+    return lab.none_of(wrong, "numbers of pixels added")
 
 
 @question.claim("A 4.1", "a random chain of layers whose gradients have another extent")
@@ -108,16 +108,15 @@ def closed_form(chains: Records) -> Verdict:
     """Size, stride and centre of a receptive field follow from kernel sizes, strides, dilations and
     paddings alone."""
     numbers = lambda name: [n for chain in chains[name] for axis in chain for n in axis]
-    differ = [a != b for a, b in zip(numbers("closed"), numbers("measured"), strict=True)]
-    return lab.exact(sum(differ), len(differ), "numbers")
+    return lab.none_of(map(ne, numbers("closed"), numbers("measured")), "numbers")
 
 
 @question.claim("A 4.1", "a shallower stack that sees all from everywhere, or that one not")
 def whole(coverage: Records, pixels: int) -> Verdict:
     """A deep enough stack yields a global receptive field: (n - 1) / k layers of radius k on n
     positions, no fewer."""
-    wrong = [(row["coverage"] == 1) != (row["depth"] >= pixels - 1) for row in coverage]
-    return lab.exact(sum(wrong), len(wrong), "depths")
+    wrong = ((row["coverage"] == 1) != (row["depth"] >= pixels - 1) for row in coverage)
+    return lab.none_of(wrong, "depths")
 
 
 @question.claim("A 4.1; Luo et al., 2016", "an exponent nearer to 1 or to 0 than to 1/2")
@@ -144,14 +143,10 @@ def exponent(random: Records) -> Estimate:
 
 def widening(trained: Records) -> list[float]:
     """Of every seed, the mean over depths of the logarithm of what training does to the width."""
-    before, after = (
-        trained.where(when=when).by("seed", of="width") for when in ("untrained", "trained")
-    )
-    found = []
-    for seed, widths in before.items():
-        logs = [math.log(a / b) for a, b in zip(after[seed], widths, strict=True)]
-        found.append(sum(logs) / len(logs))
-    return found
+    widths = trained.pivot("seed", "when", "width").values()
+    pairs = (zip(of["untrained"], of["trained"], strict=True) for of in widths)
+    logs = [[math.log(after / before) for before, after in of] for of in pairs]
+    return [sum(of) / len(of) for of in logs]
 
 
 def size(kernel: int, depth: int) -> int:
@@ -160,7 +155,7 @@ def size(kernel: int, depth: int) -> int:
 
 
 @question.table
-def sizes(stacks: Records, pooled: Records) -> Iterator[dict[Any, Any]]:
+def sizes(stacks: Records, pooled: Records) -> lab.Rows:
     """Size of the field (pixels) after so many convolutions"""
     rows = {f"{s}x{s}": sizes for s, sizes in stacks.by("kernel", of="size").items()}
     rows["3, pooling between"] = pooled["measured"]
@@ -170,7 +165,7 @@ def sizes(stacks: Records, pooled: Records) -> Iterator[dict[Any, Any]]:
 
 
 @question.table
-def random_widths(random: Records) -> Iterator[dict[str, Any]]:
+def random_widths(random: Records) -> lab.Rows:
     """Effective width (pixels), random 3x3 stacks"""
     for depth, widths in random.by("depth", of="width").items():
         yield {
@@ -181,7 +176,7 @@ def random_widths(random: Records) -> Iterator[dict[str, Any]]:
 
 
 @question.table
-def trained_widths(trained: Records, kernels: dict[str, int]) -> Iterator[dict[str, Any]]:
+def trained_widths(trained: Records, kernels: dict[str, int]) -> lab.Rows:
     """Effective width (positions), stacks without stride"""
     for depth, rows in trained.by("depth").items():
         widths = rows.by("when", of="width")
@@ -195,7 +190,7 @@ def trained_widths(trained: Records, kernels: dict[str, int]) -> Iterator[dict[s
 
 
 @question.table
-def some_chains(chains: Records) -> Iterator[dict[str, Any]]:
+def some_chains(chains: Records) -> lab.Rows:
     """Random chains: size, stride, centre along each axis, the first ten"""
     for row in chains[:10]:
         yield {"chain": row["about"], "closed form": row["closed"], "measured": row["measured"]}
@@ -212,15 +207,13 @@ def growth(
 ) -> None:
     """Sizes of fields against depth, and widths of effective fields."""
     left, right = figure.subplots(1, 2)
-    sizes = {
-        f"{s}x{s}, stride 1": (of["depth"], [size(s, d) for d in of["depth"]], of["size"], "o")
-        for s, of in stacks.by("kernel").items()
-    }
+    for s, of in stacks.by("kernel").items():
+        [line] = left.plot(of["depth"], [size(s, depth) for depth in of["depth"]], lw=1)
+        left.plot(of["depth"], of["size"], "o", c=line.get_color(), label=f"{s}x{s}, stride 1")
     depths = range(1, len(pooled) + 1)
-    sizes["3, pooling by 2 between"] = (depths, pooled["closed"], pooled["measured"], "s")
-    for label, (depths, closed, measured, marker) in sizes.items():
-        [line] = left.plot(depths, closed, lw=1)
-        left.plot(depths, measured, marker, color=line.get_color(), label=label)
+    [line] = left.plot(depths, pooled["closed"], lw=1)
+    color, label = line.get_color(), "3, pooling by 2 between"
+    left.plot(depths, pooled["measured"], "s", c=color, label=label)
     left.set(xlabel="convolutions", ylabel="size of the receptive field (pixels)", ylim=0)
     left.set_title("closed form (lines), gradients (marks)")
     left.legend()
@@ -232,16 +225,10 @@ def growth(
     networks = {"random weights, 3x3": random}
     networks |= {f"size {kernels['trained']}, {w}": of for w, of in trained.by("when").items()}
     for (label, rows), marker in zip(networks.items(), "os^", strict=True):
-        found = {d: lab.estimate(w) for d, w in sorted(rows.by("depth", of="width").items())}
-        means, spread = zip(*((e.mean, e.deviation) for e in found.values()), strict=True)
-        style = {"marker": marker, "ms": 5, "capsize": 2, "lw": 1, "label": label}
-        right.errorbar(list(found), means, spread, **style)
-    right.set(xscale="log", yscale="log", xlabel="convolutions")
-    right.set_ylabel("width of the effective field (pixels)")
-    ticks = sorted({*random["depth"], *trained["depth"]})
-    right.set_xticks(ticks, map(str, ticks))
-    right.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
-    right.minorticks_off()
+        widths = dict(sorted(rows.by("depth", of="width").items()))
+        lab.curve(right, widths, f"{marker}-", spread="deviation", ms=5, lw=1, label=label)
+    lab.log_axes(right, x=sorted({*random["depth"], *trained["depth"]}), y=[0.5, 1, 2, 4, 8])
+    right.set(xlabel="convolutions", ylabel="width of the effective field (pixels)")
     right.set_title("mean and standard deviation over seeds")
     right.legend(fontsize=8)
 
@@ -250,26 +237,23 @@ def growth(
 def effective(figure: Figure, random: Records, picture: Records, kernels: dict[str, int]) -> None:
     """Gradient magnitudes of a middle pixel: random stacks, the same scale; and before and after
     training; the frame is the receptive field."""
-    panels = []
+    fields = []
     for depth, pictures in random.by("depth", of="picture").items():
         mean = np.sqrt(np.mean(np.square(pictures), 0))
         title = f"random, {depth} layer{'s' if depth > 1 else ''}"
-        panels.append((np.pad(mean, max(random["depth"]) - depth), title, size(3, depth)))
+        fields.append((np.pad(mean, max(random["depth"]) - depth), title, size(3, depth)))
     for row in picture:
         title = f"{row['when']}, {row['depth']} layers"
         side = size(kernels["picture"], row["depth"])
-        panels.append((np.atleast_2d(row["picture"]), title, side))
-    grid = figure.subplots(2, -(-len(panels) // 2)).ravel()
-    for axes, (seen, title, side) in zip(grid, panels, strict=False):
-        image = axes.imshow(seen / seen.max(), cmap="magma", vmin=0, vmax=1)
+        fields.append((np.atleast_2d(row["picture"]), title, side))
+    grid = lab.panels(figure, len(fields), 2)
+    for axes, (seen, title, side) in zip(grid, fields, strict=True):
+        style = {"cmap": "magma", "vmin": 0, "vmax": 1}
+        image = lab.picture(axes, seen / seen.max(), title=title, **style)
         down, right = (n // 2 - side / 2 for n in seen.shape)
         frame = {"fill": False, "ec": "deepskyblue", "lw": 1}
         axes.add_patch(Rectangle((right, down), side, side, **frame))
-        axes.set_title(title, fontsize=9)
-    for axes in grid:
-        axes.set(xticks=[], yticks=[])
-        axes.set_visible(bool(axes.images))
-    figure.colorbar(image, ax=list(grid), label="gradient magnitude, relative", shrink=0.7)
+    figure.colorbar(image, ax=grid, label="gradient magnitude, relative", shrink=0.7)
 
 
 main = lab.command(question)
