@@ -2,14 +2,15 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import ndimage
 
 from cnnlab import lab, ops
 from cnnlab.analysis import count_parameters
@@ -84,7 +85,7 @@ def measure(
         model = study(pool).experiment.model
         inputs = [width for width in plan if width != "M"][-1]
         if pool == FLATTEN:  # at each of the positions that halvings, rounded up, leave
-            inputs *= functools.reduce(lambda n, _: -(-n // 2), range(plan.count("M")), side) ** 2
+            inputs *= math.ceil(side / 2 ** plan.count("M")) ** 2
         layers = itertools.pairwise([inputs, *hidden, data.num_classes])
         count = {part: count_parameters(getattr(model, part)) for part in ("backbone", "head")}
         return {**count, "formula": sum(a * b + b for a, b in layers)}
@@ -112,7 +113,7 @@ def tests(study: Study, seed: int, shifts: Counts, sizes: Sides) -> Iterator[dic
             for by in ((0, n), (0, -n), (n, 0), (-n, 0))
         ]
         accuracy = float(np.mean([e.accuracy for e in found]))
-        changed = float(np.mean([float((e.predicted != plain.predicted).mean()) for e in found]))
+        changed = float(np.mean([e.predicted != plain.predicted for e in found]))
         yield {"images": "moved", "by": n, "accuracy": accuracy, "changed": changed}
     for size in sizes:
         there = lambda x, size=size: resize(x, size)
@@ -128,10 +129,7 @@ def tests(study: Study, seed: int, shifts: Counts, sizes: Sides) -> Iterator[dic
 
 def shift(images: np.ndarray, down: int, right: int) -> np.ndarray:
     """Images `(n, h, w, c)` moved by whole pixels; what comes in is 0, the background."""
-    h, w = images.shape[1:3]
-    pad = ((0, 0), (max(down, 0), max(-down, 0)), (max(right, 0), max(-right, 0)), (0, 0))
-    top, left = max(-down, 0), max(-right, 0)
-    return np.pad(images, pad)[:, top : top + h, left : left + w]
+    return ndimage.shift(images, (0, down, right, 0), order=0)
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
@@ -162,7 +160,7 @@ def accuracies(tests: Records, pool: str, images: str = "test") -> list[list[flo
 def lost(tests: Records, pool: str, images: str) -> list[list[float]]:
     """Points of accuracy that the changed images it takes cost each network."""
     pairs = zip(accuracies(tests, pool), accuracies(tests, pool, images), strict=True)
-    return [[100 * (plain - a) for a in changed] for [plain], changed in pairs]
+    return [lab.percent(plain - a for a in changed) for [plain], changed in pairs]
 
 
 def means(rows: list[list[float]]) -> list[float]:
@@ -174,7 +172,7 @@ def invariant(pooled: Records) -> Verdict:
     """Global sum and max pooling are translation-invariant and completely discard where features
     occurred (as does the mean of A 4.8)."""
     what = "{pool}: largest relative change of {maps} maps"
-    return lab.all_of(*(lab.at_most(row["error"], 1e-6, what.format(**row)) for row in pooled))
+    return lab.all_of(lab.at_most(row["error"], 1e-6, what.format(**row)) for row in pooled)
 
 
 @question.claim("A 4.3", "a test image whose label changes when it is moved by one pixel")
@@ -182,9 +180,8 @@ def network(tests: Records) -> Verdict:
     """One simple route from equivariance to invariance is to reduce over the spatial dimensions
     (read of the whole network: a shift by a pixel changes no label)."""
     moved = tests.where(images="moved", pool=POOLS)
-    changed = moved.where(by=min(moved["by"]))["changed"]
-    wrong = sum(share > 0 for share in changed)
-    return lab.exact(wrong, len(changed), "networks", "change a label when images move by a pixel")
+    wrong = (share > 0 for share in moved.where(by=min(moved["by"]))["changed"])
+    return lab.none_of(wrong, "networks", "change a label when images move by a pixel")
 
 
 @question.claim("A 4.3, 4.4", "a pooled network that loses as much accuracy as the flattening one")
@@ -194,7 +191,7 @@ def shifts(tests: Records) -> Verdict:
     losses = {pool: means(lost(tests, pool, "moved")) for pool in ALL}
     more = lambda pool: lab.paired(losses[pool], losses[FLATTEN])
     return lab.all_of(
-        *(lab.at_most(more(p), 0.0, f"{p}: points lost more than by flattening") for p in POOLS)
+        lab.at_most(more(p), 0.0, f"{p}: points lost more than by flattening") for p in POOLS
     )
 
 
@@ -204,10 +201,10 @@ def shifts(tests: Records) -> Verdict:
 def parameters(parameters: Records) -> Verdict:
     """Global pooling is more parameter-efficient than flattening: c' n weights in the head's first
     layer in place of h' w' c' n."""
-    wrong = sum(row["head"] != row["formula"] for row in parameters)
+    wrong = (row["head"] != row["formula"] for row in parameters)
     largest, flat = (max(parameters.where(pool=p)["head"]) for p in (POOLS, FLATTEN))
     what = "parameters of a pooled head, as a part of the flattening one's"
-    counts = lab.exact(wrong, len(parameters), "heads' counts")
+    counts = lab.none_of(wrong, "heads' counts")
     return lab.all_of(counts, lab.at_most(largest / flat, 1.0, what))
 
 
@@ -215,8 +212,8 @@ def parameters(parameters: Records) -> Verdict:
 def accuracy(tests: Records) -> Verdict:
     """Parameter-efficient, so not at the price of accuracy: with the mean it is within a point of
     flattening's."""
-    points = lambda pool: [100 * plain for [plain] in accuracies(tests, pool)]
-    difference = lab.paired(points("avg"), points(FLATTEN))
+    shares = (tests.where(pool=pool, images="test")["accuracy"] for pool in ("avg", FLATTEN))
+    difference = lab.paired(*map(lab.percent, shares))
     return lab.at_least(difference, -POINT, "mean - flattening in points")
 
 
@@ -226,11 +223,11 @@ def accuracy(tests: Records) -> Verdict:
 def resolution(tests: Records, native: int) -> Verdict:
     """Global pooling is more robust to input resolution changes: the model takes any size that its
     convolutions can process, a flattening head only the one it was made for."""
-    other = Records(r for r in tests.where(images="resized") if r["by"] != native)
+    other = tests.where(lambda test: test["by"] != native, images="resized")
     pooled, flat = (other.where(pool=p)["accuracy"] for p in (POOLS, FLATTEN))
     return lab.all_of(
-        lab.exact(pooled.count(None), len(pooled), "pairs of pooled network and size"),
-        lab.exact(len(flat) - flat.count(None), len(flat), "pairs of flattening network and size"),
+        lab.none_of((a is None for a in pooled), "pairs of pooled network and size"),
+        lab.none_of((a is not None for a in flat), "pairs of flattening network and size"),
     )
 
 
@@ -251,63 +248,57 @@ def mean(tests: Records) -> Verdict:
 
 
 @question.table
-def sizes_and_accuracy(tests: Records, parameters: Records) -> Iterator[dict[str, Any]]:
+def sizes_and_accuracy(tests: Records, parameters: Records) -> lab.Rows:
     """Parameters and accuracy"""
     for pool, runs in tests.by("pool").items():
         [count] = parameters.where(pool=pool)
-        shown, training = runs.where(images="test"), runs.where(images="training")
-        mean, deviation = percent(shown["accuracy"])
+        test, training = (
+            lab.estimate(lab.percent(runs.where(images=images)["accuracy"]))
+            for images in ("test", "training")
+        )
         yield {
             "pooling": pool, "backbone": f"{count['backbone']:,}", "head": f"{count['head']:,}",
-            "accuracy, %": mean, "deviation": deviation, "n": len(shown),
-            "training, %": percent(training["accuracy"])[0],
+            "accuracy, %": f"{test.mean:.1f}", "deviation": f"{test.deviation:.1f}", "n": test.n,
+            "training, %": f"{training.mean:.1f}",
         }  # fmt: skip
 
 
 @question.table
-def moved(tests: Records) -> Iterator[dict[str, Any]]:
+def moved(tests: Records) -> lab.Rows:
     """Accuracy in % on images moved by so many pixels (mean of 4 directions)"""
-    for pool, found in tests.where(images="moved").pivot("pool", "by", "accuracy").items():
-        yield {"pooling": pool} | {str(by): cell(shares) for by, shares in found.items()}
+    for pool, runs in tests.where(images="moved").by("pool").items():
+        yield {"pooling": pool} | cells(runs)
 
 
 @question.table
-def resized(tests: Records) -> Iterator[dict[str, Any]]:
+def resized(tests: Records) -> lab.Rows:
     """Accuracy in % on images of other sizes, trained at {native}"""
     for pool, runs in tests.by("pool").items():
-        for images, name in (("resized", pool), ("resized back", f"{pool}, resized back")):
-            found = runs.where(images=images).by("by", of="accuracy")
-            yield {"pooling": name} | {str(by): cell(shares) for by, shares in found.items()}
+        yield {"pooling": pool} | cells(runs.where(images="resized"))
+        back = runs.where(images="resized back")
+        yield {"pooling": f"{pool}, resized back"} | cells(back)
 
 
-def percent(shares: Sequence[float]) -> tuple[str, str]:
-    """Mean and deviation."""
-    found = lab.estimate([100 * share for share in shares])
-    return f"{found.mean:.1f}", f"{found.deviation:.1f}"
-
-
-def cell(shares: Sequence[float | None]) -> str:
-    return "refused" if None in shares else " ± ".join(percent(shares))
+def cells(runs: Records) -> dict[str, str]:
+    """Of a row: mean and deviation by how much the images were changed."""
+    text = lambda s: "refused" if None in s else f"{lab.estimate(lab.percent(s)):.1f}"
+    return {str(by): text(shares) for by, shares in runs.by("by", of="accuracy").items()}
 
 
 @question.figure(10, 4)
 def robustness(figure: Figure, tests: Records, native: int) -> None:
     """Accuracy against the distance moved and against the size of the images."""
     left, right = figure.subplots(1, 2, sharey=True)
-
-    def line(axes: Axes, at: dict[int, list[float]], label: str, **style: Any) -> None:
-        found = [lab.estimate([100 * share for share in shares]) for shares in at.values()]
-        half = [e.high - e.mean if e.n > 1 else 0.0 for e in found]
-        axes.errorbar(list(at), [e.mean for e in found], half, label=label, **style)
-
+    taken = lambda at: {by: lab.percent(s) for by, s in sorted(at.items()) if None not in s}
     for i, (pool, runs) in enumerate(tests.by("pool").items()):
-        style = {"color": f"C{i}", "marker": "o", "ms": 4, "capsize": 3}
+        style = {"color": f"C{i}", "ms": 4, "spread": "interval"}
         found = runs.pivot("images", "by", "accuracy")
-        line(left, found["test"] | found["moved"], pool, **style)
-        taken = {size: shares for size, shares in found["resized"].items() if None not in shares}
-        line(right, dict(sorted({**taken, native: found["test"][0]}.items())), pool, **style)
+        lab.curve(left, taken(found["test"] | found["moved"]), label=pool, **style)
+        sizes = found["resized"] | {native: found["test"][0]}
+        lab.curve(right, taken(sizes), label=pool, **style)
         if pool == FLATTEN:
-            line(right, found["resized back"], "flatten, resized back", ls="--", **style)
+            label = "flatten, resized back"
+            lab.curve(right, taken(found["resized back"]), "o--", label=label, **style)
     left.set(xlabel="moved by, pixels", ylabel="test accuracy, %", title="moved images")
     right.set(xlabel="side of the images, pixels", title=f"resized images, trained at {native}")
     left.legend(title="pooling")

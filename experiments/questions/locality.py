@@ -1,8 +1,7 @@
 """How far does a layer look? A 2.1 to 2.3, measured from Jacobians."""
 
 import functools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -65,8 +64,12 @@ def measure(
     made = functools.cache(lambda seed: make_layers(shape, kernels, seed))
     look = lambda layer, seed: reach(made(seed)[layer], shape, seed)
     unlike = lambda layer, seed: unlike_outputs(made(seed)[layer], shape)
-    zeros = lambda seed: zero_entries(made(seed)["dense"], shape)
     pooling = lambda seed: pooling_entries(shape, seed)
+
+    def zeros(seed: int) -> dict[str, int]:
+        matrix = jacobian_matrix(made(seed)["dense"].apply, shape)
+        return {"zeros": int((matrix == 0).sum()), "compared": matrix.size}
+
     return {
         "layers": cells.records("reach", look, layer=made(seed), seed=several),
         "equal_patches": cells.records("unlike", unlike, layer=(CONVOLUTION, LOCAL), seed=several),
@@ -90,15 +93,15 @@ class Layer(NamedTuple):
 def make_layers(shape: tuple[int, ...], kernels: Sequence[int], seed: int) -> dict[str, Layer]:
     """Every kind of layer, on images of a shape, with random weights."""
     *spatial, c = shape
-    [size, _], key = spatial, jr.key(seed)
+    size, key = spatial[0], jr.key(seed)
     batched = lambda module: lambda x: module(x[None])[0]
     of = lambda module, *more, **options: Layer(batched(module), *more, module, **options)
     conv = functools.partial(nn.Conv2d, c, c, algorithm="lax", key=key)
-    dense = nn.Linear(math.prod(shape), math.prod(shape), key=key)
+    dense = nn.FullyConnected2d(c, c, spatial, kernel_init="lecun_normal", key=key)
     found = {
-        "dense": Layer(lambda x: dense(x.reshape(-1)).reshape(x.shape), None),
+        "dense": Layer(dense, None),
         "group norm": Layer(batched(nn.GroupNorm(c, 1)), None),
-        "layer norm": Layer(batched(nn.LayerNorm(c)), 0),
+        "layer norm": Layer(nn.LayerNorm(c), 0),
     }
     for s in kernels:
         local = nn.LocallyConnected2d(c, c, s, spatial, key=key)
@@ -164,24 +167,14 @@ def random_inputs(shape: tuple[int, ...], n: int, seed: int) -> list[Array]:
     return [jnp.asarray(rng.standard_normal(shape), jnp.float32) for _ in range(n)]
 
 
-def zero_entries(layer: Layer, shape: tuple[int, ...]) -> dict[str, int]:
-    """Zeros in a layer's Jacobian, and its entries: every pair of numbers in and out."""
-    matrix = jacobian_matrix(layer.apply, shape)
-    return {"zeros": int((matrix == 0).sum()), "compared": matrix.size}
-
-
 def pooling_entries(shape: tuple[int, ...], seed: int) -> dict[str, int]:
     """Entries of the 2x2 max-pooling's dependence, channels apart, that are not those of A 4.5, and
     how many were compared."""
-    pool = nn.MaxPool2d(2)
-    matrix = lambda x: jacobian_matrix(lambda x: pool(x[None])[0], x)
-    size, _, channels = shape
-    depends = np.any([matrix(x) for x in random_inputs(shape, 64, seed)], 0)
-    depends = depends.reshape(size // 2, size // 2, channels, *shape)
+    jacobian = jax.jit(jax.jacfwd(lambda x: nn.MaxPool2d(2)(x[None])[0]))
+    depends = np.any([jacobian(x) for x in random_inputs(shape, 64, seed)], 0)
     i, j, c, p, q, d = np.indices(depends.shape, sparse=True)
-    # The chapter counts from 1: p in {2i - 1, 2i}.
-    within = lambda p, i: (p + 1 == 2 * (i + 1) - 1) | (p + 1 == 2 * (i + 1))
-    printed = within(p, i) & within(q, j) & (c == d)
+    # Counted from 0; the chapter counts from 1: p in {2i - 1, 2i}, q in {2j - 1, 2j}.
+    printed = (p // 2 == i) & (q // 2 == j) & (c == d)
     return {"unlike": int((depends != printed).sum()), "compared": depends.size}
 
 
@@ -199,22 +192,22 @@ def patch(layers: Records) -> Verdict:
     kinds = {name for name in layers["layer"] if name.startswith(("convolution", "locally"))}
     windows = layers.where(layer=kinds, full=True)
     pairs = "pairs of output and input pixel"
-    return lab.exact(sum(windows["unlike_patch"]), sum(windows["compared"]), pairs)
+    return lab.exact(windows["unlike_patch"], windows["compared"], pairs)
 
 
 @question.claim("A 2.3, 3.2", "a layer whose measured radius is another")
 def local(layers: Records) -> Verdict:
     """These layers are local: there is a radius k within which all that an output depends on lies,
     (s - 1) / 2 for kernel size s."""
-    wrong = [r["radius"] != r["expected"] for r in layers if r["expected"] is not None]
-    return lab.exact(sum(wrong), len(wrong), "radii")
+    windows = layers.where(lambda row: row["expected"] is not None)
+    return lab.none_of((row["radius"] != row["expected"] for row in windows), "radii")
 
 
 @question.claim("A 1.3", "a zero in the Jacobian of a dense layer with random weights")
 def dense_(dense: Records) -> Verdict:
     """In a dense layer every output channel of every pixel depends on all channels of all
     pixels."""
-    return lab.exact(sum(dense["zeros"]), sum(dense["compared"]), "derivatives (zero or not)")
+    return lab.exact(dense["zeros"], dense["compared"], "derivatives (zero or not)")
 
 
 @question.claim(
@@ -233,8 +226,8 @@ def dense_as_printed(layers: Records) -> Verdict:
 def dense_radius(layers: Records) -> Verdict:
     """With a radius smaller than the image's it does: a dense layer reaches from one end to the
     other."""
-    wrong = [row["radius"] != row["farthest"] for row in layers.where(layer="dense")]
-    return lab.exact(sum(wrong), len(wrong), "radii of dense layers")
+    wrong = (row["radius"] != row["farthest"] for row in layers.where(layer="dense"))
+    return lab.none_of(wrong, "radii of dense layers")
 
 
 @question.claim("A 2.3", "two pixels with equal patches and other outputs, beyond rounding")
@@ -257,8 +250,7 @@ def shared_function(equal_patches: Records) -> Verdict:
 @question.claim("A 4.5", "an input that counts outside of that window, or never counts inside")
 def pooling_(pooling: Records) -> Verdict:
     """2x2 max-pooling reads p in {2i - 1, 2i}, q in {2j - 1, 2j} of its own channel."""
-    pairs = "pairs of output and input number"
-    return lab.exact(sum(pooling["unlike"]), sum(pooling["compared"]), pairs)
+    return lab.exact(pooling["unlike"], pooling["compared"], "pairs of output and input number")
 
 
 @question.claim("A 6.3", "a derivative outside of the patch that is larger than rounding")
@@ -270,7 +262,7 @@ def fourier(layers: Records) -> Verdict:
 
 
 @question.table
-def radii(layers: Records) -> Iterator[dict[str, Any]]:
+def radii(layers: Records) -> lab.Rows:
     """Radius in Chebyshev distance, in pixels"""
     for name, (r, *others) in layers.by("layer").items():
         yield {
@@ -286,14 +278,12 @@ def patches(figure: Figure, layers: Records) -> None:
     """What the middle output sees."""
     first = [rows[0] for rows in layers.by("layer").values()]
     shown = [row for row in first if "5x5" not in row["layer"] and "1x1" not in row["layer"]]
-    grid = figure.subplots(3, 5).ravel()
-    for axes, row in zip(grid, shown, strict=False):
+    grid = lab.panels(figure, len(shown), 3)
+    for axes, row in zip(grid, shown, strict=True):
         axes.set_facecolor("black")
-        image = axes.imshow(row["picture"], cmap="magma", norm=LogNorm(1e-4, 1))
-        axes.set_title(f"{row['layer']}\nradius {row['radius']:g}", fontsize=8)
-    for axes in grid:
-        axes.set(xticks=[], yticks=[])
-        axes.set_visible(bool(axes.images))
+        title = f"{row['layer']}\nradius {row['radius']:g}"
+        style = {"cmap": "magma", "norm": LogNorm(1e-4, 1)}
+        image = lab.picture(axes, row["picture"], title=title, **style)
     figure.colorbar(image, ax=grid, label="largest |dy / dx|, relative", shrink=0.6)
 
 
