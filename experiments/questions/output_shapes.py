@@ -1,6 +1,6 @@
 """B 10.1.3, 10.1.4: output sizes (eq. 10.7) and values (eqs. 10.8, 10.9) of every layer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import jax
@@ -206,7 +206,7 @@ def point(size: int, kernel: int, stride: int, padding: int, dilation: int) -> d
 
 
 def differing(rows: Records, count: str, what: str, differ: str = "differ") -> Verdict:
-    return lab.exact(sum(rows[count]), sum(rows["given"]), what, differ)
+    return lab.exact(rows[count], rows["given"], what, differ)
 
 
 @question.claim("B eq. 10.7", "a layer with another output size, or one that refuses such a window")
@@ -260,13 +260,13 @@ def preserve(kernels: Records) -> Verdict:
 def preserve_sides(kernels: Records) -> Verdict:
     """P = (K - 1) / 2 preserves them for odd kernels; for any kernel K - 1 zeros in all do, which
     for even ones are uneven."""
-    odd = [k for k in kernels if k["kernel"] % 2]
-    other_p = sum(k["P"] != [(k["kernel"] - 1) // 2] for k in odd)
-    other_total = sum(k["total"] != k["kernel"] - 1 for k in kernels)
+    odd = kernels.where(lambda k: k["kernel"] % 2)
+    other_p = (k["P"] != [(k["kernel"] - 1) // 2] for k in odd)
+    other_total = (k["total"] != k["kernel"] - 1 for k in kernels)
     return lab.all_of(
-        lab.exact(other_p, len(odd), "odd kernels", "have another P"),
-        lab.exact(other_total, len(kernels), "kernels", "take another number of zeros"),
-        lab.exact(sum(kernels["lost"]), sum(kernels["sizes"]), "sizes", "are not kept by SAME"),
+        lab.none_of(other_p, "odd kernels", "have another P"),
+        lab.none_of(other_total, "kernels", "take another number of zeros"),
+        lab.exact(kernels["lost"], kernels["sizes"], "sizes", "are not kept by SAME"),
     )
 
 
@@ -283,7 +283,7 @@ def maximum(values: Records) -> Verdict:
 
 
 @question.table
-def by_layer(shapes: Records) -> Iterator[dict[str, Any]]:
+def by_layer(shapes: Records) -> lab.Rows:
     """Output shapes"""
     for (kind, layer), rows in shapes.where(layer=LAYERS).by("kind", "layer").items():
         counts = {header: f"{sum(rows[count]):,}" for count, header in COUNTS.items()}
@@ -291,7 +291,7 @@ def by_layer(shapes: Records) -> Iterator[dict[str, Any]]:
 
 
 @question.table
-def paddings(kernels: Records) -> Iterator[dict[str, Any]]:
+def paddings(kernels: Records) -> lab.Rows:
     """Padding that preserves the size"""
     for k in kernels:
         paddings = ", ".join(map(str, k["P"])) or "none"
@@ -301,7 +301,7 @@ def paddings(kernels: Records) -> Iterator[dict[str, Any]]:
 @question.figure(11, 3.4)
 def sizes(figure: Figure, curves: Records) -> None:
     """Output size against input size, as printed and as it is."""
-    panels = figure.subplots(1, len(CURVES), sharey=True)
+    panels = lab.panels(figure, len(CURVES), sharey=True)
     for axes, (name, curve) in zip(panels, curves.by("curve").items(), strict=True):
         axes.axhline(0, color="grey", linewidth=0.8)
         axes.plot(curve["size"], curve["printed"], "tab:red", label="eq. 10.7 as printed")

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnnlab import ops
+from cnnlab import lab, ops
 from cnnlab.analysis.jacobian import jacobian_matrix
 from cnnlab.bench.geometries import random_problem
-from cnnlab.lab import Cells, Count, Question, Records, Table, Verdict, at_most, command, exact
+from cnnlab.lab import Cells, Count, Records, Table, Verdict
 
 Matrices = dict[str, list[list[float]]]
 # Weights as numbers that no sum of others makes: Wij is 10 i + j, and W1, W2, W3 are 1, 2, 3.
@@ -23,7 +23,7 @@ PRINTED: Matrices = {
     "convolution": [[2, 3, 0, 0], [1, 2, 3, 0], [0, 1, 2, 3], [0, 0, 1, 2]],
 }  # fmt: skip
 
-question = Question(
+question = lab.Question(
     "toeplitz",
     "What does a convolution look like as a matrix?",
     note="As printed, the chapter's 4-pixel equations lack the equality sign between h and W x.",
@@ -75,7 +75,7 @@ def jacobian_error(rng: np.random.Generator) -> dict[str, Any]:
     kernel's largest weight."""
     p = random_problem("lax", rng)
     kernel = jnp.asarray(rng.standard_normal(p.kernel_shape), jnp.float32)
-    geometry = {n: getattr(p, n) for n in ("stride", "padding", "dilation", "groups")}
+    geometry = {**p.window.arguments, "groups": p.groups}
     built = np.asarray(ops.toeplitz_matrix(kernel, p.x_shape[1:], **geometry))
     convolution = lambda x: ops.conv(x, kernel, algorithm="lax", **geometry)
     difference = np.abs(built - jacobian_matrix(convolution, p.x_shape[1:]))
@@ -89,13 +89,8 @@ def jacobian_error(rng: np.random.Generator) -> dict[str, Any]:
 def entries(four_pixels: Matrices) -> Verdict:
     """The matrices of a dense, a locally connected (also padded) and a convolutional layer of 4
     pixels are the printed ones."""
-    differ = [
-        a != b
-        for name, printed in PRINTED.items()
-        for row, expected in zip(four_pixels[name], printed, strict=True)
-        for a, b in zip(row, expected, strict=True)
-    ]
-    return exact(sum(differ), len(differ), "entries")
+    differ = [np.not_equal(four_pixels[name], printed) for name, printed in PRINTED.items()]
+    return lab.none_of(np.concatenate(differ, None), "entries")
 
 
 @question.claim(
@@ -103,35 +98,32 @@ def entries(four_pixels: Matrices) -> Verdict:
 )
 def toeplitz(four_pixels: Matrices) -> Verdict:
     """The matrix of a convolution has constant values along each diagonal."""
-    w = four_pixels["convolution"]
-    differ = [w[i][j] != w[i + 1][j + 1] for i in range(3) for j in range(3)]
-    return exact(sum(differ), len(differ), "neighbours")
+    w = np.array(four_pixels["convolution"])
+    return lab.none_of((w[:-1, :-1] != w[1:, 1:]).flat, "neighbours")
 
 
 @question.claim("A 3.3", "a convolution whose Jacobian is not the matrix built from its kernel")
 def linear(jacobians: Records) -> Verdict:
     """A convolution is still a linear operation, with a highly structured weight matrix."""
     what = f"largest relative error of {len(jacobians)} Jacobians"
-    return at_most(max(jacobians["error"]), 1e-6, what)
+    return lab.at_most(max(jacobians["error"]), 1e-6, what)
 
 
 @question.table
 def jacobians(four_pixels: Matrices) -> Iterator[Table]:
     """The Jacobians of the 4-pixel layers."""
     for name, matrix in four_pixels.items():
-        header = [f"x{j}" for j in range(len(matrix[0]))]
-        yield Table(name, header, [[f"{v:g}" for v in row] for row in matrix])
+        yield Table.of(name, ({f"x{j}": f"{v:g}" for j, v in enumerate(row)} for row in matrix))
 
 
 @question.figure(10, 2.8)
 def four_pixels(figure: Figure, four_pixels: Matrices) -> None:
     """The 4-pixel matrices."""
-    for axes, (name, matrix) in zip(figure.subplots(1, 4), four_pixels.items(), strict=True):
-        axes.imshow([[v != 0 for v in row] for row in matrix], cmap="Blues", vmin=0, vmax=2)
-        for i, row in enumerate(matrix):
-            for j, value in enumerate(row):
-                axes.text(j, i, f"{value:g}", ha="center", va="center", fontsize=9)
-        axes.set(title=name, xticks=[], yticks=[], xlabel="input", ylabel="output")
+    for axes, (name, matrix) in zip(lab.panels(figure, 4), four_pixels.items(), strict=True):
+        texts = [[f"{v:g}" for v in row] for row in matrix]
+        style = {"cmap": "Blues", "vmin": 0, "vmax": 2}
+        lab.picture(axes, np.not_equal(matrix, 0), title=name, texts=texts, **style)
+        axes.set(xlabel="input", ylabel="output")
 
 
 @question.figure(5.4, 4.8)
@@ -144,7 +136,7 @@ def doubly_blocked(figure: Figure, picture: list[list[float]]) -> None:
     figure.colorbar(image, ax=axes, label="weight")
 
 
-main = command(question)
+main = lab.command(question)
 
 if __name__ == "__main__":
     main()
