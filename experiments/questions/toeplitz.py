@@ -90,7 +90,7 @@ def entries(four_pixels: Matrices) -> Verdict:
     """The matrices of a dense, a locally connected (also padded) and a convolutional layer of 4
     pixels are the printed ones."""
     differ = [np.not_equal(four_pixels[name], printed) for name, printed in PRINTED.items()]
-    return lab.none_of(np.concatenate(differ, None), "entries")
+    return lab.none_of(np.concatenate(differ, None).tolist(), "entries")
 
 
 @question.claim(
@@ -99,7 +99,7 @@ def entries(four_pixels: Matrices) -> Verdict:
 def toeplitz(four_pixels: Matrices) -> Verdict:
     """The matrix of a convolution has constant values along each diagonal."""
     w = np.array(four_pixels["convolution"])
-    return lab.none_of((w[:-1, :-1] != w[1:, 1:]).flat, "neighbours")
+    return lab.none_of((w[:-1, :-1] != w[1:, 1:]).ravel().tolist(), "neighbours")
 
 
 @question.claim("A 3.3", "a convolution whose Jacobian is not the matrix built from its kernel")
