@@ -282,12 +282,12 @@ def where(figure: Figure, maps: Records, map_shift: int) -> None:
 def networks(figure: Figure, networks: Records) -> None:
     """Change of the scores, and accuracy, against the shift: mean and range over the seeds."""
     left, right = figure.subplots(1, 2)
+    seen = lambda of: {shift: np.maximum(changes, FLOOR).tolist() for shift, changes in of.items()}
     for (name, rows), marker in zip(networks.by("network").items(), "osD^", strict=True):
         moved = rows.where(lambda r: r["shift"]).pivot("when", "shift", "change")
-        moved = {w: {t: np.maximum(v, FLOOR) for t, v in of.items()} for w, of in moved.items()}
-        line = lab.curve(left, moved["after"], f"{marker}-", spread="range", label=name, ms=5)
+        line = lab.curve(left, seen(moved["after"]), f"{marker}-", spread="range", label=name, ms=5)
         style = {"color": line.get_color(), "ms": 3, "lw": 1}
-        lab.curve(left, moved["before"], f"{marker}:", **style)
+        lab.curve(left, seen(moved["before"]), f"{marker}:", **style)
         after = rows.where(when="after").by("shift", of="accuracy")
         percent = {t: lab.percent(shares) for t, shares in after.items()}
         lab.curve(right, percent, f"{marker}-", spread="range", label=name, ms=5)
