@@ -40,7 +40,7 @@ def test_a_finetune_of_other_weights_is_another_run(uninterrupted, tmp_path):
 
 def test_a_backbone_keeps_its_dimensions(uninterrupted):
     run = uninterrupted[0].directory.path
-    says = rf"^data: expected examples of 2 spatial dimensions, .*\[6, 6, 1\], got \[{{}}\]$"
+    says = r"^data: expected examples of 2 spatial dimensions, .*\[6, 6, 1\], got \[{}\]$"
     for shape in ("36, 1", "4, 4, 4, 1"):
         with pytest.raises(ConfigError, match=says.format(shape)):
             finetuned(run, **{"data.shape": f"[{shape}]"})
