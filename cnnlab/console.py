@@ -3,7 +3,11 @@
 import logging
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 UNREAD = 141  # the exit status of what is written to nobody
 
@@ -31,6 +35,22 @@ def another(name: str) -> str:
     """How another command is typed, where this one's is `program()`."""
     front, _, _ = program().rpartition(" ")
     return f"{front} {name}" if front.endswith("cnnlab") else f"python -m experiments.{name}"
+
+
+def progress(items: Mapping[str, Item], *, show: bool) -> Iterator[tuple[str, Item]]:
+    """Names and items, one after the other, under a progress bar on standard error that names the
+    one at work."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (BarColumn(), MofNCompleteColumn(), Remaining(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
+        task = bar.add_task("", total=len(items))
+        for name, item in items.items():
+            bar.update(task, description=name)
+            yield name, item
+            bar.advance(task)
 
 
 def narrate() -> None:

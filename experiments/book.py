@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from cnnlab.config import cli
 
 if TYPE_CHECKING:  # omegaconf and the questions load when a run begins, not for --help
-    from collections.abc import Iterator
     from pathlib import Path
 
     from omegaconf import DictConfig
@@ -48,13 +47,14 @@ def main(cfg: "DictConfig") -> None:
     What is answered is not asked again: a book that was interrupted goes on where it stopped."""
     from pathlib import Path
 
+    from cnnlab.console import progress
     from cnnlab.errors import CnnlabError
     from cnnlab.files import write_atomically
     from cnnlab.lab import markdown, page
 
     commands = _commands(cfg)
     answers, failed = [], {}
-    for name, arguments in _bar(commands, show=cfg.progress):
+    for name, arguments in progress(commands, show=cfg.progress):
         answered = _ask(name, arguments, force=cfg.force)
         if isinstance(answered, str):
             failed[name] = answered
@@ -90,25 +90,6 @@ def load(name: str) -> "Question":
     import importlib
 
     return importlib.import_module(f"experiments.{name}").question
-
-
-def _bar(commands: dict[str, list[str]], *, show: bool) -> "Iterator[tuple[str, list[str]]]":
-    """The commands, under a progress bar that names the one at work."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
-        task = bar.add_task("", total=len(commands))
-        for name, arguments in commands.items():
-            bar.update(task, description=name)
-            yield name, arguments
-            bar.advance(task)
 
 
 def _ask(name: str, arguments: list[str], *, force: bool) -> "str | tuple[Path, dict[str, Any]]":

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from cnnlab.console import progress
 from cnnlab.errors import CnnlabError
 from cnnlab.lab.records import Records, combinations
 
@@ -45,18 +43,7 @@ class Cells:
 
     def all(self, cells: Mapping[str, Callable[[], object]]) -> dict[str, Any]:
         """The values of several cells, under a progress bar that names the one at work."""
-        columns = (
-            BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        )  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True), disable=not self._show) as bar:
-            task = bar.add_task("", total=len(cells))
-            values = {}
-            for key, compute in cells.items():
-                bar.update(task, description=key)
-                values[key] = self.get(key, compute)
-                bar.advance(task)
-        return values
+        return {key: self.get(key, compute) for key, compute in progress(cells, show=self._show)}
 
     def records(
         self, name: str, compute: Callable[..., object], /, **axes: Iterable[object]

@@ -135,8 +135,8 @@ class Question:
         the file's. Where it draws nothing, there is no file."""
 
         def decorate(function: Procedure) -> Procedure:
-            self._figures[function.__name__] = function
-            self._sizes[function.__name__] = (width, height)
+            name = function.__name__.rstrip("_")
+            self._figures[name], self._sizes[name] = function, (width, height)
             return function
 
         return decorate

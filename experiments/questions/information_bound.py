@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from experiments.packing.sets import dimension
 from experiments.packing.tasks import orbit
-from experiments.sample_efficiency import NETS, TARGET, figures, power
+from experiments.sample_efficiency import COLOURS, NETS, TARGET, against_dimension, by_target, power
 from experiments.sample_efficiency import question as sample_efficiency
 from jaxtyping import Float
 from matplotlib.figure import Figure
@@ -274,14 +274,14 @@ def constants(needed: Records, bounds: Records) -> Rows:
 def bound(figure: Figure, needed: Records, bounds: Records) -> None:
     """Mean n of a net in a dimension for a target, and log2 M by each count; one panel a target."""
     dimensions = sorted({*needed["d"]})
-    for target, axes in figures.by_target(figure, needed).items():
+    for target, axes in by_target(figure, needed).items():
         for net in ("conv", "fc_sgd"):
             n = [mean_needed(needed, net, d, target).mean for d in dimensions]
-            axes.plot(dimensions, n, "o-", color=figures.COLOURS[net], label=f"n, {NETS[net]}")
+            axes.plot(dimensions, n, "o-", color=COLOURS[net], label=f"n, {NETS[net]}")
         for count, name in COUNTS.items():
             least = [bits(bounds, d, count, target) for d in dimensions]
             axes.plot(dimensions, least, STYLES[count], color="black", label=f"log2 M: {name}")
-        figures.against_dimension(axes, needed, target)
+        against_dimension(axes, needed, target)
     figure.axes[0].set_ylabel("training examples n, or bits")
 
 
