@@ -125,9 +125,10 @@ def make_experiment(
             trainable=trainable,
         )
     model, model_state = network
+    config = plain(cfg, resolve=True)
     return Experiment(
         settings=settings,
-        config=plain(cfg, resolve=True),
+        config=config,
         config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
         directory=run_directory(cfg, data=data.fingerprint, weights=weights),
         data=data,
@@ -143,8 +144,8 @@ def make_experiment(
             settings,
             resident=isinstance(batches, DeviceLoader),
             workers=data.train.workers,
-            kernel_size=cfg.backbone.get("kernel_size"),
-            conv=cfg.conv[TARGET].rpartition(".")[2],
+            kernel_size=config["backbone"].get("kernel_size"),
+            conv=config["conv"][TARGET].rpartition(".")[2],
         ),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cnnlab.data.augment import Augmentation, CutMix, Mixup
 from cnnlab.models import VGG
 from cnnlab.nn import factories
+from cnnlab.ops import Ints
 from cnnlab.train.settings import Settings
 
 # A backbone's kernel size where none was asked for, and the convolutions that do not use it.
@@ -39,7 +40,7 @@ def check_effects(
 
 
 def remarks(
-    settings: Settings, *, resident: bool, workers: int, kernel_size: int | None, conv: str
+    settings: Settings, *, resident: bool, workers: int, kernel_size: Ints | None, conv: str
 ) -> list[str]:
     """What a run is asked for and will not do, each in a line.
 
