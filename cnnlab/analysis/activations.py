@@ -15,7 +15,7 @@ from cnnlab.analysis.fields import Field, fields
 from cnnlab.models import Classifier
 
 
-class Maps(NamedTuple):
+class ActivationMaps(NamedTuple):
     """What a network gives for a batch: the first layer's outputs, before normalisation and
     activation, `(n, *out, c)`, and the outputs of every stage of its backbone."""
 
@@ -24,7 +24,9 @@ class Maps(NamedTuple):
 
 
 @eqx.filter_jit
-def activation_maps(model: Classifier, state: eqx.nn.State, xs: Float[Array, "n ..."]) -> Maps:
+def activation_maps(
+    model: Classifier, state: eqx.nn.State, xs: Float[Array, "n ..."]
+) -> ActivationMaps:
     """The maps of a network in inference mode.
 
     **Arguments:** `model`, with a backbone of stages, such as `VGG`; `xs`, normalised,
@@ -35,7 +37,7 @@ def activation_maps(model: Classifier, state: eqx.nn.State, xs: Float[Array, "n 
     for stage in model.backbone.stages:
         xs, state = stage(xs, state)
         found.append(xs)
-    return Maps(first, tuple(found))
+    return ActivationMaps(first, tuple(found))
 
 
 def first_layer(model: Classifier) -> nn.Layer:

@@ -64,7 +64,7 @@ def layer_of(conv: Conv, spatial: Sequence[int]) -> LinearConv:
     return LinearConv(kernel, bias, window.stride, window.dilation, window.pads)
 
 
-def apply(
+def apply_linear(
     layer: LinearConv, x: Float[Array, "*shape c_in"], mode: str = "zeros"
 ) -> Float[Array, "*out c_out"]:
     """`(*batch, *spatial, c_in) -> (*batch, *out, c_out)`, padded by `mode` (`ops.PADDING_MODES`).
@@ -77,7 +77,7 @@ def apply(
     return ops.conv(x, kernel, algorithm=ops.REFERENCE, **window) + bias
 
 
-def compose(first: LinearConv, second: LinearConv) -> LinearConv:
+def compose_pair(first: LinearConv, second: LinearConv) -> LinearConv:
     """One convolution that is `second` after `first`, wherever `first`'s result is not padded.
 
     With strides `s` and dilations `d`, output `i` of `second` reads output `i s2 + b d2` of
@@ -111,9 +111,9 @@ def compose(first: LinearConv, second: LinearConv) -> LinearConv:
     )
 
 
-def compose_all(layers: Sequence[LinearConv]) -> LinearConv:
-    """`compose` of a stack, its first layer first."""
-    return functools.reduce(compose, layers)
+def compose_stack(layers: Sequence[LinearConv]) -> LinearConv:
+    """`compose_pair` of a stack, its first layer first."""
+    return functools.reduce(compose_pair, layers)
 
 
 def unpadded(layers: Sequence[LinearConv], spatial: Sequence[int]) -> Bool[np.ndarray, "..."]:
@@ -160,6 +160,6 @@ def collapse(model: Classifier) -> Collapsed:
         if isinstance(layer, Conv):
             layers.append(layer_of(layer, spatial))
             spatial = layers[-1].out(spatial)
-    one = compose_all(layers)
+    one = compose_stack(layers)
     kernel, bias = (jnp.asarray(a, jnp.float32) for a in (one.kernel, one.bias))
     return Collapsed(kernel, bias, one.stride, model.head)

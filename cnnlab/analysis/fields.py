@@ -136,7 +136,7 @@ def depends_on(
     return np.asarray((gradient != 0).any((0, -1)))
 
 
-def measured(
+def measured_field(
     apply: Apply,
     model: PyTree,
     in_shape: Sequence[int],
@@ -146,7 +146,7 @@ def measured(
     axis, of a network with positive weights and inputs `(*spatial, c)`; both off the border."""
     xs = spikes(in_shape)
     at, then = tuple(position), tuple(o + 1 for o in position)
-    here, there = (box(depends_on(apply, model, xs, o)) for o in (at, then))
+    here, there = (bounding_box(depends_on(apply, model, xs, o)) for o in (at, then))
     size = tuple(high - low + 1 for low, high in here)
     stride = tuple(b - a for (a, _), (b, _) in zip(here, there, strict=True))
     start = tuple(low - o * s for (low, _), o, s in zip(here, at, stride, strict=True))
@@ -192,7 +192,7 @@ def _weighted_gradient(apply, model, xs, position, key, weight):
     return jax.grad(value)(xs)
 
 
-def box(support: Bool[np.ndarray, "..."]) -> tuple[tuple[int, int], ...]:
+def bounding_box(support: Bool[np.ndarray, "..."]) -> tuple[tuple[int, int], ...]:
     """First and last position of what is true, per axis.
 
     **Raises:** `ValueError`: nothing is.

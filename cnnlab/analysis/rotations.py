@@ -112,10 +112,10 @@ def nearest_convolution(
     """The convolution that comes closest to doing to `R x` what this one does to `x`, and how far
     it stays away: the Frobenius norm of what is missing, over that of the whole matrix.
 
-    The matrix wanted is `T R^T` with `T` that of the kernel (padding SAME); what is returned is
-    its orthogonal projection on the convolutions' matrices. They are spanned by one matrix of ones
-    and zeros for each entry of the kernel, and these do not overlap: the projection's entries are
-    the means of `T R^T` over them.
+    The target is `T R^T` with `T` the matrix of the kernel (padding SAME); what is returned is its
+    orthogonal projection on the convolutions' matrices. They are spanned by one matrix of ones and
+    zeros for each entry of the kernel, and these do not overlap: the projection's entries are the
+    means of `T R^T` over them.
 
     **Arguments:** `in_shape`, `(*spatial, c_in)`, whose product is `d`.
 
@@ -133,7 +133,7 @@ def _project(
 ) -> tuple[Array, Array]:
     built = lambda k: toeplitz_matrix(k, in_shape, stride=stride)
     matrix, adjoint = jax.vjp(built, kernel)
-    wanted = matrix @ r.T
-    nearest = adjoint(wanted)[0] / adjoint(jnp.ones_like(wanted))[0]
-    missing = jnp.linalg.norm(wanted - built(nearest))
-    return nearest, missing / jnp.linalg.norm(wanted)
+    target = matrix @ r.T
+    nearest = adjoint(target)[0] / adjoint(jnp.ones_like(target))[0]
+    missing = jnp.linalg.norm(target - built(nearest))
+    return nearest, missing / jnp.linalg.norm(target)

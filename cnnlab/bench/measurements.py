@@ -39,7 +39,7 @@ class Settings:
     seed: int
 
 
-class Row(TypedDict, total=False):
+class TimedRow(TypedDict, total=False):
     """One contender in one pass: its `error`; and the median `seconds`, the `fastest` and how many
     `calls`, or `wrong`; or only `failed`, a message."""
 
@@ -57,7 +57,7 @@ class Case(TypedDict):
 
     multiply_adds: int
     skipped: dict[str, str]
-    passes: dict[str, dict[str, Row]]
+    passes: dict[str, dict[str, TimedRow]]
 
 
 def measure_convolution(problem: Problem, settings: Settings) -> Case:
@@ -74,7 +74,7 @@ def measure_convolution(problem: Problem, settings: Settings) -> Case:
 
 def _rows(
     contenders: dict[str, routes.Contender], which: str, settings: Settings
-) -> dict[str, Row]:
+) -> dict[str, TimedRow]:
     reference = contenders[routes.REFERENCE].result(which)
     rows = {name: _checked(c, which, reference) for name, c in contenders.items()}
     agree = {
@@ -87,13 +87,13 @@ def _rows(
     return rows
 
 
-def _checked(contender: routes.Contender, which: str, reference: Sequence[np.ndarray]) -> Row:
+def _checked(contender: routes.Contender, which: str, reference: Sequence[np.ndarray]) -> TimedRow:
     """The row of a contender before it is timed; it also compiles it."""
     try:
         error = routes.largest_error(contender.result(which), reference)
     except Exception as problem:  # its own failure is one of the results, and the others go on
         return {"failed": " ".join(f"{type(problem).__name__}: {problem}".split())[:200]}
-    row: Row = {"error": error if math.isfinite(error) else str(error)}
+    row: TimedRow = {"error": error if math.isfinite(error) else str(error)}
     return row if error <= contender.tolerance else {**row, "wrong": True}
 
 

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from cnnlab.bench import grid
 from cnnlab.bench.contenders import PORTABLE
-from cnnlab.bench.measurements import Case, Row
+from cnnlab.bench.measurements import Case, TimedRow
 from cnnlab.files import write_figure
 from cnnlab.ops import REFERENCE, REGISTRY, Problem
 
-Rows = Mapping[str, Row]  # of one case and pass, by contender
+TimedRows = Mapping[str, TimedRow]  # of one case and pass, by contender
 Cases = Mapping[str, Case]
 
 HEADINGS = (
@@ -29,7 +29,7 @@ _PEERS = {"eqx": "Equinox", "torch": "PyTorch", "torch channels-last": "PyTorch,
 _TORCH = ("torch", "torch channels-last")
 
 
-def fastest(rows: Rows, names: Sequence[str]) -> tuple[str, float] | None:
+def fastest(rows: TimedRows, names: Sequence[str]) -> tuple[str, float] | None:
     """The fastest of some contenders that were timed, and its seconds."""
     timed = {name: rows[name]["seconds"] for name in names if "seconds" in rows.get(name, {})}
     return min(timed.items(), key=lambda item: item[1], default=None)
@@ -51,7 +51,7 @@ def table(cases: Cases, names: Sequence[str], which: str) -> str:
     return "\n".join([line(HEADINGS), line(rule), *map(line, cells)])
 
 
-def _cells(name: str, rows: Rows) -> list[str]:
+def _cells(name: str, rows: TimedRows) -> list[str]:
     seconds = {key: fastest(rows, names) for key, names in _columns().items()}
     times = [_milliseconds(seconds[key]) for key in _columns()]
     best = seconds["best"]
@@ -80,7 +80,7 @@ def _milliseconds(timed: tuple[str, float] | None) -> str:
     )
 
 
-def _ratio(rows: Rows, ours: str, theirs: str) -> float | None:
+def _ratio(rows: TimedRows, ours: str, theirs: str) -> float | None:
     """Time of one column over that of another; None where one was not timed."""
     a, b = (fastest(rows, _columns()[key]) for key in (ours, theirs))
     return a[1] / b[1] if a and b else None
@@ -165,12 +165,12 @@ def figures(cases: Cases, which: str, folder: Path) -> list[Path]:
     return made
 
 
-def _rows(sweep: Mapping[int, Problem], cases: Cases, which: str) -> dict[int, Rows]:
+def _rows(sweep: Mapping[int, Problem], cases: Cases, which: str) -> dict[int, TimedRows]:
     found = {size: cases.get(grid.title(p), {}).get("passes", {}) for size, p in sweep.items()}
     return {size: passes[which] for size, passes in found.items() if which in passes}
 
 
-def _draw(axes: Axes, rows: Mapping[int, Rows], label: str, which: str) -> None:
+def _draw(axes: Axes, rows: Mapping[int, TimedRows], label: str, which: str) -> None:
     """A line a contender; the colours are the same in all panels."""
     tab = matplotlib.color_sequences["tab10"]
     common: dict[str, Any] = {"lw": 1.2, "ms": 3, "marker": "o"}
@@ -195,7 +195,7 @@ def _draw(axes: Axes, rows: Mapping[int, Rows], label: str, which: str) -> None:
     axes.grid(alpha=0.3)
 
 
-def _mark(axes: Axes, rows: Mapping[int, Rows]) -> None:
+def _mark(axes: Axes, rows: Mapping[int, TimedRows]) -> None:
     """The place from which the faster of the Fourier algorithms beats the fastest direct one."""
     fourier = [name for name, algorithm in REGISTRY.items() if algorithm.fourier]
     others = [name for name in REGISTRY if name not in fourier]

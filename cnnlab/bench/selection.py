@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from cnnlab.config import ConfigError, read
+from cnnlab.config import ConfigError, read_value
 from cnnlab.ops import REFERENCE, REGISTRY, Problem
 from cnnlab.ops.choice import VARIABLE, serving
 
@@ -24,7 +24,7 @@ def requested_algorithms(value: str | Sequence[str] | None) -> list[str] | None:
     if value in (None, "all"):
         return None
     names = [value] if isinstance(value, str) else list(value)
-    return read(f"some of {', '.join(REGISTRY)}", names, "algorithms")
+    return read_value(f"some of {', '.join(REGISTRY)}", names, "algorithms")
 
 
 def select_algorithms(

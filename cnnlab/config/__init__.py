@@ -13,7 +13,7 @@ from cnnlab.config.compose import check_config, compose
 from cnnlab.config.declared import declare
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
-from cnnlab.config.kinds import read
+from cnnlab.config.kinds import read_value
 from cnnlab.config.tree import plain, to_yaml
 from cnnlab.errors import CnnlabError, ConfigError
 
@@ -48,7 +48,7 @@ __all__ = [
     "load_predictor",
     "load_run",
     "plain",
-    "read",
+    "read_value",
     "to_yaml",
 ]
 

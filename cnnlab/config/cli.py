@@ -18,7 +18,7 @@ from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cnnlab.config.compose import prepare
+from cnnlab.config.compose import compose_source
 from cnnlab.config.help import help_text
 from cnnlab.config.interrupts import INTERRUPTED, Interrupts
 from cnnlab.config.messages import listing, one_line, show
@@ -30,7 +30,7 @@ from cnnlab.errors import CnnlabError, ConfigError, Interrupted
 from cnnlab.files import lend_matplotlib_a_folder
 
 Task = Callable[[DictConfig], object]
-Rehearsal = Callable[[list[DictConfig]], Callable[[DictConfig], object]]
+Rehearse = Callable[[list[DictConfig]], Callable[[DictConfig], object]]
 OK, FAILED, REFUSED = 0, 1, 2
 
 
@@ -39,7 +39,7 @@ def cli(
     *,
     config_dir: str | Path | None = None,
     examples: Sequence[str] = (),
-    rehearsal: Rehearsal | None = None,
+    rehearsal: Rehearse | None = None,
 ) -> Callable[[Task], Callable[..., object]]:
     """Make `main(cfg)` a command: `main()` then reads the command line, and exits on failure.
 
@@ -84,7 +84,7 @@ class _Command:
         task: Task,
         source: Source,
         examples: Sequence[str],
-        rehearsal: Rehearsal | None = None,
+        rehearsal: Rehearse | None = None,
     ) -> None:
         self.task = task
         self.source = source
@@ -131,7 +131,7 @@ class _Command:
         if sweep:
             jobs = sweep_jobs(self.source, args.overrides, self.rehearsal)
         elif not (args.hydra_help or args.shell_completion or args.experimental_rerun):
-            jobs = {tuple(args.overrides): prepare(self.source, args.overrides)}
+            jobs = {tuple(args.overrides): compose_source(self.source, args.overrides)}
         # Flags first: Hydra's own parser does not find them between overrides.
         flags = [a for a in argv if a not in given]
         self._hand_over([*flags, *args.overrides], _Job(self, sweep, jobs))
@@ -183,7 +183,7 @@ class _Command:
             return None  # refused with the job's own message
 
     def _show(self, args: Namespace) -> None:
-        cfg = prepare(self.source, args.overrides, allow_missing=True)
+        cfg = compose_source(self.source, args.overrides, allow_missing=True)
         if args.resolve:
             OmegaConf.resolve(cfg)
         part: object = cfg
@@ -247,7 +247,7 @@ class _Job:
         for what only a running job of Hydra's can resolve."""
         ready = self.configs.get(tuple(overrides))
         later = any("${hydra:" in line for line in overrides)
-        return prepare(self.command.source, overrides) if ready is None or later else ready
+        return compose_source(self.command.source, overrides) if ready is None or later else ready
 
 
 def _parse_arguments(argv: list[str]) -> Namespace:

@@ -11,7 +11,7 @@ from cnnlab.config.allowed import TARGETS
 from cnnlab.config.check import check_interpolations, check_known, check_missing, settle_durations
 from cnnlab.config.messages import one_line, show
 from cnnlab.config.overrides import (
-    apply,
+    apply_override,
     check_choice,
     is_structural,
     parse,
@@ -47,7 +47,7 @@ def compose(
     that lead nowhere, targets that are not allowed.
     """
     directory = Path(config_dir) if config_dir is not None else default_directory()
-    return prepare(Source(str(directory.resolve()), config_name), quote_home(overrides))
+    return compose_source(Source(str(directory.resolve()), config_name), quote_home(overrides))
 
 
 def check_config(cfg: object, config_name: str = "train") -> DictConfig:
@@ -80,7 +80,9 @@ def check_config(cfg: object, config_name: str = "train") -> DictConfig:
     return cfg
 
 
-def prepare(source: Source, overrides: Sequence[str], *, allow_missing: bool = False) -> DictConfig:
+def compose_source(
+    source: Source, overrides: Sequence[str], *, allow_missing: bool = False
+) -> DictConfig:
     """`compose` for a `Source`; with `allow_missing`, values that are still missing may stay."""
     parsed = parse(overrides, source)
     base = source.load_base()
@@ -99,7 +101,7 @@ def prepare(source: Source, overrides: Sequence[str], *, allow_missing: bool = F
     values = [o for o in parsed if not is_structural(o, source)]
     settle_scale(cfg, values)
     for override in values:
-        apply(override, cfg, source)
+        apply_override(override, cfg, source)
     known = _known(source, source.fingerprint)
     check_known(cfg, known, source.groups())
     check_interpolations(cfg)

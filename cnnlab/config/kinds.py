@@ -38,7 +38,7 @@ __all__ = [
     "choices",
     "node_group",
     "of_default",
-    "read",
+    "read_value",
     "takes_list",
 ]
 
@@ -53,7 +53,7 @@ _ARTICLES = (
 )
 
 
-def read(kind: str, value: object, key: str) -> Any:
+def read_value(kind: str, value: object, key: str) -> Any:
     """The value, in the type that its kind gives it.
 
     **Arguments:** `kind`, a phrase; `key`, the value's dotted key, for the message.

@@ -82,7 +82,7 @@ def selects_group(override: Override, source: Source) -> bool:
 
 
 def is_structural(override: Override, source: Source) -> bool:
-    """Whether the override is for Hydra's composition, not for our own `apply`."""
+    """Whether the override is for Hydra's composition, not for our own `apply_override`."""
     return override.is_hydra_override() or selects_group(override, source)
 
 
@@ -131,7 +131,7 @@ def check_choice(override: Override, source: Source, base: Mapping[str, Any]) ->
             raise ConfigError(f"{text}: no such choice{_choose(group, source, choice)}")
 
 
-def apply(override: Override, cfg: DictConfig, source: Source) -> None:
+def apply_override(override: Override, cfg: DictConfig, source: Source) -> None:
     """Check one value override against the config so far, then make the change in place.
 
     **Raises:** `ConfigError`: a key that does not exist (with the nearest one), or can't be

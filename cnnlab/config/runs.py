@@ -170,7 +170,7 @@ def _check_data(data: JsonObject) -> None:
     try:
         for name, kind in (_DATA | _MORE_DATA).items():
             if name in data or name in _DATA:
-                kinds.read(kind, data.get(name), f"data.{name}")
+                kinds.read_value(kind, data.get(name), f"data.{name}")
         if not all(map(str.isprintable, data["class_names"])):  # they are written to terminals
             raise ConfigError("data.class_names: expected printable names")
         channels = data["input_shape"][-1]

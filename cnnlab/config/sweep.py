@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
-from cnnlab.config.compose import prepare
+from cnnlab.config.compose import compose_source
 from cnnlab.config.messages import show
 from cnnlab.config.overrides import parse, structural_lines
 from cnnlab.config.source import Source
@@ -56,7 +56,7 @@ def sweep_jobs(
         pairs = zip(job, values.values(), strict=True)
         names[short] = " ".join(line for line, every in pairs if len(every) > 1)
         with _naming(names[short]):
-            jobs[short] = prepare(source, job)
+            jobs[short] = compose_source(source, job)
     if rehearsal is not None:
         check = rehearsal(list(jobs.values()))
         for short, cfg in jobs.items():

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from cnnlab.config.allowed import OPTIONAL, PARTIAL_GROUPS, SEVERAL, TARGETS
-from cnnlab.config.kinds import node_group, read
+from cnnlab.config.kinds import node_group, read_value
 from cnnlab.config.messages import listing, nearest, show
 from cnnlab.errors import ConfigError
 
@@ -76,7 +76,7 @@ def read_node(node: object, group: str, key: str) -> dict[str, object]:
         elif isinstance(value, str) and (value == "???" or "${" in value):
             found[name] = value
         else:
-            found[name] = read(kinds[name], value, f"{key}.{name}")
+            found[name] = read_value(kinds[name], value, f"{key}.{name}")
     return found
 
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from cnnlab.config.allowed import TARGETS
-from cnnlab.config.kinds import DURATIONS, check_phrase, of_default, read
+from cnnlab.config.kinds import DURATIONS, check_phrase, of_default, read_value
 from cnnlab.config.messages import listing, show
 from cnnlab.config.targets import read_nodes
 from cnnlab.config.tree import MISSING, find, has, is_interpolation, is_open, plain
@@ -99,7 +99,7 @@ def settle_values(cfg: DictConfig, base: DictConfig, types: Types) -> None:
 def _settle(cfg: DictConfig, key: str, kind: str, value: object, types: Types) -> None:
     if value == MISSING or is_interpolation(value):
         return
-    good = read(kind, value, key)
+    good = read_value(kind, value, key)
     _replace(cfg, key, value, good)
     for name, item in good.items() if isinstance(good, Mapping) else ():
         inner = kind_of(f"{key}.{name}", types)
@@ -146,5 +146,5 @@ def _resolved_at(key: str, node: object, cfg: DictConfig) -> object:
 
 
 def _matches(key: str, pattern: str) -> bool:
-    parts, wanted = key.split("."), pattern.split(".")
-    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
+    parts, patterns = key.split("."), pattern.split(".")
+    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))

@@ -125,23 +125,23 @@ def reachable(url: str) -> Callable[[], None]:
 
 
 def _probe(url: str) -> None:
-    outcome: list[Exception | None] = []
+    answers: list[Exception | None] = []
 
     def ask() -> None:
         request = urllib.request.Request(url, method="HEAD")
         try:
             urllib.request.urlopen(request, timeout=_PROBE_SECONDS).close()
-            outcome.append(None)
+            answers.append(None)
         except urllib.error.HTTPError:
-            outcome.append(None)  # an answer, if not a kind one: the server is there
+            answers.append(None)  # an answer, if not a kind one: the server is there
         except Exception as error:
-            outcome.append(error)
+            answers.append(error)
 
     # In a thread: looking up a name has no timeout of its own.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_PROBE_SECONDS)
-    if not outcome:
+    if not answers:
         raise Unavailable(f"no answer within {_PROBE_SECONDS:.0f} s")
-    if outcome[0] is not None:
-        raise Unavailable(f"not reachable ({outcome[0]})")
+    if answers[0] is not None:
+        raise Unavailable(f"not reachable ({answers[0]})")

@@ -160,9 +160,9 @@ def _read_array(
     shape, kind = array.shape, array.dtype.kind
     fits = shape[-1:] == form.shape[-1:] and len(shape) == len(form.shape)
     if kind not in NUMBERS or not fits or (target is not None and shape[:-1] != tuple(target)):
-        wanted = [*(target or ["*"] * (len(form.shape) - 1)), form.shape[-1]]
+        expected = [*(target or ["*"] * (len(form.shape) - 1)), form.shape[-1]]
         raise PictureError(
-            f"holds {array.dtype} of shape {list(shape)}: expected numbers of shape {wanted}"
+            f"holds {array.dtype} of shape {list(shape)}: expected numbers of shape {expected}"
         )
     if target is None:
         _own_size(array)

@@ -147,9 +147,9 @@ def _decoder(features: Any, image_key: str, size: tuple[int, int] | None) -> Dec
             f" {type(feature).__name__} of {dtype}"
         )
     if len(feature.shape) < 2 or (size is not None and len(feature.shape) != 3):
-        wanted = "(h, w, c), to be resized" if size is not None else "(*spatial, c)"
+        expected = "(h, w, c), to be resized" if size is not None else "(*spatial, c)"
         raise ValueError(
-            f"{'image_key' if size is None else 'size'}: expected images {wanted},"
+            f"{'image_key' if size is None else 'size'}: expected images {expected},"
             f" {image_key!r} has {list(feature.shape)}"
         )
     encoding = getattr(feature, "_encoding", None)

@@ -32,8 +32,8 @@ from cnnlab.lab.records import Record, tidy
 from cnnlab.lab.verdict import Verdict
 
 Function = TypeVar("Function", bound=Callable[..., object])
-Measure = TypeVar("Measure", bound=Callable[..., Record])
-Judge = TypeVar("Judge", bound=Callable[..., Verdict])
+MeasureFunction = TypeVar("MeasureFunction", bound=Callable[..., Record])
+ClaimFunction = TypeVar("ClaimFunction", bound=Callable[..., Verdict])
 Procedure = TypeVar("Procedure", bound=Callable[..., None])
 Result = TypeVar("Result")
 Data = Mapping[str, Any]
@@ -87,7 +87,7 @@ class Question:
 
     def measure(
         self, *, full: Mapping[str, object], groups: Mapping[str, str] | None = None
-    ) -> Callable[[Measure], Measure]:
+    ) -> Callable[[MeasureFunction], MeasureFunction]:
         """`measure(cells, *, settings...)`: the data. What takes long goes through the `cells`.
 
         **Arguments:** `full`, the settings of `scale=full`; `groups`, of the config, with their
@@ -95,7 +95,7 @@ class Question:
         argument has a default, what changes of the choice, it is given what describes the object.
         """
 
-        def decorate(function: Measure) -> Measure:
+        def decorate(function: MeasureFunction) -> MeasureFunction:
             self._measure, self._groups = function, groups or {}
             include = ["base/question"]
             declare(self.name, function, include=include, groups=groups, full=full)
@@ -109,14 +109,14 @@ class Question:
         self._checks.append(function)
         return function
 
-    def claim(self, source: str, refuted_by: str) -> Callable[[Judge], Judge]:
+    def claim(self, source: str, refuted_by: str) -> Callable[[ClaimFunction], ClaimFunction]:
         """`claim(parts of the data...)`: its verdict; the docstring is its sentence.
 
         **Arguments:** `source`, where it stands in the chapters; `refuted_by`, what would refute
         it, as the object of that verb.
         """
 
-        def decorate(function: Judge) -> Judge:
+        def decorate(function: ClaimFunction) -> ClaimFunction:
             name = function.__name__.rstrip("_")
             self.claims.append(Claim(name, source, _sentence(function), refuted_by))
             self._verdicts[name] = function

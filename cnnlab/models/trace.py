@@ -83,7 +83,7 @@ def trace(
     - `parts`: fields of the model that hold sequences of modules, such as `"stages"`; those are
       recorded too, each after what is inside.
     """
-    log = _Log(model, parts)
+    log = _CallLog(model, parts)
     if state is None:
         indices = filter(is_state_index, jtu.tree_leaves(model, is_leaf=is_state_index))
         # Only a model that did not go through `make_with_state` still holds its first state.
@@ -105,7 +105,7 @@ def trace(
     return tuple(log.calls)
 
 
-class _Log:
+class _CallLog:
     """The layers of a model, and their calls in the order of the run."""
 
     def __init__(self, model: PyTree, parts: Sequence[str]):
@@ -161,7 +161,7 @@ class _Watched(eqx.nn.StatefulLayer):
 
     layer: Any
     path: str = eqx.field(static=True)
-    log: _Log = eqx.field(static=True)
+    log: _CallLog = eqx.field(static=True)
 
     def is_stateful(self) -> bool:
         return _is_stateful(self.layer)

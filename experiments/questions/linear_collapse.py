@@ -12,7 +12,7 @@ from jaxtyping import Array
 from matplotlib.figure import Figure
 
 from cnnlab import lab
-from cnnlab.analysis.composition import LinearConv, apply, collapse, compose_all, unpadded
+from cnnlab.analysis.composition import LinearConv, apply_linear, collapse, compose_stack, unpadded
 from cnnlab.lab import Cells, Count, DataSet, Plan, Positive, Records, Rows, Study, Verdict
 
 ACTIVATIONS = {"relu": "ReLU", "identity": "none (linear)"}
@@ -92,7 +92,7 @@ def random_case(rng: np.random.Generator) -> tuple[list[LinearConv], Array]:
             layers.append(LinearConv(weights, bias, some(stride), some(dilation), ((0, 0),) * rank))
             # The composed kernel's sums are bounded by the same product.
             largest = largest * np.abs(weights).reshape(-1, c_out).sum(0).max() + 2
-    composed = compose_all(layers)
+    composed = compose_stack(layers)
     # Divisible by the strides, as a circular map must be, and room for some outputs.
     windows = zip(composed.extent, composed.stride, strict=True)
     sizes = [s * (-(-e // s) + int(rng.integers(1, 4))) for e, s in windows]
@@ -107,7 +107,7 @@ def against_composed(layers: list[LinearConv], x: Array) -> list[dict[str, Any]]
     sizes = x.shape[1:-1]
     same = padded(layers, sizes)
     stacks = {padding: layers if padding == "valid" else same for padding in PADDINGS}
-    both = lambda x, stack, mode: (run(stack, x, mode), apply(compose_all(stack), x, mode))
+    both = lambda x, stack, mode: (run(stack, x, mode), apply_linear(compose_stack(stack), x, mode))
     outputs = jax.jit(lambda x: {p: both(x, stack, PADDINGS[p]) for p, stack in stacks.items()})(x)
     found = []
     for padding in PADDINGS:  # jit sorts keys
@@ -141,8 +141,8 @@ def run(layers: list[LinearConv], x: Array, mode: str, activation: Any = lambda 
     """The layers one after another, with an activation between them."""
     *before, last = layers
     for layer in before:
-        x = activation(apply(layer, x, mode))
-    return apply(last, x, mode)
+        x = activation(apply_linear(layer, x, mode))
+    return apply_linear(last, x, mode)
 
 
 def zero_padded(kernel: np.ndarray) -> LinearConv:
@@ -154,7 +154,7 @@ def two_matrices(pixels: int) -> dict[str, list[list[float]]]:
     """Two zero-padded layers of one channel as a matrix, and that of the layer composed of them."""
     layers = [zero_padded(np.array(weights, float)[:, None, None]) for weights in PICTURE]
     matrix = lambda stack: run(stack, jnp.eye(pixels)[..., None], "zeros")[..., 0].T.tolist()
-    return {"stack": matrix(layers), "composed": matrix([compose_all(layers)])}
+    return {"stack": matrix(layers), "composed": matrix([compose_stack(layers)])}
 
 
 def uneven_diagonals(rng: np.random.Generator) -> int:

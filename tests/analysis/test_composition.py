@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from cnnlab import nn
-from cnnlab.analysis.composition import LinearConv, apply, compose, compose_all, layer_of, unpadded
+from cnnlab.analysis.composition import (
+    LinearConv,
+    apply_linear,
+    compose_pair,
+    compose_stack,
+    layer_of,
+    unpadded,
+)
 
 NONE = ((0, 0),)
 
@@ -37,20 +44,22 @@ def run(layers, x, mode="zeros"):
     @jax.jit
     def stack(x):
         for layer in layers:
-            x = apply(layer, x, mode)
+            x = apply_linear(layer, x, mode)
         return x
 
     return np.asarray(stack(x))
 
 
 def test_two_kernels_by_hand():
-    both = compose(one_channel(1, 2, 3), one_channel(1, 10))
+    both = compose_pair(one_channel(1, 2, 3), one_channel(1, 10))
     assert both.kernel[:, 0, 0].tolist() == [1, 12, 23, 30]
-    strided = compose(one_channel(1, 2, stride=2), one_channel(1, 10, stride=3))
+    strided = compose_pair(one_channel(1, 2, stride=2), one_channel(1, 10, stride=3))
     assert strided.kernel[:, 0, 0].tolist() == [1, 2, 10, 20] and strided.stride == (6,)
-    dilated = compose(one_channel(1, 2, dilation=3), one_channel(1, 10, dilation=2))
+    dilated = compose_pair(one_channel(1, 2, dilation=3), one_channel(1, 10, dilation=2))
     assert dilated.kernel[:, 0, 0].tolist() == [1, 0, 10, 2, 0, 20] and dilated.dilation == (1,)
-    padded = compose(one_channel(1, stride=2, padding=((1, 0),)), one_channel(1, padding=((3, 2),)))
+    padded = compose_pair(
+        one_channel(1, stride=2, padding=((1, 0),)), one_channel(1, padding=((3, 2),))
+    )
     assert padded.padding == ((7, 4),)
 
 
@@ -59,7 +68,7 @@ def test_a_stack_is_the_composed_layer(rank):
     rng = np.random.default_rng(rank)
     for _ in range(3):
         layers = random_stack(rng, rank, depth=3 if rank < 3 else 2)
-        composed = compose_all(layers)
+        composed = compose_stack(layers)
         sizes = [e + s for e, s in zip(composed.extent, composed.stride, strict=True)]
         x = jax.device_put(integers(rng, 2, *sizes, layers[0].kernel.shape[-2]).astype(np.float32))
         expected = run(layers, x)
@@ -70,7 +79,7 @@ def test_a_stack_is_the_composed_layer(rank):
 def test_padding_circular_and_zeros():
     layers = [one_channel(1, 2, 3, padding=((1, 1),)), one_channel(2, 1, 5, padding=((1, 1),))]
     x = jax.device_put(np.arange(1.0, 9, dtype=np.float32)[None, :, None])
-    composed = compose_all(layers)
+    composed = compose_stack(layers)
     assert np.array_equal(run(layers, x, "circular"), run([composed], x, "circular"))
     inside = unpadded(layers, (8,))
     assert inside.tolist() == [False, *[True] * 6, False]
@@ -86,8 +95,10 @@ def test_unpadded_by_a_stack_of_ones():
         one_channel(1, 1, dilation=2, padding=((0, 2),)),
     ]
     x = jnp.ones((1, 13, 1))
-    x = apply(layers[1], jnp.ones((1, 14, 1)))  # the first layer's result, whatever its padding
-    counts = np.asarray(apply(layers[2], x))[0, :, 0]
+    x = apply_linear(
+        layers[1], jnp.ones((1, 14, 1))
+    )  # the first layer's result, whatever its padding
+    counts = np.asarray(apply_linear(layers[2], x))[0, :, 0]
     assert (counts == 6).tolist() == unpadded(layers, (13,)).tolist()
 
 
@@ -95,7 +106,7 @@ def test_a_layer_of_a_network(getkey):
     conv = nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding="SAME", flip=True, key=getkey())
     layer = layer_of(conv, (5, 4))
     x = jax.device_put(np.random.default_rng(0).standard_normal((1, 5, 4, 2)).astype(np.float32))
-    np.testing.assert_allclose(apply(layer, x), conv(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(apply_linear(layer, x), conv(x), rtol=1e-5, atol=1e-5)
     assert layer.extent == (3, 2) and layer.padding == ((1, 1), (0, 1))
     with pytest.raises(ValueError, match=r"^conv: expected one group, got 2"):
         layer_of(nn.Conv1d(2, 2, 3, groups=2, key=getkey()), (4,))

@@ -40,8 +40,8 @@ def test_fields_by_hand():
     assert [f.centre for f in found] == [(0.0,), (0.5,), (4.5,), (3.5,)]
     assert found[-1].interval((2,)) == ((9, 22),)
     support = rf.depends_on(chain, layers[:-1], rf.spikes((40, 1)), (2,))
-    assert rf.box(support) == ((9, 22),)
-    assert rf.measured(chain, layers[:-1], (40, 1), (2,))[1:] == found[-1][1:]
+    assert rf.bounding_box(support) == ((9, 22),)
+    assert rf.measured_field(chain, layers[:-1], (40, 1), (2,))[1:] == found[-1][1:]
     # Neighbouring outputs of the dilated kernel fill each other's holes.
     assert support[9:23].all()
 
@@ -49,11 +49,11 @@ def test_fields_by_hand():
 def test_spikes_find_what_one_input_does_not():
     layers = [nn.MaxPool2d(2), conv(2, 3)]
     support = rf.depends_on(chain, layers, rf.spikes((8, 6, 1)), (1, 1))
-    assert rf.box(support) == ((0, 5), (0, 5)) and support.sum() == 36
+    assert rf.bounding_box(support) == ((0, 5), (0, 5)) and support.sum() == 36
     one = rf.depends_on(chain, layers, jr.normal(jr.key(0), (1, 8, 6, 1)), (1, 1))
     assert one.sum() == 9
     with pytest.raises(ValueError, match=r"^support: "):
-        rf.box(np.zeros(3, bool))
+        rf.bounding_box(np.zeros(3, bool))
 
 
 def test_effective_field_of_one_convolution():

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from cnnlab.config import ConfigError, build, check_config, compose
 from cnnlab.config.allowed import TARGETS
 from cnnlab.config.help import help_text
-from cnnlab.config.kinds import DURATIONS, check_phrase, choices, read
+from cnnlab.config.kinds import DURATIONS, check_phrase, choices, read_value
 from cnnlab.config.overrides import parse
 from cnnlab.config.scale import settle_scale
 from cnnlab.config.source import Source, default_directory, job_part
@@ -59,7 +59,7 @@ def test_what_help_lists_can_be_typed_as_it_stands(name):
         for choice in choices(kind):
             [override] = parse([f"{key}={choice}"], source)
             value = override.value()
-            found = read(kind, value, key)
+            found = read_value(kind, value, key)
             assert found in (value, [value])
     for group in source.groups():
         given = group in tree and (not tree[group] or "_target_" in tree[group])
@@ -108,10 +108,10 @@ def test_a_few_of_those_through_the_whole_of_composing():
 def test_kinds(kind, good, bad):
     check_phrase(kind)
     for value, expected in good:
-        assert repr(read(kind, value, "x")) == repr(expected)
+        assert repr(read_value(kind, value, "x")) == repr(expected)
     for value in bad:
         with pytest.raises(ConfigError, match=r"^x(\[\d\]|\.\w+)*: expected ") as caught:
-            read(kind, value, "x")
+            read_value(kind, value, "x")
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 250
 

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from cnnlab.data import cifar
-from cnnlab.data.builders.published import Examples, PublishedBuilder
+from cnnlab.data.builders.published import KeyedExamples, PublishedBuilder
 
 
 class CifarBuilder(PublishedBuilder, skip_registration=True):
@@ -24,10 +24,12 @@ class CifarBuilder(PublishedBuilder, skip_registration=True):
     FILES: ClassVar[dict[str, tuple[str, ...]]]
     # In the order of the bytes of a record.
     LABEL_BYTES: ClassVar[tuple[str, ...]] = ("label",)
-    # Examples in each file.
+    # KeyedExamples in each file.
     COUNTS: ClassVar[dict[str, int]]
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, KeyedExamples]:
         source = self.source or self._download(dl_manager, {"archive": self.URL})["archive"]
         return {split: self._generate_examples(split, Path(source)) for split in self.FILES}
 

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from cnnlab.data import idx
-from cnnlab.data.builders.published import Examples, PublishedBuilder
+from cnnlab.data.builders.published import KeyedExamples, PublishedBuilder
 
 
 class IdxBuilder(PublishedBuilder, skip_registration=True):
@@ -17,7 +17,9 @@ class IdxBuilder(PublishedBuilder, skip_registration=True):
     SHAPE = (28, 28, 1)
     COUNTS: ClassVar[dict[str, int] | None] = {"train": 60_000, "test": 10_000}
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, KeyedExamples]:
         return {
             split: self._generate_examples(
                 split, Path(self.source or self._links(dl_manager, split))

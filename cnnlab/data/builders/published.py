@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from cnnlab.data.fetch import Unavailable, Way
 
-Examples = Iterator[tuple[int, dict[str, np.ndarray | int]]]
+KeyedExamples = Iterator[tuple[int, dict[str, np.ndarray | int]]]
 """Position and features of each example of a split."""
 
 
@@ -86,7 +86,7 @@ class PublishedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         **Raises:** `ValueError`: damaged files.
         """
 
-    def _generate_examples(self, split: str, source: Path) -> Examples:
+    def _generate_examples(self, split: str, source: Path) -> KeyedExamples:
         images, labels = self.read(source, split)
         for position, image in enumerate(images):
             named = {key: int(column[position]) for key, column in labels.items()}

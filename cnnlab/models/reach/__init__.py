@@ -13,7 +13,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from cnnlab.models.reach.entries import Reach, Span, Unknown, constant, given, joined
-from cnnlab.models.reach.rules import joined_anyhow, rule, slid
+from cnnlab.models.reach.rules import joined_unknown, rule, slid
 
 __all__ = ["Reach", "Span", "Unknown", "constant", "follow", "given", "slid"]
 
@@ -59,13 +59,13 @@ def _results(eqn: JaxprEqn, ins: list[Reach], watch: Watch, count: int) -> list[
         return [joined(reaches, name) for reaches in zip(*branches, strict=True)]
     for program in inner:  # a loop, say: what is watched in there is seen, once
         some = [*ins, constant((), count)]
-        lost = [joined_anyhow(some, getattr(v.aval, "shape", ()), name) for v in program.invars]
+        lost = [joined_unknown(some, getattr(v.aval, "shape", ()), name) for v in program.invars]
         follow(program, lost, watch)
     if all(r.free for r in ins) and name != "name":
         return [constant(shape, count) for shape in shapes]
     carry = rule(name)
     if carry is None or any(0 in r.shape for r in ins):
-        return [joined_anyhow(ins, shape, name) for shape in shapes]
+        return [joined_unknown(ins, shape, name) for shape in shapes]
     # Some are NumPy's integers.
     plain = jax.tree.map(lambda v: int(v) if isinstance(v, np.integer) else v, eqn.params)
     results = [carry(ins, shape, index=i, **plain) for i, shape in enumerate(shapes)]

@@ -137,7 +137,7 @@ def _conv_general(ins, shape, /, *, dimension_numbers, window_strides, padding, 
                   rhs_dilation, batch_group_count, **_):  # fmt: skip
     (x, kernel), (lhs, rhs, out) = ins, dimension_numbers
     if set(lhs_dilation) - {1} or batch_group_count != 1 or not kernel.free:
-        return joined_anyhow(ins, shape, "conv_general_dilated")
+        return joined_unknown(ins, shape, "conv_general_dilated")
     sizes = tuple(kernel.shape[axis] for axis in rhs[2:])
     window = ops.Window(sizes, window_strides, padding, rhs_dilation)
     x = x.permuted(lhs).mixed(1)
@@ -150,7 +150,7 @@ def _conv_general(ins, shape, /, *, dimension_numbers, window_strides, padding, 
 def _conv(ins, shape, /, *, problem, **_):
     x, *others = ins
     if not all(r.free for r in others):
-        return joined_anyhow(ins, shape, "conv")
+        return joined_unknown(ins, shape, "conv")
     return _through(x, shape, problem.window)
 
 
@@ -163,7 +163,7 @@ def _through(x: Reach, shape: Sequence[int], window: ops.Window) -> Reach:
 
 def _conv_transposed(ins, shape, /, *, problem, **_):
     if set(problem.stride) != {1} or not ins[1].free:
-        return joined_anyhow(ins, shape, "conv_transpose")
+        return joined_unknown(ins, shape, "conv_transpose")
     # Output i of the transpose is what the windows at i + low - t * dilation hold at their tap t.
     sides = zip(problem.window.extent, problem.padding, strict=True)
     pads = tuple((extent - 1 - low, 0) for extent, (low, _) in sides)
@@ -182,7 +182,7 @@ def slid(x: Reach, shape: Sequence[int], axes: Sequence[int], window: ops.Window
     return x
 
 
-def joined_anyhow(ins: Sequence[Reach], shape: Sequence[int], operation: str) -> Reach:
+def joined_unknown(ins: Sequence[Reach], shape: Sequence[int], operation: str) -> Reach:
     """Something that depends on the operands in a way that is not followed."""
     return joined([r.lost(shape, operation) for r in ins], operation)
 

@@ -64,7 +64,7 @@ def stack_field(kernel: int, depth: int) -> dict[str, int]:
     side, middle = 2 * radius + 5, radius + 2
     xs = jnp.ones((1, side, side, 1))
     support = rf.depends_on(apply, stack(2, depth, kernel), xs, (middle, middle))
-    (low, high), _ = rf.box(support)
+    (low, high), _ = rf.bounding_box(support)
     patch = np.abs(np.indices(support.shape) - middle).max(0) <= radius
     return {"size": high - low + 1, "unlike": int((support != patch).sum())}
 
@@ -78,7 +78,7 @@ def pooled_fields(stages: int) -> Iterator[dict[str, Any]]:
     for i, field in enumerate(rf.fields(eqx.nn.Sequential(layers), (length, 1))):
         middle = length // field.stride[0] // 2
         support = rf.depends_on(apply, layers[: i + 1], rf.spikes((length, 1)), (middle,))
-        [(low, high)] = rf.box(support)
+        [(low, high)] = rf.bounding_box(support)
         size = high - low + 1
         if isinstance(layers[i], nn.Conv):
             sizes = {"closed": field.size[0], "measured": size, "added": size - before}
@@ -102,7 +102,7 @@ def random_field(rng: np.random.Generator) -> dict[str, Any]:
         ends = [e for o in (0, 1) for pair in closed.interval([i + o for i in at]) for e in pair]
         if min(out) > 2 and min(ends) >= 0 and max(ends) < shape[0]:  # off the border
             break
-    measured = rf.measured(apply, layers, shape, at)
+    measured = rf.measured_field(apply, layers, shape, at)
     numbers = lambda field: list(zip(field.size, field.stride, field.centre, strict=True))
     return {"about": about, "closed": numbers(closed), "measured": numbers(measured)}
 
