@@ -12,6 +12,7 @@ from cnnlab import ops
 from cnnlab.bench.models import catalogue, measure, report, worker
 from cnnlab.bench.models.program import MOMENTUM, Program, images
 from cnnlab.bench.models.shares import KINDS, kinds_of, shares
+from cnnlab.ops.algorithms.taps import TAPS
 
 SETTINGS = measure.Settings(("jax", "accelerated"), 0.001, 60.0, 0)
 CASE = catalogue.Case("WaveNet", 2, 64)
@@ -145,7 +146,7 @@ def test_every_kind_of_work_is_found(tmp_path):
         with jax.named_scope("BatchNorm_0"):
             y = y * lax.rsqrt((y * y).mean((0, 2, 3), keepdims=True))
         y = lax.reduce_window(y, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
-        taps = ops.conv(x, jnp.ones((3, 3, 8, 8)), algorithm="taps")
+        taps = ops.conv(x, jnp.ones((3, 3, 8, 8)), algorithm=TAPS.name)
         return jnp.tanh(y) + 1, jnp.sort(x.transpose(3, 2, 1, 0)), taps, x.sum()
 
     arguments = jnp.ones((2, 3, 8, 8)), jnp.ones((4, 3, 3, 3))

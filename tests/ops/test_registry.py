@@ -83,7 +83,7 @@ ALLOWED = {
     "cnnlab/ops/native/": "the engine that two of them call, and the names of its parts",
     "cnnlab/models/reach/rules.py": "of jax's primitives",
     "tests/ops/algorithms/": "each its own tests",
-    "tests/ops/test_native.py": "the engine's",
+    "tests/ops/test_native": "the engine's, and its library's",
     "tests/ops/test_registry.py": "this one",
     "tests/ops/test_primitive.py": "of jax's primitives",
     "tests/nn/test_factories.py": "a layer, which is called as the algorithm that computes it",
