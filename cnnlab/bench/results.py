@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from cnnlab.console import progress
 from cnnlab.errors import CnnlabError
 from cnnlab.files import write_atomically
 
@@ -60,34 +62,12 @@ class Results:
 
     def fill(self, jobs: Mapping[str, Job], *, show: bool) -> None:
         """Measure what is not there yet; with `show`, say on standard error how far it is."""
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        console = Console(stderr=True, soft_wrap=True)
-        columns = (
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-        )
         todo = {name: job for name, job in jobs.items() if not self.has(name, job.conditions)}
         if show and len(todo) < len(jobs):
             count = f"{len(jobs) - len(todo)} of {len(jobs)}"
-            console.print(f"{count} cases are there already", highlight=False)
-        with Progress(*columns, console=console, disable=not (show and console.is_terminal)) as bar:
-            task = bar.add_task("", total=len(todo))
-            for name, job in todo.items():
-                bar.update(task, description=name)
-                self.add(name, {"conditions": job.conditions, **job.measure()})
-                bar.advance(task)
-                if show and not console.is_terminal:
-                    console.print(name, highlight=False)
+            print(f"{count} cases are there already", file=sys.stderr)
+        for name, job in progress(todo, show=show):
+            self.add(name, {"conditions": job.conditions, **job.measure()})
 
 
 def fingerprint(*packages: ModuleType) -> str:
