@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict
 
 import jax
 import numpy as np
@@ -148,7 +148,7 @@ def timed(
     return {"seconds": medians, "wrong": wrong}
 
 
-def conditions(problem: Problem, settings: Settings) -> dict[str, Any]:
+def conditions(problem: Problem, settings: Settings) -> dict[str, object]:
     """What a record holds for, besides the machine: under others a case is measured again."""
     platform = jax.default_backend()
     found = {
@@ -165,7 +165,7 @@ def code() -> str:
     return fingerprint(ops)
 
 
-def machine(peers: Sequence[str] = ("torch",)) -> dict[str, Any]:
+def machine(peers: Sequence[str] = ("torch",)) -> dict[str, object]:
     """What times depend on besides the code; `peers` are packages that are measured, too."""
     found = versions()
     for peer in peers:

@@ -1,8 +1,7 @@
 """The convolutional block of A 4.6: convolutions with nonlinearities, then a reduction."""
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -133,7 +132,7 @@ def _make_conv(
     key: PRNGKeyArray,
 ) -> Callable:
     """Call a factory with the keywords that it takes."""
-    options: dict[str, Any] = {"spatial_shape": in_shape[:-1]}
+    options: dict[str, object] = {"spatial_shape": in_shape[:-1]}
     if stride > 1:
         options["stride"] = stride
     if use_bias is not None:
@@ -152,12 +151,12 @@ def _out_shape(layer: Callable, in_shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(out.shape[1:])
 
 
-def _bound(factory: Callable) -> dict[str, Any]:
+def _bound(factory: Callable) -> Mapping[str, object]:
     """Keywords already given to a `functools.partial`, as Hydra's `_partial_` makes."""
     return getattr(factory, "keywords", {})
 
 
-def _taken(factory: Callable, names: Sequence[str] | dict[str, Any]) -> list[str]:
+def _taken(factory: Callable, names: Sequence[str] | Mapping[str, object]) -> list[str]:
     """Those of `names` that the factory takes as keywords."""
     parameters = inspect.signature(factory).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):

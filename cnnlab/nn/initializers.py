@@ -11,11 +11,12 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from cnnlab.arguments import one_of
@@ -44,7 +45,9 @@ _VARIANCE: dict[str, Callable[[int, int], float]] = {
 }
 
 
-def _draw(sample: Callable[..., Array], key: Array, shape: Shape, dtype: Any, **options) -> Array:
+def _draw(
+    sample: Callable[..., Array], key: Array, shape: Shape, dtype: DTypeLike | None, **options
+) -> Array:
     # Drawn flat: the same numbers, but XLA takes ten times longer to compile a draw with 4 axes.
     flat = sample(key, (math.prod(shape),), dtype or jnp.result_type(float), **options)
     return flat.reshape(shape)

@@ -6,13 +6,14 @@ XLA knows nothing of what is behind a foreign call, and would gather the whole b
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TypeVar
 
 import jax
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+Result = TypeVar("Result")
 _whole = ContextVar("_whole", default=False)
 
 
@@ -28,13 +29,13 @@ def not_partitioned() -> Iterator[None]:
 
 
 def over_batch(
-    run: Callable[..., Any],
+    run: Callable[..., Result],
     ranks: tuple[int, ...],
     results: int | tuple[int, ...],
     *,
     split: tuple[int, ...],
     summed: bool = False,
-) -> Callable[..., Any]:
+) -> Callable[..., Result]:
     """`run` for arrays that a sharded `jit` has cut along the batch, the first axis.
 
     **Arguments:**
@@ -58,7 +59,7 @@ def over_batch(
         along = NamedSharding(mesh, PartitionSpec(name))
         everywhere = NamedSharding(mesh, PartitionSpec())
 
-        def local(*parts: Array) -> Any:
+        def local(*parts: Array) -> Result:
             # What is traced in here is of one device: no mesh, explicit or not.
             with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
                 y = run(*parts)
