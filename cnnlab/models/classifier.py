@@ -20,7 +20,7 @@ class Classifier(eqx.nn.StatefulLayer):
     backbone: Any
     head: Any
 
-    def __init__(self, backbone: Any, head: Any):
+    def __init__(self, backbone: object, head: object):
         """**Arguments:**
 
         - `backbone`: `(x, state, *, key) -> (features, state)` with `in_shape`, `out_shape`.
@@ -29,15 +29,15 @@ class Classifier(eqx.nn.StatefulLayer):
         **Raises:** `ValueError` if the head was made for features of another shape, `TypeError`
         for what is no backbone or no head.
         """
-        having("backbone", backbone, "a backbone such as VGG", "in_shape", "out_shape")
-        having("head", head, "a head such as LinearHead", "in_shape", "num_classes")
-        if tuple(head.in_shape) != tuple(backbone.out_shape):
+        self.backbone = having(
+            "backbone", backbone, "a backbone such as VGG", "in_shape", "out_shape"
+        )
+        self.head = having("head", head, "a head such as LinearHead", "in_shape", "num_classes")
+        given, expected = tuple(self.head.in_shape), tuple(self.backbone.out_shape)
+        if given != expected:
             raise ValueError(
-                f"head: expected a head for features of shape {tuple(backbone.out_shape)}, "
-                f"got one for {tuple(head.in_shape)}"
+                f"head: expected a head for features of shape {expected}, got one for {given}"
             )
-        self.backbone = backbone
-        self.head = head
 
     def __call__(
         self, x: Float[Array, "..."], state: eqx.nn.State, *, key: PRNGKeyArray | None = None

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import equinox as eqx
 import jax.tree_util as jtu
@@ -52,7 +51,7 @@ class Report:
         return "\n".join(lines)
 
 
-def replace_head(model: Classifier, head: Any) -> Classifier:
+def replace_head(model: Classifier, head: object) -> Classifier:
     """The same backbone under another head, for example one with other classes.
 
     The state of the old model serves the new one: the heads of this package have none.
