@@ -7,7 +7,7 @@ from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive
 from cnnlab.lab.page import markdown, page
 from cnnlab.lab.question import Claim, Question, Rows, Table
 from cnnlab.lab.records import Records
-from cnnlab.lab.study import Study, Trained, classes_of, read_data
+from cnnlab.lab.study import Study, Trained, classes_of, configured, read_data
 from cnnlab.lab.verdict import (
     FAILS,
     HOLDS,
@@ -54,6 +54,7 @@ __all__ = [
     "between",
     "classes_of",
     "command",
+    "configured",
     "curve",
     "directory_of",
     "estimate",

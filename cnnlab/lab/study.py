@@ -52,7 +52,7 @@ class Study:
         - `data`: taken instead of the config's, as `classes_of` makes one; the limits apply.
         - `frozen`: only the head is trained; the backbone's running statistics stay, too.
         """
-        self.cfg = compose([*_overrides(settings), "progress=false"])
+        self.cfg = configured({**settings, "progress": False})
         known = _read(self.cfg.data) if data is None else data
         runtime, self.data = runtime_and_data(self.cfg, known)
         shape, classes = self.data.input_shape, self.data.num_classes
@@ -158,7 +158,7 @@ class Study:
 
 def read_data(settings: Mapping[str, Any]) -> Dataset:
     """The data set of a config, with its limits."""
-    cfg = compose(_overrides(settings))
+    cfg = configured(settings)
     return runtime_and_data(cfg, _read(cfg.data))[1]
 
 
@@ -183,10 +183,10 @@ def classes_of(data: Dataset, classes: Sequence[int]) -> Dataset:
     )
 
 
-def _overrides(settings: Mapping[str, Any]) -> list[str]:
-    """As they are typed on the command line."""
+def configured(settings: Mapping[str, Any]) -> Any:
+    """The config of `experiments.train` with settings as `Study` takes them."""
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
-    return [f"{key}={text}" for key, text in texts.items()]
+    return compose([f"{key}={text}" for key, text in texts.items()])
 
 
 @functools.lru_cache(maxsize=2)

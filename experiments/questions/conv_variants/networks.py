@@ -10,12 +10,10 @@ from typing import Annotated, Any
 import equinox as eqx
 import jax.random as jr
 
-from cnnlab import nn, summary
-from cnnlab.analysis import Summary
+from cnnlab import summary
 from cnnlab.bench.timing import interleaved, median
-from cnnlab.lab import Count, DataSet, Limit, Plan, Study, read_data
-from cnnlab.models import VGG, Classifier, LinearHead
-from cnnlab.nn import factories
+from cnnlab.config import build_model
+from cnnlab.lab import Count, DataSet, Limit, Plan, Study, configured, read_data
 
 BUDGETS = {"parameters": "equal parameters", "multiply_adds": "equal multiply-adds"}
 Widths = tuple[int, ...]
@@ -47,31 +45,35 @@ class Task:
         self.options |= {"optimizer": "adam", "optimizer.lr": lr}
         self.widths: Widths = tuple(n for n in training.plan if n != "M")  # the dense network's
         self._studies: dict[Any, Study] = {}
+        self._config = functools.cache(lambda kind: configured(self._settings(kind, self.widths)))
 
     @functools.cached_property
     def _shape(self) -> tuple[tuple[int, ...], int]:
         data = read_data(self.options)
         return data.input_shape, data.num_classes
 
-    def _table(self, variant: str, widths: Sequence[int]) -> Summary:
-        """A network's, without making the network."""
-        shape, classes = self._shape
-        kind, pool, grouped = self._kind(variant)
+    def _settings(self, variant: str, widths: Sequence[int]) -> dict[str, Any]:
+        """Of the study of a network."""
+        return {
+            **self.options,
+            "backbone.plan": self._plan(widths),
+            "backbone.kernel_size": self.training.kernel_size,
+            "backbone.pool": "stride" if variant == "strided" else "max",
+            "conv": "dense" if variant == "strided" else variant,
+            **({"conv.groups": self.groups} if variant == "grouped" else {}),
+        }
 
-        def make(key: Any) -> Classifier:
-            backbone = VGG(
-                shape, self._plan(widths), norm=nn.BatchNorm,
-                kernel_size=self.training.kernel_size, pool=pool, key=key,
-                conv=functools.partial(getattr(factories, kind), **grouped),
-            )  # fmt: skip
-            return Classifier(backbone, LinearHead(backbone.out_shape, classes, key=key))
-
-        model, state = eqx.filter_eval_shape(eqx.nn.make_with_state(make), jr.key(0))
-        return summary(model, shape, state)
+    def _plan(self, widths: Sequence[int]) -> list[int | str]:
+        remaining = iter(widths)
+        return [entry if entry == "M" else next(remaining) for entry in self.training.plan]
 
     def size(self, variant: str, widths: Sequence[int]) -> dict[str, int]:
-        """What a network costs, by budget."""
-        table = self._table(variant, widths)
+        """What a network costs, by budget; it is not made for that."""
+        (shape, classes), cfg = self._shape, self._config(variant)
+        cfg.backbone.plan = self._plan(widths)
+        make = functools.partial(build_model, cfg, shape, classes)
+        model, state = eqx.filter_eval_shape(make, key=jr.key(0))
+        table = summary(model, shape, state)
         return {budget: getattr(table, budget) for budget in BUDGETS}
 
     def fit(self, variant: str, budget: str) -> Widths:
@@ -88,15 +90,7 @@ class Task:
         """The networks of a variant with these widths, to be trained."""
         key = variant, tuple(widths)
         if key not in self._studies:
-            kind, pool, grouped = self._kind(variant)
-            self._studies[key] = Study({
-                **self.options,
-                "backbone.plan": self._plan(widths),
-                "backbone.kernel_size": self.training.kernel_size,
-                "backbone.pool": pool,
-                "conv": kind,
-                **{f"conv.{name}": value for name, value in grouped.items()},
-            })  # fmt: skip
+            self._studies[key] = Study(self._settings(*key))
         return self._studies[key]
 
     def accuracy(self, variant: str, widths: Sequence[int], seed: int) -> float:
@@ -113,16 +107,6 @@ class Task:
         steps = {variant: study.stepper(seed) for variant, study in studies.items()}
         times = interleaved(steps, seconds=seconds, least=5, most=1000)
         return {v: studies[v].cfg.batch_size / median(times[v]) for v in networks}
-
-    def _kind(self, variant: str) -> tuple[str, str, dict[str, int]]:
-        """The convolution, the pooling and the convolution's arguments of a variant."""
-        if variant == "strided":
-            return "dense", "stride", {}
-        return variant, "max", {"groups": self.groups} if variant == "grouped" else {}
-
-    def _plan(self, widths: Sequence[int]) -> list[int | str]:
-        remaining = iter(widths)
-        return [entry if entry == "M" else next(remaining) for entry in self.training.plan]
 
 
 def scaled_widths(
