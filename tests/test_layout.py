@@ -33,8 +33,7 @@ FLOOR = {
 }
 # Modules that use what another package keeps to itself. No others may.
 PRIVATE = {
-    "cnnlab.config.cli": {"hydra._internal.utils"},
-    "cnnlab.config.source": {
+    "cnnlab.config.hydra_internals": {
         "hydra._internal.config_loader_impl",
         "hydra._internal.config_repository",
         "hydra._internal.utils",

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
@@ -20,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cnnlab.config.compose import compose_source
 from cnnlab.config.help import help_text
+from cnnlab.config.hydra_internals import get_args_parser
 from cnnlab.config.interrupts import INTERRUPTED, Interrupts
 from cnnlab.config.messages import listing, one_line, show
 from cnnlab.config.overrides import parse, quote_home, structural_lines

@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.core.utils import setup_globals
@@ -21,6 +18,11 @@ from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf
 
 from cnnlab.config.declared import declared
+from cnnlab.config.hydra_internals import (
+    ConfigLoaderImpl,
+    ConfigRepository,
+    create_config_search_path,
+)
 from cnnlab.config.messages import one_line
 from cnnlab.config.targets import check_hydra_targets
 from cnnlab.config.tree import plain
