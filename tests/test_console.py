@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from cnnlab.console import narrate
+from cnnlab.console import narrate, progress
 
 
 def test_a_message_is_said_once_where_the_root_logger_has_a_handler_too(monkeypatch, capsys):
@@ -14,3 +14,11 @@ def test_a_message_is_said_once_where_the_root_logger_has_a_handler_too(monkeypa
     narrate()
     logger.info("here")
     assert capsys.readouterr().err == "here\n"
+
+
+def test_progress_names_what_is_at_work(capsys):
+    todo = {"first": 1, "second": 2}
+    assert dict(progress(todo, show=False)) == todo
+    assert capsys.readouterr().err == ""
+    assert dict(progress(todo, show=True)) == todo
+    assert "2/2" in capsys.readouterr().err

@@ -61,12 +61,16 @@ def full_packings(packings: Records) -> Records:
     return packings.where(lambda packing: packing["one_of"] is not None, full=True)
 
 
+def inverse_deltas(packings: Records) -> list[float]:
+    """1/delta of each. Of functions, the distance measured is the square root of the disagreement,
+    which is their delta."""
+    return [p["distance"] ** (-2 if p["space"] == "functions" else -1) for p in packings]
+
+
 def packing_exponent(packings: Records) -> Estimate:
-    """The exponent of M in 1/delta. Of functions, the distance measured is the square root of the
-    disagreement, which is their delta."""
-    power = 2 if packings[0]["space"] == "functions" else 1
+    """The exponent of M in 1/delta."""
     full = full_packings(packings)
-    return lab.slope([-power * math.log(x) for x in full["distance"]], logs(full["m"]))
+    return lab.slope(logs(inverse_deltas(full)), logs(full["m"]))
 
 
 def ball_exponent(ball: dict) -> Estimate:

@@ -2,7 +2,7 @@
 
 import math
 
-from experiments.packing.estimates import constant_by_d, full_packings, pooled
+from experiments.packing.estimates import constant_by_d, full_packings, inverse_deltas, pooled
 from experiments.packing.sets import SPACES, dimension
 from experiments.packing.tasks import APART
 from matplotlib.figure import Figure
@@ -16,9 +16,9 @@ def pairs(figure: Figure, pairs: Records) -> None:
     d = max(pairs["d"])
     panels = figure.subplots(1, 2, sharey=True)
     for axes, of, x in zip(panels, ("rotations", "orbit"), ("R", "A"), strict=True):
-        for i, (kind, found) in enumerate(pairs.where(d=d).by("kind").items()):
+        for kind, found in pairs.where(d=d).by("kind").items():
             shares = [pair["disagree"] / pair["inputs"] for pair in found]
-            axes.plot(found[of], shares, "o", ms=4, alpha=0.5, color=f"C{i}", label=kind)
+            axes.plot(found[of], shares, "o", ms=4, alpha=0.5, label=kind)
         axes.set(xlabel=f"||{x}1 - {x}2||_F, d = {d}", ylabel="probability of disagreement")
     c, reach = constant_by_d(pairs)[d], 2 * math.sqrt(d)
     panels[1].plot([0, reach], [0, c * reach], "k--", lw=1, label="c ||A1 - A2||_F")
@@ -30,9 +30,9 @@ def pairs(figure: Figure, pairs: Records) -> None:
 def constants(figure: Figure, pairs: Records) -> None:
     """The ratio of disagreement and distance on the orbit, against the dimension."""
     axes = figure.subplots()
-    for i, (kind, found) in enumerate(pairs.where(kind=APART).by("kind").items()):
+    for kind, found in pairs.where(kind=APART).by("kind").items():
         points = [(d, pooled(of)) for (d, _), of in found.by("d", "seed").items()]
-        axes.plot(*zip(*points, strict=True), "o", ms=4, color=f"C{i}", alpha=0.6, label=kind)
+        axes.plot(*zip(*points, strict=True), "o", ms=4, alpha=0.6, label=kind)
     dims = sorted({*pairs["d"]})
     close = [1 / (math.pi * math.sqrt(d)) for d in dims]
     axes.plot(dims, close, "k-", lw=0.8, label="1 / (pi sqrt(d))")
@@ -46,16 +46,13 @@ def packings(figure: Figure, packings: Records) -> None:
     panels = figure.subplots(1, len(SPACES), sharey=True)
     metric = {"rotations": "||Ri - Rj||_F", "orbit": "||Ai - Aj||_F", "functions": "disagreement"}
     for axes, space in zip(panels, SPACES, strict=True):
-        power = 2 if space == "functions" else 1
-        for i, (d, found) in enumerate(packings.where(space=space).by("d").items()):
-            points = sorted((1 / p["distance"] ** power, p["m"]) for p in full_packings(found))
-            if not points:
-                continue
-            label = f"d = {d}, D = {dimension(space, d)}"
-            axes.loglog(*zip(*points, strict=True), "o", ms=4, color=f"C{i}", label=label)
-            x = [points[0][0], points[-1][0]]
-            y = [points[0][1] * (v / x[0]) ** dimension(space, d) for v in x]
-            axes.loglog(x, y, color=f"C{i}", lw=0.8)
+        for d, found in full_packings(packings.where(space=space)).by("d").items():
+            x, power = inverse_deltas(found), dimension(space, d)
+            label = f"d = {d}, D = {power}"
+            [dots] = axes.loglog(x, found["m"], "o", ms=4, label=label)
+            start, m = min(zip(x, found["m"], strict=True))
+            line = m, m * (max(x) / start) ** power
+            axes.loglog([start, max(x)], line, color=dots.get_color(), lw=0.8)
         low, high = axes.get_xlim()
         ticks = [t for t in (0.3, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= t <= high]
         lab.log_axes(axes, x=ticks)
