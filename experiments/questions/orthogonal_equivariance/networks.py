@@ -124,10 +124,18 @@ def first_weight(model: Any) -> Array:
     return first_layer(model).weight
 
 
-def loss(params: Any, static: Any, state: eqx.nn.State, x: Array, y: Array) -> Array:
+@eqx.filter_jit
+def predict(model: Any, state: eqx.nn.State, x: Array) -> Array:
+    """Class scores."""
+    return model(x, state)[0]
+
+
+def loss(model: Any, state: eqx.nn.State, x: Array, y: Array) -> Array:
     """Mean cross-entropy of a batch."""
-    logits, _ = eqx.combine(params, static)(x, state)
-    return optax.softmax_cross_entropy(logits, y).mean()
+    return optax.softmax_cross_entropy(predict(model, state, x), y).mean()
+
+
+gradient = eqx.filter_jit(eqx.filter_grad(loss))
 
 
 @functools.cache
@@ -141,20 +149,14 @@ def learner(rule: str) -> Callable[..., Any]:
 
         def step(carry: Any, batch: Array) -> tuple[Any, None]:
             params, memory = carry
-            gradient = jax.grad(loss)(params, static, state, x[batch], y[batch])
-            updates, memory = optimizer.update(gradient, memory, params)
+            descent = gradient(eqx.combine(params, static), state, x[batch], y[batch])
+            updates, memory = optimizer.update(descent, memory, params)
             return (optax.apply_updates(params, updates), memory), None
 
         (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), order)
         return eqx.combine(params, static)
 
     return learn
-
-
-@eqx.filter_jit
-def predict(model: Any, state: eqx.nn.State, x: Array) -> Array:
-    """Class scores."""
-    return model(x, state)[0]
 
 
 def relative(a: Array, b: Array) -> float:
@@ -193,15 +195,15 @@ def compare(training: str, how: Training, task: Task, seed: int) -> list[dict[st
             turned = task.rotated(r)
             row = {"determinant": determinant, "missing": missing}
             for dtype in ("float64", "float32"):
-                before = _scores(model, state, rule, task.astype(dtype), order)
-                after = _scores(moved, state, rule, turned.astype(dtype), order)
+                before = test_scores(model, state, rule, task.astype(dtype), order)
+                after = test_scores(moved, state, rule, turned.astype(dtype), order)
                 row[dtype] = relative(after, before)
             row["equal"] = float((after.argmax(1) == before.argmax(1)).mean())
             found.append(row)
     return found
 
 
-def _scores(model: Any, state: eqx.nn.State, rule: str, task: Task, order: Array) -> np.ndarray:
+def test_scores(model: Any, state: eqx.nn.State, rule: str, task: Task, order: Array) -> np.ndarray:
     """Of the test inputs after training, computed in the task's precision."""
     dtype = task.x.dtype
     model = jax.tree.map(lambda v: v.astype(dtype) if eqx.is_inexact_array(v) else v, model)
@@ -217,22 +219,12 @@ def gradient_error(how: Training, task: Task, seed: int) -> dict[str, float]:
         rng = np.random.default_rng([seed, 3])
         r = random_orthogonal(rng, 1, task.size)[0]
         moved, _ = rotated_start(model, r, "rotated", task.x.shape[1:])
-        one, other = (
-            _gradient(m, state, *map(jnp.asarray, (t.x, t.y)))
-            for m, t in (
-                (model, task.astype("float64")),
-                (moved, task.rotated(r).astype("float64")),
-            )
-        )
+        fine = lambda task: map(jnp.asarray, task.astype("float64")[:2])
+        one = gradient(model, state, *fine(task))
+        other = gradient(moved, state, *fine(task.rotated(r)))
         expected = eqx.tree_at(first_weight, one, rotated_dense(first_weight(one), r))
         pairs = zip(jax.tree.leaves(other), jax.tree.leaves(expected), strict=True)
         return {"largest": max(relative(a, b) for a, b in pairs)}
-
-
-@eqx.filter_jit
-def _gradient(model: Any, state: eqx.nn.State, x: Array, y: Array) -> Any:
-    params, static = eqx.partition(model, eqx.is_inexact_array)
-    return jax.grad(loss)(params, static, state, x, y)
 
 
 def random_starts(
@@ -242,13 +234,13 @@ def random_starts(
     test accuracy and loss, and its margins (score of the true class less the best other) at the
     first test inputs. Another `stream` draws other starts and batches."""
     kind, rule = ARMS[arm]
-    x, y, test_x = (jnp.asarray(v, jnp.float32) for v in (task.x, task.y, task.test_x))
+    task = task.astype("float32")
     root = jr.fold_in(jr.key(seed), stream)
     found = []
     for i in range(starts):
         model, state = build(kind, how, task, jr.fold_in(root, i))
-        order = jnp.asarray(how.batches(rule, len(x), [seed, 4, stream, i]))
-        scores = np.asarray(predict(learner(rule)(model, state, x, y, order), state, test_x))
+        order = jnp.asarray(how.batches(rule, len(task.x), [seed, 4, stream, i]))
+        scores = test_scores(model, state, rule, task, order)
         true = scores[task.test_y > 0]
         other = np.where(task.test_y > 0, -np.inf, scores).max(1)
         found.append({
