@@ -40,28 +40,38 @@ class Reading:
 
     def compute(self, lhs: Array, rhs: Array, run: Run) -> Array:
         """JAX's result of JAX's operands, in the type of the problem, by what runs a pass."""
-        dtype = self.problem.dtype
-        lhs, rhs = (
-            v.astype(dtype).transpose(axes) for v, axes in ((lhs, self.lhs), (rhs, self.rhs))
-        )
+        lhs, rhs = (v.astype(self.problem.dtype) for v in (lhs, rhs))
         parts = {
             "forward": self._forward,
             "input_gradient": self._input_gradient,
             "kernel_gradient": self._kernel_gradient,
         }
-        return parts[self.which](lhs, rhs, run).transpose(self.out)
+        return parts[self.which](lhs.transpose(self.lhs), rhs, run).transpose(self.out)
 
     def _forward(self, lhs: Array, rhs: Array, run: Run) -> Array:
-        return run("forward", self._edged(lhs)[None], rhs[None], self.problem)[0]
+        return run("forward", self._edged(lhs)[None], rhs.transpose(self.rhs)[None], self.problem)[
+            0
+        ]
 
     def _input_gradient(self, lhs: Array, rhs: Array, run: Run) -> Array:
-        kernel = transpose_kernel(rhs, self.problem.groups)
+        kernel = self._unturned(rhs)
         return self._edged(run("input_gradient", lhs[None], kernel[None], self.problem)[0])
+
+    def _unturned(self, rhs: Array) -> Array:
+        """The kernel that JAX turned around: its steps back, last one first, so that XLA finds each
+        beside the one that it undoes and drops both."""
+        *at, i, o = self.rhs
+        rhs, groups = lax.rev(rhs, at), self.problem.groups
+        rhs = rhs.reshape(*rhs.shape[:o], groups, -1, *rhs.shape[o + 1 :])
+        *at, i = (axis + (axis > o) for axis in (*at, i))
+        rhs = rhs.transpose(*at, o + 1, o, i)  # (.., c_in / g, g, c_out / g)
+        return rhs.reshape(self.problem.kernel_shape)
 
     def _kernel_gradient(self, lhs: Array, rhs: Array, run: Run) -> Array:
         """The first operand has the members' examples one after another, the second their
         channels."""
         lhs = lhs.reshape(self.members, -1, *lhs.shape[1:])
+        rhs = rhs.transpose(self.rhs)
         rhs = jnp.moveaxis(rhs.reshape(*rhs.shape[:-1], self.members, -1), -2, 0)
         x, dy = (rhs, lhs) if self.exchanged else (lhs, rhs)
         x = self._edged(x)

@@ -145,3 +145,19 @@ def test_what_is_said(capsys):
     assert lines[0] == line.removeprefix("3 x ")
     assert lines[-1].startswith("XLA's own: convolution of int32[2,9,8,4] and ")
     assert str(cnnlab.summary(jnp.sin, x)) == "no convolution and no pooling"
+
+
+@pytest.mark.parametrize("names", [LAST, FIRST])
+def test_a_kernel_that_was_turned_around_is_taken_as_it_was(names):
+    """Of JAX's reversal and the one that undoes it nothing is left in the compiled program."""
+
+    def loss(x, k, grouped):
+        y = conv(jnp.tanh(conv(x, k, names=names)), grouped, names=names, feature_group_count=2)
+        return jnp.sum(y**2)
+
+    x, k = arrays(names, c=16, o=32)
+    _, grouped = arrays(names, c=32, o=16, groups=2)
+    with accelerated():
+        program = jax.jit(jax.grad(loss, (0, 1, 2))).lower(x, k, grouped).compile()
+    calls = [line for line in program.as_text().splitlines() if '"cnnlab_conv"' in line]
+    assert len(calls) == 6 and "reverse(" not in program.as_text()
