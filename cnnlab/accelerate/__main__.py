@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from cnnlab.accelerate.startup import with_jax
-from cnnlab.console import program
+from cnnlab.console import program, unread
 
 REFUSED = 2
 
@@ -28,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or given[0].startswith("-"):
         wanted = "[--verbose] script.py ARGS, or [--verbose] -m module ARGS"
         asked = given[:1] in (["-h"], ["--help"])
-        print(f"usage: {program()} {wanted}", file=sys.stdout if asked else sys.stderr)
+        try:
+            print(f"usage: {program()} {wanted}", file=sys.stdout if asked else sys.stderr)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            return unread()
         return 0 if asked else REFUSED
     name = given[0]
     if not module and not os.path.exists(name):

@@ -1,6 +1,8 @@
-"""The questions of the lab book at a tiny scale."""
+"""The questions of the lab book at a tiny scale; commands in this process."""
 
+import importlib
 import json
+import sys
 
 import pytest
 
@@ -39,3 +41,20 @@ def tiny(tmp_path):
 def verdicts():
     """`verdicts(question, data)`: holds, fails or inconclusive, by claim."""
     return lambda question, data: {n: v.verdict for n, v in question.judge(data).items()}
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """`call(module, *arguments)`: `(out, err)` of a command that ends with this status."""
+
+    def call(module, *arguments, status=0):
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        capsys.readouterr()
+        try:
+            code = importlib.import_module(f"experiments.{module}").main()
+        except SystemExit as stop:
+            code = stop.code
+        assert (code or 0) == status
+        return capsys.readouterr()
+
+    return call

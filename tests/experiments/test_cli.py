@@ -1,75 +1,19 @@
-"""The commands as a user gives them: train, evaluate, predict, finetune; sweeps, kills, typos."""
+"""The commands as a user gives them: train, evaluate, predict, finetune; sweeps, typos."""
 
-import importlib
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import jax
 import jaxtyping
 import numpy as np
 import pytest
+from commands import ROOT, SMALLER, TINY, run
 from PIL import Image
 
 from cnnlab.config import load_predictor, load_run
 from cnnlab.data.picture import read_picture
 from cnnlab.train.checkpoint import read
-
-ROOT = Path(__file__).parents[2]
-TINY = [
-    "optimizer=sgd",
-    "data=fake",
-    "data.shape=[8,8,1]",
-    "data.train_size=160",
-    "data.test_size=40",
-    "backbone.plan=[4,M,6]",
-    "augment=[flip]",
-    "batch_size=16",
-    "progress=false",
-    "epochs=3",
-]
-SMALLER = [*TINY[:-1], "backbone.plan=[4]", "norm=none", "augment=[]", "steps=1"]
-LONGER = [*TINY[:-1], "steps=400", "checkpoint_every.steps=4", "evaluate_every.epochs=20"]
-
-
-def command(module, *arguments, **kwargs):
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", f"experiments.{module}", *arguments],
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **kwargs,
-    )
-
-
-def run(module, *arguments, status=0, **kwargs):
-    process = command(module, *arguments, **kwargs)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == status, err
-    return out, err
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """As `run`, in this process: `(out, err)` of a command; an exit by itself has this status."""
-
-    def call(module, *arguments, status=0):
-        monkeypatch.setattr(sys, "argv", [module, *arguments])
-        capsys.readouterr()
-        try:
-            code = importlib.import_module(f"experiments.{module}").main()
-        except SystemExit as stop:
-            code = stop.code
-        assert (code or 0) == status
-        return capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture(scope="session")
@@ -277,54 +221,6 @@ def test_a_reader_that_has_enough_is_no_error(module, trained, tmp_path, call, m
         assert err == ""
 
 
-def _reached(folder, step):
-    if step == 0:
-        return any(folder.glob("train/*/metrics.jsonl"))
-    steps = [int(path.stem.split("-")[1]) for path in folder.glob("train/*/checkpoints/step-*")]
-    return max(steps, default=0) >= step
-
-
-def test_a_run_killed_twice_resumes_to_the_bit(tmp_path, call):
-    call("train", *LONGER, f"output={tmp_path / 'uninterrupted'}")
-    [uninterrupted] = tmp_path.glob("uninterrupted/train/*")
-    arguments = [*LONGER, f"output={tmp_path}"]
-    # Killed as soon as it has begun (0), or has written a checkpoint of such a step or a later one.
-    for upto in (0, 100):
-        process = command("train", *arguments)
-        while process.poll() is None and not _reached(tmp_path, upto):
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    run("train", *arguments)
-    [directory] = tmp_path.glob("train/*")
-    expected = read(max((uninterrupted / "checkpoints").glob("step-*")))[0]
-    got = read(max((directory / "checkpoints").glob("step-*")))[0]
-    assert got.keys() == expected.keys()
-    for name in expected:
-        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
-
-
-@pytest.mark.parametrize("module", ["train", "evaluate", "predict", "finetune"])
-def test_help_answers_without_jax(module):
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", f"experiments.{module}", "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    assert f"python -m experiments.{module}" in done.stdout
-    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
-    assert "hydra" in imported and not imported & {"jax", "equinox", "tensorflow_datasets"}
-
-
-def test_import_is_lazy():
-    script = "import sys, cnnlab; assert 'jax' not in sys.modules; cnnlab.ops; import jax"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-
-
 WRONG = [
     ("backbone.plan=[32,-64]", "backbone.plan[1]: expected a channel count > 0 or 'M', got -64"),
     ("optimizer.lr=-1.0", "optimizer.lr: expected a number > 0"),
@@ -362,16 +258,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("override", "message"), WRONG, ids=[w[0] for w in WRONG])
-def test_wrong_override_is_one_line_and_nothing_is_written(
-    override, message, monkeypatch, capsys, tmp_path
-):
-    from experiments import train
-
-    monkeypatch.setattr(sys, "argv", ["train", *TINY, f"output={tmp_path}", override])
-    with pytest.raises(SystemExit) as stop:
-        train.main()
-    out, err = capsys.readouterr()
-    assert stop.value.code == 2
+def test_wrong_override_is_one_line_and_nothing_is_written(override, message, call, tmp_path):
+    out, err = call("train", *TINY, f"output={tmp_path}", override, status=2)
     assert out == "" and err.count("\n") == 1 and err.startswith("error: ")
     assert message in err and "Traceback" not in err
     assert not list(tmp_path.iterdir())
@@ -383,31 +271,3 @@ def test_a_missing_run_is_one_line(module, call):
     out, err = call(module, "run=nowhere", *more, status=2)
     assert out == "" and err.count("\n") == 1
     assert "run: expected a run directory with a config.yaml, got 'nowhere'" in err
-
-
-# As on a processor with AVX-512, whose compiled programs XLA finds fault with when it reads them.
-AVX512 = """
-import runpy, sys
-from cnnlab.jax_internals import compilation_cache as cache
-combine = cache.combine_executable_and_time
-cache.combine_executable_and_time = lambda program, time: combine(
-    program.replace(b"-avx512f,", b"+avx512f,"), time
-)
-runpy.run_module("experiments.train", run_name="__main__")
-"""
-
-
-def test_nothing_but_our_own_lines_on_a_cold_and_on_a_warm_cache(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    environment |= {"JAX_NUM_CPU_DEVICES": "1", "CNNLAB_NATIVE": "0"}
-    del environment["JAX_COMPILATION_CACHE_DIR"]
-    command = [sys.executable, "-c", AVX512, *SMALLER, "steps=2", f"output={tmp_path}"]
-    said = []
-    for more in ([], ["force=true"]):
-        done = subprocess.run(
-            [*command, *more], env=environment, capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, done.stderr
-        said.append([line.partition(" ")[0] for line in done.stderr.splitlines()])
-    assert said == [["data", "2"]] * 2
-    assert list((tmp_path / "cache").rglob("*-cache"))

@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from omegaconf import OmegaConf
 
 from cnnlab.config import compose
 from cnnlab.config.networks import check_model
-from experiments import train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 GROUPS = ("backbone", "conv", "norm", "head", "data", "augment", "optimizer", "schedule", "runtime")
@@ -49,10 +47,8 @@ def test_every_conv_in_every_dimension(conv, shape):
     assert len(model.backbone.out_shape) == len(shape)
 
 
-def run(monkeypatch, tmp_path, *overrides):
-    arguments = [*FAST, *overrides, f"output={tmp_path}"]
-    monkeypatch.setattr(sys, "argv", ["train", *arguments])
-    train.main()
+def run(call, tmp_path, *overrides):
+    call("train", *FAST, *overrides, f"output={tmp_path}")
     [result] = tmp_path.glob("*/*/result.json")
     for figure in ("curves", "confusion"):
         assert (result.parent / "figures" / f"{figure}.png").stat().st_size > 5000
@@ -60,33 +56,31 @@ def run(monkeypatch, tmp_path, *overrides):
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
-def test_every_preset_runs(experiment, monkeypatch, tmp_path):
+def test_every_preset_runs(experiment, call, tmp_path):
     cfg = compose([f"experiment={experiment}"])
     head = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text().split("\n\n")[0]
     for word in ("python -m experiments.train", "Time:", "Score:"):
         assert word in head, f"the head of the preset lacks {word!r}"
     data = [] if "fashion" not in cfg.data._target_ else ["data=fake", "data.shape=[28,28,1]"]
-    result = run(monkeypatch, tmp_path, f"experiment={experiment}", *data)
+    result = run(call, tmp_path, f"experiment={experiment}", *data)
     assert result["steps"] == 4 and 0 <= result["test_accuracy"] <= 1
 
 
-def test_the_issue_of_dimension_is_the_data_sets(monkeypatch, tmp_path):
+def test_the_issue_of_dimension_is_the_data_sets(call, tmp_path):
     overrides = "backbone=vgg11 backbone.plan=[8,M] conv=depthwise_separable data=mnist1d"
-    result = run(monkeypatch, tmp_path, *overrides.split(), "optimizer=adamw", "steps=1")
+    result = run(call, tmp_path, *overrides.split(), "optimizer=adamw", "steps=1")
     assert result["data"] == "mnist1d" and result["steps"] == 1
 
 
-def test_overfit_one_batch_to_zero_loss(monkeypatch, tmp_path):
+def test_overfit_one_batch_to_zero_loss(call, tmp_path):
     arguments = ["debug=overfit", "data=digits", "backbone.plan=[16,M,32]", "batch_size=16"]
-    monkeypatch.setattr(sys, "argv", ["train", *arguments, f"output={tmp_path}", "progress=false"])
-    train.main()
+    call("train", *arguments, f"output={tmp_path}", "progress=false")
     [metrics] = tmp_path.glob("*/*/metrics.jsonl")
     last = [json.loads(line) for line in metrics.read_text().splitlines()][-2]
     assert last["kind"] == "train" and last["loss"] < 0.01 and last["accuracy"] == 1.0
 
 
-def test_profile_leaves_a_trace(monkeypatch, tmp_path):
+def test_profile_leaves_a_trace(call, tmp_path):
     arguments = ["debug=profile", "data=fake", "backbone.plan=[4]", "batch_size=16", "norm=none"]
-    monkeypatch.setattr(sys, "argv", ["train", *arguments, f"output={tmp_path}", "progress=false"])
-    train.main()
+    call("train", *arguments, f"output={tmp_path}", "progress=false")
     assert list(tmp_path.glob("*/*/profile/**/*perfetto_trace.json.gz"))
