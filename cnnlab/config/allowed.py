@@ -5,6 +5,9 @@ imported and called: there is no other way in. A target's arguments that the pro
 shapes, the convolution of a backbone) are not in it, and so can't be configured.
 """
 
+import re
+from pathlib import Path
+
 SWITCH = "true or false"
 _SHARE = "number from 0 to below 1"
 _SMALL = "whole number from 1 to 65536"
@@ -23,10 +26,16 @@ _INITIALIZER = (
     "orthogonal, dirac, zeros, ones "
     "or mapping whose _target_ is an initializer of jax.nn.initializers"
 )
-_ALGORITHM = (
-    "one of auto, direct, fft, im2col, lax, native, native_winograd, fft_overlap_add, pointwise, "
-    "taps, toeplitz, winograd, winograd_f2"
-)
+
+
+def _registered() -> list[str]:
+    """The algorithms' names, read where they are registered: to import that would load jax."""
+    registry = Path(__file__).parents[1] / "ops" / "algorithms" / "__init__.py"
+    (listed,) = re.findall(r"^_ALL = \((.*?)\)", registry.read_text(), re.MULTILINE | re.DOTALL)
+    return [name.lower() for name in re.findall(r"\w+", listed)]
+
+
+_ALGORITHM = f"one of {', '.join(['auto', 'direct', *_registered()])}"
 _CONV = {"padding": _PADDING, "use_bias": SWITCH, "kernel_init": _INITIALIZER}
 _GROUPS = {"groups": _SMALL}
 _NORM = {"eps": "number > 0", "use_weight": SWITCH, "use_bias": SWITCH}

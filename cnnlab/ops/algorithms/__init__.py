@@ -13,6 +13,7 @@ from cnnlab.ops.algorithms.toeplitz import TOEPLITZ
 from cnnlab.ops.algorithms.winograd import WINOGRAD, WINOGRAD_F2
 from cnnlab.ops.problem import PASSES, Pass
 
+# Each by the name of its constant in small letters: so `config.allowed` reads them here.
 _ALL = (
     FFT,
     IM2COL,
