@@ -171,12 +171,14 @@ def test_tables_means_and_the_chart(record, tmp_path):
         "torch compiled": {"seconds": torch},
     }
     made = {
-        "A (keras), batch 1, 64": {"passes": dict.fromkeys(report.TITLES, rows(0.8, 0.1, 0.2))},
-        "A (keras), batch 16, 64": {"passes": dict.fromkeys(report.TITLES, rows(0.2, 0.1, 0.05))},
-        "B (reports)": {"passes": dict.fromkeys(report.TITLES, rows(0.9, 0.03, 0.03))},
+        "VGG16 (keras), batch 1, 64": {"passes": dict.fromkeys(report.TITLES, rows(0.8, 0.1, 0.2))},
+        "VGG16 (keras), batch 16, 64": {
+            "passes": dict.fromkeys(report.TITLES, rows(0.2, 0.1, 0.05))
+        },
+        "jax23713 (reports)": {"passes": dict.fromkeys(report.TITLES, rows(0.9, 0.03, 0.03))},
     }
     text = report.markdown({**MACHINE}, made | {CASE.title: record})
-    row = "| A (keras), batch 1, 64 | 800 | 100 | 8.00 | 200 | 0.50 | 2 | 3 | 100 | 110 |"
+    row = "| VGG16 (keras), batch 1, 64 | 800 | 100 | 8.00 | 200 | 0.50 | 2 | 3 | 100 | 110 |"
     assert text.count(row) == 2
     lines = list(report.means(made, "step"))
     assert lines == [

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from cnnlab.bench.models.catalogue import NETWORKS
 from cnnlab.bench.models.shares import KINDS
 from cnnlab.files import write_figure
 
@@ -37,6 +38,7 @@ def ratios(
 
 def markdown(machine: Mapping[str, Any], cases: Cases) -> str:
     """The whole report: a table of each pass, means, shares of the step's time, complaints."""
+    cases = _in_order(cases)
     versions = ", ".join(f"{name} {v}" for name, v in machine["versions"].items())
     parts = [
         f"{machine['device']}, {machine['processor']}, {machine['cores']} cores; {versions}.",
@@ -48,13 +50,25 @@ def markdown(machine: Mapping[str, Any], cases: Cases) -> str:
     for which, title in TITLES.items():
         table = _table(_HEADINGS, [_line(name, case, which) for name, case in cases.items()])
         parts += [f"## {title}", table, "\n".join(means(cases, which))]
-    profiled = {n: c["shares"] for n, c in cases.items() if "accelerated" in c.get("shares", {})}
+    networks = _networks(cases).items()
+    profiled = {n: c["shares"] for n, c in networks if "accelerated" in c.get("shares", {})}
     if profiled:
         headings = ("of an accelerated step's time", *KINDS)
         parts += ["## Where the time goes", _table(headings, list(_shares(profiled)))]
     if lines := complaints(cases):
         parts += ["## Not timed", "\n".join(f"- {line}" for line in lines)]
     return "\n\n".join(parts) + "\n"
+
+
+def _in_order(cases: Cases) -> Cases:
+    """That of the catalogue; of one network, the order in which they were measured."""
+    places = list(NETWORKS)
+    return dict(sorted(cases.items(), key=lambda item: places.index(item[0].split(" (")[0])))
+
+
+def _networks(cases: Cases) -> Cases:
+    """Without single reported layers."""
+    return {name: case for name, case in cases.items() if "(reports)" not in name}
 
 
 def _calls(cases: Cases) -> str:
@@ -96,8 +110,8 @@ def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def means(cases: Cases, which: str) -> Iterator[str]:
     """Geometric means and the worst, of whole networks and of single reported layers."""
-    networks = [c for name, c in cases.items() if "(reports)" not in name]
-    reports = [c for name, c in cases.items() if "(reports)" in name]
+    networks = list(_networks(cases).values())
+    reports = [c for name, c in cases.items() if name not in _networks(cases)]
     for group, some in (("networks", networks), ("open reports", reports)):
         if faster := ratios(some, which, _JAX, _OURS):
             mean, least = geometric_mean(faster), min(faster)
@@ -106,7 +120,7 @@ def means(cases: Cases, which: str) -> Iterator[str]:
         mean, most = geometric_mean(slower), max(slower)
         yield f"- of PyTorch's time: {mean:.2f} (n = {len(slower)}), most {most:.2f}"
     for key, what in (("compile", "compile time"), ("peak", "memory")):
-        if found := ratios(cases.values(), which, _OURS, _JAX, key):
+        if found := ratios(networks, which, _OURS, _JAX, key):
             mean, most = geometric_mean(found), max(found)
             yield f"- {what}, accelerated over JAX: {mean:.2f}, most {most:.2f}"
 
@@ -134,7 +148,7 @@ def chart(cases: Cases, path: Path) -> None:
     """Bars: how many times as fast each network is with acceleration, by the geometric mean of its
     batches and sizes; a mark where PyTorch is."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
-    for name, case in cases.items():
+    for name, case in _in_order(cases).items():
         groups.setdefault(name.split(",")[0], []).append(case)
     groups = {name: some for name, some in groups.items() if ratios(some, "step", _JAX, _OURS)}
     figure = Figure(figsize=(7, 1.2 + 0.36 * len(groups)), layout="constrained")
@@ -143,15 +157,18 @@ def chart(cases: Cases, path: Path) -> None:
         faster = [_mean(ratios(some, which, _JAX, _OURS)) for some in groups.values()]
         peers = [_mean(ratios(some, which, _JAX, _TORCH)) for some in groups.values()]
         places = [offset - i for i in range(len(groups))]
-        bars = axes.barh(places, faster, 0.38, color=color, label=TITLES[which].lower())
+        widths = [v - 1 for v in faster]  # from 1 on, which is no change
+        bars = axes.barh(places, widths, 0.38, left=1, color=color, label=TITLES[which].lower())
         axes.bar_label(bars, [f"{v:.1f}" for v in faster], padding=3, fontsize="x-small")
         label = "PyTorch" if which == "step" else None
         axes.plot(peers, places, "|", color="crimson", ms=9, mew=2, label=label)
     axes.axvline(1, color="black", lw=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.margins(x=0.12)
     axes.set_yticks([-i for i in range(len(groups))], list(groups))
     axes.set_xlabel("times as fast as the same program without acceleration")
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside upper center", ncols=3, fontsize="small")
     write_figure(path, figure)
 
 
