@@ -1,12 +1,4 @@
-"""What the figures of several questions have in common; matplotlib does the rest.
-
-@question.figure(6, 4)
-def accuracy(figure: Figure, runs: Records) -> None:
-    axes = figure.subplots()
-    for net, found in runs.by("net").items():
-        curve(axes, found.by("examples", of="accuracy"), spread="range", label=net)
-    log_axes(axes, x=[1, 10, 100])
-"""
+"""What the figures of several questions have in common; matplotlib does the rest."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

@@ -1,21 +1,10 @@
 """A question of the lab book: what the chapter claims, how it is measured, how it is judged.
 
-A question is a module whose functions say which part of it they are, by a decorator:
-
-    question = Question("toeplitz", "What does a convolution look like as a matrix?")
-
-    @question.measure(full={"geometries": 1000})
-    def measure(cells, *, seed, geometries: Annotated[Count, "random convolutions"] = 60):
-        return {"errors": [...]}
-
-    @question.claim("A 3.3", "a convolution whose Jacobian is not the matrix built from its kernel")
-    def linear(errors) -> Verdict:
-        \"\"\"A convolution is still a linear operation.\"\"\"
-        return at_most(max(errors), 1e-6, "largest relative error")
-
-Names do the rest. `measure` is given the settings that it names: those with a default are keys of
-the config, which it so declares; and what it returns, a JSON object, is the data. Claims, tables
-and figures are given those parts of the data that they name, a list of dicts as `Records`.
+A question is a module whose functions say which part of it they are, by a decorator;
+docs/questions.md has all of one. Names do the rest. `measure` is given the settings that it names:
+those with a default are keys of the config, which it so declares; and what it returns, a JSON
+object, is the data. Claims, tables and figures are given those parts of the data that they name, a
+list of dicts as `Records`.
 """
 
 import inspect
