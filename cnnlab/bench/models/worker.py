@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cnnlab.accelerate import accelerate
@@ -28,6 +29,7 @@ from cnnlab.bench.models.program import Program
 from cnnlab.bench.models.shares import shares
 from cnnlab.bench.models.torch_networks import calls
 
+ROUNDING = 1e-6  # of float32, after a few sums
 BRIEF = 0.02  # seconds: calls that take less have a call before them that isn't timed
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -54,6 +56,7 @@ class JaxWorker:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._carry = program.begin()
+        self._inputs = program.inputs
         self._compiled: dict[str, Any] = {}
 
     def compile(self, which: str) -> dict[str, Any]:
@@ -69,7 +72,7 @@ class JaxWorker:
         return {"seconds": seconds, "bytes": memory.temp_size_in_bytes}
 
     def _arguments(self, which: str) -> tuple[Any, ...]:
-        batch = self._program.inputs, self._program.labels
+        batch = self._inputs, self._program.labels
         parameters, _, state = self._carry
         return (parameters, state, batch[0]) if which == "forward" else (self._carry, *batch)
 
@@ -93,6 +96,17 @@ class JaxWorker:
             parts = np.linalg.norm(gradient), gradient @ direction
             found[jax.tree_util.keystr(path)] = [float(v) for v in parts]
         return {"loss": float(result[0]), "gradients": found}
+
+    def disturbed(self, which: str) -> dict[str, Any]:
+        """The `check` of a first call on inputs that differ by what rounding makes of them."""
+        inputs, carry = self._inputs, self._carry
+        noise = np.random.default_rng(0).standard_normal(inputs.shape)
+        self._inputs = inputs * jnp.asarray(1 + ROUNDING * noise, inputs.dtype)
+        self._carry = jax.tree.map(jnp.copy, carry)  # a step uses up what it is given
+        try:
+            return self.check(which)
+        finally:
+            self._inputs, self._carry = inputs, carry
 
     def profile(self, which: str) -> dict[str, Any]:
         """The share of a call's time by kind of work, and the slowest instructions."""
