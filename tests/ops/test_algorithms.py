@@ -61,7 +61,7 @@ def test_more_padding_than_kernel_on_one_side(name):
     are_exact(name, [p for p in problems if REGISTRY[name].refusal(p) is None])
 
 
-@pytest.mark.parametrize("tile", [1, 2, 3])
+@pytest.mark.parametrize("tile", [1, 3])
 @pytest.mark.parametrize("small", [s for s in served() if cuts_the_batch(s)], ids=str)
 def test_any_tile_gives_the_same(monkeypatch, small, tile):
     in_tiles(monkeypatch, tile)
