@@ -1,6 +1,7 @@
 """A tiny experiment that trains in moments."""
 
 import functools
+import shutil
 
 import pytest
 
@@ -41,3 +42,10 @@ def uninterrupted(tmp_path_factory):
     """A run that went from start to end, with a moving average: the experiment and its result."""
     experiment = make(tmp_path_factory.mktemp("uninterrupted"), "average=0.9")
     return experiment, experiment.run()
+
+
+@pytest.fixture
+def run(uninterrupted, tmp_path):
+    """A copy of a finished run, and its last checkpoint."""
+    folder = shutil.copytree(uninterrupted[0].directory.path, tmp_path / "run")
+    return folder, max((folder / "checkpoints").glob("step-*"))
