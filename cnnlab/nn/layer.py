@@ -75,22 +75,27 @@ class WindowLayer(Layer):
 
     @property
     def num_spatial_dims(self) -> int:
+        """Number of spatial axes."""
         return self.window.rank
 
     @property
     def kernel_size(self) -> tuple[int, ...]:
+        """Taps along each spatial axis."""
         return self.window.size
 
     @property
     def stride(self) -> tuple[int, ...]:
+        """Input positions between neighbouring windows, along each spatial axis."""
         return self.window.stride
 
     @property
     def padding(self) -> Padding:
+        """As it was given: a word, or pairs of positions before and after each spatial axis."""
         return self.window.padding
 
     @property
     def dilation(self) -> tuple[int, ...]:
+        """Input positions between neighbouring taps, along each spatial axis."""
         return self.window.dilation
 
 

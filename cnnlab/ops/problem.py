@@ -69,14 +69,17 @@ class Problem:
 
     @property
     def x_shape(self) -> tuple[int, ...]:
+        """`(batch, *spatial, c_in)`."""
         return (self.batch, *self.spatial, self.in_channels)
 
     @property
     def kernel_shape(self) -> tuple[int, ...]:
+        """`(*kernel_size, c_in / groups, c_out)`."""
         return (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
 
     @property
     def y_shape(self) -> tuple[int, ...]:
+        """`(batch, *out, c_out)`."""
         return (self.batch, *self.out, self.out_channels)
 
     @property

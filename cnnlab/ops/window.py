@@ -128,6 +128,7 @@ class Window:
 
     @property
     def without_padding(self) -> "Window":
+        """The same window for an input that is padded already."""
         return replace(self, padding=((0, 0),) * self.rank)
 
     def spatial(self, shape: Sequence[int]) -> tuple[int, ...]:
