@@ -95,7 +95,7 @@ def test_two_are_kept_and_the_best(tiny, tmp_path):
 
 
 def test_other_model_does_not_fit(tiny, tmp_path):
-    wide = tiny("backbone.plan=[4,M,16]").initial_state()
+    wide = tiny("backbone.plan=[16,M]").initial_state()
     with pytest.raises(CheckpointError, match=r"does not fit this config: .*expected float32"):
         with_state_arrays(tiny().initial_state(), state_arrays(wide))
 

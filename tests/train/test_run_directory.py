@@ -136,7 +136,7 @@ def test_links_within_a_run_and_to_it_are_fine(run, tmp_path):
 
 
 def test_a_closed_terminal_asks_once_unless_it_is_ignored():
-    before = signal.getsignal(signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it
     try:
         with Interrupt() as interrupt:
             os.kill(os.getpid(), signal.SIGHUP)
