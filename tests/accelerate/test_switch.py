@@ -10,7 +10,7 @@ from jax import lax
 import cnnlab
 from cnnlab import ops
 from cnnlab.accelerate import accelerated
-from cnnlab.ops.algorithms import REFERENCE
+from cnnlab.ops import REFERENCE
 
 X, K = jnp.ones((2, 6, 6, 4)), jnp.ones((3, 3, 4, 8))
 NAMES = ("NHWC", "HWIO", "NHWC")

@@ -23,8 +23,7 @@ from cnnlab.models import (
     with_arrays,
 )
 from cnnlab.nn import factories
-from cnnlab.ops import choice
-from cnnlab.ops.algorithms import PASSES
+from cnnlab.ops import PASSES, choice
 
 
 def make(make_model):

@@ -15,8 +15,7 @@ from primitive_cases import (
 )
 
 from cnnlab.bench.reference import convolution, relative_error
-from cnnlab.ops.algorithms import PASSES, REFERENCE, REGISTRY
-from cnnlab.ops.problem import describe
+from cnnlab.ops import PASSES, REFERENCE, REGISTRY, describe
 
 # What these small sums leave of what an algorithm may err by: of a transform, whose errors are of
 # the whole map, less, as the largest results are of that size.

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from cnnlab import ops
-from cnnlab.ops import choice
-from cnnlab.ops.algorithms import PASSES, REFERENCE, REGISTRY, tiles
+from cnnlab.ops import PASSES, REFERENCE, REGISTRY, Problem, choice, describe
+from cnnlab.ops.algorithms import tiles
 from cnnlab.ops.native import ENGINE
-from cnnlab.ops.problem import Problem, describe
 
 # These tests compile much and compute little: code that is not optimised is made sooner.
 QUICK = {"xla_backend_optimization_level": 0}

@@ -15,8 +15,8 @@ from primitive_cases import arrays, compiled, in_tiles, served
 
 from cnnlab import ops
 from cnnlab.bench.reference import convolution, relative_error
-from cnnlab.ops.algorithms import PASSES, REFERENCE, REGISTRY, tiles
-from cnnlab.ops.problem import describe
+from cnnlab.ops import PASSES, REFERENCE, REGISTRY, describe
+from cnnlab.ops.algorithms import tiles
 
 # Of any window and step, in groups or not.
 GENERAL = [

@@ -11,12 +11,11 @@ import pytest
 from ops_reference import normal
 
 from cnnlab import ops
-from cnnlab.ops import table
+from cnnlab.ops import describe, table
 from cnnlab.ops.algorithms import FOURIER, PASSES, REFERENCE, REGISTRY
 from cnnlab.ops.choice import VARIABLE, automatic, check, choose, predicted, serving
 from cnnlab.ops.lowering import EXPORT
 from cnnlab.ops.native import ENGINE
-from cnnlab.ops.problem import describe
 
 PROBLEM = describe((3, 7, 5, 2), (3, 3, 2, 4))
 # Some that can serve it beside XLA's own, and one that can't.

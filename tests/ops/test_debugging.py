@@ -12,7 +12,7 @@ from ops_reference import normal
 from primitive_cases import compiled
 
 from cnnlab import nn, ops
-from cnnlab.ops.algorithms import REFERENCE, REGISTRY
+from cnnlab.ops import REFERENCE, REGISTRY
 from cnnlab.ops.algorithms.base import OWN_SUM
 
 SETTINGS = (

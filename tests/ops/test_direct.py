@@ -9,9 +9,9 @@ from primitive_cases import compiled
 
 from cnnlab import nn, ops
 from cnnlab.bench.reference import convolution, relative_error
+from cnnlab.ops import describe
 from cnnlab.ops.algorithms import FOURIER, PASSES, REFERENCE, REGISTRY
 from cnnlab.ops.choice import VARIABLE, automatic, check, choose, serving
-from cnnlab.ops.problem import describe
 
 SHAPES = {
     "minimal filtering would": ((2, 12, 12, 64), (3, 3, 64, 64), {}),

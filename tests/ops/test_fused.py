@@ -7,7 +7,7 @@ import pytest
 from primitive_cases import compiled, tolerance
 
 from cnnlab import ops
-from cnnlab.ops.algorithms import REFERENCE, REGISTRY
+from cnnlab.ops import REFERENCE, REGISTRY
 from cnnlab.ops.native import ENGINE
 
 # Those that apply them themselves, where they are to be had, and two that leave them to XLA.

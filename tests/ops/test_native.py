@@ -18,9 +18,9 @@ from primitive_cases import arrays, changed, compiled, needs_engine
 
 from cnnlab import ops
 from cnnlab.bench.reference import convolution, relative_error
-from cnnlab.ops.algorithms import PASSES, REGISTRY, native
+from cnnlab.ops import PASSES, REGISTRY, describe
+from cnnlab.ops.algorithms import native
 from cnnlab.ops.native import ENGINE, Code, build
-from cnnlab.ops.problem import describe
 
 # What knows nothing of XLA.
 CORE = (

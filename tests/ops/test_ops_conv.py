@@ -11,7 +11,7 @@ from hypothesis import given
 from ops_reference import few, normal
 
 from cnnlab import ops
-from cnnlab.ops.algorithms import REGISTRY
+from cnnlab.ops import REGISTRY
 
 # Of any window and step, in groups or not, and any type of floats; and those of a window of 1.
 GENERAL = [

@@ -18,9 +18,7 @@ from primitive_cases import (
 )
 
 from cnnlab import ops
-from cnnlab.ops import primitive
-from cnnlab.ops.algorithms import REFERENCE
-from cnnlab.ops.problem import describe
+from cnnlab.ops import REFERENCE, describe, primitive
 
 SERVED = served()
 # Of single channels.

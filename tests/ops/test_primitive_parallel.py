@@ -12,7 +12,7 @@ from primitive_cases import NAMES as SERVING
 from primitive_cases import Small, arrays, compiled, in_tiles, predicted, tolerance
 
 from cnnlab import ops
-from cnnlab.ops.problem import describe
+from cnnlab.ops import describe
 
 # What is best there has loops of its own for it.
 DEPTHWISE = f"depthwise {predicted(describe((8, 6, 2), (3, 1, 2), groups=2))[0]}"

@@ -16,8 +16,7 @@ from cnnlab import ops
 from cnnlab.bench import selection
 from cnnlab.bench.agreement import Comparison, compare
 from cnnlab.bench.geometries import random_problem
-from cnnlab.ops import choice
-from cnnlab.ops.algorithms import PASSES, REFERENCE, REGISTRY
+from cnnlab.ops import PASSES, REFERENCE, REGISTRY, choice
 
 ROOT = Path(__file__).parents[2]
 NEW = "throwaway"

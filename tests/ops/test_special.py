@@ -13,8 +13,7 @@ from primitive_cases import compiled
 
 from cnnlab import nn, ops
 from cnnlab.bench.reference import convolution
-from cnnlab.ops.algorithms import PASSES, REFERENCE, REGISTRY
-from cnnlab.ops.problem import describe
+from cnnlab.ops import PASSES, REFERENCE, REGISTRY, describe
 
 SPECIAL = {"NaN": jnp.nan, "inf": jnp.inf, "-inf": -jnp.inf}
 # Padding beside which an infinite weight is NaN, groups, gaps; oneDNN's code and loops of our own.

@@ -5,10 +5,10 @@ import pytest
 from algorithm_checks import are_exact
 from primitive_cases import PLAIN, changed, needs_engine, predicted
 
+from cnnlab.ops import describe
 from cnnlab.ops.algorithms.fft import FFT
 from cnnlab.ops.algorithms.native import NATIVE
 from cnnlab.ops.algorithms.overlap_add import FFT_OVERLAP_ADD
-from cnnlab.ops.problem import describe
 
 
 @pytest.mark.parametrize("algorithm", [FFT, FFT_OVERLAP_ADD], ids=lambda a: a.name)

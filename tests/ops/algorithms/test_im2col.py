@@ -4,9 +4,9 @@ import jax.numpy as jnp
 from algorithm_checks import are_exact
 from primitive_cases import PLAIN, PLAIN_PRODUCTS, predicted
 
+from cnnlab.ops import describe
 from cnnlab.ops.algorithms import im2col, tiles
 from cnnlab.ops.algorithms.im2col import IM2COL
-from cnnlab.ops.problem import describe
 
 
 def test_costs():

@@ -2,8 +2,8 @@
 
 from primitive_cases import PLAIN, PLAIN_PRODUCTS, predicted
 
+from cnnlab.ops import describe
 from cnnlab.ops.algorithms.lax import LAX
-from cnnlab.ops.problem import describe
 
 
 def test_costs():

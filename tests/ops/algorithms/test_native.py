@@ -3,8 +3,8 @@
 import pytest
 from primitive_cases import needs_engine, predicted
 
+from cnnlab.ops import describe
 from cnnlab.ops.algorithms.native import NATIVE
-from cnnlab.ops.problem import describe
 
 
 @needs_engine

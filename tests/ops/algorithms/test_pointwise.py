@@ -3,8 +3,8 @@
 import pytest
 from primitive_cases import PLAIN, changed, predicted
 
+from cnnlab.ops import describe
 from cnnlab.ops.algorithms.pointwise import POINTWISE
-from cnnlab.ops.problem import describe
 
 
 def test_costs():

@@ -4,8 +4,8 @@ import pytest
 from algorithm_checks import along, are_exact
 from primitive_cases import PLAIN, changed, predicted
 
+from cnnlab.ops import describe
 from cnnlab.ops.algorithms.taps import TAPS
-from cnnlab.ops.problem import describe
 
 
 @pytest.mark.parametrize("multiplier", [1, 2])

@@ -9,12 +9,12 @@ from algorithm_checks import are_exact
 from primitive_cases import PLAIN, changed, needs_engine, predicted
 
 from cnnlab import ops
+from cnnlab.ops import describe
 from cnnlab.ops.algorithms import winograd
 from cnnlab.ops.algorithms.native import NATIVE
 from cnnlab.ops.algorithms.native_winograd import NATIVE_WINOGRAD
 from cnnlab.ops.algorithms.winograd import WINOGRAD, WINOGRAD_F2
 from cnnlab.ops.native import ENGINE, Code, Implementation
-from cnnlab.ops.problem import describe
 
 
 @pytest.mark.parametrize("m", [2, 4])
