@@ -75,7 +75,7 @@ NETWORKS: dict[str, Network] = {
         *_of("flax", ResNet18="resnet18", ConvNeXt="convnext_tiny"),
         *_of("equinox", ResNet="resnet18", UNet="", Volumes="", WaveNet=""),
         *(
-            Network(name, "reports", "cnnlab.bench.models.reports:build")
+            Network(name, "reports", "cnnlab.bench.models.reported_layers:build")
             for name in ("jax23713", "jax26266", "xla34273")
         ),
     )
