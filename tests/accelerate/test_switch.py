@@ -148,4 +148,5 @@ def test_replicas_loops_and_donation():
         text = step.lower(kernels, x).as_text()
         found = step(kernels, x)
     assert "cnnlab_conv" in text and "stablehlo.convolution" not in text
-    assert jnp.allclose(found, expected, rtol=1e-4, atol=1e-5)
+    error = jnp.abs(found - expected).max()  # sums of large terms: relative to the largest
+    assert error <= 1e-5 * jnp.abs(expected).max()
