@@ -209,6 +209,18 @@ def test_tables_means_and_the_chart(record, tmp_path):
     assert (tmp_path / "bars.png").stat().st_size > 1000
 
 
+def test_the_chart_draws_a_network_of_which_one_pass_has_a_time(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(report, "write_figure", lambda path, figure: drawn.append(figure))
+    forward = {"jax": {"seconds": 0.8}, "accelerated": {"seconds": 0.1}}
+    step = {"jax": {"seconds": 0.8}, "accelerated": {"wrong": True}}
+    case = {"passes": {"forward": forward, "step": step}}
+    report.chart({CASE.title: case}, tmp_path / "bars.png")
+    [axes] = drawn[0].axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [CASE.title.split(",")[0]]
+    assert [text.get_text() for text in axes.texts] == ["8.0", ""]
+
+
 MACHINE = {"device": "1 x cpu", "processor": "P", "cores": 2, "versions": {"jax": "0"}}
 
 

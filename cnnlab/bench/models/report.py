@@ -1,6 +1,7 @@
 """Tables and the chart of what the networks took."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -150,7 +151,8 @@ def chart(cases: Cases, path: Path) -> None:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for name, case in _in_order(cases).items():
         groups.setdefault(name.split(",")[0], []).append(case)
-    groups = {name: some for name, some in groups.items() if ratios(some, "step", _JAX, _OURS)}
+    timed = lambda some: any(ratios(some, which, _JAX, _OURS) for which in TITLES)
+    groups = {name: some for name, some in groups.items() if timed(some)}
     figure = Figure(figsize=(7, 1.2 + 0.36 * len(groups)), layout="constrained")
     axes = figure.subplots()
     for offset, which, color in ((0.2, "forward", "#9ecae1"), (-0.2, "step", "#08519c")):
@@ -159,7 +161,9 @@ def chart(cases: Cases, path: Path) -> None:
         places = [offset - i for i in range(len(groups))]
         widths = [v - 1 for v in faster]  # from 1 on, which is no change
         bars = axes.barh(places, widths, 0.38, left=1, color=color, label=TITLES[which].lower())
-        axes.bar_label(bars, [f"{v:.1f}" for v in faster], padding=3, fontsize="x-small")
+        axes.bar_label(
+            bars, ["" if isnan(v) else f"{v:.1f}" for v in faster], padding=3, fontsize="x-small"
+        )
         label = "PyTorch" if which == "step" else None
         axes.plot(peers, places, "|", color="crimson", ms=9, mew=2, label=label)
     axes.axvline(1, color="black", lw=0.8)
