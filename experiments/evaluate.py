@@ -21,7 +21,7 @@ def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], Any]":
 
 def _trained(cfg: "DictConfig", **parts: Any) -> tuple[Any, ...]:
     """The run's experiment, the split to evaluate on, and the trained model, its state and step."""
-    from cnnlab.config import ConfigError, load_run
+    from cnnlab.config import ConfigError, granted, load_run
 
     experiment = load_run(
         cfg.run,
@@ -29,6 +29,7 @@ def _trained(cfg: "DictConfig", **parts: Any) -> tuple[Any, ...]:
         checkpoint=cfg.checkpoint,
         eval_batch_size=cfg.eval_batch_size,
         limit_eval=cfg.limit_eval,
+        trust=granted(cfg),
         **parts,
     )
     split = getattr(experiment.data, cfg.split)

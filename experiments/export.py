@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], object]":
     """Loads every job's run."""
-    from cnnlab.config import load_predictor
+    from cnnlab.config import granted, load_predictor
 
-    return lambda cfg: load_predictor(cfg.run, cfg.checkpoint)
+    return lambda cfg: load_predictor(cfg.run, cfg.checkpoint, trust=granted(cfg))
 
 
 @cli("export", rehearsal=rehearsal, examples=("run=outputs/... path=model.stablehlo",))
@@ -23,11 +23,11 @@ def main(cfg: "DictConfig") -> None:
     """Write a trained model, raw examples to probabilities, for any batch size and platform."""
     from pathlib import Path
 
-    from cnnlab.config import load_predictor
+    from cnnlab.config import granted, load_predictor
     from cnnlab.errors import ConfigError
 
     narrate()
-    predictor = load_predictor(cfg.run, cfg.checkpoint)
+    predictor = load_predictor(cfg.run, cfg.checkpoint, trust=granted(cfg))
     try:
         predictor.export(cfg.path)
     except OSError as error:

@@ -28,17 +28,17 @@ def _read(
     cfg: "DictConfig", load: "Callable[..., Predictor] | None" = None
 ) -> "tuple[Predictor, np.ndarray]":
     """The run's model for the picture's shape, and the picture as it takes it."""
-    from cnnlab.config import config_errors, load_predictor
+    from cnnlab.config import config_errors, granted, load_predictor
     from cnnlab.data.picture import read_picture
 
-    load = load or load_predictor
-    predictor = load(cfg.run, cfg.checkpoint)
+    load, trust = load or load_predictor, granted(cfg)
+    predictor = load(cfg.run, cfg.checkpoint, trust=trust)
     with config_errors():
         picture = read_picture(
             cfg.image, predictor.form, size=cfg.size, invert=cfg.invert, white=cfg.white
         )
     if picture.shape != predictor.input_shape:
-        predictor = load(cfg.run, cfg.checkpoint, input_shape=picture.shape)
+        predictor = load(cfg.run, cfg.checkpoint, input_shape=picture.shape, trust=trust)
     return predictor, picture
 
 

@@ -15,6 +15,7 @@ FLOOR = {
     "arguments": 0,
     "files": 0,
     "jax_internals": 0,
+    "libraries": 0,
     "machine": 0,
     "switch": 0,
     "versions": 0,

@@ -15,6 +15,7 @@ from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
 from cnnlab.config.kinds import read_value
 from cnnlab.config.tree import plain, to_yaml
+from cnnlab.config.trust import granted
 from cnnlab.errors import CnnlabError, ConfigError
 
 # These import jax, so they load at first use.
@@ -43,6 +44,7 @@ __all__ = [
     "config_errors",
     "config_hash",
     "declare",
+    "granted",
     "instantiate",
     "load_config",
     "load_predictor",

@@ -23,8 +23,9 @@ from cnnlab.config.hydra_internals import get_args_parser
 from cnnlab.config.interrupts import INTERRUPTED, Interrupts
 from cnnlab.config.messages import listing, one_line, show
 from cnnlab.config.overrides import parse, quote_home, structural_lines
-from cnnlab.config.source import VERSION_BASE, Source, default_directory
+from cnnlab.config.source import VERSION_BASE, Source, default_directory, directory_of_configs
 from cnnlab.config.sweep import sweep_jobs
+from cnnlab.config.trust import home, take_trust
 from cnnlab.console import program, unread
 from cnnlab.errors import CnnlabError, ConfigError, Interrupted
 from cnnlab.files import lend_matplotlib_a_folder
@@ -118,8 +119,9 @@ class _Command:
 
     def _run(self, argv: list[str]) -> int:
         args = _parse_arguments(argv)
-        given, args.overrides = args.overrides, quote_home(args.overrides)
-        self.source = self._source(args)
+        given, (own, trust) = args.overrides, take_trust(args.overrides)
+        args.overrides = quote_home(own)
+        self.source = self._source(args, trust)
         if args.help:
             print(help_text(self.source, self.task, self.examples, args.overrides))
             return OK
@@ -132,6 +134,8 @@ class _Command:
             jobs = sweep_jobs(self.source, args.overrides, self.rehearsal)
         elif not (args.hydra_help or args.shell_completion or args.experimental_rerun):
             jobs = {tuple(args.overrides): compose_source(self.source, args.overrides)}
+        for name in trust:
+            _say(f"trusting {name}: {home(name)}")
         # Flags first: Hydra's own parser does not find them between overrides.
         flags = [a for a in argv if a not in given]
         self._hand_over([*flags, *args.overrides], _Job(self, sweep, jobs))
@@ -158,17 +162,14 @@ class _Command:
             sys.argv = before
             hydra_config.cfg = outer  # no job is running any more: Hydra leaves its last one's
 
-    def _source(self, args: Namespace) -> Source:
+    def _source(self, args: Namespace, trust: tuple[str, ...]) -> Source:
         """The source, with the flags --config-name, --config-path and --config-dir."""
         directory = Path(self.source.directory)
         if args.config_path is not None:
             directory = Path(inspect.getfile(self.task)).parent / args.config_path
-        extra = None if args.config_dir is None else str(Path(args.config_dir).resolve())
-        for path in [str(directory)] + ([extra] if extra else []):
-            if not Path(path).is_dir():
-                raise ConfigError(f"{path}: no such directory of configs")
+        extra = None if args.config_dir is None else directory_of_configs(args.config_dir)
         name = args.config_name or self.source.name
-        return Source(str(directory.resolve()), name, extra)
+        return Source(directory_of_configs(directory), name, extra, trust)
 
     def _mode(self, args: Namespace) -> RunMode | None:
         """Hydra's mode, which an override or a preset may set to a sweep."""

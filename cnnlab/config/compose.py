@@ -20,8 +20,9 @@ from cnnlab.config.overrides import (
     structural_lines,
 )
 from cnnlab.config.scale import settle_scale
-from cnnlab.config.source import Source, default_directory, job_part
+from cnnlab.config.source import Source, default_directory, directory_of_configs, job_part
 from cnnlab.config.tree import MISSING, plain
+from cnnlab.config.trust import check_trust, grant, granted, refuse_grants
 from cnnlab.config.values import settle_values, take_types
 from cnnlab.errors import ConfigError
 
@@ -31,6 +32,8 @@ def compose(
     config_name: str = "train",
     *,
     config_dir: str | Path | None = None,
+    extra_dir: str | Path | None = None,
+    trust: Sequence[str] = (),
 ) -> DictConfig:
     """The configuration that `python -m experiments.<config_name> <overrides>` runs with.
 
@@ -41,22 +44,30 @@ def compose(
 
     - `overrides`: in Hydra's grammar, e.g. `["backbone=vgg11", "optimizer.lr=3e-4"]`.
     - `config_name`: the primary config; `config_dir`: its directory instead of the project's.
+    - `extra_dir`: one more directory of configs, with groups and choices of your own, as `-cd`.
+    - `trust`: top-level modules of your own, whose callables the config may name as a `_target_`,
+      as `trust=[...]` on the command line. The result carries it, what is written of it does not.
 
     **Raises:** `ConfigError` (a `ValueError`) with one line that begins with the key: unknown keys
     and choices, values of the wrong kind, missing values, durations given twice, interpolations
-    that lead nowhere, targets that are not allowed.
+    that lead nowhere, targets that are not allowed, modules that can't be trusted.
     """
     directory = Path(config_dir) if config_dir is not None else default_directory()
-    return compose_source(Source(str(directory.resolve()), config_name), quote_home(overrides))
+    extra = None if extra_dir is None else directory_of_configs(extra_dir)
+    source = Source(str(directory.resolve()), config_name, extra, check_trust(trust))
+    return compose_source(source, quote_home(overrides))
 
 
-def check_config(cfg: object, config_name: str = "train") -> DictConfig:
+def check_config(
+    cfg: object, config_name: str = "train", *, trust: Sequence[str] = ()
+) -> DictConfig:
     """A copy of a config that was not composed here, or was changed since, checked as one that is:
     its targets by the lists of `config.allowed`, its values by their kinds.
 
     Plain keys that it lacks get their defaults, groups it must have; keys that nothing reads stay.
 
-    **Arguments:** `cfg`, a config or a mapping; `config_name`, the primary config that it is of.
+    **Arguments:** `cfg`, a config or a mapping; `config_name`, the primary config that it is of;
+    `trust`, modules that it may name besides those that it was granted (`compose`).
 
     **Raises:** `ConfigError`, one line that begins with the key.
     """
@@ -64,10 +75,13 @@ def check_config(cfg: object, config_name: str = "train") -> DictConfig:
         raise ConfigError(f"cfg: expected a config, from cnnlab.compose([...]), got {show(cfg)}")
     base = job_part(Source(str(default_directory()), config_name).load_base())
     types = take_types(base)
+    trust = (*granted(cfg), *check_trust(trust))
     try:
         cfg = OmegaConf.create(plain(cfg) if isinstance(cfg, DictConfig) else dict(cfg))
     except OmegaConfBaseException as error:
         raise ConfigError(f"cfg: {one_line(error)}") from error
+    refuse_grants(cfg)
+    grant(cfg, trust)
     for name, value in plain(base).items():
         if name not in cfg:
             if name in TARGETS:
@@ -102,7 +116,9 @@ def compose_source(
     settle_scale(cfg, values)
     for override in values:
         apply_override(override, cfg, source)
+    grant(cfg, source.trust)
     known = _known(source, source.fingerprint)
+    refuse_grants(cfg)
     check_known(cfg, known, source.groups())
     check_interpolations(cfg)
     settle_durations(cfg, values)

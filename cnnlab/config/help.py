@@ -4,7 +4,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from cnnlab.config.declared import declared
 from cnnlab.config.kinds import DURATIONS
 from cnnlab.config.messages import show
 from cnnlab.config.source import Source
-from cnnlab.config.targets import PARTIAL, TARGET
+from cnnlab.config.targets import PARTIAL, TARGET, arguments_of
 from cnnlab.config.tree import plain
 from cnnlab.config.values import SECTION, Types, kind_of
 from cnnlab.console import program
+from cnnlab.errors import ConfigError
 
 _FLAGS = """\
   -m, --multirun      run all combinations of the values in key=a,b,c (a sweep)
@@ -25,6 +26,8 @@ _FLAGS = """\
   --info [WHAT]       print where configs come from: all, config, defaults, defaults-tree, plugins,
                       searchpath
   -cn NAME, -cd DIR   another primary config; one more directory of configs
+  trust=[NAME,...]    modules of your own whose classes and functions configs may name; a config
+                      can't grant that itself
   --hydra-help, --version, --shell-completion
                       Hydra's own settings, its version, completion for the shell"""
 
@@ -61,7 +64,10 @@ def help_text(
             [_group_line(g, options, chosen.get(g)) for g, options in groups.items()],
         ),
         _section("Keys, key=value:", _key_lines(keys, types, _comments(source))),
-        _section("Values of the groups chosen here, group.key=value:", _group_values(tree, keys)),
+        _section(
+            "Values of the groups chosen here, group.key=value:",
+            _group_values(tree, keys, source.trust),
+        ),
         _section("Examples:", [f"  {command} {example}".rstrip() for example in examples]),
         _section("Flags:", [_FLAGS]),
     ]
@@ -100,7 +106,17 @@ def _key_lines(keys: dict[str, object], types: Types, comments: dict[str, str]) 
     return lines
 
 
-def _group_values(tree: Mapping[str, Any], keys: Container[str]) -> list[str]:
+def _kinds(target: object, group: str, trust: Collection[str]) -> Mapping[str, str]:
+    """Of a target's arguments; none of what the config could not name."""
+    try:
+        return arguments_of(target, group, group, trust)
+    except ConfigError:
+        return {}
+
+
+def _group_values(
+    tree: Mapping[str, Any], keys: Container[str], trust: Collection[str]
+) -> list[str]:
     """The arguments of the nodes that the chosen groups have, with their kinds."""
     lines = []
     for group, value in tree.items():
@@ -110,7 +126,7 @@ def _group_values(tree: Mapping[str, Any], keys: Container[str]) -> list[str]:
             {f"{group}.{k}": v for k, v in value.items()} if group in SEVERAL else {group: value}
         )
         for key, node in nodes.items():
-            kinds = TARGETS[group].get(node.get(TARGET), {})
+            kinds = _kinds(node.get(TARGET), group, trust)
             names = [name for name in node if name not in (TARGET, PARTIAL)]
             lines += [_line(f"{key}.{n}={_inline(node[n])}", kinds.get(n, "")) for n in names]
     return lines

@@ -2,15 +2,15 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cnnlab.config.allowed import TARGETS
 from cnnlab.config.kinds import node_group
-from cnnlab.config.targets import PARTIAL, TARGET, read_node, resolve_target
+from cnnlab.config.targets import PARTIAL, TARGET, arguments_of, read_node, resolve_target
+from cnnlab.config.trust import granted
 from cnnlab.errors import ConfigError
 
 _VARIADIC = inspect.Parameter.VAR_KEYWORD
@@ -27,9 +27,10 @@ def instantiate(
 ) -> Any:
     """The object that a config node describes.
 
-    The node's `_target_`, which its group has to list (`config.allowed`), is called with the node's
-    other entries (nodes among them first become objects themselves) and `kwargs`; with `_partial_:
-    true`, the result is a `functools.partial` that waits for the rest.
+    The node's `_target_`, which its group has to list (`config.allowed`), or a module to define
+    that the config was granted (`config.trust`), is called with the node's other entries (nodes
+    among them first become objects themselves) and `kwargs`; with `_partial_: true`, the result is
+    a `functools.partial` that waits for the rest.
 
     **Arguments:**
 
@@ -43,23 +44,25 @@ def instantiate(
     the target, whose message begins with the argument's name, becomes `<key>.<message>`; also
     later, from the call of a partial.
     """
+    trust = granted(node)
     try:
         if isinstance(node, DictConfig):
             node = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
     group = key.split(".")[0] if group is None else group
-    return _call(read_node(node, group, key), group, key, kwargs, optional or {})
+    return _call(read_node(node, group, key, trust), group, key, trust, kwargs, optional or {})
 
 
 def _call(
     node: Mapping[str, Any],
     group: str,
     key: str,
+    trust: Collection[str],
     given: Mapping[str, object],
     optional: Mapping[str, object],
 ) -> Any:
-    target = resolve_target(node[TARGET], group, key)
+    target = resolve_target(node[TARGET], group, key, trust)
     parameters = inspect.signature(target).parameters
     given = {**{k: v for k, v in optional.items() if k in parameters}, **given}
     for name in given:
@@ -70,9 +73,9 @@ def _call(
     arguments = {}
     for name, value in node.items():
         if isinstance(value, Mapping) and TARGET in value:
-            inner = node_group(TARGETS[group][node[TARGET]][name])
+            inner = node_group(arguments_of(node[TARGET], group, key, trust)[name])
             assert inner is not None  # or the node had been refused
-            arguments[name] = _call(value, inner, f"{key}.{name}", {}, {})
+            arguments[name] = _call(value, inner, f"{key}.{name}", trust, {}, {})
         elif name not in (TARGET, PARTIAL):
             arguments[name] = value
     arguments = {**arguments, **given}

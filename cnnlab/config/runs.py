@@ -1,6 +1,7 @@
 """From a run directory back to objects: its experiment, its trained model, its backbone."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cnnlab.config.networks import Network, check_model
 from cnnlab.config.objects import Parts, make_experiment
 from cnnlab.config.saved import read_config
 from cnnlab.config.tree import plain
+from cnnlab.config.trust import granted
 from cnnlab.errors import ConfigError
 from cnnlab.files import JsonObject
 from cnnlab.models import Report, freeze, load_backbone
@@ -53,6 +55,7 @@ def load_run(
     checkpoint: str = "last",
     data_dir: str | None = None,
     source: str | None = None,
+    trust: Sequence[str] = (),
     parts: Parts = objects,
     **changes: Any,
 ) -> Experiment:
@@ -65,6 +68,7 @@ def load_run(
     - `checkpoint`: what the config has to describe, before anything is made of it.
     - `data_dir`, `source`: where the examples are. The run's own are not followed, as it may come
         from somebody else: what it was given has to be given again.
+    - `trust`: modules of your own that the run's config names: it can't grant them itself.
     - `parts`: a `Rehearsal`, for an experiment of shapes.
     - `changes`: top-level keys that get another value, such as `eval_batch_size`.
 
@@ -73,7 +77,7 @@ def load_run(
     `CheckpointError` when there is no such checkpoint, the config describes another network, or
     the examples are others than it was trained on.
     """
-    cfg, directory = load_config(run), RunDirectory(Path(run))
+    cfg, directory = load_config(run, trust), RunDirectory(Path(run))
     directory.check_links()  # what it is evaluated to is drawn there
     path, arrays, about, _ = _checkpoint(run, checkpoint, cfg)
     # Wherever it was trained: one device evaluates it.
@@ -111,16 +115,21 @@ def _give_folders(cfg: DictConfig, given: dict[str, str | None]) -> None:
 
 
 def load_predictor(
-    run: str | Path, checkpoint: str = "last", *, input_shape: tuple[int, ...] | None = None
+    run: str | Path,
+    checkpoint: str = "last",
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    trust: Sequence[str] = (),
 ) -> Predictor:
     """The trained model of a run directory, to classify with; its data set is not needed.
 
-    **Arguments:** `input_shape`, of the examples, where not that of training.
+    **Arguments:** `input_shape`, of the examples, where not that of training; `trust`, modules of
+    your own that the run's config names.
 
     **Raises:** `ConfigError` when it is not a run directory, or its model takes one size only;
     `CheckpointError`.
     """
-    cfg = load_config(run)
+    cfg = load_config(run, trust)
     _, arrays, about, network = _checkpoint(run, checkpoint, cfg)
     if input_shape is not None and input_shape != tuple(about["input_shape"]):
         network = _network(cfg, arrays, about, input_shape, "size")
@@ -180,20 +189,22 @@ def _check_data(data: JsonObject) -> None:
         raise CheckpointError(f"damaged checkpoint ({error})") from error
 
 
-def load_config(run: str | Path) -> DictConfig:
+def load_config(run: str | Path, trust: Sequence[str] = ()) -> DictConfig:
     """The resolved and checked config of a run directory.
+
+    **Arguments:** `trust`, modules of your own that it may name: no file of a run grants that.
 
     **Raises:** `ConfigError` when it is not a run directory, or its `config.yaml` is damaged.
     """
     file = RunDirectory(Path(run)).config
     if not file.is_file():
         raise ConfigError(f"run: expected a run directory with a config.yaml, got {str(run)!r}")
-    return read_config(file)
+    return read_config(file, trust)
 
 
 def with_backbone(cfg: DictConfig) -> DictConfig:
     """A copy of a config of `finetune`, with the backbone that its run has."""
-    source, cfg = load_config(cfg.run), cfg.copy()
+    source, cfg = load_config(cfg.run, granted(cfg)), cfg.copy()
     checkpoint_path(Path(cfg.run), cfg.checkpoint)
     with open_dict(cfg):
         cfg.backbone, cfg.conv, cfg.norm = source.backbone, source.conv, source.norm
@@ -209,7 +220,7 @@ def build_finetune(cfg: DictConfig, *, parts: Parts = objects) -> tuple[Experime
     **Raises:** `ConfigError`; `CheckpointError` when the run has no readable checkpoint.
     """
     cfg = with_backbone(check_config(cfg, "finetune"))
-    _, arrays, about, _ = _checkpoint(cfg.run, cfg.checkpoint, load_config(cfg.run))
+    _, arrays, about, _ = _checkpoint(cfg.run, cfg.checkpoint, load_config(cfg.run, granted(cfg)))
     runtime, data = parts.runtime_and_data(cfg)
     network, key = parts.initial_model(cfg, data)
     arrays = {k: v for k, v in evaluated_arrays(arrays).items() if k.startswith("backbone.")}

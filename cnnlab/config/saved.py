@@ -1,5 +1,6 @@
 """The `config.yaml` of a run directory: data that may come from anywhere, and may be damaged."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -17,9 +18,11 @@ _MOST_VALUES = 2_000
 _LONGEST = 4_096  # characters of one value; longer numbers take long, too
 
 
-def read_config(file: Path) -> DictConfig:
+def read_config(file: Path, trust: Sequence[str] = ()) -> DictConfig:
     """The resolved config of a training run, checked by `check_config`: keys that have come since
     the run was made get their defaults.
+
+    **Arguments:** `trust`, modules of the user's own that it may name.
 
     **Raises:** `ConfigError`, in bounded time, for whatever the file may hold.
     """
@@ -28,7 +31,7 @@ def read_config(file: Path) -> DictConfig:
         if is_interpolation(value):
             raise ConfigError(f"run: {file}: {key}: expected a value, got {show(value)}")
     try:
-        return check_config(tree)
+        return check_config(tree, trust=trust)
     except ConfigError as error:
         raise ConfigError(f"run: {file}: {error}") from error
 

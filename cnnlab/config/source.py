@@ -37,6 +37,16 @@ def default_directory() -> Path:
     return project() / "configs"
 
 
+def directory_of_configs(path: str | Path) -> str:
+    """A directory's full path.
+
+    **Raises:** `ConfigError`: there is none.
+    """
+    if not Path(path).is_dir():
+        raise ConfigError(f"{path}: no such directory of configs")
+    return str(Path(path).resolve())
+
+
 @contextlib.contextmanager
 def _version_base() -> Iterator[None]:
     """Hydra's defaults of `VERSION_BASE`, leaving the caller's own choice as it was."""
@@ -69,7 +79,8 @@ class _Files(ConfigRepository):
 
 @dataclass(frozen=True)
 class Source:
-    """A primary config `name` in `directory`; `extra` is one more directory searched first.
+    """A primary config `name` in `directory`; `extra` is one more directory searched first, `trust`
+    the modules that its configs may name.
 
     It stays as the files are at its first use.
     """
@@ -77,6 +88,7 @@ class Source:
     directory: str
     name: str = "train"
     extra: str | None = None
+    trust: tuple[str, ...] = ()
 
     @property
     def loader(self) -> ConfigLoaderImpl:

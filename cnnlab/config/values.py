@@ -21,6 +21,7 @@ from cnnlab.config.kinds import DURATIONS, check_phrase, of_default, read_value
 from cnnlab.config.messages import listing, show
 from cnnlab.config.targets import read_nodes
 from cnnlab.config.tree import MISSING, find, has, is_interpolation, is_open, plain
+from cnnlab.config.trust import granted
 from cnnlab.errors import ConfigError
 
 SECTION = "types"
@@ -90,7 +91,7 @@ def settle_values(cfg: DictConfig, base: DictConfig, types: Types) -> None:
         if not has(tree, key):
             _refuse_above(tree, defaults, key)
         _settle(cfg, key, kind, find(tree, key), types)
-    for key, node in read_nodes(tree, plain_groups(types)):
+    for key, node in read_nodes(tree, plain_groups(types), granted(cfg)):
         given = find(tree, key)
         for name, good in node.items():
             _replace(cfg, f"{key}.{name}", given[name], good)
