@@ -42,6 +42,7 @@ PRIVATE = {
     "cnnlab.jax_internals": {
         "jax._src",
         "jax._src.interpreters",
+        "jax._src.lib",
         "jax._src.lru_cache",
         "jax._src.sharding_impls",
     },

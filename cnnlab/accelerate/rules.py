@@ -10,9 +10,8 @@ from jax.interpreters import mlir
 
 from cnnlab.accelerate import convolution, pooling
 from cnnlab.accelerate.service import PLATFORM, Serve
-from cnnlab.jax_internals import lowering_rule, partitioned
+from cnnlab.jax_internals import lowering_rule
 from cnnlab.ops.lowering import lowering
-from cnnlab.ops.native import not_partitioned
 from cnnlab.switch import mode
 
 SERVED: dict[Primitive, Serve] = {
@@ -41,8 +40,7 @@ def _rule(serve: Serve, original: Callable, ctx, *operands, **parameters):
         print(line, file=sys.stderr)
     if compute is None:
         return original(ctx, *operands, **parameters)
-    with not_partitioned():
-        return lowering(compute, False)(ctx, *operands)
+    return lowering(compute, False)(ctx, *operands)
 
 
 def _refusal(ctx) -> str | None:
@@ -52,6 +50,4 @@ def _refusal(ctx) -> str | None:
         return "XLA's own: an exported program"
     if len(program.platforms) > 1:
         return "XLA's own: a program for several platforms"
-    if partitioned(program):
-        return "XLA's own: a program that is cut for several devices"
     return None

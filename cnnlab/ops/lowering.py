@@ -8,7 +8,8 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
-from cnnlab.jax_internals import dispatch
+from cnnlab.jax_internals import cut_for, dispatch, knowing
+from cnnlab.ops.native.partition import for_devices
 from cnnlab.switch import by_jax
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -28,9 +29,6 @@ def register(primitive: Primitive, abstract: Callable, compute: Callable) -> Non
     # Not by a jitted `bind`, which under `jax.disable_jit` would come here again.
     primitive.def_impl(functools.partial(dispatch.apply_primitive, primitive))
     primitive.def_abstract_eval(abstract)
-    # A foreign call among several devices is cut along the batch by `custom_partitioning`, which
-    # needs the devices; jax looks for its primitive before this one is lowered to it.
-    dispatch.prim_requires_devices_during_lowering.add(primitive)
     exported = lowering(functools.partial(compute, EXPORT), primitive.multiple_results)
     for platform in (*PLATFORMS, None):
         here = functools.partial(compute, platform or "other")
@@ -53,7 +51,10 @@ def lowering(compute: Callable, several: bool) -> Callable:
 
     def rule(ctx, *args, **params):
         plain = [ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_in]
-        with by_jax(), jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
-            return lower(ctx.replace(avals_in=plain), *args, **params)
+        devices = cut_for(ctx.module_context)
+        known = ctx.replace(avals_in=plain, module_context=knowing(ctx.module_context, devices))
+        no_mesh = jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ()))
+        with by_jax(), no_mesh, for_devices(devices):
+            return lower(known, *args, **params)
 
     return rule

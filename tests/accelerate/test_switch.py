@@ -1,5 +1,6 @@
 """What is compiled in one mode is never used in the other."""
 
+import re
 import threading
 
 import jax
@@ -117,20 +118,80 @@ def test_exported_programs_are_xlas():
     assert "cnnlab" not in str(exported.mlir_module())
 
 
-def test_programs_for_several_devices_are_xlas_but_for_their_parts():
-    mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
-    along = jax.sharding.NamedSharding(mesh, jax.P("d"))
-    everywhere = jax.sharding.NamedSharding(mesh, jax.P())
-    whole = jax.jit(conv, in_shardings=(along, everywhere))
-    parts = jax.jit(
-        jax.shard_map(conv, mesh=mesh, in_specs=(jax.P("d"), jax.P()), out_specs=jax.P("d"))
-    )
+def value_and_gradients(x, k):
+    """Of a strided convolution and a maximum; `x` has 8 channels."""
+
+    def value(x, k):
+        y = lax.conv_general_dilated(x, k, (2, 1), "SAME", dimension_numbers=NAMES)
+        y = lax.reduce_window(y, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 1, 1, 1), "SAME")
+        return jnp.sum(jnp.sin(y)), y
+
+    return jax.value_and_grad(value, (0, 1), has_aux=True)(x, k)
+
+
+@pytest.mark.parametrize("kind", [jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit])
+def test_each_device_computes_its_part_of_the_batch(kind):
+    mesh = jax.make_mesh((2,), ("d",), axis_types=(kind,))
+    x = jax.random.normal(jax.random.key(0), (4, 6, 6, 8))
+    k = jax.random.normal(jax.random.key(1), (3, 3, 8, 16)) / 9
+    expected = jax.jit(value_and_gradients)(x, k)
+    cut = [
+        jax.device_put(v, jax.NamedSharding(mesh, s)) for v, s in ((x, jax.P("d")), (k, jax.P()))
+    ]
+    with accelerated(), jax.set_mesh(mesh):
+        program = jax.jit(value_and_gradients).lower(*cut).compile()
+    found, text = program(*cut), program.as_text()
+    parts = [line for line in text.splitlines() if 'custom_call_target="cnnlab' in line]
+    assert len(parts) == 5 and "all-gather" not in text and " convolution(" not in text
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert jnp.abs(jax.device_get(a) - b).max() <= 1e-5 * jnp.abs(b).max()
+    (_, y), (dx, dk) = found
+    assert [v.sharding.shard_shape(v.shape)[0] for v in (y, dx, dk)] == [2, 2, 3]
+
+
+def test_however_arrays_are_cut_results_and_where_they_are_stay_the_same():
+    """Along channels, space, and unevenly; with a part of the mesh under `shard_map`, too."""
+    mesh = jax.make_mesh((1, 2), ("e", "d"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    x = jax.random.normal(jax.random.key(0), (3, 6, 6, 8))
+    k = jax.random.normal(jax.random.key(1), (3, 3, 8, 16)) / 9
+    where = lambda *spec: jax.NamedSharding(mesh, jax.P(*spec))
+    cuts = [("d",), (None, "d"), (None, None, None, "d"), ()]
+
+    @jax.jit
+    def every(x, k):
+        keep = jax.lax.with_sharding_constraint
+        results = [
+            jax.vjp(conv, jnp.cos(keep(x, where(*spec))), keep(k, where(None, None, None, *last)))
+            for spec, last in ((spec, "" if spec else "d") for spec in cuts)
+        ]
+        of_rest = jax.shard_map(
+            conv, mesh=mesh, in_specs=(jax.P("e"), jax.P()), out_specs=jax.P("e"), axis_names={"e"}
+        )
+        return [(y, *pull(y)) for y, pull in results], of_rest(keep(x, where(None, "d")), k)
+
+    plain = every(x, k)
     with accelerated():
-        assert not served(whole, X, K)
-        assert served(parts, X, K)
-        y = whole(X, K)
-        assert (y == conv(X, K)).all() and y.sharding.is_equivalent_to(along, 4)
-        assert (parts(X, K) == y).all()
+        ours = every(x, k)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        assert jnp.abs(a - b).max() <= 1e-5 * jnp.abs(b).max()
+        assert a.sharding.is_equivalent_to(b.sharding, 4)
+
+
+def test_programs_on_disk_tell_apart_what_is_cut_for_several_devices():
+    """Shapes are the same, and XLA's program has an address instead of what each device runs."""
+    mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    cut = jax.device_put(X, jax.NamedSharding(mesh, jax.P("d")))
+
+    def text(low, high):
+        run = lambda x, k: lax.conv_general_dilated(
+            x, k, (1, 1), [(low, high)] * 2, dimension_numbers=NAMES
+        )
+        lowered = jax.jit(run).lower(cut, K).as_text()
+        assert "CustomSPMDPartitioning" in lowered
+        return re.sub(r'backend_config = "\d+"', "", lowered)
+
+    with accelerated():
+        assert text(1, 1) == text(1, 1) != text(2, 0)
 
 
 def test_replicas_loops_and_donation():

@@ -6,7 +6,6 @@ Optional: where it can't be built or loaded, or `CNNLAB_NATIVE=0`, all of them r
 
 from cnnlab.ops.native.call import convolve, convolve_bias
 from cnnlab.ops.native.engine import ENGINE, VARIABLE, Code, Engine, Implementation
-from cnnlab.ops.native.partition import not_partitioned
 from cnnlab.ops.native.pool import max_pool, max_pool_gradient, pools
 
 __all__ = [
@@ -19,6 +18,5 @@ __all__ = [
     "convolve_bias",
     "max_pool",
     "max_pool_gradient",
-    "not_partitioned",
     "pools",
 ]

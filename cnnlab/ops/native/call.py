@@ -1,5 +1,6 @@
 """The native engine's convolutions inside a JAX program."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
@@ -7,7 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from cnnlab.ops.native.engine import ENGINE, Code
-from cnnlab.ops.native.partition import over_batch
+from cnnlab.ops.native.partition import Axes, in_parts
 from cnnlab.ops.problem import PASSES, Pass, Problem
 
 # oneDNN's activations, in the order of `Activation` in convolution.h.
@@ -19,16 +20,19 @@ def convolve(which: Pass, a: Array, b: Array, problem: Problem, *, winograd: boo
     them."""
     attributes = {"winograd": winograd, "pass": np.int64(PASSES.index(which))}
 
+    x, kernel, y = _axes(problem)
+    names = {"forward": (x, kernel, y), "input_gradient": (y, kernel, x)}
+    *operands, result = names.get(which, (x, y, kernel))
+
     def run(a: Array, b: Array) -> Array:
-        part = replace(problem, batch=a.shape[0])
+        part = _part(problem, operands, (a, b))
         shapes = (part.y_shape, part.x_shape, part.kernel_shape)
         shape = shapes[PASSES.index(which)]
         return _call("cnnlab_conv", which, part, shape, (a, b), attributes)
 
-    rank = problem.rank + 2
-    if which == "kernel_gradient":
-        return over_batch(run, (rank, rank), rank, split=(0, 1), summed=True)(a, b)
-    return over_batch(run, (rank, rank), rank, split=(0,))(a, b)
+    # Of channels Winograd's takes whole vectors.
+    channels = () if problem.groups > 1 or winograd else ("out_channels", "in_channels")
+    return in_parts(run, operands, (result,), ("batch", *channels))(a, b)
 
 
 def convolve_bias(
@@ -43,14 +47,39 @@ def convolve_bias(
     """The forward pass with its bias, `(c_out,)`, and an activation: `None`, `relu` or (not by
     Winograd's) `gelu`."""
     attributes = {"winograd": winograd, "activation": np.int64(_ACTIVATIONS.index(activation))}
+    *names, y = _axes(problem)
 
-    def run(x: Array, kernel: Array, bias: Array) -> Array:
-        part = replace(problem, batch=x.shape[0])
-        operands = (x, kernel, bias)
+    def run(*operands: Array) -> Array:
+        part = _part(problem, names, operands)
         return _call("cnnlab_conv_bias", "forward", part, part.y_shape, operands, attributes)
 
-    rank = problem.rank + 2
-    return over_batch(run, (rank, rank, 1), rank, split=(0,))(x, kernel, bias)
+    # An activation comes after all is summed.
+    channels = () if problem.groups > 1 or winograd else ("out_channels",)
+    return in_parts(run, (*names, y[-1:]), (y,), ("batch", *channels))(x, kernel, bias)
+
+
+def _axes(problem: Problem) -> tuple[Axes, Axes, Axes]:
+    """Of `x`, the kernel and `y`: as fields of a problem those that a part of it has less of."""
+    spatial, out = (
+        [f"axis{i}_{n}" for i, n in enumerate(sizes)] for sizes in (problem.spatial, problem.out)
+    )
+    taps = [f"taps{i}" for i in range(problem.rank)]
+    group = "in_channels" if problem.groups == 1 else "group_channels"
+    x, y = ("batch", *spatial, "in_channels"), ("batch", *out, "out_channels")
+    return x, (*taps, group, "out_channels"), y
+
+
+def _part(problem: Problem, names: Sequence[Axes], arrays: Sequence[Array]) -> Problem:
+    """The problem of arrays that may be parts."""
+    sizes: dict[str, int] = {}
+    for axes, array in zip(names, arrays, strict=False):
+        sizes.update(zip(axes, array.shape, strict=True))
+    return replace(
+        problem,
+        batch=sizes.get("batch", problem.batch),
+        in_channels=sizes.get("in_channels", problem.in_channels),
+        out_channels=sizes.get("out_channels", problem.out_channels),
+    )
 
 
 def _call(

@@ -6,8 +6,10 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from cnnlab.ops.native.engine import ENGINE
-from cnnlab.ops.native.partition import over_batch
+from cnnlab.ops.native.partition import Axes, in_parts
 from cnnlab.ops.window import Window
+
+_ALONG = ("batch", "channels")
 
 
 def pools(dtype: np.dtype) -> bool:
@@ -19,14 +21,15 @@ def max_pool(
     x: Float[Array, "n *spatial c"], window: Window
 ) -> tuple[Float[Array, "n *out c"], UInt8[Array, "n *out c"]]:
     """The largest entry of each window, and its number there."""
+    out = window.output_shape(x.shape[1:-1])
 
     def run(x: Array) -> tuple[Array, Array]:
-        shape = (x.shape[0], *window.output_shape(x.shape[1:-1]), x.shape[-1])
+        shape = (x.shape[0], *out, x.shape[-1])
         results = [jax.ShapeDtypeStruct(shape, d) for d in (x.dtype, np.uint8)]
         largest, index = jax.ffi.ffi_call("cnnlab_max_pool", results)(x, **_attributes(window))
         return largest, index
 
-    return over_batch(run, (x.ndim,), (x.ndim, x.ndim), split=(0,))(x)
+    return in_parts(run, (_axes(x.shape[1:-1]),), (_axes(out),) * 2, _ALONG)(x)
 
 
 def max_pool_gradient(
@@ -42,7 +45,11 @@ def max_pool_gradient(
         call = jax.ffi.ffi_call("cnnlab_max_pool_gradient", like)
         return call(dy, index, **_attributes(window))
 
-    return over_batch(run, (dy.ndim, dy.ndim), dy.ndim, split=(0, 1))(dy, index)
+    return in_parts(run, (_axes(dy.shape[1:-1]),) * 2, (_axes(spatial),), _ALONG)(dy, index)
+
+
+def _axes(spatial: tuple[int, ...]) -> Axes:
+    return ("batch", *(f"axis{i}_{n}" for i, n in enumerate(spatial)), "channels")
 
 
 def _attributes(window: Window) -> dict[str, np.ndarray]:
