@@ -39,12 +39,14 @@ _ALGORITHM = f"one of {', '.join(['auto', 'direct', *_registered()])}"
 _CONV = {"padding": _PADDING, "use_bias": SWITCH, "kernel_init": _INITIALIZER}
 _GROUPS = {"groups": _SMALL}
 _NORM = {"eps": "number > 0", "use_weight": SWITCH, "use_bias": SWITCH}
+_PLAN = "list of at least 1 channel counts > 0 and 'M'"
+_BLOCKS = {"activation": _ACTIVATION, "kernel_size": _EACH_AXIS}
 _VGG = {
-    "plan": "list of at least 1 channel counts > 0 and 'M' or one of vgg11, vgg13, vgg16, vgg19",
-    "activation": _ACTIVATION,
-    "kernel_size": _EACH_AXIS,
+    "plan": f"{_PLAN} or one of vgg11, vgg13, vgg16, vgg19",
+    **_BLOCKS,
     "pool": "one of max, avg, stride",
     "pool_size": _SMALL,
+    "pool_padding": "one of SAME, VALID",
     "use_bias": "true or false or null",
     "dropout": _SHARE,
 }
@@ -99,6 +101,9 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
     },
     "backbone": {
         "cnnlab.models.VGG": _VGG,
+        "cnnlab.models.ResNet": {"plan": _PLAN, "stem": "one of cifar, imagenet", **_BLOCKS},
+        "cnnlab.models.ConvNeXt": {"plan": _PLAN, "patch_size": _SMALL, **_BLOCKS},
+        "cnnlab.models.UNet": {"plan": _PLAN, **_BLOCKS, "dropout": _SHARE},
         "cnnlab.models.MLP": {"widths": _WIDTHS, "activation": _ACTIVATION, "dropout": _SHARE},
         "cnnlab.models.prototype": {"activation": _ACTIVATION},
     },

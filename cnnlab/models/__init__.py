@@ -1,6 +1,8 @@
 """Backbones from a plan, heads, the classifier made of both, and transfer between models."""
 
+from cnnlab.models.backbone import Backbone
 from cnnlab.models.classifier import Classifier
+from cnnlab.models.convnext import ConvNeXt
 from cnnlab.models.export import export
 from cnnlab.models.features import FeatureInfo, feature_info
 from cnnlab.models.flatten import Flatten
@@ -8,20 +10,26 @@ from cnnlab.models.heads import ConvHead, LinearHead, MLPHead
 from cnnlab.models.mlp import MLP
 from cnnlab.models.names import named_arrays, with_arrays
 from cnnlab.models.plan import PLANS, parse_plan
+from cnnlab.models.resnet import ResNet
 from cnnlab.models.transfer import Report, freeze, load_backbone, replace_head
+from cnnlab.models.unet import UNet
 from cnnlab.models.vgg import VGG, prototype
 
 __all__ = [
     "MLP",
     "PLANS",
     "VGG",
+    "Backbone",
     "Classifier",
     "ConvHead",
+    "ConvNeXt",
     "FeatureInfo",
     "Flatten",
     "LinearHead",
     "MLPHead",
     "Report",
+    "ResNet",
+    "UNet",
     "export",
     "feature_info",
     "freeze",

@@ -8,8 +8,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import nn
 from cnnlab.arguments import one_of, positive_int
+from cnnlab.models.backbone import run_stages
 from cnnlab.models.flatten import Flatten
-from cnnlab.models.mlp import mlp_stages, run_stages
+from cnnlab.models.mlp import mlp_stages
 
 _POOLS = ("avg", "max", "sum")
 

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import nn
 from cnnlab.arguments import positive_int
+from cnnlab.models.backbone import run_stages
 from cnnlab.models.flatten import Flatten
 
 
@@ -69,11 +70,3 @@ def mlp_stages(
             layers.append(nn.Dropout(dropout))
         stages.append(eqx.nn.Sequential(layers))
     return tuple(stages)
-
-
-def run_stages(stages, x, state: eqx.nn.State, key: PRNGKeyArray | None):
-    """Runs stages one after the other, each with its own key."""
-    keys = [None] * len(stages) if key is None else jr.split(key, len(stages))
-    for stage, subkey in zip(stages, keys, strict=True):
-        x, state = stage(x, state, key=subkey)
-    return x, state

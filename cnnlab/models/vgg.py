@@ -2,27 +2,22 @@
 
 from collections.abc import Callable, Sequence
 
-import equinox as eqx
 import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from cnnlab import nn, ops
 from cnnlab.arguments import one_of
+from cnnlab.models.backbone import Backbone
 from cnnlab.models.plan import parse_plan
 from cnnlab.nn import factories
 
 _POOLS = ("max", "avg", "stride")
 
 
-class VGG(eqx.nn.StatefulLayer):
-    """`H = (ConvBlock o ... o ConvBlock)(X)`, written as a plan (A 4.6).
-
-    Works on sequences `(n, c)`, images `(h, w, c)` and volumes `(d, h, w, c)`.
-    """
+class VGG(Backbone):
+    """`H = (ConvBlock o ... o ConvBlock)(X)`, written as a plan (A 4.6)."""
 
     stages: tuple[nn.ConvBlock, ...]
-    in_shape: tuple[int, ...] = eqx.field(static=True)
-    out_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -35,6 +30,7 @@ class VGG(eqx.nn.StatefulLayer):
         kernel_size: ops.Ints = 3,
         pool: str = "max",
         pool_size: int = 2,
+        pool_padding: ops.Padding = "SAME",
         use_bias: bool | None = None,
         dropout: float = 0.0,
         key: PRNGKeyArray,
@@ -48,9 +44,9 @@ class VGG(eqx.nn.StatefulLayer):
         - `norm`: makes a normalisation from a channel count, or None.
         - `activation`: name or function, after every convolution (and its normalisation).
         - `kernel_size`: of every convolution.
-        - `pool`: `"max"` (A 4.5) or `"avg"`, windows of `pool_size` with padding SAME, so that
-          any size works; or `"stride"`: no pooling, that stride in the last convolution of the
-          block (A 4.7).
+        - `pool`: `"max"` (A 4.5) or `"avg"`, windows of `pool_size`; or `"stride"`: no pooling,
+          that stride in the last convolution of the block (A 4.7).
+        - `pool_padding`: `"SAME"`, so that any size works; the published networks have `"VALID"`.
         - `use_bias`: None gives the convolutions a bias only where there is no normalisation.
         - `dropout`: probability of dropping a feature, after every activation.
 
@@ -71,6 +67,7 @@ class VGG(eqx.nn.StatefulLayer):
                 kernel_size=kernel_size,
                 pool=pool if downsample else None,
                 pool_size=pool_size,
+                pool_padding=pool_padding,
                 use_bias=use_bias,
                 dropout=dropout,
                 key=subkey,
@@ -79,15 +76,6 @@ class VGG(eqx.nn.StatefulLayer):
             shape = block.out_shape
         self.stages = tuple(stages)
         self.out_shape = shape
-
-    def __call__(
-        self, x: Float[Array, "..."], state: eqx.nn.State, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Float[Array, "..."], eqx.nn.State]:
-        """Maps `(*batch, *spatial, c)` to features `(*batch, *spatial', c')`."""
-        keys = [None] * len(self.stages) if key is None else jr.split(key, len(self.stages))
-        for stage, subkey in zip(self.stages, keys, strict=True):
-            x, state = stage(x, state, key=subkey)
-        return x, state
 
 
 def prototype(

@@ -9,7 +9,7 @@ leading batch axes, `(*batch, *spatial, c)`. Parameters are called `weight` and 
 
 from cnnlab.nn import factories, replicas
 from cnnlab.nn.activations import Activation, activation
-from cnnlab.nn.block import ConvBlock
+from cnnlab.nn.block import POOLS, ConvBlock, make_norm
 from cnnlab.nn.conv import Conv, Conv1d, Conv2d, Conv3d
 from cnnlab.nn.conv_transpose import (
     ConvTranspose,
@@ -65,10 +65,12 @@ from cnnlab.nn.pool import (
     Pool,
 )
 from cnnlab.nn.replicas import AXIS, pmean, rank
+from cnnlab.nn.residual import ConvNeXtBlock, LayerScale, ResidualBlock
 from cnnlab.nn.separable import SeparableConv, SeparableConv1d, SeparableConv2d, SeparableConv3d
 
 __all__ = [
     "AXIS",
+    "POOLS",
     "Activation",
     "AvgPool",
     "AvgPool1d",
@@ -80,6 +82,7 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "ConvBlock",
+    "ConvNeXtBlock",
     "ConvTranspose",
     "ConvTranspose1d",
     "ConvTranspose2d",
@@ -103,6 +106,7 @@ __all__ = [
     "Identity",
     "Layer",
     "LayerNorm",
+    "LayerScale",
     "Linear",
     "LocallyConnected",
     "LocallyConnected1d",
@@ -121,6 +125,7 @@ __all__ = [
     "PointwiseConv2d",
     "PointwiseConv3d",
     "Pool",
+    "ResidualBlock",
     "SeparableConv",
     "SeparableConv1d",
     "SeparableConv2d",
@@ -130,6 +135,7 @@ __all__ = [
     "activation",
     "factories",
     "initializer",
+    "make_norm",
     "pmean",
     "rank",
     "replicas",

@@ -42,6 +42,7 @@ class ConvBlock(eqx.nn.StatefulLayer):
         kernel_size: ops.Ints = 3,
         pool: str | None = "max",
         pool_size: int = 2,
+        pool_padding: ops.Padding = "SAME",
         use_bias: bool | None = None,
         dropout: float = 0.0,
         key: PRNGKeyArray,
@@ -54,9 +55,9 @@ class ConvBlock(eqx.nn.StatefulLayer):
           stride, spatial_shape, use_bias, key) -> layer`; it is given those keywords that it takes.
         - `norm`: a factory `(channels) -> layer`, given `num_spatial_dims` if it takes that.
         - `activation`: a name (`nn.activation`) or a function.
-        - `pool`: `"max"` or `"avg"` windows of `pool_size` with padding SAME, so that any size is
-          divided and rounded up; `"stride"`: no pool, but that stride in the last convolution
-          (A 4.7); None: no reduction.
+        - `pool`: `"max"` or `"avg"` windows of `pool_size`; `"stride"`: no pool, but that stride
+          in the last convolution (A 4.7); None: no reduction.
+        - `pool_padding`: `"SAME"`: a size is divided and rounded up; `"VALID"`: rounded down.
         - `use_bias`: None leaves it to the factory, except that a norm, which would cancel the
           bias, turns it off where the factory was not told.
         - `dropout`: probability, after each activation.
@@ -90,13 +91,12 @@ class ConvBlock(eqx.nn.StatefulLayer):
             shape = _out_shape(layer, shape)
             layers.append(layer)
             if norm is not None:
-                options = {"num_spatial_dims": rank}
-                layers.append(norm(width, **{k: options[k] for k in _taken(norm, options)}))
+                layers.append(make_norm(norm, shape))
             layers.append(activation_layer(activation))
             if dropout > 0:
                 layers.append(Dropout(dropout))
         if pool in POOLS:
-            reduction = POOLS[pool](rank, pool_size, padding="SAME")
+            reduction = POOLS[pool](rank, pool_size, padding=pool_padding)
             shape = reduction.output_shape(shape)
             layers.append(reduction)
         self.layers = tuple(layers)
@@ -108,6 +108,13 @@ class ConvBlock(eqx.nn.StatefulLayer):
     ) -> tuple[Float[Array, "*out c_out"], State]:
         """**Arguments:** `x`, `(*batch, *in_shape)`; `key`, needed where there is dropout."""
         return eqx.nn.Sequential(_fused(self.layers))(x, state, key=key)
+
+
+def make_norm(norm: Callable[..., Callable], shape: Sequence[int]) -> Callable:
+    """The normalisation of a factory `(channels) -> layer`, given `num_spatial_dims` if it takes
+    that, for arrays whose examples are `(*spatial, c)`."""
+    options = {"num_spatial_dims": len(shape) - 1}
+    return norm(shape[-1], **{k: options[k] for k in _taken(norm, options)})
 
 
 def _fused(layers: Sequence[Callable]) -> list[Callable]:

@@ -64,7 +64,9 @@ def init_state(
 
 
 def _copies(tree: _Tree) -> _Tree:
-    return jax.tree.map(lambda x: jnp.copy(x) if eqx.is_array(x) else x, tree)
+    # Of their types and no weaker, as `jnp.full` makes them: after an update they would be others,
+    # and the step compiled again.
+    return jax.tree.map(lambda x: jnp.array(x, x.dtype) if eqx.is_array(x) else x, tree)
 
 
 def seed_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:

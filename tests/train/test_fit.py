@@ -167,6 +167,13 @@ def test_a_model_that_still_holds_its_state():
         fit(model)
 
 
+def test_parameters_of_a_weak_type_are_those_of_their_type(net):
+    weak = eqx.tree_at(lambda n: n.linear.bias, net, jnp.full(2, 0.0))
+    assert weak.linear.bias.weak_type and not net.linear.bias.weak_type
+    state = init_state(weak, eqx.nn.State(()), optax.adam(0.1), average=True, key=jr.key(0))
+    assert not any(leaf.weak_type for leaf in arrays(state))  # or a step would compile twice
+
+
 def test_one_program_for_several_seeds(net):
     optimizer, traces = optax.sgd(0.1), []
     step = make_train_step(optimizer)
