@@ -12,8 +12,13 @@ from cnnlab.accelerate.__main__ import main
 
 ROOT = Path(cnnlab.__file__).parents[1]
 SCRIPT = """
-import os, sys
-assert __name__ == "__main__" and sys.path[0] == os.path.dirname(os.path.abspath(__file__))
+import atexit, os, pickle, sys
+import beside
+class Mine: pass
+atexit.register(lambda: print(pickle.loads(pickle.dumps(Mine())).__module__))
+assert __name__ == "__main__" and sys.path[0] == os.path.dirname(os.path.realpath(__file__))
+os.chdir("/")
+assert os.path.exists(__file__) and sys.argv[0] == "linked" and not os.path.exists("linked")
 assert "jax" not in sys.modules
 os.environ["JAX_ENABLE_X64"] = "1"  # read as jax is loaded
 import jax, jax.numpy as jnp
@@ -33,9 +38,16 @@ def run(folder, *arguments, **environment):
 
 
 def test_a_script(tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    found = run(tmp_path, "-m", "cnnlab.accelerate", "--verbose", "script.py", "-x", "1")
-    assert found[:2] == (3, "True ['-x', '1']\n")
+    """Through a link, from another folder than its own; it goes elsewhere, and is `__main__` to the
+    end."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "beside.py").touch()
+    (own / "script.py").write_text(SCRIPT)
+    (tmp_path / "linked").symlink_to(own / "script.py")
+    found = run(tmp_path, "-m", "cnnlab.accelerate", "--verbose", "linked", "-x", "1")
+    assert found[:2] == (3, "True ['-x', '1']\n__main__\n")
+    assert not (own / "__pycache__" / f"script.{sys.implementation.cache_tag}.pyc").exists()
     assert found[2].startswith("native: forward of 1x8x8x4 k3x3x4x8 "), found[2]
 
 
@@ -56,20 +68,39 @@ print(mode().on)
     assert found[0] == 1 and found[2].endswith("expected 0 or 1, got 'yes'\n")
 
 
-def test_a_module_and_its_exit_status(tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["", "-m", "a_program", "a", "-m"])
+@pytest.fixture
+def main_is_put_back(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    monkeypatch.setattr(sys, "argv", [""])
     monkeypatch.setattr(sys, "path", ["", *sys.path])
-    (tmp_path / "a_program.py").write_text("import sys\nprint(__name__, sys.argv[1:])")
-    try:
-        assert main() == 0
-    finally:
-        cnnlab.accelerate(False)
-    assert capsys.readouterr().out == "__main__ ['a', '-m']\n"
+    yield
+    cnnlab.accelerate(False)
 
 
-@pytest.mark.parametrize("given", [[], ["-m"], ["--fast", "x.py"], ["missing.py"]])
-def test_what_can_not_be_run(given, capsys):
+def test_a_package_and_its_exit_status(tmp_path, monkeypatch, capsys, main_is_put_back):
+    package = tmp_path / "a_program"
+    package.mkdir()
+    (package / "__init__.py").write_text("NAME = 'a program'")
+    program = "import sys\nfrom . import NAME\nprint(__name__, NAME, sys.argv)"
+    (package / "__main__.py").write_text(program)
+    monkeypatch.chdir(tmp_path)
+    assert main(["-m", "a_program", "a", "-m"]) == 0
+    expected = ["__main__", "a", "program", f"['{package / '__main__.py'}',", "'a',", "'-m']"]
+    assert capsys.readouterr().out.split() == expected
+    assert sys.modules["__main__"].__package__ == "a_program"
+
+
+def test_a_folder_that_is_a_program(tmp_path, capsys, main_is_put_back):
+    (tmp_path / "__main__.py").write_text("import beside\nprint(__file__)")
+    (tmp_path / "beside.py").touch()
+    assert main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / '__main__.py'}\n"
+
+
+@pytest.mark.parametrize(
+    "given", [[], ["-m"], ["--fast", "x.py"], ["missing.py"], ["-m", "nn.missing"]]
+)
+def test_what_can_not_be_run(given, capsys, main_is_put_back):
     assert main(given) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
