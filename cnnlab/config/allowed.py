@@ -57,6 +57,16 @@ _DATA = {"val_fraction": _SHARE, **_READ}
 _SIZE = {"size": "whole number from 1 to 8192 or list of 2 whole numbers from 1 to 8192 or null"}
 _FOLDERS = {"data_dir": "path or null"}
 _PUBLISHED = {**_DATA, **_SIZE, **_FOLDERS, "source": "path or null"}
+_FRACTION = {"test_fraction": _SHARE}
+_PICTURES = {
+    **_DATA,
+    **_SIZE,
+    **_FRACTION,
+    "channels": "whole number from 1 to 3 or null",
+    "depth": "whole number from 8 to 16",
+    "white": "number > 0 or null",
+    "broken": "one of refuse, skip",
+}
 _SPLITS = {"train_split": "text", "test_split": "text"}
 _SIZES = {
     "train_size": "whole number >= 2",
@@ -129,6 +139,7 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             "num_classes": "whole number from 2 to 65536",
         },
         "cnnlab.data.fashion_mnist": _PUBLISHED,
+        "cnnlab.data.folder": {**_PICTURES, "root": "path"},
         "cnnlab.data.mnist": _PUBLISHED,
         "cnnlab.data.mnist1d": {**_DATA, "shuffled": SWITCH, "cache": SWITCH},
         "cnnlab.data.quadratic": {
@@ -161,6 +172,20 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             "area": "list of 2 numbers above 0 to 1",
             "aspect": "list of 2 numbers > 0",
             "fill": "one of noise, zeros",
+        },
+        "cnnlab.data.perturb.ColorJitter": {
+            "brightness": "number >= 0",
+            "contrast": "number >= 0",
+            "saturation": "number >= 0",
+            "hue": "number from 0 to 0.5",
+        },
+        "cnnlab.data.perturb.RandAugment": {
+            "operations": "whole number from 1 to 16",
+            "magnitude": "whole number from 0 to 30",
+        },
+        "cnnlab.data.perturb.RandomResizedCrop": {
+            "area": "list of 2 numbers above 0 to 1",
+            "aspect": "list of 2 numbers > 0",
         },
     },
     "optimizer": {

@@ -18,7 +18,9 @@ from cnnlab.config.networks import Network, build_model, check_model
 from cnnlab.config.targets import TARGET
 from cnnlab.config.tree import plain
 from cnnlab.data import Dataset, Split, loader
+from cnnlab.data.augment import Augmentation
 from cnnlab.data.loaders import DeviceLoader
+from cnnlab.data.perturb import Perturbation
 from cnnlab.errors import ConfigError
 from cnnlab.train import optim
 from cnnlab.train.duration import UNITS, to_steps
@@ -35,6 +37,7 @@ from cnnlab.train.step import make_prepare
 UNHASHED = (
     *("name", "output", "seed", "force", "progress", "logger", "eval_batch_size", "profile"),
     *("data.placement", "data.workers", "data.data_dir", "data.source", "data.cache"),
+    *("data.root", "data.file"),
     "augment.alternating_flip.seed",
 )
 # Where weights are loaded from: they count themselves.
@@ -101,13 +104,11 @@ def make_experiment(
     `weights`, what stands for the weights that the model begins with, where they are loaded.
     """
     with config_errors():
-        batches = loader(data.train, cfg.batch_size, seed=cfg.seed)
+        augmentations, perturbations = _augmentations(cfg, data)
+        with config_errors("data."):
+            batches = loader(data.train, cfg.batch_size, seed=cfg.seed, perturbations=perturbations)
         per_epoch = batches.steps_per_epoch
         settings = make_settings(cfg, per_epoch)
-        augmentations = _named(cfg, "augment")
-        for name, augmentation in zip(cfg.augment, augmentations, strict=True):
-            with config_errors(f"augment.{name}."):
-                augmentation.check(data.input_shape[:-1])
         check_effects(settings, augmentations, validation=len(data.val))
         prepare = make_prepare(
             mean=data.mean,
@@ -192,6 +193,21 @@ def _limited(data: Dataset, cfg: DictConfig) -> Dataset:
         val=first(data.val, cfg.limit_eval),
         test=first(data.test, cfg.limit_eval),
     )
+
+
+def _augmentations(cfg: DictConfig, data: Dataset) -> tuple[list[Augmentation], list[Perturbation]]:
+    """What changes the batches of training, and what changes each picture as it is read."""
+    of_batches, of_pictures = [], []
+    for name, one in zip(cfg.augment, _named(cfg, "augment"), strict=True):
+        if isinstance(one, Perturbation):
+            with config_errors(f"augment.{name}: "):
+                one.check(data.input_shape, data.high)
+            of_pictures.append(one)
+        else:
+            with config_errors(f"augment.{name}."):
+                one.check(data.input_shape[:-1])
+            of_batches.append(one)
+    return of_batches, of_pictures
 
 
 def _named(cfg: DictConfig, group: str) -> list[Any]:

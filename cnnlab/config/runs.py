@@ -55,6 +55,8 @@ def load_run(
     checkpoint: str = "last",
     data_dir: str | None = None,
     source: str | None = None,
+    root: str | None = None,
+    file: str | None = None,
     trust: Sequence[str] = (),
     parts: Parts = objects,
     **changes: Any,
@@ -66,8 +68,8 @@ def load_run(
     - `size`: another size of images, as `data.size`, where the model can take it; they are still
         normalised by the statistics that `checkpoint` holds, those of training.
     - `checkpoint`: what the config has to describe, before anything is made of it.
-    - `data_dir`, `source`: where the examples are. The run's own are not followed, as it may come
-        from somebody else: what it was given has to be given again.
+    - `data_dir`, `source`, `root`, `file`: where the examples are. The run's own are not followed,
+        as it may come from somebody else: what it was given has to be given again.
     - `trust`: modules of your own that the run's config names: it can't grant them itself.
     - `parts`: a `Rehearsal`, for an experiment of shapes.
     - `changes`: top-level keys that get another value, such as `eval_batch_size`.
@@ -82,7 +84,7 @@ def load_run(
     path, arrays, about, _ = _checkpoint(run, checkpoint, cfg)
     # Wherever it was trained: one device evaluates it.
     cfg.update({**changes, "runtime": {"_target_": "cnnlab.train.parallel.Jit"}, "logger": {}})
-    _give_folders(cfg, {"data_dir": data_dir, "source": source})
+    _give_folders(cfg, {"data_dir": data_dir, "source": source, "root": root, "file": file})
     if size is not None:
         with open_dict(cfg):
             cfg.data.size = size

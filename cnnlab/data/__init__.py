@@ -21,12 +21,13 @@ _EXPORTS = {
     "cifar10": "published",
     "cifar100": "published",
     "tfds_dataset": "catalogue",
+    "folder": "folders",
     "mnist1d": "embedded",
     "digits": "embedded",
     "quadratic": "embedded",
     "fake": "embedded",
 }
-_SUBMODULES = ("augment",)
+_SUBMODULES = ("augment", "perturb")
 
 __all__ = [*_EXPORTS, *_SUBMODULES]
 

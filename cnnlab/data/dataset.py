@@ -55,7 +55,8 @@ class Dataset:
         test: Split,
         *,
         class_names: Sequence[str],
-        val_fraction: float | int,
+        val: Split | None = None,
+        val_fraction: float | int = 0,
         origin: str,
         high: int | None = None,
         resized: bool = False,
@@ -63,16 +64,19 @@ class Dataset:
     ) -> "Dataset":
         """Set a validation split aside, measure the statistics, and put the data set together.
 
-        **Arguments:** `high`, the value of white (255 for uint8 images if not given); `resized`,
-        whether the images were brought to their size from another.
+        **Arguments:** `val`, the validation split where there is one: of the training split
+        `val_fraction` becomes it otherwise; `high`, the value of white (255 for uint8 images if not
+        given); `resized`, whether the images were brought to their size from another.
 
         **Raises:** `DataError` for labels without a class, and images that are not finite.
         """
-        for split, examples in (("train", train), ("test", test)):
+        given = {"train": train, "test": test} | ({} if val is None else {"val": val})
+        for split, examples in given.items():
             _check_examples(name, split, examples, len(class_names))
-        kept, held = validation_split(len(train), val_fraction)
-        val = train.select(held)
-        train = train.select(kept) if len(held) else train
+        if val is None:
+            kept, held = validation_split(len(train), val_fraction)
+            val = train.select(held)
+            train = train.select(kept) if len(held) else train
         mean, std = statistics(train)
         first = train.take(np.arange(1))[0]
         if high is None and first.dtype == np.uint8:

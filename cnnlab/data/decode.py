@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Shaped, UInt8
 
 from cnnlab.errors import CnnlabError
 
@@ -33,11 +33,17 @@ class PictureError(CnnlabError):
     """A file that holds no picture that can be read; the message is the end of a sentence."""
 
 
-def open_picture(source: Path | str | bytes) -> "PIL.Image.Image":
+def open_picture(
+    source: Path | str | bytes, *, near: tuple[int, int] | None = None
+) -> "PIL.Image.Image":
     """A Pillow image, decoded whole and upright (EXIF), of a file or of its content.
 
     The first picture of a file that holds several; `open_picture(...).info["frames"]` says whether
-    there are more.
+    there are more, `info["full"]` the `(height, width)` that the file holds.
+
+    **Arguments:** `near`, `(height, width)` to which it will be brought: a JPEG at least twice as
+    large in both is decoded at the half, quarter or eighth that is still so, which saves most of
+    the work (its blocks are transforms of 8 x 8 pixels).
 
     **Raises:** `PictureError`: no picture of `FORMATS`, damaged, or of more than `MAX_PIXELS`.
     `OSError`: it can't be read.
@@ -52,9 +58,14 @@ def open_picture(source: Path | str | bytes) -> "PIL.Image.Image":
             image = Image.open(file, formats=formats)
             if 0 < image.width * image.height <= MAX_PIXELS:
                 several = image.format != "MPO" and getattr(image, "is_animated", False)
+                full = image.size if _lies(image) else image.size[::-1]
+                if near is not None and image.format == "JPEG":
+                    aim = [2 * side for side in (near if _lies(image) else near[::-1])]
+                    image.draft(None, (aim[0], aim[1]))
                 image.load()
                 tags = dict(image.tag_v2) if isinstance(image, TiffImageFile) else {}
-                image.info |= {"frames": several, "tags": tags, "format": image.format}
+                about = {"frames": several, "tags": tags, "format": image.format, "full": full}
+                image.info |= about
                 ImageOps.exif_transpose(image, in_place=True)
                 return image
         except Image.DecompressionBombError as error:
@@ -67,6 +78,13 @@ def open_picture(source: Path | str | bytes) -> "PIL.Image.Image":
             reason = " ".join(str(error).split()) or type(error).__name__
             raise PictureError(f"is not a picture that can be read: damaged ({reason})") from error
     raise PictureError(f"has {image.width} x {image.height} pixels: expected 1 to {MAX_PIXELS:,}")
+
+
+def _lies(image: "PIL.Image.Image") -> bool:
+    """Whether a picture's rows are stored as columns: EXIF's orientations of a quarter turn."""
+    from PIL.ExifTags import Base
+
+    return image.getexif().get(Base.Orientation) in (5, 6, 7, 8)
 
 
 def white_of(image: "PIL.Image.Image") -> int | None:
@@ -116,14 +134,35 @@ def to_array(
         if channels == 4:
             scaled[..., 3] = high
     else:
-        values = _shallow(image, channels)
+        values = to_pixels(_shallow(image, channels))
         if high == 255:
             return values
         scaled = values * np.float32(high / 255)
     return np.rint(scaled).astype(np.uint8) if high <= 255 else scaled
 
 
-def _shallow(image: "PIL.Image.Image", channels: int) -> Shaped[np.ndarray, "h w c"]:
+def to_pixels(image: "PIL.Image.Image") -> UInt8[np.ndarray, "h w c"]:
+    """The values of a Pillow image of 8 bits."""
+    array = np.asarray(image)
+    return array[..., None] if array.ndim == 2 else array
+
+
+def to_plain(
+    image: "PIL.Image.Image", channels: int, *, white: float | int | None = None
+) -> "PIL.Image.Image":
+    """What `to_array` gives, as a Pillow image of 8 bits (`L`, `RGB`).
+
+    **Raises:** `PictureError`, as `to_array`.
+    """
+    from PIL import Image
+
+    if not is_deep(image):
+        return _shallow(image, channels)
+    array = to_array(image, channels, white=white)
+    return Image.fromarray(array[..., 0] if channels == 1 else array)
+
+
+def _shallow(image: "PIL.Image.Image", channels: int) -> "PIL.Image.Image":
     from PIL import Image
 
     try:
@@ -132,10 +171,9 @@ def _shallow(image: "PIL.Image.Image", channels: int) -> Shaped[np.ndarray, "h w
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         if image.mode not in ("1", "L"):
             image = image.convert("RGBA" if channels == 4 else "RGB")
-        array = np.asarray(image.convert(_MODES[channels]))
+        return image.convert(_MODES[channels])
     except ValueError as error:
         raise PictureError(f"has colours that can't be converted: {image.mode}") from error
-    return array[..., None] if channels == 1 else array
 
 
 def _keyed(image: "PIL.Image.Image") -> bool:
@@ -176,8 +214,25 @@ def resize(
     kind = Image.Resampling.BOX if box else Image.Resampling.BILINEAR
     if array.dtype != np.uint8:
         array = array.astype(np.float32)
+    elif array.shape[-1] == 3:  # the same numbers in one call
+        return np.asarray(Image.fromarray(array).resize(size[::-1], kind))
     planes = (np.ascontiguousarray(array[..., c]) for c in range(array.shape[-1]))
     return np.stack([np.asarray(Image.fromarray(p).resize(size[::-1], kind)) for p in planes], -1)
+
+
+def resized(
+    image: "PIL.Image.Image",
+    size: tuple[int, int],
+    box: Sequence[float | int] | None = None,
+) -> "PIL.Image.Image":
+    """`resize` of a Pillow image (`L`, `RGB`), or of its part `(top, left, height, width)`."""
+    from PIL import Image
+
+    edges = None
+    if box is not None:
+        top, left, height, width = box
+        edges = left, top, left + width, top + height
+    return image.resize(size[::-1], Image.Resampling.BILINEAR, edges)
 
 
 def pair(size: Size | str | None) -> tuple[int, int] | None:

@@ -1,6 +1,6 @@
 """Batches by step: resident on the device, or streamed by worker processes, the same ones."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -10,6 +10,7 @@ from jaxtyping import Array, Int32, PyTree
 
 from cnnlab.arguments import checked
 from cnnlab.data.batches import Batch, BatchSampler
+from cnnlab.data.perturb import Perturbation, ordered
 from cnnlab.data.splits import RESIDENT_BYTES, Placement, Split
 
 
@@ -66,7 +67,13 @@ class StreamLoader:
 
     resident: tuple[()] = ()
 
-    def __init__(self, split: Split, sampler: BatchSampler, workers: int):
+    def __init__(
+        self,
+        split: Split,
+        sampler: BatchSampler,
+        workers: int,
+        perturbations: tuple[Perturbation, ...] = (),
+    ):
         if workers < 0:
             raise ValueError(f"workers: expected an integer >= 0, got {workers}")
         self.split = split
@@ -74,12 +81,13 @@ class StreamLoader:
         self.steps_per_epoch = sampler.steps_per_epoch
         self.batch_size = sampler.batch_size
         self.workers = workers
+        self.perturbations = perturbations
 
     def handles(self, start_step: int = 0) -> Generator[Batch, None, None]:
         """Batches of each step from `start_step`. Closing the iterator ends the workers."""
         from cnnlab.data.stream import stream  # imports Grain
 
-        return stream(self.split, self.sampler, start_step, self.workers)
+        return stream(self.split, self.sampler, start_step, self.workers, self.perturbations)
 
     @staticmethod
     def fetch(resident: tuple[()], handle: Batch) -> Batch:
@@ -97,6 +105,7 @@ def loader(
     shuffle: bool = True,
     placement: Placement = "auto",
     workers: int | None = None,
+    perturbations: Sequence[Perturbation] = (),
 ) -> Loader:
     """Batches of a split, resident on the device or streamed.
 
@@ -108,14 +117,20 @@ def loader(
     - `placement`: `"device"`, `"stream"`, or `"auto"`: what the split asks for, else the device
       for splits below 512 MB.
     - `workers`: processes that read a stream; what the split asks for if not given.
+    - `perturbations`: of each picture as it is read, a `RandomResizedCrop` first; streamed then.
 
-    **Raises:** `ValueError`: a batch size that the split can't fill, or fewer than 0 workers.
+    **Raises:** `ValueError`: a batch size that the split can't fill, fewer than 0 workers, or
+    pictures to be perturbed that are to be kept on the device.
     """
     sampler = BatchSampler(len(split), batch_size, seed=seed, shuffle=shuffle)
     if placement == "auto":
         placement = split.placement
-    if placement == "auto":
+    if perturbations and placement == "device":
+        name = type(perturbations[0]).__name__
+        raise ValueError(f"placement: expected auto or stream, where {name} is applied, got device")
+    if placement == "auto" and not perturbations:
         placement = "device" if split.nbytes < RESIDENT_BYTES else "stream"
     if placement == "device":
         return DeviceLoader(split, sampler)
-    return StreamLoader(split, sampler, split.workers if workers is None else workers)
+    workers = split.workers if workers is None else workers
+    return StreamLoader(split, sampler, workers, ordered(perturbations))

@@ -89,13 +89,14 @@ def read_picture(
         raise ValueError(f"invert: expected true, false or auto, got {invert!r}")
     if white is not None and not 0 < white < np.inf:
         raise ValueError(f"white: expected a number above 0, got {white}")
-    target = None if size == "own" else pair(size) or form.shape[:-1]
+    own = size == "own"
     try:
         if Path(path).suffix.lower() == ".npy":
-            return _read_array(path, form, target)
+            return _read_array(path, form, None if own else pair(size) or form.shape[:-1])
         high = _white(form)
+        target = None if own else pair(size) or (form.shape[0], form.shape[1])
         with _quiet():
-            image = open_picture(path)
+            image = open_picture(path, near=target if form.fit == "stretch" else None)
         array, unit = _in_units(image, form, high, white)
     except FileNotFoundError as error:
         raise CnnlabError(f"image: no such file: {str(path)!r}") from error

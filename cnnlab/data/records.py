@@ -179,13 +179,14 @@ def _image_decoder(
         )
 
     def decode(content: bytes) -> np.ndarray:
-        picture = open_picture(content)
+        picture = open_picture(content, near=size)
         if white is None:  # TFDS keeps the four bytes of a float32 as the channels of a PNG
             image = to_array(picture, 4).view("<f4")
         else:
             image = to_array(picture, channels, high=white)
-        if any(n not in (None, m) for n, m in zip(feature.shape, image.shape, strict=True)):
-            raise ValueError(f"an image of {image.shape}, expected {feature.shape}")
+        found = (*picture.info["full"], image.shape[-1])
+        if any(n not in (None, m) for n, m in zip(feature.shape, found, strict=True)):
+            raise ValueError(f"an image of {found}, expected {feature.shape}")
         return image if size is None else resize(image, size)
 
     return decode

@@ -2,13 +2,14 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int, Int32, Shaped
+from jaxtyping import Float32, Int, Int32, Shaped, UInt8
 from numpy.typing import DTypeLike
 
 from cnnlab.arguments import checked
+from cnnlab.data.perturb import Perturbed
 from cnnlab.errors import CnnlabError
 from cnnlab.machine import memory
 
@@ -52,13 +53,24 @@ def as_raw(image: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
         return image.astype(np.float32)
 
 
+def as_labels(label: Shaped[np.ndarray, "n ..."]) -> Labels:
+    """Labels in one of the two dtypes that batches have: whole numbers as int32, the classes,
+    others as float32."""
+    if label.dtype.kind == "f":
+        return label.astype(np.float32)
+    return np.clip(label, -1, 2**31 - 1).astype(np.int32)
+
+
 @runtime_checkable
 class RandomAccessSource(Protocol):
-    """Random access to examples `(image, label)`; picklable, for worker processes."""
+    """Random access to examples `(image, label)`; picklable, for worker processes.
+
+    A label is a class, or the number or numbers `(...)` of another task.
+    """
 
     def __len__(self) -> int: ...
 
-    def __getitems__(self, positions: Sequence[int]) -> list[tuple[np.ndarray, int]]: ...
+    def __getitems__(self, positions: Sequence[int]) -> Sequence[tuple[np.ndarray, Any]]: ...
 
 
 class Split(abc.ABC):
@@ -81,6 +93,14 @@ class Split(abc.ABC):
 
         **Raises:** `DataError`: an image of another shape than the first.
         """
+
+    def perturbed(
+        self, positions: Int[np.ndarray, " b"], change: Perturbed
+    ) -> tuple[UInt8[np.ndarray, "b ..."], Labels]:
+        """`take`, with a change of each picture, which are of 8 bits."""
+        image, label = self.take(positions)
+        pairs = zip(image, positions, strict=True)
+        return np.stack([change.array(one, int(place)) for one, place in pairs]), label
 
     @abc.abstractmethod
     def select(self, positions: Int[np.ndarray, " m"]) -> "Split":
@@ -118,11 +138,7 @@ class ArraySplit(Split):
                 f" got {len(label)} of {label.dtype}"
             )
         self.image = as_raw(image)
-        self.label: Labels = (
-            label.astype(np.float32)
-            if label.dtype.kind == "f"
-            else np.clip(label, -1, 2**31 - 1).astype(np.int32)
-        )
+        self.label: Labels = as_labels(label)
         self.placement = placement
         self.workers = workers
 
@@ -175,11 +191,9 @@ class SourceSplit(Split):
     def nbytes(self) -> int:
         return len(self) * int(np.prod(self.shape)) * self.dtype.itemsize
 
-    def take(
-        self, positions: Int[np.ndarray, " b"]
-    ) -> tuple[Shaped[np.ndarray, "b ..."], Int32[np.ndarray, " b"]]:
+    def take(self, positions: Int[np.ndarray, " b"]) -> tuple[Shaped[np.ndarray, "b ..."], Labels]:
         image = np.empty((len(positions), *self.shape), self.dtype)
-        label = np.empty(len(positions), np.int32)
+        label = []
         places = self.positions[positions]
         # In pieces: the records of a whole split at once would double the memory.
         for start in range(0, len(places), 4096):
@@ -190,8 +204,9 @@ class SourceSplit(Split):
                         f"example {places[row]}: expected an image of shape {list(self.shape)}, as"
                         f" the first, got {list(one.shape)}"
                     )
-                image[row], label[row] = one, its_label
-        return image, label
+                image[row] = one
+                label.append(its_label)
+        return image, as_labels(np.array(label) if label else np.empty(0, np.int32))
 
     def select(self, positions: Int[np.ndarray, " m"]) -> "SourceSplit":
         return SourceSplit(

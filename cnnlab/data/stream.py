@@ -18,6 +18,7 @@ import numpy as np
 from absl import flags
 
 from cnnlab.data.batches import Batch, BatchSampler
+from cnnlab.data.perturb import Perturbation, Perturbed
 from cnnlab.data.splits import Split
 
 _THREADS = 2
@@ -27,17 +28,31 @@ _AHEAD = 4
 class BatchSource:
     """Random access to the batches of a run from `start_step`; what Grain sends to its workers."""
 
-    def __init__(self, split: Split, sampler: BatchSampler, start_step: int):
+    def __init__(
+        self,
+        split: Split,
+        sampler: BatchSampler,
+        start_step: int,
+        perturbations: tuple[Perturbation, ...] = (),
+    ):
         self.split = split
         self.sampler = sampler
+        self.perturbations = perturbations
         self.steps = sampler.steps(start_step)
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def __getitem__(self, index: int) -> Batch:
-        places = self.sampler.indices(self.steps[index])
-        image, label = self.split.take(np.maximum(places, 0))
+        step = self.steps[index]
+        places = self.sampler.indices(step)
+        taken = np.maximum(places, 0)
+        if self.perturbations:
+            epoch = step // self.sampler.steps_per_epoch
+            change = Perturbed(self.perturbations, self.sampler.seed, epoch)
+            image, label = self.split.perturbed(taken, change)
+        else:
+            image, label = self.split.take(taken)
         return Batch(image, label, places)
 
     def __repr__(self) -> str:
@@ -45,10 +60,14 @@ class BatchSource:
 
 
 def stream(
-    split: Split, sampler: BatchSampler, start_step: int, workers: int
+    split: Split,
+    sampler: BatchSampler,
+    start_step: int,
+    workers: int,
+    perturbations: tuple[Perturbation, ...] = (),
 ) -> Generator[Batch, None, None]:
     """Batches from `start_step`, read ahead. Closing the generator ends threads and workers."""
-    source = BatchSource(split, sampler, start_step)
+    source = BatchSource(split, sampler, start_step, perturbations)
     if not len(source):
         return
     # Grain reads its settings from absl's flags, which only an absl program has parsed.
