@@ -128,6 +128,13 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
         "cnnlab.models.ConvHead": {"pool": "one of avg, max, sum"},
     },
     "data": {
+        "cnnlab.data.arrays": {
+            **_DATA,
+            **_FRACTION,
+            "file": "path",
+            "channels": "one of auto, last, first, none",
+            "class_names": "list of at least 2 texts or null",
+        },
         "cnnlab.data.cifar10": {**_PUBLISHED, **_SPLITS},
         "cnnlab.data.cifar100": {**_PUBLISHED, **_SPLITS, "label": "one of fine, coarse"},
         "cnnlab.data.digits": {**_DATA, **_SIZE, "test_fraction": "number above 0 to below 1"},
@@ -146,6 +153,15 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             **_DATA,
             **_SIZES,
             "dimension": "even whole number from 2 to 65536",
+        },
+        "cnnlab.data.table": {
+            **_PICTURES,
+            "file": "path",
+            "root": "path or null",
+            "image_column": "text",
+            "label_column": "text",
+            "split_column": "text or null",
+            "delimiter": "text",
         },
         "cnnlab.data.tfds_dataset": {
             **_DATA,

@@ -7,7 +7,7 @@ config may name what a module defines that the user trusts (`config.trust`).
 
 import importlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from cnnlab.config.allowed import OPTIONAL, PARTIAL_GROUPS, SEVERAL, TARGETS
 from cnnlab.config.kinds import node_group, read_value
@@ -100,7 +100,17 @@ def arguments_of(
         return allowed[target]
     if isinstance(target, str) and group in TARGETS and is_own(target, trust):
         return own_arguments(target, f"{key}.{TARGET}")
-    raise _refused(target, key, f"{group} allows {', '.join(allowed) or 'none'}", allowed)
+    raise _refused(target, key, f"{group} allows {_by_module(allowed) or 'none'}", allowed)
+
+
+def _by_module(targets: Iterable[str]) -> str:
+    """Dotted names, those of one module together: `a.b.{c, d}, e.f`."""
+    modules: dict[str, list[str]] = {}
+    for target in targets:
+        module, _, name = target.rpartition(".")
+        modules.setdefault(module, []).append(name)
+    several = lambda names: names[0] if len(names) == 1 else f"{{{', '.join(names)}}}"
+    return ", ".join(f"{module}.{several(names)}" for module, names in modules.items())
 
 
 def resolve_target(

@@ -105,22 +105,23 @@ class Dataset:
 
 
 def validation_split(
-    n: int, fraction: float | int, *, seed: int = 0
+    n: int, fraction: float | int, seed: int = 0, name: str = "val_fraction"
 ) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]:
     """Positions `(kept, set_aside)` of a split of `n` examples, each sorted.
 
     `round(fraction * n)` examples drawn without replacement are set aside. The draw depends on
     `n`, `fraction` and `seed` only, so that every run of an experiment validates on the same ones.
 
-    **Raises:** `ValueError`: unless 0 <= fraction < 1 and, above 0, both parts get an example.
+    **Raises:** `ValueError` that begins with the `name` of the fraction: unless 0 <= fraction < 1
+    and, above 0, both parts get an example.
     """
     if not 0 <= fraction < 1:
-        raise ValueError(f"val_fraction: expected a number from 0 to below 1, got {fraction}")
+        raise ValueError(f"{name}: expected a number from 0 to below 1, got {fraction}")
     held = round(fraction * n)
     if fraction > 0 and not 0 < held < n:
         raise ValueError(
-            f"val_fraction: {fraction} of {n} training examples leaves "
-            f"{n - held} to train and {held} to validate; expected at least 1 each"
+            f"{name}: {fraction} of {n} training examples leaves "
+            f"{n - held} to train and {held} to set aside; expected at least 1 each"
         )
     # RandomState's streams are frozen: the same split with every version of NumPy.
     order = np.random.RandomState(seed).permutation(n)

@@ -4,22 +4,23 @@ import hashlib
 
 import numpy as np
 
-from cnnlab.data.splits import RESIDENT_BYTES, Split, as_raw
+from cnnlab.data.splits import RESIDENT_BYTES, Split, as_labels, as_raw
 
 _SAMPLE = 1000
 _PIECE = 4096
 
 
-def fingerprint(*splits: Split) -> str:
+def fingerprint(*splits: Split, whole: bool = False) -> str:
     """16 hex digits of images, labels and their order; the same wherever the examples are kept.
 
-    All examples count; of a split too large to be held in memory their number and 1,000 of them.
+    All examples count; of a split too large to be held in memory their number and 1,000 of them,
+    unless the `whole` is asked for.
     """
     digest = hashlib.blake2b(digest_size=8)
     for split in splits:
         n = len(split)
         places = np.arange(n)
-        if split.nbytes >= RESIDENT_BYTES:
+        if split.nbytes >= RESIDENT_BYTES and not whole:
             places = np.linspace(0, n - 1, _SAMPLE).astype(int)
         digest.update(str(n).encode())
         for start in range(0, len(places), _PIECE):
@@ -27,5 +28,5 @@ def fingerprint(*splits: Split) -> str:
             image = as_raw(image)
             digest.update(f"{image.dtype}{image.shape}".encode())
             digest.update(np.ascontiguousarray(image).data)
-            digest.update(label.astype(np.int32).data)
+            digest.update(np.ascontiguousarray(as_labels(label)).data)
     return digest.hexdigest()

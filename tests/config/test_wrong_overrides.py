@@ -93,14 +93,14 @@ WRONG = [
     (
         "data._target_=os.system",
         "data._target_: 'os.system' is refused",
-        "data allows cnnlab.data.cifar10",
+        "data allows cnnlab.data.{arrays, cifar10, ",
     ),
     ("+augment.x={_target_: builtins.eval}", "augment.x._target_: 'builtins.eval'", "refused"),
     ("+hydra.callbacks.x._target_=os.system", "hydra.callbacks.x._target_: 'os.system'", "refused"),
     ("experiment=typo", "epoch: no such key", "did you mean epochs?"),
     ("experiment=nested_typo", "evaluate_every.stepz: no such key", "evaluate_every.steps?"),
     ("experiment=twice", "epochs: give one of epochs, steps, examples", "steps=5"),
-    ("experiment=evil", "data._target_: 'os.system' is refused", "cnnlab.data.fake"),
+    ("experiment=evil", "data._target_: 'os.system' is refused", " fake, "),
     ("experiment=absent", "data=nothing: no such choice", "choices: digits, fake"),
 ]
 

@@ -1,0 +1,248 @@
+"""One's own arrays: passed in, or from an `.npz` file."""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Shaped
+
+from cnnlab.arguments import checked
+from cnnlab.data.dataset import Dataset, validation_split
+from cnnlab.data.fingerprint import fingerprint
+from cnnlab.data.splits import NUMBERS, ArraySplit, Placement, Split
+from cnnlab.machine import memory
+
+Channels = Literal["auto", "last", "first", "none"]
+Examples = tuple[Shaped[np.ndarray, "n ..."], Shaped[np.ndarray, "n ..."]]
+"""Images and labels."""
+
+# How files name the images and the labels of a split, and where there is one split only.
+_NAMES = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"))
+_WHOLE = (("x", "y"), ("images", "labels"), ("image", "label"))
+_SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+
+
+@checked
+def arrays(
+    file: str | Path,
+    *,
+    channels: Channels = "auto",
+    class_names: Sequence[str] | None = None,
+    val_fraction: float | int = 0.1,
+    test_fraction: float | int = 0.2,
+    placement: Placement = "auto",
+    workers: int = 0,
+) -> Dataset:
+    """Images and labels of an `.npz` file, as `numpy.savez` writes it; never unpickled.
+
+    It holds `x_train`, `y_train`, `x_test`, `y_test` (and `x_val`, `y_val`), or `train_images`,
+    `train_labels` and so on; or `x` and `y`, or `images` and `labels`, of which a share is taken
+    for the test.
+
+    **Arguments:** as `from_arrays` takes them.
+
+    **Raises:** `ValueError` that begins with the argument's name: no such file, other arrays, those
+    of objects, and what `from_arrays` refuses.
+    """
+    place = Path(file).expanduser()
+    found = _read(place)
+    return from_arrays(
+        found.pop("train"),
+        **found,
+        channels=channels,
+        class_names=class_names,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        placement=placement,
+        workers=workers,
+        origin=f"in {place}",
+    )
+
+
+@checked
+def from_arrays(
+    train: tuple,
+    test: tuple | None = None,
+    val: tuple | None = None,
+    *,
+    channels: Channels = "auto",
+    class_names: Sequence[str] | None = None,
+    val_fraction: float | int = 0.1,
+    test_fraction: float | int = 0.2,
+    placement: Placement = "auto",
+    workers: int = 0,
+    origin: str = "passed in",
+) -> Dataset:
+    """A data set of arrays: of each split images `(n, *spatial, c)` and labels `(n,)`.
+
+    uint8 images are kept, others become float32 (uint16 has its white at 65535). Labels are classes
+    from 0, or texts, of which each is a class, in the order of letters.
+
+    **Arguments:**
+
+    - `channels`: where the images' channel axis is: `"last"`, `"first"` (after the examples'), or
+      `"none"`, which gives them one channel. `"auto"`: last where there are four axes or more of
+      which the last has up to 4 entries; none of two axes, and of three where they are uint8;
+      others could be more than one thing, and are refused.
+    - `class_names`: of labels that are whole numbers; the numbers if not given.
+    - `val_fraction`, `test_fraction`: shares of `train`, where there is no `val` or `test`.
+    - `origin`: where the data came from, in words.
+
+    **Raises:** `ValueError` that begins with the argument's name, `DataError` for labels without a
+    class.
+    """
+    given = {"train": train, "val": val, "test": test}
+    images, labels = {}, {}
+    for split, pair in given.items():
+        if pair is None:
+            continue
+        if len(pair) != 2:
+            raise ValueError(f"{split}: expected (images, labels), got {len(pair)} arrays")
+        image, label = (np.asarray(array) for array in pair)
+        images[split] = _with_channels(split, image, channels)
+        labels[split] = _column(split, label, len(image))
+    shapes = {split: image.shape[1:] for split, image in images.items()}
+    for split, shape in shapes.items():
+        if shape != shapes["train"]:
+            raise ValueError(
+                f"{split}: expected images of shape {list(shapes['train'])}, as those to train on,"
+                f" got {list(shape)}"
+            )
+    texts = {split: label.dtype.kind in "US" for split, label in labels.items()}
+    if any(texts.values()):
+        names, labels = _classes(labels, texts, class_names)
+    else:
+        top = max((int(label.max()) for label in labels.values() if label.size), default=0)
+        names = [str(k) for k in range(top + 1)] if class_names is None else list(class_names)
+    if len(names) < 2:
+        raise ValueError(f"train: expected labels of 2 or more classes, got only {names[0]!r}")
+    high = 65535 if all(image.dtype == np.uint16 for image in images.values()) else None
+    options: Any = {"placement": placement, "workers": workers}
+    splits: dict[str, Split] = {
+        split: ArraySplit(images[split], labels[split], **options) for split in images
+    }
+    made = fingerprint(*splits.values(), whole=True)
+    if "test" not in splits:
+        if test_fraction == 0:
+            raise ValueError(
+                "test_fraction: expected a number above 0, where there is no test, got 0"
+            )
+        kept, held = validation_split(len(images["train"]), test_fraction, 1, "test_fraction")
+        splits |= {"train": splits["train"].select(kept), "test": splits["train"].select(held)}
+    return Dataset.from_splits(
+        "arrays",
+        splits["train"],
+        splits["test"],
+        val=splits.get("val"),
+        class_names=names,
+        val_fraction=val_fraction,
+        origin=origin,
+        high=high,
+        fingerprint=made,
+    )
+
+
+def _read(place: Path) -> dict[str, Any]:
+    """Images and labels of each split of a file."""
+    try:
+        with zipfile.ZipFile(place) as archive:
+            announced = sum(entry.file_size for entry in archive.infolist())
+        if announced > memory():
+            raise ValueError(f"it announces {announced:,} bytes, more than the memory here")
+        with np.load(place, allow_pickle=False) as content:
+            names = _names(place, content.files)
+            return {split: tuple(content[name] for name in both) for split, both in names.items()}
+    except _Wrong:
+        raise
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise ValueError(f"file: {place} can't be read: {reason}") from error
+    except Exception as error:  # whatever a damaged archive makes its readers run into
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"file: expected an .npz of arrays of numbers or texts, {place} is none: {reason[:200]}"
+        ) from error
+
+
+class _Wrong(ValueError):
+    """What is not a damage of the file: it is in order, and holds something else."""
+
+
+def _names(place: Path, held: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The names of images and labels of each split among those that a file holds."""
+    found: dict[str, tuple[str, str]] = {}
+    for x, y in _NAMES:
+        for split, called in _SPLITS.items():
+            for pair in ((x.format(name), y.format(name)) for name in called):
+                if set(pair) & set(held):
+                    found[split] = pair
+    for pair in _WHOLE:
+        if not found and set(pair) & set(held):
+            found["train"] = pair
+    missing = [name for pair in found.values() for name in pair if name not in held]
+    if "train" not in found or missing:
+        lacking = f" without {', '.join(missing)}" if missing else ""
+        raise _Wrong(
+            "file: expected x_train and y_train, x_test and y_test (train_images and train_labels,"
+            f" ...), or x and y; {place} holds {', '.join(held) or 'nothing'}{lacking}"
+        )
+    return found
+
+
+def _with_channels(split: str, image: np.ndarray, channels: Channels) -> np.ndarray:
+    """Images with their channels last."""
+    shape = list(image.shape)
+    if image.dtype.kind not in NUMBERS:
+        raise ValueError(f"{split}: expected images of numbers, got {image.dtype}")
+    if channels == "auto":
+        if len(shape) == 2 or (len(shape) == 3 and image.dtype == np.uint8):
+            channels = "none"
+        elif len(shape) > 3 and shape[-1] <= min(4, shape[1]):
+            channels = "last"
+        else:
+            raise ValueError(
+                f"channels: expected last, first or none, where the channels of images {shape} of"
+                f" {image.dtype} are, got auto, which can't tell"
+            )
+    if channels == "none":
+        image = image[..., None]
+    elif channels == "first" and image.ndim > 2:
+        image = np.moveaxis(image, 1, -1)
+    if image.ndim < 3 or 0 in image.shape:
+        raise ValueError(
+            f"{split}: expected at least 1 image (n, *spatial, c), got {shape} with channels"
+            f" {channels}"
+        )
+    return np.ascontiguousarray(image)
+
+
+def _column(split: str, label: np.ndarray, count: int) -> np.ndarray:
+    """One class for each image: a whole number or a text."""
+    if label.ndim == 2 and label.shape[1] == 1:
+        label = label[:, 0]
+    if label.shape != (count,) or label.dtype.kind not in "buiUS":
+        raise ValueError(
+            f"{split}: expected {count} labels that are whole numbers or texts, as many as images,"
+            f" got {label.dtype} {list(label.shape)}"
+        )
+    if label.dtype.kind == "S":
+        return np.char.decode(label, "utf-8")
+    return label.astype(int) if label.dtype.kind == "b" else label
+
+
+def _classes(
+    labels: Mapping[str, np.ndarray],
+    texts: Mapping[str, bool],
+    class_names: Sequence[str] | None,
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Names of classes, and texts as their numbers."""
+    if class_names is not None or not all(texts.values()):
+        what = "class_names" if all(texts.values()) else "train"
+        raise ValueError(f"{what}: expected either texts as labels, or whole numbers, got both")
+    names = np.unique(np.concatenate(list(labels.values())))
+    wrong = [name for name in map(str, names) if not name.isprintable() or not name]
+    if wrong:
+        raise ValueError(f"train: expected labels that can be printed, got {wrong[0]!r}")
+    return list(map(str, names)), {s: np.searchsorted(names, label) for s, label in labels.items()}

@@ -1,0 +1,201 @@
+"""One's own arrays, passed in or from a file: what they are taken for, and refused."""
+
+import itertools
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from cnnlab.config import build, compose
+from cnnlab.config.objects import run_directory
+from cnnlab.data import archive, arrays, from_arrays
+from cnnlab.data.splits import DataError
+
+RANDOM = np.random.RandomState(0)
+IMAGE = RANDOM.randint(0, 256, (30, 6, 5, 3)).astype(np.uint8)
+LABEL = np.arange(30) % 3
+
+
+def split_of(image=IMAGE, label=LABEL, count=12):
+    return image[:count], label[:count]
+
+
+def saved(tmp_path, **content):
+    np.savez(tmp_path / "x.npz", **content)
+    return tmp_path / "x.npz"
+
+
+NAMES = {
+    "keras": ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test"),
+    "medmnist": tuple(f"{s}_{k}" for s in ("train", "val", "test") for k in ("images", "labels")),
+    "prefixed": tuple(f"{s}_{k}" for s in ("train", "valid", "test") for k in ("x", "y")),
+}
+
+
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
+def test_splits_of_a_file(tmp_path, names):
+    parts = [IMAGE[:15], LABEL[:15, None], IMAGE[15:20], LABEL[15:20], IMAGE[20:], LABEL[20:]]
+    data = arrays(saved(tmp_path, **dict(zip(names, parts, strict=True))))
+    for split, start, end in ((data.train, 0, 15), (data.val, 15, 20), (data.test, 20, 30)):
+        np.testing.assert_array_equal(split.image, IMAGE[start:end])
+        np.testing.assert_array_equal(split.label, LABEL[start:end])
+    assert (data.input_shape, data.high, data.class_names) == ((6, 5, 3), 255, ("0", "1", "2"))
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("images", "labels")])
+def test_one_split_is_divided(tmp_path, names):
+    file = saved(tmp_path, **dict(zip(names, (IMAGE, LABEL), strict=True)))
+    data = arrays(file, class_names=["a", "b", "c", "none"], test_fraction=0.2, val_fraction=0.25)
+    assert [len(s) for s in (data.train, data.val, data.test)] == [18, 6, 6]
+    rows = np.concatenate([s.image for s in (data.train, data.val, data.test)])
+    assert {r.tobytes() for r in rows} == {r.tobytes() for r in IMAGE}
+    assert data.class_names == ("a", "b", "c", "none")
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "channels", "found"),
+    [
+        ((12, 6, 5, 3), np.uint8, "auto", (6, 5, 3)),
+        ((12, 6, 5, 1), np.float64, "auto", (6, 5, 1)),
+        ((12, 6, 5), np.uint8, "auto", (6, 5, 1)),
+        ((12, 6, 5), np.float32, "last", (6, 5)),
+        ((12, 6, 5), np.float32, "none", (6, 5, 1)),
+        ((12, 3, 6, 5), np.uint8, "first", (6, 5, 3)),
+        ((12, 4, 6, 5), np.int16, "none", (4, 6, 5, 1)),
+        ((12, 7), np.float32, "auto", (7, 1)),
+        ((12, 6, 5), np.float32, "auto", None),
+        ((12, 3, 6, 5), np.uint8, "auto", None),
+        ((12, 6, 6, 6), np.uint8, "auto", None),
+        ((12, 1, 4, 4), np.uint8, "auto", None),
+    ],
+)
+def test_where_the_channels_are(shape, dtype, channels, found):
+    image = RANDOM.randint(0, 256, shape).astype(dtype)
+    if found is None:
+        with pytest.raises(ValueError, match=r"^channels: expected last, first or none, .*tell$"):
+            from_arrays((image, LABEL[:12]), channels=channels)
+        return
+    data = from_arrays((image, LABEL[:12]), (image, LABEL[:12]), channels=channels, val_fraction=0)
+    assert data.input_shape == found
+    assert data.train.image.dtype == (np.uint8 if dtype == np.uint8 else np.float32)
+    wanted = np.moveaxis(image, 1, -1) if channels == "first" else image.reshape(12, *found)
+    np.testing.assert_array_equal(data.train.image, wanted)
+
+
+def test_texts_are_classes():
+    names = np.array(["pear", "apple", "fig"])
+    for label in (names[LABEL], np.char.encode(names[LABEL], "utf-8")):
+        data = from_arrays((IMAGE, label), (IMAGE[:3], label[:3]), val_fraction=0)
+        assert data.class_names == ("apple", "fig", "pear")
+        np.testing.assert_array_equal(data.train.label[:3], [2, 0, 1])
+    assert from_arrays((IMAGE.astype(np.uint16), LABEL)).high == 65535
+    assert from_arrays((IMAGE[..., 0] > 99, LABEL), channels="none").train.image.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("train", "options", "says"),
+    [
+        ((IMAGE, LABEL, LABEL), {}, r"^train: expected \(images, labels\), got 3 arrays"),
+        ((IMAGE, LABEL[:9]), {}, r"^train: expected 30 labels .* got int64 \[9\]"),
+        ((IMAGE, LABEL + 0.5), {}, r"^train: expected 30 labels .* got float64 \[30\]"),
+        ((IMAGE, np.eye(3)[LABEL]), {}, r"^train: expected 30 labels .* got float64 \[30, 3\]"),
+        ((IMAGE, LABEL * 0), {}, "^train: expected labels of 2 or more classes, got only '0'"),
+        ((IMAGE.astype(str), LABEL), {}, "^train: expected images of numbers, got <U3"),
+        ((IMAGE[:0], LABEL[:0]), {}, r"^train: expected at least 1 image .*\[0, 6, 5, 3\]"),
+        ((IMAGE[:, 0, 0, 0], LABEL), {"channels": "last"}, r"^train: expected at least 1 image"),
+        ((IMAGE, LABEL), {"test": (IMAGE[:, 1:], LABEL)}, r"^test: expected images of shape"),
+        ((IMAGE, LABEL), {"test": (IMAGE, LABEL.astype(str))}, "^train: expected either texts as"),
+        ((IMAGE, LABEL.astype(str)), {"class_names": ["a"]}, "^class_names: expected either texts"),
+        ((IMAGE, np.array(["a\n", "b"])[LABEL % 2]), {}, "^train: expected labels that can be pri"),
+        ((IMAGE, LABEL), {"test_fraction": 0}, "^test_fraction: expected a number above 0"),
+        ((IMAGE, LABEL), {"test_fraction": 0.01}, "^test_fraction: 0.01 of 30 training examples"),
+        ((IMAGE, LABEL), {"class_names": ["a", "b"]}, "expected labels from 0 to 1, .* has 2"),
+        ((IMAGE, LABEL - 1), {}, "expected labels from 0 to 1, the split .* has -1"),
+        ((np.where(IMAGE < 9, np.nan, IMAGE), LABEL), {}, "are not finite"),
+    ],
+)
+def test_arrays_that_are_refused(train, options, says):
+    with pytest.raises((ValueError, DataError), match=says) as caught:
+        from_arrays(train, **options)
+    assert "\n" not in str(caught.value)
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_files_that_are_refused(tmp_path, monkeypatch):
+    def refused(file, says):
+        with pytest.raises(ValueError, match=says) as caught:
+            arrays(file)
+        assert "\n" not in str(caught.value)
+
+    refused(tmp_path / "absent.npz", "^file: .*absent.npz can't be read: No such file or directory")
+    refused(tmp_path, "^file: .* can't be read: Is a directory")
+    refused(saved(tmp_path, a=IMAGE), "^file: expected x_train .*; .*x.npz holds a$")
+    refused(saved(tmp_path, x=IMAGE), "^file: .* holds x without y$")
+    refused(saved(tmp_path, x_test=IMAGE, y_test=LABEL), "^file: .* holds x_test, y_test$")
+    objects = np.empty(2, object)
+    objects[:] = [Evil(str(tmp_path / "made"))] * 2
+    refused(saved(tmp_path, x=objects, y=LABEL[:2]), "^file: .* is none: Object arrays cannot be")
+    assert not (tmp_path / "made").exists()
+    np.save(tmp_path / "x.npy", IMAGE)
+    refused(tmp_path / "x.npy", "^file: expected an .npz of arrays .* is none: File is not a zip")
+    whole = saved(tmp_path, x=IMAGE, y=LABEL).read_bytes()
+    for cut in (10, len(whole) // 2, len(whole) - 30):
+        (tmp_path / "cut.npz").write_bytes(whole[:cut])
+        refused(tmp_path / "cut.npz", "^file: expected an .npz of arrays")
+    middle = bytearray(whole)
+    middle[400] ^= 255
+    (tmp_path / "bit.npz").write_bytes(middle)
+    refused(tmp_path / "bit.npz", "^file: expected an .npz of arrays .*Bad CRC-32")
+    with zipfile.ZipFile(tmp_path / "text.npz", "w") as file:
+        file.writestr("x.npy", b"no array")
+        file.writestr("y.npy", b"no array")
+    refused(tmp_path / "text.npz", r"^train: expected images of numbers, got \|S8")
+    monkeypatch.setattr(archive, "memory", lambda: 1000)
+    refused(saved(tmp_path, x=IMAGE, y=LABEL), r"^file: .* announces [\d,]+ bytes, more than the")
+
+
+def test_each_change_of_the_arrays_is_another_run(tmp_path):
+    """One value of one image, one label, a type, a shape, an order, a split; the place is none."""
+    cfg = compose(["data=arrays", "data.file=x.npz"])
+    image, label = IMAGE.copy(), LABEL.copy()
+
+    def run(image=image, label=label, **more):
+        data = from_arrays((image, label), **more)
+        return run_directory(cfg, data=data.fingerprint).path
+
+    runs = [run()]
+    for place in range(30):
+        image[place, 1, 2, 0] ^= 1
+        runs.append(run())
+        label[place] = (label[place] + 1) % 3
+        runs.append(run())
+    runs += [run(image.astype(np.float32)), run(image[:, ::-1]), run(image[::-1], label[::-1])]
+    runs += [run(image[:-1], label[:-1]), run(image[:, :-1]), run(image[..., :1])]
+    runs += [run(test=(image, label)), run(test=(image[:9], label[:9]), val=(image, label))]
+    assert all(a != b for a, b in itertools.combinations(runs, 2)) and len(runs) == 69
+    assert run() == run() == run(image.copy())
+    file = saved(tmp_path, x=image, y=label)
+    assert arrays(file).fingerprint == from_arrays((image, label)).fingerprint
+
+
+def test_from_a_file_to_an_experiment(tmp_path):
+    file = saved(tmp_path, x=IMAGE, y=LABEL)
+    overrides = ["data=arrays", f"data.file={file}", "backbone=mlp", "norm=none", "batch_size=8"]
+    experiment = build(compose([*overrides, "augment=[flip,randaugment]"]))
+    batch = next(experiment.train_loader.handles())
+    assert batch.image.shape == (8, 6, 5, 3) and batch.image.dtype == np.uint8
+    assert [len(s) for s in (experiment.data.train, experiment.data.test)] == [22, 6]
+    moved = tmp_path / "moved.npz"
+    os.rename(file, moved)
+    again = build(compose([*overrides, "augment=[flip,randaugment]", f"data.file={moved}"]))
+    assert again.directory.path == experiment.directory.path
+    with pytest.raises(ValueError, match=r"^data.file: .*x.npz can't be read: No such file"):
+        build(compose(overrides))
