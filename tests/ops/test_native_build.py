@@ -227,6 +227,15 @@ def test_the_library_is_loaded_from_what_was_verified():
 
 
 @needs_engine
+def test_a_module_that_is_loaded_again_finds_its_library(monkeypatch):
+    """A notebook reloads what was edited; but another build can't take the place of the first."""
+    assert engine.Engine().refusal() is None
+    content = build.build() + b"other"
+    monkeypatch.setattr(engine, "build", lambda: content)
+    assert "another build" in engine.Engine().refusal()
+
+
+@needs_engine
 def test_a_full_disk_is_one_line(made, monkeypatch, tmp_path):
     build.library_file().unlink()
 

@@ -3,13 +3,14 @@
 import ctypes
 import enum
 import functools
+import hashlib
 import logging
 import os
 import platform
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,9 +72,14 @@ class Engine:
             self._reason = str(error)
             _log.warning("no native engine, everything runs as JAX: %s", error)
             return
-        for target in TARGETS:
-            capsule = jax.ffi.pycapsule(getattr(library, target))
-            jax.ffi.register_ffi_target(target, capsule, platform="cpu")
+        try:
+            for target in TARGETS:
+                capsule = jax.ffi.pycapsule(getattr(library, target))
+                jax.ffi.register_ffi_target(target, capsule, platform="cpu")
+        except jax.errors.JaxRuntimeError:
+            self._reason = "this process has loaded another build of it; a new process will take it"
+            _log.warning("no native engine, everything runs as JAX: %s", self._reason)
+            return
         self._library = library
 
     @contextmanager
@@ -149,10 +155,14 @@ def _open(content: bytes) -> ctypes.CDLL:
     """
     # By its own path first: the library then finds it loaded, wherever the environment lies.
     ctypes.CDLL(str(find_onednn().library))
-    # Left open: its number is the library's name, which the loader knows it by from then on.
-    memory = os.memfd_create("cnnlab")
-    Path(f"/proc/self/fd/{memory}").write_bytes(content)
-    library = ctypes.CDLL(f"/proc/self/fd/{memory}")
+    # Left open: its number is the library's name, which the loader knows it by from then on. A
+    # module that is loaded again finds it by the content.
+    name = f"cnnlab-{hashlib.sha256(content).hexdigest()}"
+    file = _open_file(name)
+    if file is None:
+        file = Path(f"/proc/self/fd/{os.memfd_create(name)}")
+        file.write_bytes(content)
+    library = ctypes.CDLL(str(file))
     integers = ctypes.POINTER(ctypes.c_int64)
     library.cnnlab_isa.restype = ctypes.c_char_p
     library.cnnlab_threads.restype = ctypes.c_int64
@@ -161,6 +171,15 @@ def _open(content: bytes) -> ctypes.CDLL:
         *(ctypes.c_int64,) * 3, integers, ctypes.c_char_p, ctypes.c_int64
     ]  # fmt: skip
     return library
+
+
+def _open_file(name: str) -> Path | None:
+    """A file in memory that this process has open."""
+    for file in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(file).startswith(f"/memfd:{name} "):
+                return file
+    return None
 
 
 ENGINE = Engine()
