@@ -136,8 +136,13 @@ def _split(data: Examples) -> Split:
         return data.train
     if isinstance(data, Split):
         return data
+    image, label = map(np.asarray, data)
+    if () in (image.shape, label.shape):
+        raise ValueError(
+            f"data: expected arrays of examples, got shapes {image.shape} and {label.shape}"
+        )
     try:
-        return ArraySplit(*map(np.asarray, data))
+        return ArraySplit(image, label)
     except ValueError as error:
         raise ValueError(f"data: {error}") from error
 
