@@ -12,6 +12,7 @@ from cnnlab.config.targets import TARGET
 from cnnlab.config.tree import MISSING, is_interpolation, is_open, leaves, plain, walk
 from cnnlab.errors import ConfigError
 
+GIVEN = "given"  # the key of what was given to `build`, in the config that a run keeps
 _EXAMPLES = {"run": "run=outputs/...", "image": "image=photo.png"}
 
 
@@ -88,6 +89,19 @@ def _settings(override: Override) -> list[tuple[str, object]]:
     value: object = override.value()
     inner = leaves(value, f"{override.key_or_group}.") if isinstance(value, Mapping) else ()
     return [(override.key_or_group, value), *inner]
+
+
+def refuse_given(tree: Mapping[str, object]) -> None:
+    """Refuse the config of a run whose parts no config describes.
+
+    **Raises:** `ConfigError`.
+    """
+    if (given := tree.get(GIVEN)) is not None:
+        parts = ", ".join(map(str, given)) if isinstance(given, Mapping) else show(given)
+        raise ConfigError(
+            f"{GIVEN}: this run's {parts} came from Python, which no config describes; give them"
+            " again, cnnlab.build(cfg, ...), whose trained() is the trained model"
+        )
 
 
 def check_missing(cfg: DictConfig) -> None:

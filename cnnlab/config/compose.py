@@ -8,7 +8,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cnnlab.config.allowed import TARGETS
-from cnnlab.config.check import check_interpolations, check_known, check_missing, settle_durations
+from cnnlab.config.check import (
+    check_interpolations,
+    check_known,
+    check_missing,
+    refuse_given,
+    settle_durations,
+)
 from cnnlab.config.messages import one_line, show
 from cnnlab.config.overrides import (
     apply_override,
@@ -81,6 +87,7 @@ def check_config(
     except OmegaConfBaseException as error:
         raise ConfigError(f"cfg: {one_line(error)}") from error
     refuse_grants(cfg)
+    refuse_given(cfg)
     grant(cfg, trust)
     for name, value in plain(base).items():
         if name not in cfg:

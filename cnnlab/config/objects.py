@@ -4,20 +4,24 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
+import equinox as eqx
 import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cnnlab.config.check import GIVEN
 from cnnlab.config.compose import check_config
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
 from cnnlab.config.networks import Network, build_model, check_model
+from cnnlab.config.own import NOTHING_OWN, Own, contents_of_own
 from cnnlab.config.targets import TARGET
 from cnnlab.config.tree import plain
-from cnnlab.data import Dataset, Split, loader
+from cnnlab.data import Dataset, Split, as_dataset, loader
 from cnnlab.data.augment import Augmentation
 from cnnlab.data.loaders import DeviceLoader
 from cnnlab.data.perturb import Perturbation
@@ -28,7 +32,6 @@ from cnnlab.train.effects import check_effects, remarks
 from cnnlab.train.experiment import Experiment
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.programs import keep_programs
-from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.settings import Settings, TracedSteps
 from cnnlab.train.state import seed_keys
 from cnnlab.train.step import make_prepare
@@ -53,17 +56,45 @@ class Parts(Protocol):
     def initial_model(self, cfg: DictConfig, data: Dataset) -> tuple[Network, PRNGKeyArray]: ...
 
 
-def build(cfg: DictConfig | Mapping[str, Any]) -> Experiment:
-    """Everything that a config describes, ready to `run()` or to take apart.
+def build(
+    cfg: DictConfig | Mapping[str, Any],
+    *,
+    model: Any = None,
+    data: Any = None,
+    loss: Any = None,
+    optimizer: Any = None,
+    name: Any = None,
+) -> Experiment:
+    """Everything that a config describes, ready to `run()` or to take apart; what is given besides
+    takes the place of what the config describes.
 
-    **Arguments:** `cfg`, from `cnnlab.compose([...])`, or a plain dict; it is checked again.
+    The run directory is named by the content of what is given, too: values, structure and code
+    (`cnnlab.content`).
 
-    **Raises:** `ConfigError` (a `ValueError`) with the config key, before any work is done.
+    **Arguments:**
+
+    - `cfg`: from `cnnlab.compose([...])`, or a plain dict; it is checked again.
+    - `model`: any Equinox module, or it and its state, of a batch: `(x, state, *, key) -> (logits,
+        state)` or `x -> logits`, as `cnnlab.fit` takes it.
+    - `data`: a `Dataset`, or arrays (`data.as_dataset`).
+    - `loss`: `(logits, targets) ->` the loss of each example.
+    - `optimizer`: of optax, instead of the config's and its schedule.
+    - `name`: what stands for content that can't be read; a new one for each change of it.
+
+    **Raises:** `ConfigError` (a `ValueError`) with the config key or the argument, before any work
+    is done.
     """
     cfg = check_config(cfg)
-    runtime, data = runtime_and_data(cfg)
-    network, key = initial_model(cfg, data)
-    return make_experiment(cfg, runtime, data, network, key=key)
+    own = Own(model, data, loss, optimizer)
+    made_of = own.contents(name)
+    with config_errors():
+        examples = None if data is None else as_dataset(data)
+    runtime, examples = runtime_and_data(cfg, examples)
+    if model is None:
+        network, key = initial_model(cfg, examples)
+    else:
+        network, key = own.network(examples), seed_keys(cfg.seed)[1]
+    return make_experiment(cfg, runtime, examples, network, key=key, own=own, made_of=made_of)
 
 
 def runtime_and_data(cfg: DictConfig, data: Dataset | None = None) -> tuple[Runtime, Dataset]:
@@ -92,17 +123,20 @@ def make_experiment(
     cfg: DictConfig,
     runtime: Runtime,
     data: Dataset,
-    network: Network,
+    network: tuple[eqx.Module, eqx.nn.State],
     *,
     key: PRNGKeyArray,
     trainable: PyTree | None = None,
-    weights: str = "",
+    own: Own = NOTHING_OWN,
+    made_of: Mapping[str, str] = MappingProxyType({}),
 ) -> Experiment:
     """The experiment around a given model: the last part of `build`.
 
-    **Arguments:** `trainable`, a tree of booleans over the parameters (`models.freeze`);
-    `weights`, what stands for the weights that the model begins with, where they are loaded.
+    **Arguments:** `trainable`, a tree of booleans over the parameters (`models.freeze`); `own`,
+    what is not the config's; `made_of`, what stands for the content of parts by their names, such
+    as `weights`, those that the model begins with, where they are loaded.
     """
+    made_of = {"data": data.fingerprint, **contents_of_own(cfg, data), **made_of}
     with config_errors():
         augmentations, perturbations = _augmentations(cfg, data)
         with config_errors("data."):
@@ -119,7 +153,7 @@ def make_experiment(
             steps_per_epoch=per_epoch,
         )
         optimizer = optim.make_optimizer(
-            _rule(cfg, settings, per_epoch),
+            own.optimizer or _rule(cfg, settings, per_epoch),
             clip_norm=cfg.clip_norm,
             accumulate=settings.accumulate,
             steps=settings.steps,
@@ -127,11 +161,14 @@ def make_experiment(
         )
     model, model_state = network
     config = plain(cfg, resolve=True)
+    described = config["backbone"] if own.model is None else {}
+    given = {GIVEN: {part: made_of[part] for part in own.parts()}} if own.parts() else {}
+    config |= given
     return Experiment(
         settings=settings,
         config=config,
-        config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
-        directory=run_directory(cfg, data=data.fingerprint, weights=weights),
+        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)),
+        place=run_directory(cfg, **made_of),
         data=data,
         model=model,
         model_state=model_state,
@@ -141,11 +178,12 @@ def make_experiment(
         train_loader=batches,
         loggers=_named(cfg, "logger"),
         key=key,
+        **({} if own.loss is None else {"loss": own.loss}),
         remarks=remarks(
             settings,
             resident=isinstance(batches, DeviceLoader),
             workers=data.train.workers,
-            kernel_size=config["backbone"].get("kernel_size"),
+            kernel_size=described.get("kernel_size"),
             conv=config["conv"][TARGET].rpartition(".")[2],
         ),
     )
@@ -168,17 +206,18 @@ def make_settings(cfg: DictConfig, steps_per_epoch: int) -> Settings:
     return Settings(**given)
 
 
-def run_directory(cfg: DictConfig, **contents: str) -> RunDirectory:
+def run_directory(cfg: DictConfig, **contents: str) -> Path:
     """Where a config's run is: the same for the same config, seed and contents.
 
-    **Arguments:** `contents`, what stands for the content of files that the run reads, if it does:
-    `data` (`Dataset.fingerprint`) and `weights`; their places do not count.
+    **Arguments:** `contents`, what stands for the content of what the run is made of beside its
+    config: of the files that it reads, `data` (`Dataset.fingerprint`) and `weights`, whose places
+    do not count; of what was given to `build`; of `code` that is not cnnlab's.
     """
     made_of = {name: content for name, content in contents.items() if content}
     places = LOADED if "weights" in made_of else ()
     values = plain(cfg, resolve=True)
     hashed = config_hash({**values, **({"made_of": made_of} if made_of else {})}, UNHASHED + places)
-    return RunDirectory(Path(cfg.output) / cfg.name / f"{hashed}-s{cfg.seed}")
+    return Path(cfg.output) / cfg.name / f"{hashed}-s{cfg.seed}"
 
 
 def _limited(data: Dataset, cfg: DictConfig) -> Dataset:

@@ -98,7 +98,7 @@ def load_run(
         data = dataclasses.replace(data, mean=mean, std=std)
     network, key = parts.initial_model(cfg, data)
     experiment = make_experiment(cfg, runtime, data, network, key=key)
-    return dataclasses.replace(experiment, directory=directory, resized=size is not None)
+    return dataclasses.replace(experiment, place=directory.path, resized=size is not None)
 
 
 def _give_folders(cfg: DictConfig, given: dict[str, str | None]) -> None:
@@ -245,6 +245,6 @@ def build_finetune(cfg: DictConfig, *, parts: Parts = objects) -> tuple[Experime
         trainable = eqx.filter(freeze(model), jax.tree.map(eqx.is_inexact_array, model))
     experiment = make_experiment(
         cfg, runtime, data, (model, model_state),
-        key=key, trainable=trainable, weights=arrays_digest(arrays),
+        key=key, trainable=trainable, made_of={"weights": arrays_digest(arrays)},
     )  # fmt: skip
     return experiment, report

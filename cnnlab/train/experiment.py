@@ -5,8 +5,7 @@ import dataclasses
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import equinox as eqx
@@ -16,7 +15,7 @@ from jaxtyping import PRNGKeyArray
 
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.loaders import Loader
-from cnnlab.errors import CnnlabError, Interrupted
+from cnnlab.errors import Interrupted
 from cnnlab.files import JsonObject
 from cnnlab.train import report
 from cnnlab.train.arrays import evaluated_arrays, with_model_arrays
@@ -31,6 +30,7 @@ from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.loop import Loop
 from cnnlab.train.metrics import JsonLines, Logger, Loggers
 from cnnlab.train.parallel import Runtime
+from cnnlab.train.place import Place
 from cnnlab.train.position import Position
 from cnnlab.train.predict import check_examples, describe
 from cnnlab.train.profile import Profile
@@ -38,7 +38,7 @@ from cnnlab.train.progress import Progress
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.settings import Settings
 from cnnlab.train.state import TrainState, init_state
-from cnnlab.train.step import Prepare, make_judge, make_train_step
+from cnnlab.train.step import Loss, Prepare, cross_entropy, make_judge, make_train_step
 from cnnlab.train.training import Trainer
 from cnnlab.versions import versions
 
@@ -47,6 +47,8 @@ _SHOWN = (
     *("test_accuracy", "test_accuracy_single_view", "test_loss", "test_examples", "parameters"),
     *("steps", "train_seconds", "peak_memory_mb"),
 )
+# Which objects make a result.
+_PARTS = (*("data", "model", "model_state", "optimizer", "loss", "prepare", "train_loader", "key"),)
 
 
 @dataclasses.dataclass
@@ -58,6 +60,9 @@ class Experiment:
     - `model`, `model_state`: the network before training (`eqx.nn.make_with_state`).
     - `prepare`: raw batch -> normalised, augmented batch with soft targets.
     - `train_loader`: its batches (`data.loader`); `loggers`: the trackers beside `metrics.jsonl`.
+    - `loss`: of logits and targets, one for each example.
+    - `place`: where the run of these parts is, a path that becomes a `Place`: with another model,
+      say, `directory` is another.
     - `remarks`: what the config asks for that this run will not do, each in a line.
     - `resized`: whether a trained model is evaluated on images of another size than it was
       trained on.
@@ -66,7 +71,7 @@ class Experiment:
     settings: Settings
     config: JsonObject
     config_yaml: str
-    directory: RunDirectory
+    place: Path | Place
     data: Dataset
     model: eqx.Module
     model_state: eqx.nn.State
@@ -76,8 +81,30 @@ class Experiment:
     train_loader: Loader
     loggers: list[Logger]
     key: PRNGKeyArray
+    loss: Loss = cross_entropy
     remarks: Sequence[str] = ()
     resized: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.place, Path):
+            self.place = Place(self.place, self._parts())
+
+    def _parts(self) -> dict[str, object]:
+        """All that makes the result."""
+        return {
+            "settings": self.settings.that_count(),
+            "runtime": (type(self.runtime).__name__, len(self.runtime.devices)),
+            **{name: getattr(self, name) for name in _PARTS},
+        }
+
+    @property
+    def directory(self) -> RunDirectory:
+        """Where the run is: another one where a part was replaced by another.
+
+        **Raises:** `ConfigError` where such a part has no content that can be read.
+        """
+        assert isinstance(self.place, Place)  # since it was made
+        return self.place.of(self._parts())
 
     def initial_state(self) -> TrainState:
         """The state before step 0."""
@@ -93,6 +120,7 @@ class Experiment:
         """What trains from any state of this model; `once`: to trace its step again is an error."""
         step = make_train_step(
             self.optimizer,
+            loss=self.loss,
             compute_dtype=self.settings.compute_dtype,
             average_decay=self.settings.average,
         )
@@ -146,7 +174,7 @@ class Experiment:
         """
         if self.directory.complete() and not self.settings.force:
             return self.directory.read_result(_SHOWN)
-        with self.directory.lock(), self._saying_how_to_go_on():
+        with self.directory.lock(), self.directory.saying_how_to_go_on():
             self.directory.begin(self.config_yaml, force=self.settings.force)
             checkpoints = Checkpoints(
                 self.directory.checkpoints,
@@ -162,22 +190,6 @@ class Experiment:
                 loggers.start(self.directory.path, self.config, step)
                 state = self._train(state, position, checkpoints, loggers)
                 return self._finish(state, position, loggers)
-
-    @contextmanager
-    def _saying_how_to_go_on(self) -> Iterator[None]:
-        """What the system refuses (a full disk, a folder in place of a file) in one line."""
-        try:
-            yield
-        except (OSError, CnnlabError) as error:
-            cause = error if isinstance(error, OSError) else error.__cause__
-            if not isinstance(cause, OSError):
-                raise
-            what = str(error)
-            if error is cause:
-                what = f"{cause.filename or self.directory.path}: {cause.strerror or cause}"
-            kept = any(self.directory.checkpoints.glob("step-*"))
-            how = "goes on from the last checkpoint" if kept else "begins anew"
-            raise CnnlabError(f"{what}; once that is mended, the same command {how}") from error
 
     def _restored(self, checkpoints: Checkpoints) -> tuple[TrainState, Position]:
         """The newest checkpoint, or the state before step 0."""

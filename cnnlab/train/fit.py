@@ -95,7 +95,7 @@ def fit(
     runtime = Jit() if runtime is None else runtime
     runtime.check_batch_size(batch_size)
     if state is None:
-        model, state = _with_state(model)
+        model, state = with_state(model)
     split = _split(data)
     batches = loader(split, batch_size, seed=seed)
     if prepare is None:
@@ -121,8 +121,11 @@ def fit(
     return Fitted(model, state, found)
 
 
-def _with_state(model: eqx.Module) -> tuple[eqx.Module, eqx.nn.State]:
-    """A model without its state, and the state."""
+def with_state(model: eqx.Module) -> tuple[eqx.Module, eqx.nn.State]:
+    """A model without its state, and the state.
+
+    **Raises:** `ValueError` where the state was taken out already.
+    """
     try:
         return eqx.nn.make_with_state(lambda: model)()
     except ValueError as error:

@@ -113,6 +113,22 @@ class RunDirectory:
                 raise CnnlabError(f"{self.path}: another process is running this config") from error
             yield
 
+    @contextmanager
+    def saying_how_to_go_on(self) -> Iterator[None]:
+        """What the system refuses (a full disk, a folder in place of a file) in one line."""
+        try:
+            yield
+        except (OSError, CnnlabError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(cause, OSError):
+                raise
+            what = str(error)
+            if error is cause:
+                what = f"{cause.filename or self.path}: {cause.strerror or cause}"
+            kept = any(self.checkpoints.glob("step-*"))
+            how = "goes on from the last checkpoint" if kept else "begins anew"
+            raise CnnlabError(f"{what}; once that is mended, the same command {how}") from error
+
 
 def _sum(result: JsonObject) -> int:
     return zlib.crc32(json.dumps(result, sort_keys=True).encode())

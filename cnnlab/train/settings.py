@@ -84,6 +84,11 @@ class Settings:
                 f"before the end; evaluate_every.epochs=1"
             )
 
+    def that_count(self) -> tuple[tuple[str, object], ...]:
+        """Those that a result depends on, with their names."""
+        free = ("name", "force", "progress", "eval_batch_size", "profile")
+        return tuple((n, v) for n, v in vars(self).items() if n not in free)
+
     @property
     def judged_by(self) -> str | None:
         """The setting that needs evaluations to judge by, if there is one."""

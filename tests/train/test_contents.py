@@ -48,11 +48,15 @@ def test_a_backbone_keeps_its_dimensions(uninterrupted):
 
 def test_a_run_is_not_judged_by_other_examples(uninterrupted):
     experiment = uninterrupted[0]
+    run = experiment.directory.path
+
+    def with_data(**change):
+        data = dataclasses.replace(experiment.data, **change)
+        return dataclasses.replace(experiment, data=data, place=run)
+
     for change in ({"mean": experiment.data.mean + 1}, {"fingerprint": "other"}):
-        other = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, **change))
+        other = with_data(**change)
         with pytest.raises(CheckpointError, match="trained on other examples than fake holds now"):
             other.trained()
     slightly = experiment.data.mean * np.float32(1 + 1e-6)
-    dataclasses.replace(
-        experiment, data=dataclasses.replace(experiment.data, mean=slightly)
-    ).trained()
+    with_data(mean=slightly).trained()

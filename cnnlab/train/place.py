@@ -1,0 +1,71 @@
+"""Where an experiment's run is: its directory is named by all that makes its result."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from cnnlab.content import Unknowable, digest
+from cnnlab.errors import ConfigError
+from cnnlab.train.rundir import RunDirectory
+
+
+class Place:
+    """The directory of the run that some parts make, and of each that other parts would.
+
+    **Arguments:** `path`, the directory; `parts`, what it is the run of, by their names: others in
+    their place make another result.
+    """
+
+    def __init__(self, path: Path, parts: Mapping[str, object]) -> None:
+        self.path, self.parts = path, dict(parts)
+        self._others: dict[tuple[int, ...], tuple[object, RunDirectory]] = {}
+
+    def of(self, parts: Mapping[str, object]) -> RunDirectory:
+        """The directory of the run of these parts; what differs is told by its content.
+
+        **Raises:** `ConfigError` where that can't be read.
+        """
+        own = self.parts
+        changed = {n: p for n, p in parts.items() if n in own and not _same(p, own[n])}
+        if not changed:
+            return RunDirectory(self.path)
+        if "data" in changed and "train_loader" not in changed:
+            raise ConfigError(
+                "data: this experiment's batches are of the data set that it was built for; "
+                "cnnlab.build(cfg, data=...) makes one for another"
+            )
+        ids = tuple(map(id, changed.values()))
+        if ids not in self._others:
+            made_of = hashlib.sha256(f"{self.path.name} {contents(changed)}".encode())
+            seed = self.path.name.rpartition("-")[2]
+            path = self.path.with_name(f"{made_of.hexdigest()[:10]}-{seed}")
+            self._others[ids] = list(changed.values()), RunDirectory(path)
+        return self._others[ids][1]
+
+
+def contents(parts: Mapping[str, object], name: str | None = None) -> dict[str, str]:
+    """What stands for the content of each part, by its name.
+
+    **Arguments:** `name`, what stands for those whose content can't be read.
+
+    **Raises:** `ConfigError`, one line, where there is such a part and no `name`.
+    """
+    found = {}
+    for part, thing in parts.items():
+        try:
+            if isinstance(thing, Unknowable):
+                raise thing
+            found[part] = digest(thing)
+        except (Unknowable, RecursionError, OSError) as error:
+            if name is None:
+                raise ConfigError(
+                    f"{part}: a result is found again by the content of what made it, which can't"
+                    f' be read here ({error}); cnnlab.build(..., name="...") names it instead, a'
+                    " new name for each change"
+                ) from error
+            found[part] = f"named {name}"
+    return found
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other or (isinstance(one, tuple) and one == other)
