@@ -46,16 +46,18 @@ class Reading:
             "input_gradient": self._input_gradient,
             "kernel_gradient": self._kernel_gradient,
         }
-        return parts[self.which](lhs.transpose(self.lhs), rhs, run).transpose(self.out)
+        y = parts[self.which](lax.transpose(lhs, self.lhs), rhs, run)
+        return lax.transpose(y, self.out)
 
     def _forward(self, lhs: Array, rhs: Array, run: Run) -> Array:
-        return run("forward", self._edged(lhs)[None], rhs.transpose(self.rhs)[None], self.problem)[
-            0
-        ]
+        return self._alone(run, self._edged(lhs), lax.transpose(rhs, self.rhs))
 
     def _input_gradient(self, lhs: Array, rhs: Array, run: Run) -> Array:
-        kernel = self._unturned(rhs)
-        return self._edged(run("input_gradient", lhs[None], kernel[None], self.problem)[0])
+        return self._edged(self._alone(run, lhs, self._unturned(rhs)))
+
+    def _alone(self, run: Run, a: Array, b: Array) -> Array:
+        one = run(self.which, lax.expand_dims(a, (0,)), lax.expand_dims(b, (0,)), self.problem)
+        return lax.squeeze(one, (0,))
 
     def _unturned(self, rhs: Array) -> Array:
         """The kernel that JAX turned around: its steps back, last one first, so that XLA finds each
@@ -71,7 +73,7 @@ class Reading:
         """The first operand has the members' examples one after another, the second their
         channels."""
         lhs = lhs.reshape(self.members, -1, *lhs.shape[1:])
-        rhs = rhs.transpose(self.rhs)
+        rhs = lax.transpose(rhs, self.rhs)
         rhs = jnp.moveaxis(rhs.reshape(*rhs.shape[:-1], self.members, -1), -2, 0)
         x, dy = (rhs, lhs) if self.exchanged else (lhs, rhs)
         x = self._edged(x)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
@@ -57,7 +58,7 @@ def vary_alike(*operands: Array) -> list[Array]:
     """Under `shard_map` all operands vary along the same axes of the mesh."""
     varying = [jax.typeof(v).manual_axis_type.varying for v in operands]
     every = frozenset().union(*varying)
-    to = lambda v, has: jax.lax.pcast(v, tuple(every - has), to="varying") if every - has else v
+    to = lambda v, has: lax.pcast(v, tuple(every - has), to="varying") if every - has else v
     return [to(v, has) for v, has in zip(operands, varying, strict=True)]
 
 
@@ -91,10 +92,11 @@ def compute(
     chosen = choose(algorithm, problem, which, platform)
     with jax.named_scope(f"{which}_{chosen.name}"):  # for profilers
         if members == 1:
-            return chosen.compute(which, a[0], b[0], problem)[None]
+            y = chosen.compute(which, lax.squeeze(a, (0,)), lax.squeeze(b, (0,)), problem)
+            return lax.expand_dims(y, (0,))
         if platform != "cpu" and chosen.refusal(_side_by_side(problem, members)) is None:
             return _as_groups(chosen, which, a, b, problem)
-        return jax.lax.map(lambda ab: chosen.compute(which, ab[0], ab[1], problem), (a, b))
+        return lax.map(lambda ab: chosen.compute(which, ab[0], ab[1], problem), (a, b))
 
 
 def _side_by_side(problem: Problem, members: int) -> Problem:

@@ -46,6 +46,7 @@ CASES = {
     "more padding than kernel": ((1, 4, 4, 8), (2, 2, 8, 8), {"padding": 5}),
     "gaps": ((2, 11, 11, 8), (2, 2, 8, 16), {"stride": 4, "padding": "VALID"}),
     "causal": ((2, 20, 8), (4, 8, 8), {"dilation": 3, "padding": "CAUSAL"}),
+    "causal, by rows": ((2, 48, 8), (3, 8, 16), {"dilation": 16, "padding": [(32, 16)]}),
     "1x1": ((2, 5, 5, 9), (1, 1, 9, 33), {}),
     "1x1, strided": ((3, 7, 6, 24), (1, 1, 24, 40), {"stride": 2, "padding": "VALID"}),
     "points of a sequence": ((40, 23, 8), (1, 8, 5), {"stride": 3, "padding": "VALID"}),

@@ -60,6 +60,8 @@ def _merged(kernel: Array, problem: Problem) -> tuple[Array, Problem]:
     """The kernel, `(*kernel_size, c_in / groups, c_out)`, of fewer groups: zero between those that
     were."""
     n = _together(problem)
+    if n == 1:
+        return kernel, problem
     *size, rows, c_out = kernel.shape
     columns = kernel.reshape(*size, 1, rows, problem.groups // n, n, c_out // problem.groups)
     own = jnp.eye(n, dtype=bool)[:, None, None, :, None]

@@ -8,6 +8,7 @@
 
 #include "convolution.h"
 #include "max_pool.h"
+#include "scratch.h"
 #include "winograd.h"
 
 using cnnlab::Convolution;
@@ -180,6 +181,14 @@ int64_t Resident() {
   return int64_t{resident} * 4096;
 }
 
+// Scratch memory of larger and larger calls, one after another, is that of the largest.
+bool ScratchOfTheLargest() {
+  cnnlab::ScratchPool pool;
+  for (size_t megabytes = 1; megabytes <= 8; ++megabytes) pool.Give(pool.Take(megabytes << 20));
+  pool.Give(pool.Take(1 << 20));
+  return pool.Kept() == size_t{8} << 20;
+}
+
 // Many different shapes: what is kept, and what the last 500 of them add.
 int Bounded() {
   int64_t before = 0;
@@ -193,7 +202,7 @@ int Bounded() {
   const int64_t kept = cnnlab::PlansKept(), growth = (Resident() - before) >> 20;
   std::printf("%ld of %ld plans kept, %ld MiB more\n", static_cast<long>(kept),
               static_cast<long>(cnnlab::PlansLimit()), static_cast<long>(growth));
-  return kept != cnnlab::PlansLimit() || growth >= 8;
+  return kept != cnnlab::PlansLimit() || growth >= 8 || !ScratchOfTheLargest();
 }
 
 }  // namespace

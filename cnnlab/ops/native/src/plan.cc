@@ -1,5 +1,7 @@
 #include "plan.h"
 
+#include <functional>
+
 namespace cnnlab {
 namespace {
 
@@ -88,7 +90,6 @@ template <typename Description>
 Plan Finish(const Description& pd, Slot a, Slot b, Slot out) {
   Plan plan;
   plan.compute = dnnl::primitive(pd);
-  plan.implementation = pd.impl_info_str();
   plan.scratchpad = pd.scratchpad_desc();
   for (Slot* slot : {&a, &b, &out}) {
     if (slot->reorder) slot->offset = Take(plan.scratch_bytes, slot->inner.get_size());
@@ -100,8 +101,14 @@ Plan Finish(const Description& pd, Slot a, Slot b, Slot out) {
   return plan;
 }
 
+// What oneDNN would compute with. Code is compiled, for 10 to 50 ms, when the plan is made.
+struct Choice {
+  std::string implementation;
+  std::function<Plan()> make;
+};
+
 // `layouts` are what oneDNN is asked for, `callers` what the arrays have.
-Plan PlanFor(Pass pass, const Convolution& p, const Layouts& layouts, const Layouts& callers) {
+Choice ChoiceFor(Pass pass, const Convolution& p, const Layouts& layouts, const Layouts& callers) {
   const auto direct = algorithm::convolution_direct;
   const auto attr = Attributes(p);
   Dims dilates = p.dilation;  // oneDNN counts the gaps
@@ -119,34 +126,40 @@ Plan PlanFor(Pass pass, const Convolution& p, const Layouts& layouts, const Layo
                                                        layouts.kernel, layouts.y, p.stride, dilates,
                                                        p.low, p.high, attr);
   if (pass == Pass::kForward) {
-    Plan plan = Finish(forward, MakeSlot(DNNL_ARG_SRC, callers.x, forward.src_desc(), false),
-                       MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, forward.weights_desc(), false),
-                       MakeSlot(DNNL_ARG_DST, callers.y, forward.dst_desc(), true));
-    if (plan.b.reorder) plan.b.blocks = KernelBlocks::For(p, plan.b.inner);
-    plan.bias = bias;
-    return plan;
+    return {forward.impl_info_str(), [=] {
+      Plan plan = Finish(forward, MakeSlot(DNNL_ARG_SRC, callers.x, forward.src_desc(), false),
+                         MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, forward.weights_desc(), false),
+                         MakeSlot(DNNL_ARG_DST, callers.y, forward.dst_desc(), true));
+      if (plan.b.reorder) plan.b.blocks = KernelBlocks::For(p, plan.b.inner);
+      plan.bias = bias;
+      return plan;
+    }};
   }
   if (pass == Pass::kInputGradient) {
     const dnnl::convolution_backward_data::primitive_desc pd(
         Engine(), direct, layouts.x, layouts.kernel, layouts.y, p.stride, dilates, p.low, p.high,
         forward, attr);
-    return Finish(pd, MakeSlot(DNNL_ARG_DIFF_DST, callers.y, pd.diff_dst_desc(), false),
-                  MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, pd.weights_desc(), false),
-                  MakeSlot(DNNL_ARG_DIFF_SRC, callers.x, pd.diff_src_desc(), true));
+    return {pd.impl_info_str(), [=] {
+      return Finish(pd, MakeSlot(DNNL_ARG_DIFF_DST, callers.y, pd.diff_dst_desc(), false),
+                    MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, pd.weights_desc(), false),
+                    MakeSlot(DNNL_ARG_DIFF_SRC, callers.x, pd.diff_src_desc(), true));
+    }};
   }
   const dnnl::convolution_backward_weights::primitive_desc pd(
       Engine(), direct, layouts.x, layouts.kernel, layouts.y, p.stride, dilates, p.low, p.high,
       forward, attr);
-  return Finish(pd, MakeSlot(DNNL_ARG_SRC, callers.x, pd.src_desc(), false),
-                MakeSlot(DNNL_ARG_DIFF_DST, callers.y, pd.diff_dst_desc(), false),
-                MakeSlot(DNNL_ARG_DIFF_WEIGHTS, callers.kernel, pd.diff_weights_desc(), true));
+  return {pd.impl_info_str(), [=] {
+    return Finish(pd, MakeSlot(DNNL_ARG_SRC, callers.x, pd.src_desc(), false),
+                  MakeSlot(DNNL_ARG_DIFF_DST, callers.y, pd.diff_dst_desc(), false),
+                  MakeSlot(DNNL_ARG_DIFF_WEIGHTS, callers.kernel, pd.diff_weights_desc(), true));
+  }};
 }
 
-bool Compiled(const Plan& plan) { return CodeOf(plan.implementation) >= Code::kCompiled; }
+bool Compiled(const Choice& choice) { return CodeOf(choice.implementation) >= Code::kCompiled; }
 
 // Strides of channels-last arrays cost these more than two copies, once the arrays outgrow a cache:
 // the kernel's gradient, and the input's where each group has its own few channels.
-bool BetterBlocked(Pass pass, const Convolution& p, const Plan& plain) {
+bool BetterBlocked(Pass pass, const Convolution& p, const Choice& plain) {
   constexpr int64_t kLarge = 1 << 20;  // numbers; measured on AVX2
   if (Size(p.x) < kLarge) return false;
   const bool depthwise = p.x.back() == p.groups;
@@ -157,28 +170,53 @@ bool BetterBlocked(Pass pass, const Convolution& p, const Plan& plain) {
 
 // Activations as they are; in oneDNN's own layout where there is no compiled code for that, or
 // where it pays.
-Plan PlanInItsLayout(Pass pass, const Convolution& p) {
+Choice ChooseLayout(Pass pass, const Convolution& p) {
   const Layouts callers = CallersLayouts(p);
-  Plan plain = PlanFor(pass, p, {callers.x, AnyLayout(callers.kernel), callers.y}, callers);
+  Choice plain = ChoiceFor(pass, p, {callers.x, AnyLayout(callers.kernel), callers.y}, callers);
   if (Compiled(plain) && !BetterBlocked(pass, p, plain)) return plain;
   const Layouts any{AnyLayout(callers.x), AnyLayout(callers.kernel), AnyLayout(callers.y)};
-  Plan blocked = PlanFor(pass, p, any, callers);
+  Choice blocked = ChoiceFor(pass, p, any, callers);
   return Compiled(blocked) ? std::move(blocked) : std::move(plain);
 }
 
-enum class Side { kBefore, kBehind };
-
-// A sequence as an image: with another spatial axis of length 1 before its own or behind it.
-Convolution WithUnitAxis(Convolution p, Side side) {
-  const int64_t at = side == Side::kBehind;
-  const auto insert = [at](std::vector<int64_t>& v, int64_t first, int64_t value) {
-    v.insert(v.begin() + first + at, value);
-  };
-  for (auto* shape : {&p.x, &p.y}) insert(*shape, 1, 1);
-  insert(p.kernel, 0, 1);
-  for (auto* v : {&p.stride, &p.dilation}) insert(*v, 0, 1);
-  for (auto* v : {&p.low, &p.high}) insert(*v, 0, 0);
+// A sequence as an image of a single row.
+Convolution AsRow(Convolution p) {
+  for (auto* shape : {&p.x, &p.y}) shape->insert(shape->begin() + 1, 1);
+  p.kernel.insert(p.kernel.begin(), 1);
+  for (auto* v : {&p.stride, &p.dilation}) v->insert(v->begin(), 1);
+  for (auto* v : {&p.low, &p.high}) v->insert(v->begin(), 0);
   return p;
+}
+
+// A sequence as an image with rows as long as the dilation is: taps lie one below the other, and
+// columns are sequences that are not dilated. Without dilation it is a single column.
+std::optional<Convolution> AsRows(Convolution p) {
+  const int64_t d = p.dilation[0];
+  const bool whole = p.x[1] % d == 0 && p.y[1] % d == 0 && p.low[0] % d == 0;
+  if (d > 1 && (p.stride[0] > 1 || !whole)) return std::nullopt;
+  for (auto* shape : {&p.x, &p.y}) {
+    (*shape)[1] /= d;
+    shape->insert(shape->begin() + 2, d);
+  }
+  p.kernel.insert(p.kernel.begin() + 1, 1);
+  p.stride.push_back(1);
+  p.dilation = {1, 1};
+  p.low = {p.low[0] / d, 0};
+  p.high = {p.high[0] / d, 0};
+  return p;
+}
+
+// oneDNN has more code for images than for sequences.
+Choice Choose(Pass pass, const Convolution& p) {
+  if (p.rank() > 1) return ChooseLayout(pass, p);
+  constexpr int64_t kLongRow = 16;  // several vectors of positions
+  const auto rows = AsRows(p);
+  // Its search for blocks in a dilated row takes 0.1 s.
+  if (rows && p.dilation[0] >= kLongRow) return ChooseLayout(pass, *rows);
+  Choice row = ChooseLayout(pass, AsRow(p));
+  if (Compiled(row) || !rows) return row;
+  Choice column = ChooseLayout(pass, *rows);
+  return Compiled(column) ? std::move(column) : std::move(row);
 }
 
 }  // namespace
@@ -188,13 +226,8 @@ const dnnl::engine& Engine() {
   return engine;
 }
 
-Plan MakePlan(Pass pass, const Convolution& p) {
-  if (p.rank() > 1) return PlanInItsLayout(pass, p);
-  // oneDNN has more code for images: a sequence is one of a single row, or else a single column.
-  Plan row = PlanInItsLayout(pass, WithUnitAxis(p, Side::kBefore));
-  if (Compiled(row)) return row;
-  Plan column = PlanInItsLayout(pass, WithUnitAxis(p, Side::kBehind));
-  return Compiled(column) ? std::move(column) : std::move(row);
-}
+Plan MakePlan(Pass pass, const Convolution& p) { return Choose(pass, p).make(); }
+
+std::string OfOneDnn(Pass pass, const Convolution& p) { return Choose(pass, p).implementation; }
 
 }  // namespace cnnlab

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "convolution.h"
 #include "kernel_blocks.h"
@@ -21,7 +22,6 @@ struct Slot {
 
 struct Plan {
   dnnl::primitive compute;
-  std::string implementation;
   Slot a, b, out;
   std::optional<dnnl::memory::desc> bias;
   dnnl::memory::desc scratchpad;
@@ -31,7 +31,8 @@ struct Plan {
 
 const dnnl::engine& Engine();
 
-// Throws dnnl::error where oneDNN has no implementation.
+// Throw dnnl::error where oneDNN has no implementation.
 Plan MakePlan(Pass pass, const Convolution& problem);
+std::string OfOneDnn(Pass pass, const Convolution& problem);  // the implementation's name
 
 }  // namespace cnnlab

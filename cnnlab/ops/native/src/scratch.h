@@ -2,14 +2,15 @@
 #pragma once
 
 #include <cstdlib>
-#include <list>
+#include <map>
 #include <mutex>
 #include <new>
 
 namespace cnnlab {
 
-// Blocks given back last are taken first; those that would exceed the limit are freed, oldest
-// first. A block is in use by one call at a time.
+// A call takes the smallest block that is large enough. Where none is, the largest goes for a new
+// one: of calls one after another, only the memory of the largest is kept, of calls side by side a
+// block each. A block is in use by one call at a time.
 class ScratchPool {
  public:
   static constexpr size_t kLimit = size_t{256} << 20;
@@ -28,13 +29,14 @@ class ScratchPool {
   Block Take(size_t bytes) {
     {
       std::lock_guard lock(mutex_);
-      for (auto at = free_.begin(); at != free_.end(); ++at) {
-        // Not one far too large: another call may want that.
-        if (at->bytes < bytes || at->bytes / 4 > bytes) continue;
-        Block block = *at;
-        free_.erase(at);
-        kept_ -= block.bytes;
-        return block;
+      auto at = free_.lower_bound(bytes);
+      const bool found = at != free_.end();
+      if (!found && !free_.empty()) --at;
+      if (at != free_.end()) {
+        const Block block{at->second, at->first};
+        Forget(at);
+        if (found) return block;
+        std::free(block.data);
       }
     }
     constexpr size_t kPage = 4096;
@@ -46,18 +48,29 @@ class ScratchPool {
 
   void Give(Block block) {
     std::lock_guard lock(mutex_);
-    free_.push_front(block);
+    free_.emplace(block.bytes, block.data);
     kept_ += block.bytes;
     while (kept_ > kLimit) {
-      kept_ -= free_.back().bytes;
-      std::free(free_.back().data);
-      free_.pop_back();
+      std::free(free_.begin()->second);
+      Forget(free_.begin());
     }
   }
 
+  size_t Kept() {
+    std::lock_guard lock(mutex_);
+    return kept_;
+  }
+
  private:
+  using Blocks = std::multimap<size_t, void*>;  // by their bytes
+
+  void Forget(Blocks::iterator at) {
+    kept_ -= at->first;
+    free_.erase(at);
+  }
+
   std::mutex mutex_;
-  std::list<Block> free_;
+  Blocks free_;
   size_t kept_ = 0;
 };
 
