@@ -1,6 +1,22 @@
 """Questions asked of a model."""
 
-from cnnlab.analysis.fields import receptive_field
+from cnnlab.analysis.activations import activation_maps
+from cnnlab.analysis.equivariance import equivariance_errors, invariance_error
+from cnnlab.analysis.fields import Field, effective_field, fields, receptive_field
+from cnnlab.analysis.jacobian import jacobian_matrix
 from cnnlab.analysis.summary import Row, Summary, count_parameters, summary
 
-__all__ = ["Row", "Summary", "count_parameters", "receptive_field", "summary"]
+__all__ = [
+    "Field",
+    "Row",
+    "Summary",
+    "activation_maps",
+    "count_parameters",
+    "effective_field",
+    "equivariance_errors",
+    "fields",
+    "invariance_error",
+    "jacobian_matrix",
+    "receptive_field",
+    "summary",
+]
