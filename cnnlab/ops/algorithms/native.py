@@ -34,10 +34,11 @@ def refusal(problem: Problem) -> str | None:
 
 
 def code(problem: Problem, which: Pass) -> Code:
-    """What would compute a pass."""
+    """What would compute a pass; in float32 where there is nothing for a narrower type."""
     if which == "forward":
         problem = replace(problem, groups=problem.groups // _together(problem))
-    return ENGINE.implementation(problem, which).code
+    wide = replace(problem, dtype=np.dtype(np.float32))
+    return ENGINE.implementation(problem, which).code or ENGINE.implementation(wide, which).code
 
 
 def _together(problem: Problem) -> int:
@@ -107,8 +108,10 @@ def _nanoseconds(problem: Problem, which: Pass) -> float:
     elif problem.depthwise:
         rate = {"forward": 25.0, "input_gradient": 22.0, "kernel_gradient": 7.0}[which]
     else:
-        # The processor multiplies 16-bit floats faster than what does less arithmetic in float32.
-        rate = 20.0 if problem.dtype.itemsize == 4 else 100.0
+        # A processor that multiplies 16-bit floats is faster at that than at what does less
+        # arithmetic in float32.
+        narrow = problem.dtype.itemsize < 4 and ENGINE.implementation(problem, which).code
+        rate = 100.0 if narrow and ENGINE.wide() else 20.0
     return problem.multiply_adds / rate
 
 

@@ -4,6 +4,7 @@
 
 #include "cache.h"
 #include "depthwise.h"
+#include "kernel_gradient.h"
 #include "plan.h"
 #include "scratch.h"
 #include "special.h"
@@ -53,6 +54,7 @@ void Compute(Pass pass, const Convolution& problem, const void* a, const void* b
     return StridedInputGradient(problem, static_cast<const float*>(a),
                                 static_cast<const float*>(b), static_cast<float*>(out));
   }
+  if (ServesKernelGradient(pass, problem)) return KernelGradient(problem, a, b, out);
   const Team team(HelpersFor(problem));
   const auto plan = Cache().Get(Key(pass, problem, team.size()),
                                 [&] { return MakePlan(pass, problem); });
@@ -109,6 +111,7 @@ void ComputeActivated(Pass pass, const Convolution& problem, const void* a, cons
 
 constexpr char kOwnDepthwiseName[] = "dw:cnnlab";
 constexpr char kOwnStridedName[] = "1x1:cnnlab";
+constexpr char kOwnKernelGradientName[] = "bwd_w:cnnlab";
 
 }  // namespace
 
@@ -131,7 +134,9 @@ Code CodeOf(const std::string& implementation) {
   const auto begins = [&](const char* with) { return implementation.rfind(with, 0) == 0; };
   if (implementation.empty()) return Code::kNone;
   if (implementation == kOwnDepthwiseName) return Code::kOwnDepthwise;
-  if (implementation == kOwnStridedName) return Code::kCompiled;
+  if (implementation == kOwnStridedName || implementation == kOwnKernelGradientName) {
+    return Code::kCompiled;
+  }
   // What oneDNN writes at run time is called jit.., brg.. (batch-reduced products) or brdgmm...
   if (!begins("jit") && !begins("brg") && !begins("brdgmm")) return Code::kGeneral;
   return implementation.find("dw") == std::string::npos ? Code::kCompiled : Code::kDepthwise;
@@ -140,7 +145,13 @@ Code CodeOf(const std::string& implementation) {
 std::string Implementation(Pass pass, const Convolution& problem) {
   if (ServesDepthwise(pass, problem)) return kOwnDepthwiseName;
   if (ServesStrided(pass, problem)) return kOwnStridedName;
+  if (ServesKernelGradient(pass, problem)) return kOwnKernelGradientName;
   return OfOneDnn(pass, problem);
+}
+
+bool Has(dnnl::cpu_isa instructions) {
+  const auto wanted = static_cast<unsigned>(instructions);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
 }
 
 int64_t PlansKept() { return static_cast<int64_t>(Cache().Size()); }

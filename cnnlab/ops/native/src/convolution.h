@@ -50,6 +50,9 @@ enum class Code : int64_t { kNone = 0, kGeneral, kCompiled, kDepthwise, kOwnDept
 
 Code CodeOf(const std::string& implementation);
 
+// Whether the processor has these instructions, and oneDNN may use them.
+bool Has(dnnl::cpu_isa instructions);
+
 // Primitives kept now, and the most that are kept.
 int64_t PlansKept();
 int64_t PlansLimit();

@@ -4,6 +4,7 @@
 
 #include "convolution.h"
 #include "depthwise.h"
+#include "kernel_gradient.h"
 #include "team.h"
 
 namespace {
@@ -31,11 +32,11 @@ const char* IsaName() {
   }
 }
 
-// Whether the processor multiplies 16-bit floats. Without, oneDNN's code for them takes up to four
-// times as long as that for float32.
-bool MultipliesBfloat16() {
-  const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & needed) == needed;
+// Whether there is code worth taking. Where the processor does not multiply 16-bit floats, oneDNN's
+// for them takes up to four times as long as that for float32.
+bool Worthwhile(cnnlab::Pass pass, const cnnlab::Convolution& p) {
+  return p.dtype == dnnl::memory::data_type::f32 || cnnlab::Has(dnnl::cpu_isa::avx512_core_bf16) ||
+         cnnlab::ServesDepthwise(pass, p) || cnnlab::ServesKernelGradient(pass, p);
 }
 
 }  // namespace
@@ -66,11 +67,8 @@ int64_t cnnlab_implementation(int64_t pass, int64_t bfloat16, int64_t rank, cons
   p.groups = *numbers;
   if (bfloat16) p.dtype = dnnl::memory::data_type::bf16;
   const auto which = static_cast<cnnlab::Pass>(pass);
-  if (bfloat16 && !MultipliesBfloat16() && !cnnlab::ServesDepthwise(which, p)) {
-    return Found("", out, size);
-  }
   try {
-    return Found(cnnlab::Implementation(which, p), out, size);
+    return Found(Worthwhile(which, p) ? cnnlab::Implementation(which, p) : "", out, size);
   } catch (const std::exception&) {
     return Found("", out, size);
   }
