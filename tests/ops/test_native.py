@@ -20,6 +20,7 @@ from cnnlab import ops
 from cnnlab.bench.reference import convolution, relative_error
 from cnnlab.ops import PASSES, REGISTRY, describe
 from cnnlab.ops.algorithms import native
+from cnnlab.ops.choice import automatic
 from cnnlab.ops.native import ENGINE, Code, build
 
 # What knows nothing of XLA.
@@ -101,6 +102,24 @@ def test_depthwise_with_many_taps_runs_in_loops_of_our_own(x, kernel, expected):
     problem = describe(x, kernel, groups=x[-1])
     codes = [ENGINE.implementation(problem, which).code for which in PASSES]
     assert [code == Code.OWN_DEPTHWISE for code in codes] == expected
+
+
+@needs_engine
+@pytest.mark.parametrize(
+    "case", ["volume", "volume in groups", "dilated", "sequence, several tiles"]
+)
+def test_kernel_gradients_without_compiled_code_run_in_loops_of_our_own(case):
+    x, kernel, geometry = CASES[case]
+    found = ENGINE.implementation(describe(x, kernel, **geometry), "kernel_gradient")
+    assert found.code == Code.COMPILED
+    assert ENGINE.wide() or found.name == "bwd_w:cnnlab"
+
+
+@needs_engine
+@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16, np.float16])
+def test_volumes_run_on_compiled_code_in_every_type(dtype):
+    problem = describe((1, 8, 9, 11, 1), (3, 3, 3, 1, 24), stride=2, dtype=dtype)
+    assert [automatic(problem, which, "cpu") for which in PASSES] == ["native"] * 3
 
 
 @needs_engine
