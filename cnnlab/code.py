@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
+import numpy as np
+
 from cnnlab.libraries import is_library
 
 Parts = Iterator[tuple[str, object]]
@@ -32,6 +34,7 @@ _UNSEEN = {
     **dict.fromkeys(("open", "input"), "reads what may change"),
 }
 _UNSEEN_MODULES = {"importlib": "imports what can't be seen", "runpy": "runs other code"}
+_VALUES = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset, np.ndarray)
 # Of a class: what is no part of what it does.
 _SKIPPED = {
     *("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__orig_bases__"),
@@ -136,7 +139,19 @@ def module_parts(module: "ModuleType | _Named") -> Parts:
         raise Unknowable(f"it uses {top}, which {_UNSEEN_MODULES[top]}")
     if top == "__main__":
         raise Unknowable("it is all of this program")
-    yield "", _package(top) or files_digest(top)
+    package = _package(top)
+    yield "", package or files_digest(top)
+    if package is None and isinstance(module, ModuleType):
+        yield from _settings(module)
+
+
+def _settings(module: ModuleType) -> Parts:
+    """The values in a module, and what of others' was put there: they may not be what its files
+    say."""
+    for name, value in sorted(vars(module).items()):
+        foreign = isinstance(value, FunctionType) and value.__globals__ is not vars(module)
+        if not name.startswith("__") and (foreign or isinstance(value, _VALUES)):
+            yield name, value
 
 
 def is_module(thing: object) -> bool:

@@ -42,6 +42,7 @@ _DESCRIPTORS = (
     *(types.MethodDescriptorType, types.WrapperDescriptorType, types.GetSetDescriptorType),
     *(types.MemberDescriptorType, types.ClassMethodDescriptorType),
 )
+_NUMBERED = {("flax", "_id")}  # what a package numbers its objects by, anew in each process
 _HELD = {  # what a wrapper of the language's holds
     functools.partial: ("func", "args", "keywords"),
     functools.partialmethod: ("func", "args", "keywords"),
@@ -119,11 +120,13 @@ def _exact(thing: object) -> bytes | None:
     of_language = type(thing).__module__ == "typing" or isinstance(thing, np.dtype)
     if type(thing) in _EXACT or of_language:
         return repr(thing).encode()
-    if isinstance(thing, float):
+    if type(thing) is float:
         return struct.pack("d", thing)
-    if isinstance(thing, complex):
+    if type(thing) is complex:
         return struct.pack("dd", thing.real, thing.imag)
-    if isinstance(thing, bytes | bytearray):
+    if type(thing) is bytes:
+        return thing
+    if type(thing) is bytearray:
         return bytes(thing)
     if isinstance(thing, jax.core.Tracer):
         raise Unknowable("an array within a compiled function has no values yet")
@@ -131,15 +134,18 @@ def _exact(thing: object) -> bytes | None:
         if jax.dtypes.issubdtype(thing.dtype, jax.dtypes.prng_key):
             return str(thing.dtype).encode() + np.asarray(jax.random.key_data(thing)).tobytes()
         thing = np.asarray(thing)
-    if isinstance(thing, np.ndarray | np.generic) and thing.dtype.kind != "O":
-        return f"{thing.dtype}{thing.shape}".encode() + np.ascontiguousarray(thing).tobytes()
+    if type(thing) in (np.ndarray, np.memmap) or isinstance(thing, np.generic):
+        array = np.asarray(thing)
+        if array.dtype.kind != "O":
+            return f"{array.dtype}{array.shape}".encode() + array.tobytes()
     return None
 
 
 def _parts(thing: Any) -> Parts:
     """What a thing is made of, where that is more than bytes."""
     if isinstance(thing, np.ndarray):
-        yield "", (thing.shape, list(thing.flat))
+        yield "", (thing.shape, str(thing.dtype), list(np.asarray(thing).flat))
+        yield "", getattr(thing, "__dict__", None)  # of a subclass: a mask, say
     elif isinstance(thing, type):
         yield from code.class_parts(thing)
     elif isinstance(thing, types.FunctionType):
@@ -206,6 +212,7 @@ def _object_parts(thing: Any) -> Parts:
 def _items(thing: Any) -> Parts:
     """What a container of the language's holds."""
     if isinstance(thing, dict | types.MappingProxyType | collections.OrderedDict):
+        yield "", getattr(thing, "default_factory", None)
         for name, value in thing.items():
             yield "", name
             yield str(name) if isinstance(name, str) else "", value
@@ -228,8 +235,10 @@ def _state(thing: Any) -> Parts:
             raise Unknowable(f"{_a(cls)} holds what can't be read")
         own = {n: getattr(thing, n) for n in slots if hasattr(thing, n)}
         own = {**own, **getattr(thing, "__dict__", {})}
+    tops = {top_level(base.__module__) for base in cls.__mro__}
     for name, value in sorted(own.items(), key=lambda item: str(item[0])):
-        if not isinstance(getattr(cls, str(name), None), functools.cached_property):
+        cached = isinstance(getattr(cls, str(name), None), functools.cached_property)
+        if not cached and not any((top, name) in _NUMBERED for top in tops):
             yield str(name), value
 
 

@@ -179,6 +179,7 @@ def make_experiment(
         loggers=_named(cfg, "logger"),
         key=key,
         **({} if own.loss is None else {"loss": own.loss}),
+        given={n: (part, made_of[n]) for n, part in own.parts().items() if n != "data"},
         remarks=remarks(
             settings,
             resident=isinstance(batches, DeviceLoader),

@@ -5,7 +5,7 @@ import dataclasses
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import equinox as eqx
@@ -30,7 +30,7 @@ from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.loop import Loop
 from cnnlab.train.metrics import JsonLines, Logger, Loggers
 from cnnlab.train.parallel import Runtime
-from cnnlab.train.place import Place
+from cnnlab.train.place import Place, check_unchanged
 from cnnlab.train.position import Position
 from cnnlab.train.predict import check_examples, describe
 from cnnlab.train.profile import Profile
@@ -63,6 +63,8 @@ class Experiment:
     - `loss`: of logits and targets, one for each example.
     - `place`: where the run of these parts is, a path that becomes a `Place`: with another model,
       say, `directory` is another.
+    - `given`: what was given in place of what the config describes, with what stands for its
+      content.
     - `remarks`: what the config asks for that this run will not do, each in a line.
     - `resized`: whether a trained model is evaluated on images of another size than it was
       trained on.
@@ -82,6 +84,7 @@ class Experiment:
     loggers: list[Logger]
     key: PRNGKeyArray
     loss: Loss = cross_entropy
+    given: Mapping[str, tuple[object, str]] = dataclasses.field(default_factory=dict)
     remarks: Sequence[str] = ()
     resized: bool = False
 
@@ -172,6 +175,9 @@ class Experiment:
         **Raises:** `CnnlabError`: the loss is not finite, an interrupt, a damaged directory, a
         full disk.
         """
+        assert isinstance(self.place, Place)
+        self.place.forget()
+        check_unchanged(self.given)
         if self.directory.complete() and not self.settings.force:
             return self.directory.read_result(_SHOWN)
         with self.directory.lock(), self.directory.saying_how_to_go_on():

@@ -20,6 +20,10 @@ class Place:
         self.path, self.parts = path, dict(parts)
         self._others: dict[tuple[int, ...], tuple[object, RunDirectory]] = {}
 
+    def forget(self) -> None:
+        """Read the content of other parts again: what their code reads may have changed."""
+        self._others.clear()
+
     def of(self, parts: Mapping[str, object]) -> RunDirectory:
         """The directory of the run of these parts; what differs is told by its content.
 
@@ -65,6 +69,21 @@ def contents(parts: Mapping[str, object], name: str | None = None) -> dict[str, 
                 ) from error
             found[part] = f"named {name}"
     return found
+
+
+def check_unchanged(given: Mapping[str, tuple[object, str]]) -> None:
+    """Refuse a part whose content is not what it was: a value that its code reads was changed.
+
+    **Arguments:** `given`, each part and what stood for its content, by its name.
+
+    **Raises:** `ConfigError`.
+    """
+    for name, (part, known) in given.items():
+        if contents({name: part}, "unread")[name] not in (known, "named unread"):
+            raise ConfigError(
+                f"{name}: what it is made of has changed since this experiment was built; "
+                "build it again"
+            )
 
 
 def _same(one: object, other: object) -> bool:

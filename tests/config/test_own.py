@@ -1,13 +1,16 @@
 """A result is keyed by what made it: 100 models, data sets, losses, rules and codes, 100 keys."""
 
+import collections
 import dataclasses
 import functools
 import io
 import itertools
+import re
 import subprocess
 import sys
 import threading
 import types
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -166,6 +169,7 @@ def data():
     relabelled[7] = 0
     yield from ((x, y), (changed, y), (x, relabelled), (x[::-1], y), (x, y[::-1]), (x[:-3], y[:-3]))
     yield from ((x.astype(np.float32), y), (x.reshape(30, 2, 8, 1), y), (jnp.asarray(x) / 255, y))
+    yield (np.ma.masked_less(x, 9), y)
     yield {"train": (x, y), "test": (x[:6], y[:6])}
     yield {"train": (x, y), "test": (x[6:12], y[6:12])}
     yield {"train": (x, y), "test": (x[:6], y[:6]), "val": (x[6:9], y[6:9])}
@@ -190,6 +194,7 @@ def losses():
     yield from (Slotted(1), Slotted(2), Settings(), Settings(2.0), Settings(more=[1]))
     yield from (wrapped(brier, 1), wrapped(brier, 2), wrapped(optax.l2_loss, 1))
     yield from (optax.softmax_cross_entropy, optax.l2_loss, optax.squared_error)
+    yield from (Weighted(collections.defaultdict(int)), Weighted(collections.defaultdict(float)))
     yield from (lambda z, t: bent(z).sum(-1), jax.vmap(brier), jax.checkpoint(brier))
     yield functools.partial(optax.huber_loss, delta=0.5)
     yield lambda z, t: next(f(z, t) for f in (brier, chosen))
@@ -245,6 +250,34 @@ def test_what_a_function_reads_is_part_of_it(monkeypatch):
         changes.append(before != digest((scaled, tabled, Weighted(1))))
     TABLE["shift"].pop()
     assert changes == [True] * 5
+
+
+def test_what_a_module_holds_now_is_part_of_it(tmp_path, monkeypatch):
+    (tmp_path / "held.py").write_text("K = 1\nTABLE = {}\ndef f(x):\n    return K * x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import held
+
+    loss = lambda logits, target: held.f(logits)
+    found = [digest(loss), digest(loss)]
+    for change in ({"K": 2}, {"TABLE": {"a": 1}}, {"f": brier}):
+        vars(held).update(change)
+        found.append(digest(loss))
+    assert len(set(found)) == len(found) - 1
+    monkeypatch.delitem(sys.modules, "held")
+
+
+def test_what_was_built_is_what_runs(lab_of, monkeypatch):
+    """A value that the loss reads is changed between the two: no result under the wrong key."""
+    lab = lab_of(loss=tabled)
+    monkeypatch.setitem(TABLE, "scale", 3.0)
+    with pytest.raises(ConfigError, match=r"^loss: what it is made of has changed"):
+        lab.run()
+    other = lab_of()
+    other.loss = tabled
+    before = other.directory.path
+    monkeypatch.setitem(TABLE, "scale", 4.0)
+    other.place.forget()
+    assert other.directory.path != before
 
 
 def test_equal_things_have_equal_digests_in_any_process(capsys):
@@ -405,3 +438,39 @@ def test_runs_of_a_config_alone_stay_where_they_were(tmp_path):
     from cnnlab.config.objects import UNHASHED
 
     assert build(cfg).directory.path.name == f"{config_hash(cfg, UNHASHED)}-s0"
+
+
+def blocks():
+    """The examples of the page on what is one's own."""
+    page = Path(__file__).parents[2] / "docs" / "extending.md"
+    return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+
+
+def test_the_example_of_the_documentation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    [example] = [text for text in blocks() if "lab = cnnlab.build(" in text]
+    defined = blocks()[-1].partition("fitted = ")[0]
+    space = {"__name__": "notebook"}
+    exec(defined + example.replace("steps=200", "steps=2"), space)
+    assert space["result"]["steps"] == space["step"] == 2
+
+
+def test_a_flax_module_by_the_adapter_of_the_documentation(lab_of):
+    linen = pytest.importorskip("flax.linen", reason="Flax is not a dependency")
+    [adapter] = [text for text in blocks() if "class Flax" in text]
+    space = {"eqx": eqx, "__name__": "notebook"}
+    exec(adapter, space)
+
+    class Plain(linen.Module):
+        width: int = 2
+
+        @linen.compact
+        def __call__(self, x):
+            x = linen.relu(linen.Conv(self.width, (3, 3))(x))
+            return linen.Dense(3)(x.mean((-3, -2)))
+
+    make = lambda width: space["Flax"](Plain(width), jnp.zeros((1, 4, 4, 1)), key=jr.key(0))
+    first = lab_of(model=make(2)).run()
+    assert first["parameters"] == 29
+    assert lab_of(model=make(2)).run() == first
+    assert lab_of(model=make(3)).run()["parameters"] == 42

@@ -221,7 +221,10 @@ def test_a_loss_that_is_not_a_number_names_its_step(net):
     ("options", "message"),
     [
         ({"data": X}, r"data: expected a Dataset or a Split or \(an array, an array\), got"),
-        ({"data": (X, np.array(0))}, r"data: expected arrays of examples, got shapes \(20,.*\) and \(\)"),
+        (
+            {"data": (X, np.array(0))},
+            r"data: expected arrays of examples, got shapes \(20,.*\) and \(\)",
+        ),
         ({"data": (X, Y * 1j)}, "data: label: expected 20 numbers, as many as images, got 20 of c"),
         ({"data": (X, Y + 1)}, "data: expected classes from 0 to 1, .*, got 2"),
         ({"data": (X, Y - 1)}, "data: expected classes from 0 to 1, .*, got -1"),
