@@ -23,24 +23,24 @@ Apply: TypeAlias = Callable[[PyTree, Array], Array]
 class Field(NamedTuple):
     """What the output positions of one layer depend on, away from the borders, per spatial axis.
 
-    Output position `i` depends on input positions `start + i * stride` to
-    `start + i * stride + size - 1`; where the layers have dilation, maybe not on all of them.
+    Output position `i` depends on input positions `offset + i * stride` to
+    `offset + i * stride + size - 1`; where the layers have dilation, maybe not on all of them.
     """
 
     path: str
     size: tuple[int, ...]
     stride: tuple[int, ...]
-    start: tuple[int, ...]
+    offset: tuple[int, ...]
 
     @property
     def centre(self) -> tuple[float, ...]:
         """Of output position 0, in input positions: half-integers for an even size."""
-        return tuple(start + (n - 1) / 2 for start, n in zip(self.start, self.size, strict=True))
+        return tuple(at + (n - 1) / 2 for at, n in zip(self.offset, self.size, strict=True))
 
     def interval(self, position: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """First and last input position, per axis, of an output position; borders do not clip."""
-        zipped = zip(self.start, self.stride, self.size, position, strict=True)
-        return tuple((start + i * s, start + i * s + n - 1) for start, s, n, i in zipped)
+        zipped = zip(self.offset, self.stride, self.size, position, strict=True)
+        return tuple((at + i * s, at + i * s + n - 1) for at, s, n, i in zipped)
 
 
 def receptive_field(
@@ -85,7 +85,7 @@ def receptive_field(
         raise ValueError(
             f"f: can't be followed through {', '.join(dict.fromkeys(names)) or 'its last reshape'}"
         )
-    return Field("", found.size, found.step, found.start)
+    return Field("", found.size, found.step, found.offset)
 
 
 def fields(
@@ -95,7 +95,7 @@ def fields(
     not followed.
 
     A window of size `k`, stride `s`, dilation `d` with `p` rows of padding before the first, on
-    inputs `j` apart, makes `size += (k - 1) d j`, `start -= p j`, `j *= s`. Padding with anything
+    inputs `j` apart, makes `size += (k - 1) d j`, `offset -= p j`, `j *= s`. Padding with anything
     but zeros, and the statistics of a normalisation, reach further; that is left out.
 
     **Arguments:** as `cnnlab.models.trace.trace` takes them.
@@ -104,7 +104,7 @@ def fields(
     for call in trace(model, tuple(in_shape), state):
         if not isinstance(call.receptive_field, tuple) or len(call.out_shape) != len(in_shape):
             break
-        found.append(Field(call.path, call.receptive_field, call.step, call.start))
+        found.append(Field(call.path, call.receptive_field, call.step, call.offset))
     return found
 
 
@@ -149,8 +149,8 @@ def measured_field(
     here, there = (bounding_box(depends_on(apply, model, xs, o)) for o in (at, then))
     size = tuple(high - low + 1 for low, high in here)
     stride = tuple(b - a for (a, _), (b, _) in zip(here, there, strict=True))
-    start = tuple(low - o * s for (low, _), o, s in zip(here, at, stride, strict=True))
-    return Field("", size, stride, start)
+    offset = tuple(low - o * s for (low, _), o, s in zip(here, at, stride, strict=True))
+    return Field("", size, stride, offset)
 
 
 def effective_field(

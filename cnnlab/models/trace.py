@@ -25,15 +25,15 @@ ReceptiveField = tuple[int, ...] | Literal["all", "unknown"]
 
 class Position(NamedTuple):
     """What an output position depends on, in all its channels: along each spatial axis of the input
-    `size` positions from `start + step * i` on for output position `i`, borders not clipped.
+    `size` positions from `offset + step * i` on for output position `i`, borders not clipped.
 
     `size` is `"all"` where every output depends on the whole input, and `"unknown"` where the
-    program could not be followed; `step` and `start` are `()` then.
+    program could not be followed; `step` and `offset` are `()` then.
     """
 
     size: ReceptiveField
     step: tuple[int, ...]
-    start: tuple[int, ...]
+    offset: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class LayerCall:
       pool, and `"unknown"` after what is not followed, such as a transposed convolution with a
       stride.
     - `step`: how many input positions lie between neighbouring outputs, per spatial axis.
-    - `start`: the first input position that output position 0 depends on, per spatial axis.
+    - `offset`: the first input position that output position 0 depends on, per spatial axis.
     """
 
     path: str
@@ -57,7 +57,7 @@ class LayerCall:
     out_shape: tuple[int, ...]
     receptive_field: ReceptiveField
     step: tuple[int, ...]
-    start: tuple[int, ...]
+    offset: tuple[int, ...]
 
 
 def trace(

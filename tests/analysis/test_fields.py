@@ -31,7 +31,7 @@ def test_fields_by_hand():
         nn.GlobalPool("avg", 1),
     ]
     found = rf.fields(eqx.nn.Sequential(layers), (40, 1))
-    assert [(f.size, f.stride, f.start) for f in found] == [
+    assert [(f.size, f.stride, f.offset) for f in found] == [
         ((3,), (1,), (-1,)),
         ((4,), (2,), (-1,)),
         ((12,), (2,), (-1,)),

@@ -221,7 +221,7 @@ def test_feature_info_of_a_backbone_with_branches():
         ("stages[0]", 2, (1, 1), (7, 7), (20, 20, 2)),
         ("stages[1]", 2, (2, 2), (11, 11), (10, 10, 2)),
     ]
-    assert [f.start for f in fields(backbone, (20, 20, 2))] == [
+    assert [f.offset for f in fields(backbone, (20, 20, 2))] == [
         (-3, -3),
         (-1, -1),
         (-4, -4),
