@@ -44,6 +44,8 @@ def recognise(lhs: ShapedArray, rhs: ShapedArray, **parameters: Any) -> Reading 
     """
     wide = parameters["preferred_element_type"]
     dtype = np.dtype(lhs.dtype if wide is None else wide)
+    if lhs.dtype == rhs.dtype and lhs.dtype.kind == "c":
+        return "it is complex, and JAX makes three real ones of it"
     if lhs.dtype != rhs.dtype or lhs.dtype not in _FLOATS or dtype not in _FLOATS:
         return f"it takes {lhs.dtype} and {rhs.dtype} to {dtype}, not floats of one type"
     rank = len(lhs.shape) - 2

@@ -1,16 +1,20 @@
 """Questions asked of a model."""
 
 from cnnlab.analysis.activations import activation_maps
+from cnnlab.analysis.cost import Cost, cost
 from cnnlab.analysis.equivariance import equivariance_errors, invariance_error
 from cnnlab.analysis.fields import Field, effective_field, fields, receptive_field
 from cnnlab.analysis.jacobian import jacobian_matrix
-from cnnlab.analysis.summary import Row, Summary, count_parameters, summary
+from cnnlab.analysis.summary import Operations, Row, Summary, count_parameters, summary
 
 __all__ = [
+    "Cost",
     "Field",
+    "Operations",
     "Row",
     "Summary",
     "activation_maps",
+    "cost",
     "count_parameters",
     "effective_field",
     "equivariance_errors",

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import overload
+from typing import NamedTuple, overload
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from cnnlab import nn
 from cnnlab.accelerate.report import Served, served
+from cnnlab.analysis.cost import Cost, cost
 from cnnlab.models.names import is_array, is_state_index
 from cnnlab.models.trace import LayerCall, ReceptiveField, trace
 from cnnlab.ops import REGISTRY
@@ -75,6 +76,17 @@ class Summary:
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *errors])
 
 
+class Operations(NamedTuple):
+    """Of any JAX function, from its jaxpr: `served`, what `cnnlab.accelerate` makes of its
+    convolutions and poolings, and `cost`, its multiply-adds."""
+
+    served: Served
+    cost: Cost
+
+    def __str__(self) -> str:
+        return f"{self.served}\n{self.cost}"
+
+
 @overload
 def summary(
     model: PyTree,
@@ -84,14 +96,14 @@ def summary(
     batch_size: int = 1,
 ) -> Summary: ...
 @overload
-def summary(model: Callable[..., PyTree], input_shape: PyTree, *others: PyTree) -> Served: ...
+def summary(model: Callable[..., PyTree], input_shape: PyTree, *others: PyTree) -> Operations: ...
 def summary(
     model: PyTree,
     input_shape: tuple[int, ...] | PyTree,
     *others: PyTree,
     state: eqx.nn.State | None = None,
     batch_size: int = 1,
-) -> Summary | Served:
+) -> Summary | Operations:
     """Counts a model layer by layer. Nothing is computed, so any size is fast.
 
     **Arguments:**
@@ -104,13 +116,13 @@ def summary(
     **Returns:** a `Summary`; `print` it for the table. How receptive fields are counted:
     `cnnlab.models.trace`.
 
-    With arrays, or `jax.ShapeDtypeStruct`s, in the place of a shape: what `cnnlab.accelerate` makes
-    of the convolutions and poolings of any function, see `cnnlab.accelerate.report.served`.
+    With arrays, or `jax.ShapeDtypeStruct`s, in the place of a shape: `Operations` of any function.
     """
     if not isinstance(input_shape, tuple | list) or not all(
         isinstance(n, int) for n in input_shape
     ):
-        return served(model, input_shape, *others)
+        inputs = (input_shape, *others)
+        return Operations(served(model, *inputs), cost(model, *inputs))
     (state,) = others or (state,)
     input_shape = tuple(input_shape)
     rows = tuple(_row(call, batch_size) for call in trace(model, input_shape, state))

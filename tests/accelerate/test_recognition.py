@@ -105,7 +105,7 @@ def test_derivatives_of_derivatives():
     ("x", "k", "arguments", "says"),
     [
         ((1, 6, 6, 2), (3, 3, 2, 1), {"dtype": "int32"}, "int32"),
-        ((1, 6, 6, 2), (3, 3, 2, 1), {"dtype": "complex64"}, "complex64"),
+        ((1, 6, 6, 2), (3, 3, 2, 1), {"dtype": "complex64"}, "three real ones"),
         ((1, 2), (2, 3), {"names": ("NC", "IO", "NC")}, "0 spatial axes, not 1 to 3"),
         ((1, 3, 3, 3, 3, 2), (2, 2, 2, 2, 2, 1), {"names": ("NABDEC", "ABDEIO", "NABDEC")}, "4 sp"),
         ((0, 6, 6, 2), (3, 3, 2, 1), {}, "empty"),
@@ -136,7 +136,8 @@ def test_what_is_said(capsys):
     net = lambda x, k: jax.lax.fori_loop(0, 3, lambda i, x: conv(conv(x, k), k), conv(x, k))
     k = jnp.zeros((3, 3, 4, 4))
     said = str(cnnlab.summary(net, x, jax.ShapeDtypeStruct(k.shape, k.dtype)))
-    (line,) = said.splitlines()
+    line, total = said.splitlines()
+    assert total == f"{7 * 2 * 9 * 8 * 4 * 9 * 4:,} multiply-adds"
     assert line.startswith("3 x ") and "forward of 2x9x8x4 k3x3x4x4 s1x1 p1:1x1:1" in line
     with accelerated(verbose=True):
         jax.jit(net).lower(x, k)
@@ -144,7 +145,7 @@ def test_what_is_said(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == line.removeprefix("3 x ")
     assert lines[-1].startswith("XLA's own: convolution of int32[2,9,8,4] and ")
-    assert str(cnnlab.summary(jnp.sin, x)) == "no convolution and no pooling"
+    assert str(cnnlab.summary(jnp.sin, x)) == "no convolution and no pooling\n0 multiply-adds"
 
 
 @pytest.mark.parametrize("names", [LAST, FIRST])

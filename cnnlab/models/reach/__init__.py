@@ -15,7 +15,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from cnnlab.models.reach.entries import Reach, Span, Unknown, constant, given, joined
 from cnnlab.models.reach.rules import joined_unknown, rule, slid
 
-__all__ = ["Reach", "Span", "Unknown", "constant", "follow", "given", "slid"]
+__all__ = ["Reach", "Span", "Unknown", "constant", "follow", "given", "programs", "slid"]
 
 # Operations that run the one program that they hold on their own operands.
 _NAMES = """
@@ -50,7 +50,7 @@ def follow(
 
 
 def _results(eqn: JaxprEqn, ins: list[Reach], watch: Watch, count: int) -> list[Reach]:
-    name, inner = eqn.primitive.name, _programs(eqn.params)
+    name, inner = eqn.primitive.name, programs(eqn.params)
     shapes = [getattr(var.aval, "shape", ()) for var in eqn.outvars]
     if name in _CALLS and len(inner) == 1:
         return follow(inner[0], ins, watch)
@@ -72,7 +72,8 @@ def _results(eqn: JaxprEqn, ins: list[Reach], watch: Watch, count: int) -> list[
     return [watch(eqn.params["name"], results[0])] if name == "name" else results
 
 
-def _programs(params: Mapping[str, object]) -> list[Jaxpr]:
+def programs(params: Mapping[str, object]) -> list[Jaxpr]:
+    """Those within an operation, by its parameters: a loop's body, the branches of a condition."""
     values = [v for p in params.values() for v in (p if isinstance(p, list | tuple) else [p])]
     closed = [v.jaxpr if isinstance(v, ClosedJaxpr) else v for v in values]
     return [v for v in closed if isinstance(v, Jaxpr)]
