@@ -37,8 +37,25 @@ def code(problem: Problem, which: Pass) -> Code:
     """What would compute a pass; in float32 where there is nothing for a narrower type."""
     if which == "forward":
         problem = replace(problem, groups=problem.groups // _together(problem))
+    if which == "input_gradient":
+        problem = _lengthened(problem)
     wide = replace(problem, dtype=np.dtype(np.float32))
     return ENGINE.implementation(problem, which).code or ENGINE.implementation(wide, which).code
+
+
+def _lengthened(problem: Problem) -> Problem:
+    """Volumes whose lengths are multiples of the stride: of others oneDNN has no compiled code for
+    the input's gradient. What is added takes the place of padding, or no window reads it."""
+    more = [-n % stride for n, stride in zip(problem.spatial, problem.stride, strict=True)]
+    if problem.rank < 3 or problem.taps == 1 or not any(more):
+        return problem
+    spatial = tuple(n + m for n, m in zip(problem.spatial, more, strict=True))
+    pads = zip(problem.padding, more, strict=True)
+    pads = tuple((low, max(0, high - m)) for (low, high), m in pads)
+    window = replace(problem.window, padding=pads)
+    if window.output_shape(spatial) != problem.out:
+        return problem
+    return replace(problem, spatial=spatial, window=window)
 
 
 def _together(problem: Problem) -> int:
@@ -73,6 +90,11 @@ def _merged(kernel: Array, problem: Problem) -> tuple[Array, Problem]:
 def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
     kernel, problem = _merged(kernel, problem)
     return convolve("forward", x, kernel, problem)
+
+
+def _input_gradient(dy: Array, kernel: Array, problem: Problem) -> Array:
+    dx = convolve("input_gradient", dy, kernel, _lengthened(problem))
+    return jax.lax.slice(dx, (0,) * dx.ndim, problem.x_shape)
 
 
 def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: str | None) -> Array:
@@ -123,7 +145,7 @@ NATIVE = Algorithm(
     errors=f"{OWN_SUM}; groups of few channels share NaN and infinities",
     nanoseconds=on_the_cpu(_nanoseconds),
     direct=_direct,
-    input_gradient=functools.partial(convolve, "input_gradient"),
+    input_gradient=_input_gradient,
     kernel_gradient=functools.partial(convolve, "kernel_gradient"),
     fused=_fused,
     portable=False,
