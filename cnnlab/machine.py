@@ -3,6 +3,8 @@
 import contextlib
 import os
 import platform
+import resource
+import sys
 from pathlib import Path
 
 
@@ -24,3 +26,9 @@ def memory() -> int:
         with contextlib.suppress(OSError, ValueError):  # other control groups; "max"
             found.append(int(Path("/sys/fs/cgroup", limit).read_text()))
     return min(found)
+
+
+def peak_memory() -> int:
+    """Bytes of this process that were in memory at most so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 2**10

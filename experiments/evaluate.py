@@ -1,4 +1,4 @@
-"""Test a run again: accuracy, a per-class table, the confusion matrix as a picture."""
+"""Test a run again: its scores, a table of its classes, labels or numbers, a picture."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -46,25 +46,25 @@ def _trained(cfg: "DictConfig", **parts: Any) -> tuple[Any, ...]:
 def main(cfg: "DictConfig") -> None:
     """Evaluate a run's checkpoint on a split of its data set."""
     from cnnlab.train import report
+    from cnnlab.train.scores import scored, shown
 
     narrate()
     experiment, split, model, model_state, step = _trained(cfg)
     evaluation = experiment.evaluator(split, cfg.tta)(model, model_state)
-    names = experiment.data.class_names
     shape = experiment.data.input_shape
     size = None if cfg.data.size is None else "x".join(map(str, shape[:-1]))
     suffix = "-".join(
         [cfg.split, *([] if cfg.tta == "none" else [cfg.tta]), *([size] if size else [])]
     )
-    picture = experiment.directory.figures / f"confusion-{suffix}.png"
-    print(report.per_class(evaluation, names))
+    scores = scored(evaluation, experiment.metrics)
+    found = {name: scores.get(name) for name in (*experiment.metrics, "loss")}
+    print(report.table(evaluation))
     print(
-        f"{cfg.split} accuracy {evaluation.accuracy:.4f}  loss {evaluation.loss:.4f}  "
+        f"{cfg.split} {shown(found)}  "
         f"(n = {len(evaluation.label)}, step {step}, views: {cfg.tta}"
         f"{f', size {size}' if size else ''})"
     )
-    report.confusion(evaluation, names, picture)
-    print(f"confusion matrix {picture}")
+    print(f"picture {report.picture(evaluation, experiment.directory.figures, f'-{suffix}')}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], object]":
 
 @cli("export", rehearsal=rehearsal, examples=("run=outputs/... path=model.stablehlo",))
 def main(cfg: "DictConfig") -> None:
-    """Write a trained model, raw examples to probabilities, for any batch size and platform."""
+    """Write a trained model, raw examples to answers, for any batch size and platform."""
     from pathlib import Path
 
     from cnnlab.config import granted, load_predictor

@@ -1,4 +1,4 @@
-"""The most probable classes of a picture, by a trained run."""
+"""What a trained run says of a picture: its most probable classes, say."""
 
 from typing import TYPE_CHECKING
 
@@ -48,15 +48,15 @@ def _read(
     examples=("run=outputs/... image=shoe.png", "run=outputs/... image=a.jpg top=5"),
 )
 def main(cfg: "DictConfig") -> None:
-    """Classify one picture, converted as the run's data set needs, or an array in a .npy file."""
+    """Say what a picture is, converted as the run's data set needs, or an array in a .npy file."""
     from cnnlab.config import config_errors
 
     narrate()
     predictor, picture = _read(cfg)
     with config_errors():
         best = predictor.top(picture, cfg.top)
-    for name, probability in best:
-        print(f"{probability:6.1%}  {name}")
+    for name, number in best:
+        print(predictor.task.line(name, number))
 
 
 if __name__ == "__main__":

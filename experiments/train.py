@@ -41,6 +41,8 @@ def main(cfg: "DictConfig") -> None:
 def run(experiment: "Experiment") -> None:
     """Run it. Before, a line with the data, one with its length, and one for each setting without
     effect; after it, one with the result and one with where it is."""
+    from cnnlab.train.scores import shown
+
     data, settings, folder = experiment.data, experiment.settings, experiment.directory.path
     sizes = f"{len(data.train):,} + {len(data.val):,} + {len(data.test):,} examples"
     print(
@@ -56,11 +58,10 @@ def run(experiment: "Experiment") -> None:
     result = experiment.run()
     if known:
         print("this config is complete; force=true runs it again")
-    tta = (
-        "" if settings.tta == "none" else f"single view {result['test_accuracy_single_view']:.4f}, "
-    )
+    single = {"single view": result[f"test_{experiment.judge}_single_view"]}
+    tta = "" if settings.tta == "none" else f"{shown(single)}, "
     print(
-        f"test accuracy {result['test_accuracy']:.4f}  loss {result['test_loss']:.4f}  "
+        f"test {shown({name: result[f'test_{name}'] for name in (*experiment.metrics, 'loss')})}  "
         f"({tta}n = {result['test_examples']}, {result['parameters']:,} parameters, "
         f"{result['steps']} steps in {result['train_seconds']:.0f} s, "
         f"peak memory {result['peak_memory_mb']} MB)"

@@ -31,6 +31,7 @@ ARRAYS = {"image": np.zeros((4, 2, 2, 1), np.uint8), "label": np.zeros(4, int)}
 EXAMPLES = data.ArraySplit(**ARRAYS)
 LOADER = data.loader(EXAMPLES, 2, seed=0)
 NET = eqx.nn.Linear(4, 2, key=jr.key(0))
+TASK = train.tasks.Classification(("a", "b"))
 STATISTICS = {"mean": np.zeros(1, np.float32), "std": np.ones(1, np.float32)}
 # A function, what it needs, and values that each of its arguments refuses.
 DOORS = [
@@ -69,8 +70,8 @@ DOORS = [
     (train.make_judge, STATISTICS, {"views": TEXTS}),
     (
         train.make_prepare,
-        {**STATISTICS, "num_classes": 2, "transforms": [], "label_smoothing": 0.1},
-        {"steps_per_epoch": WHOLE, "num_classes": WHOLE, "label_smoothing": NUMBERS},
+        {**STATISTICS, "task": TASK, "transforms": [], "label_smoothing": 0.1},
+        {"steps_per_epoch": WHOLE, "task": OBJECTS, "label_smoothing": NUMBERS},
     ),
     (train.make_train_step, {}, {"optimizer": OBJECTS}),
     (train.init_state, {}, {"model": OBJECTS}),

@@ -76,6 +76,7 @@ _SIZES = {
 _RULE = {"lr": "number > 0", "weight_decay": "number >= 0"}
 _ADAM = {**_RULE, "b1": _SHARE, "b2": _SHARE, "eps": "number > 0"}
 _FACTOR = "number from 0 to 1"
+_WEIGHTS = "'balanced' or list of at least 1 numbers > 0 or null"
 _DEVICES = {"devices": "whole number from 1 to 256 or null"}
 # jax.nn's activations without arguments, and its initialisers by name.
 _PLAIN = ("hard_sigmoid", "hard_swish", "hard_tanh", "log_sigmoid", "mish", "relu", "relu6", "selu")
@@ -125,7 +126,7 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             "activation": _ACTIVATION,
             "dropout": _SHARE,
         },
-        "cnnlab.models.ConvHead": {"pool": "one of avg, max, sum"},
+        "cnnlab.models.ConvHead": {"pool": "one of avg, max, sum, none"},
     },
     "data": {
         "cnnlab.data.arrays": {
@@ -153,6 +154,11 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             **_DATA,
             **_SIZES,
             "dimension": "even whole number from 2 to 65536",
+        },
+        "cnnlab.data.scattered_digits": {
+            **_DATA,
+            **_SIZES,
+            "labels": "one of present, sum, map",
         },
         "cnnlab.data.table": {
             **_PICTURES,
@@ -203,6 +209,13 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             "area": "list of 2 numbers above 0 to 1",
             "aspect": "list of 2 numbers > 0",
         },
+    },
+    "loss": {
+        "cnnlab.train.losses.CrossEntropy": {"class_weights": _WEIGHTS},
+        "cnnlab.train.losses.BinaryCrossEntropy": {"positive_weights": _WEIGHTS},
+        "cnnlab.train.losses.MeanSquaredError": {},
+        "cnnlab.train.losses.Huber": {"delta": "number > 0"},
+        "cnnlab.train.losses.PerPositionCrossEntropy": {"class_weights": _WEIGHTS},
     },
     "optimizer": {
         "cnnlab.train.optim.adafactor": _RULE,
@@ -257,6 +270,8 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
 
 # Groups of which several may be chosen: a mapping of nodes, in their order.
 SEVERAL = ("augment", "logger")
+# Groups that runs made before there were such have not in their config: the default is theirs.
+LATER = ("loss",)
 # Groups that may be null.
 OPTIONAL = ("norm",)
 # Groups whose node waits for further arguments: it has `_partial_: true`.

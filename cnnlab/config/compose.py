@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cnnlab.config.allowed import TARGETS
+from cnnlab.config.allowed import LATER, TARGETS
 from cnnlab.config.check import (
     check_interpolations,
     check_known,
@@ -70,7 +70,8 @@ def check_config(
     """A copy of a config that was not composed here, or was changed since, checked as one that is:
     its targets by the lists of `config.allowed`, its values by their kinds.
 
-    Plain keys that it lacks get their defaults, groups it must have; keys that nothing reads stay.
+    Plain keys that it lacks get their defaults, and so do groups that came after there were runs;
+    the other groups it must have. Keys that nothing reads stay.
 
     **Arguments:** `cfg`, a config or a mapping; `config_name`, the primary config that it is of;
     `trust`, modules that it may name besides those that it was granted (`compose`).
@@ -91,7 +92,7 @@ def check_config(
     grant(cfg, trust)
     for name, value in plain(base).items():
         if name not in cfg:
-            if name in TARGETS:
+            if name in TARGETS and name not in LATER:
                 raise ConfigError(f"{name}: required; it is not in the config")
             cfg[name] = value
     check_interpolations(cfg)

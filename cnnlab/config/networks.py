@@ -38,11 +38,15 @@ def build_model(
 
 
 def check_model(
-    cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int
+    cfg: DictConfig,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    positions: tuple[int, ...] = (),
 ) -> tuple[Classifier, eqx.nn.State]:
     """Make the classifier and run it on two examples, as shapes only, which are given back.
 
-    **Arguments:** as `build_model` takes them.
+    **Arguments:** as `build_model` takes them; `positions`, at each of which there have to be
+    scores, if not for the whole example (`Dataset.positions`).
 
     **Raises:** `ConfigError`: its parts do not fit together, or it can't fit into memory.
     """
@@ -55,18 +59,28 @@ def check_model(
             f"backbone: expected a network that fits into {memory() / 2**30:.0f} GiB of memory, "
             f"got {sum(array.size for array in arrays):,} parameters"
         )
-    _try_model(model, state)
+    found = _try_model(model, state)
+    if found[1:-1] != positions:
+        where = lambda spatial: f"at {list(spatial)} positions" if spatial else "of whole examples"
+        hint = (
+            "a backbone that keeps the size and head=conv head.pool=none" if positions else "a pool"
+        )
+        raise ConfigError(
+            f"head: expected scores {where(positions)}, as the labels are, got them "
+            f"{where(found[1:-1])}; {hint} would give them"
+        )
     return model, state
 
 
-def _try_model(model: Classifier, state: eqx.nn.State) -> None:
-    """Run a classifier of shapes on two examples of shapes.
+def _try_model(model: Classifier, state: eqx.nn.State) -> tuple[int, ...]:
+    """Run a classifier of shapes on two examples of shapes: the shape of the scores.
 
     **Raises:** `ConfigError`: a layer can't take what it gets.
     """
     inputs = jax.ShapeDtypeStruct((2, *model.in_shape), jnp.float32)
     try:
-        eqx.filter_eval_shape(lambda m, s, x: m(x, s, key=jr.key(0)), model, state, inputs)
+        run = lambda m, s, x: m(x, s, key=jr.key(0))
+        return eqx.filter_eval_shape(run, model, state, inputs)[0].shape
     except ConfigError:
         raise
     except (ValueError, TypeError, OverflowError) as error:

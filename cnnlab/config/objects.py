@@ -30,11 +30,14 @@ from cnnlab.train import optim
 from cnnlab.train.duration import UNITS, to_steps
 from cnnlab.train.effects import check_effects, remarks
 from cnnlab.train.experiment import Experiment
+from cnnlab.train.losses import for_data
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.programs import keep_programs
+from cnnlab.train.scores import metrics_for
 from cnnlab.train.settings import Settings, TracedSteps
 from cnnlab.train.state import seed_keys
 from cnnlab.train.step import make_prepare
+from cnnlab.train.tasks import task_of
 
 # What a run's numbers do not depend on: the same run is found with other values of these.
 UNHASHED = (
@@ -63,6 +66,7 @@ def build(
     data: Any = None,
     loss: Any = None,
     optimizer: Any = None,
+    metrics: Any = None,
     name: Any = None,
 ) -> Experiment:
     """Everything that a config describes, ready to `run()` or to take apart; what is given besides
@@ -79,13 +83,14 @@ def build(
     - `data`: a `Dataset`, or arrays (`data.as_dataset`).
     - `loss`: `(logits, targets) ->` the loss of each example.
     - `optimizer`: of optax, instead of the config's and its schedule.
+    - `metrics`: `(answers, labels) -> number` of a split, by name; more is better, the first rules.
     - `name`: what stands for content that can't be read; a new one for each change of it.
 
     **Raises:** `ConfigError` (a `ValueError`) with the config key or the argument, before any work
     is done.
     """
     cfg = check_config(cfg)
-    own = Own(model, data, loss, optimizer)
+    own = Own(model, data, loss, optimizer, metrics)
     made_of = own.contents(name)
     with config_errors():
         examples = None if data is None else as_dataset(data)
@@ -114,7 +119,7 @@ def runtime_and_data(cfg: DictConfig, data: Dataset | None = None) -> tuple[Runt
 
 def initial_model(cfg: DictConfig, data: Dataset) -> tuple[Network, PRNGKeyArray]:
     """The untrained model of a config for a data set, with its state; the key of its training."""
-    check_model(cfg, data.input_shape, data.num_classes)
+    check_model(cfg, data.input_shape, data.num_classes, data.positions)
     weights, training = seed_keys(cfg.seed)
     return build_model(cfg, data.input_shape, data.num_classes, key=weights), training
 
@@ -137,17 +142,22 @@ def make_experiment(
     as `weights`, those that the model begins with, where they are loaded.
     """
     made_of = {"data": data.fingerprint, **contents_of_own(cfg, data), **made_of}
+    task = task_of(data)
     with config_errors():
+        loss = for_data(own.loss or instantiate(cfg.loss, key="loss"), data)
+        metrics = metrics_for(task, own.metrics or cfg.metrics)
         augmentations, perturbations = _augmentations(cfg, data)
         with config_errors("data."):
             batches = loader(data.train, cfg.batch_size, seed=cfg.seed, perturbations=perturbations)
         per_epoch = batches.steps_per_epoch
         settings = make_settings(cfg, per_epoch)
-        check_effects(settings, augmentations, validation=len(data.val))
+        check_effects(
+            settings, [*augmentations, *perturbations], task=task, validation=len(data.val)
+        )
         prepare = make_prepare(
             mean=data.mean,
             std=data.std,
-            num_classes=data.num_classes,
+            task=task,
             transforms=augmentations,
             label_smoothing=cfg.label_smoothing,
             steps_per_epoch=per_epoch,
@@ -174,11 +184,13 @@ def make_experiment(
         model_state=model_state,
         runtime=runtime,
         optimizer=optimizer,
+        task=task,
+        loss=loss,
+        metrics=metrics,
         prepare=prepare,
         train_loader=batches,
         loggers=_named(cfg, "logger"),
         key=key,
-        **({} if own.loss is None else {"loss": own.loss}),
         given={n: (part, made_of[n]) for n, part in own.parts().items() if n != "data"},
         remarks=remarks(
             settings,

@@ -1,5 +1,6 @@
 """What is the user's own in a run: given to `build`, or of modules that the config names."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -29,6 +30,7 @@ class Own(NamedTuple):
     data: Any = None
     loss: Any = None
     optimizer: Any = None
+    metrics: Any = None
 
     def parts(self) -> dict[str, Any]:
         """What was given, by its argument."""
@@ -56,6 +58,12 @@ class Own(NamedTuple):
             raise ConfigError(f"model: expected an Equinox module, or it and its state, got {what}")
         if not (loss is None or callable(loss)):
             raise ConfigError(f"loss: expected a function of logits and targets, got {show(loss)}")
+        named = isinstance(self.metrics, Mapping) and bool(self.metrics)
+        if self.metrics is not None and not (named and all(map(callable, self.metrics.values()))):
+            raise ConfigError(
+                f"metrics: expected functions of answers and labels by name, got "
+                f"{show(self.metrics)}"
+            )
         if not (rule is None or isinstance(rule, optax.GradientTransformation)):
             raise ConfigError(f"optimizer: expected one of optax, got {show(type(rule).__name__)}")
 
@@ -73,10 +81,10 @@ class Own(NamedTuple):
             found = logits.shape
         except Exception as error:  # whatever is raised by code that is not ours
             raise ConfigError(f"model: inputs of shape {shape}: {one_line(error)}") from error
-        if found != (2, data.num_classes):
+        expected = (2, *data.positions, data.num_classes)
+        if found != expected:
             raise ConfigError(
-                f"model: expected scores of shape {(2, data.num_classes)} of inputs {shape}, got"
-                f" {found}"
+                f"model: expected scores of shape {expected} of inputs {shape}, got {found}"
             )
         return model, state
 

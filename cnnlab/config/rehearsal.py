@@ -63,5 +63,7 @@ class Rehearsal:
         values = plain(cfg, resolve=True)
         name = config_hash({key: values[key] for key in _NETWORK})
         if name not in self._networks:
-            self._networks[name] = check_model(cfg, data.input_shape, data.num_classes)
+            self._networks[name] = check_model(
+                cfg, data.input_shape, data.num_classes, data.positions
+            )
         return self._networks[name], jr.key(cfg.seed)

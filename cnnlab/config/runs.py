@@ -17,6 +17,7 @@ from cnnlab.config.objects import Parts, make_experiment
 from cnnlab.config.saved import read_config
 from cnnlab.config.tree import plain
 from cnnlab.config.trust import granted
+from cnnlab.data.labels import TASKS
 from cnnlab.errors import ConfigError
 from cnnlab.files import JsonObject
 from cnnlab.models import Report, freeze, load_backbone
@@ -45,6 +46,9 @@ _MORE_DATA = {
     "fit": "one of pad, stretch",
     "light_borders": "number from 0 to 1 or null",
     "fingerprint": "text",
+    "task": f"one of {', '.join(TASKS)}",
+    "label_mean": "list of numbers",
+    "label_std": "list of numbers > 0",
 }
 
 
@@ -164,7 +168,8 @@ def _network(
     `CheckpointError` where it has other arrays; at another shape than that of training,
     `ConfigError` that names the `key`.
     """
-    model, state = check_model(cfg, shape, len(about["class_names"]))
+    positions = shape[:-1] if about.get("task") == "segmentation" else ()
+    model, state = check_model(cfg, shape, len(about["class_names"]), positions)
     try:
         return with_model_arrays(model, state, evaluated_arrays(arrays))
     except CheckpointError as error:
@@ -187,6 +192,10 @@ def _check_data(data: JsonObject) -> None:
         channels = data["input_shape"][-1]
         if not len(data["mean"]) == len(data["std"]) == channels:
             raise ConfigError(f"data: expected means and deviations of {channels} channels")
+        numbers = [len(data.get(key, ())) for key in ("label_mean", "label_std")]
+        outputs = len(data["class_names"]) if data.get("task") == "regression" else 0
+        if numbers != [outputs, outputs]:
+            raise ConfigError(f"data: expected means and deviations of {outputs} labels")
     except ConfigError as error:
         raise CheckpointError(f"damaged checkpoint ({error})") from error
 

@@ -11,6 +11,7 @@ _EXPORTS = {
     "Batch": "batches",
     "Dataset": "dataset",
     "Split": "splits",
+    "TaskName": "labels",
     "ArraySplit": "splits",
     "SourceSplit": "splits",
     "epoch_order": "batches",
@@ -30,6 +31,7 @@ _EXPORTS = {
     "digits": "embedded",
     "quadratic": "embedded",
     "fake": "embedded",
+    "scattered_digits": "scenes",
 }
 _SUBMODULES = ("augment", "perturb")
 

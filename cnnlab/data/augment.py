@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -34,7 +33,6 @@ __all__ = [
     "RandomErasing",
     "augment",
     "normalise",
-    "prepare",
     "view_weights",
     "views",
 ]
@@ -50,19 +48,6 @@ def normalise(
     """`(image - mean) / std` per channel, float32, with the statistics in raw units."""
     own = lambda v: jnp.broadcast_to(v, image.shape)
     return (jnp.asarray(image, jnp.float32) - own(mean)) / own(std)
-
-
-def prepare(
-    batch: Batch,
-    mean: Float[Array | np.ndarray, " c"],
-    std: Float[Array | np.ndarray, " c"],
-    num_classes: int,
-) -> Batch:
-    """A raw batch with its image normalised and its label as one-hot targets `(b, k)` float32."""
-    return batch._replace(
-        image=normalise(batch.image, mean, std),
-        label=jax.nn.one_hot(batch.label, num_classes, dtype=jnp.float32),
-    )
 
 
 class Augmentation(abc.ABC):

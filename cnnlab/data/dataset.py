@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from cnnlab.arguments import checked
+from cnnlab.data.labels import TaskName, check_labels, labels_of, scale
 from cnnlab.data.splits import RESIDENT_BYTES, ArraySplit, DataError, Split
 
 _STATISTICS_SAMPLE = 10_000
@@ -19,6 +20,8 @@ class Dataset:
     """Splits and what is known about them.
 
     - `val` is empty when no part of the training split was set aside for validation.
+    - `class_names`: of the classes; of the labels, of the numbers (with their unit) where the
+      `task` is about these. A network has `num_classes` outputs, one for each.
     - `input_shape` is one example's `(*spatial, c)`.
     - `mean`, `std`: `(c,)`, of the training split (validation part taken away), in raw units:
       0..255 for uint8 images.
@@ -30,6 +33,9 @@ class Dataset:
       `(h, w, 1)`.
     - `fingerprint`: stands for the examples (`data.fingerprint`), empty where the config alone
       determines them: a run on other examples is another run.
+    - `task`: what the labels are (`data.TaskName`).
+    - `label_mean`, `label_std`: `(k,)`, of the training split's numbers, in their units; None
+      unless the task is regression.
     """
 
     name: str
@@ -46,6 +52,14 @@ class Dataset:
     fit: Literal["pad", "stretch"] = "pad"
     light_borders: float | None = None
     fingerprint: str = ""
+    task: TaskName = "classification"
+    label_mean: Float[np.ndarray, " k"] | None = None
+    label_std: Float[np.ndarray, " k"] | None = None
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Those of one example that each have a class: none where the example has the label."""
+        return self.input_shape[:-1] if self.task == "segmentation" else ()
 
     @classmethod
     def from_splits(
@@ -61,6 +75,7 @@ class Dataset:
         high: int | None = None,
         resized: bool = False,
         fingerprint: str = "",
+        task: TaskName = "classification",
     ) -> "Dataset":
         """Set a validation split aside, measure the statistics, and put the data set together.
 
@@ -68,16 +83,18 @@ class Dataset:
         `val_fraction` becomes it otherwise; `high`, the value of white (255 for uint8 images if not
         given); `resized`, whether the images were brought to their size from another.
 
-        **Raises:** `DataError` for labels without a class, and images that are not finite.
+        **Raises:** `DataError` for labels that are not the task's, such as of no class, and images
+        that are not finite.
         """
         given = {"train": train, "test": test} | ({} if val is None else {"val": val})
         for split, examples in given.items():
-            _check_examples(name, split, examples, len(class_names))
+            _check_examples(name, split, examples, class_names, task)
         if val is None:
             kept, held = validation_split(len(train), val_fraction)
             val = train.select(held)
             train = train.select(kept) if len(held) else train
         mean, std = statistics(train)
+        numbers = scale(labels_of(train)) if task == "regression" else (None, None)
         first = train.take(np.arange(1))[0]
         if high is None and first.dtype == np.uint8:
             high = 255
@@ -101,6 +118,9 @@ class Dataset:
             fit="stretch" if resized else "pad",
             light_borders=light,
             fingerprint=fingerprint,
+            task=task,
+            label_mean=numbers[0],
+            label_std=numbers[1],
         )
 
 
@@ -177,22 +197,14 @@ def statistics(split: Split) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray,
     return mean.astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)
 
 
-def _check_examples(name: str, split: str, examples: Split, num_classes: int) -> None:
+def _check_examples(
+    name: str, split: str, examples: Split, class_names: Sequence[str], task: TaskName
+) -> None:
     """Refuse what would train on nonsense; of streamed splits, their source looks at each."""
     if not len(examples):
         raise DataError(f"{name}: the split {split} has no examples")
     if not isinstance(examples, ArraySplit):
         return
-    if examples.label.dtype.kind == "f" or examples.label.ndim > 1:
-        raise DataError(
-            f"{name}: expected one class for each example, the split {split} has"
-            f" {examples.label.dtype}{list(examples.label.shape)}"
-        )
-    low, high = int(examples.label.min()), int(examples.label.max())
-    if low < 0 or high >= num_classes:
-        raise DataError(
-            f"{name}: expected labels from 0 to {num_classes - 1}, the split {split} has"
-            f" {low if low < 0 else high}"
-        )
+    check_labels(name, split, examples, class_names, task)
     if examples.image.dtype != np.uint8 and not np.isfinite(examples.image).all():
         raise DataError(f"{name}: images of the split {split} hold values that are not finite")

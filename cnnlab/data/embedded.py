@@ -133,7 +133,7 @@ def quadratic(
     if dimension < 2 or dimension % 2:
         raise ValueError(f"dimension: expected an even integer >= 2, got {dimension}")
     # Drawn and squared in float64, kept in float32.
-    _check_sizes(dimension * 28, seed, train_size=train_size, test_size=test_size)
+    check_sizes(dimension * 28, seed, train_size=train_size, test_size=test_size)
     options = {"placement": placement, "workers": workers}
     splits = [
         ArraySplit(x[..., None], quadratic_label(x), **options)
@@ -196,7 +196,7 @@ def fake(
     check_fits("shape", num_classes, 12 * entries)  # patterns, drawn in float64
     # Noise is drawn in int64 and added in float32; what comes of it is kept in bytes.
     example = 17 * entries + (0 if sides is None else math.prod(sides) * shape[-1])
-    _check_sizes(example, seed, train_size=train_size, test_size=test_size)
+    check_sizes(example, seed, train_size=train_size, test_size=test_size)
     random = np.random.RandomState(seed)
     patterns = random.uniform(64, 192, (num_classes, *shape)).astype(np.float32)
     # A mean of its own as well, so that even a globally pooled feature tells the classes apart.
@@ -224,7 +224,7 @@ def _resized(
     return image if size is None else np.stack([resize(one, size) for one in image])
 
 
-def _check_sizes(example: int, seed: int, **sizes: int) -> None:
+def check_sizes(example: int, seed: int, **sizes: int) -> None:
     """Refuse numbers of examples, each of which takes `example` bytes while it is drawn, and seeds
     that NumPy does not take."""
     if not 0 <= seed < 2**32:

@@ -98,14 +98,14 @@ class MLPHead(eqx.nn.StatefulLayer):
 
 
 class ConvHead(eqx.nn.StatefulLayer):
-    """A 1x1 convolution to one map per class (A 5.1), then global pooling of each map.
+    """A 1x1 convolution to one map per class (A 5.1), then global pooling of each map, or none.
 
     With average pooling this is the function of `LinearHead`; the maps before pooling show where
     the evidence for each class lies.
     """
 
     conv: nn.Conv
-    pool: nn.GlobalPool
+    pool: nn.GlobalPool | None
     in_shape: tuple[int, ...] = eqx.field(static=True)
     num_classes: int = eqx.field(static=True)
 
@@ -121,7 +121,8 @@ class ConvHead(eqx.nn.StatefulLayer):
 
         - `in_shape`: shape of the features of one input, `(*spatial, c)`.
         - `num_classes`: number of class scores.
-        - `pool`: `"avg"`, `"max"` or `"sum"` over all positions (A 4.4).
+        - `pool`: `"avg"`, `"max"` or `"sum"` over all positions (A 4.4); `"none"`: the maps are the
+            scores, one for each class at every position.
 
         **Raises:** `ValueError` for features without spatial axes, an unknown pool, fewer than
         one class.
@@ -130,16 +131,18 @@ class ConvHead(eqx.nn.StatefulLayer):
         self.num_classes = positive_int("num_classes", num_classes)
         if len(self.in_shape) < 2:
             raise ValueError(f"in_shape: expected (*spatial, channels), got {self.in_shape}")
-        one_of("pool", pool, _POOLS)
+        one_of("pool", pool, (*_POOLS, "none"))
         rank = len(self.in_shape) - 1
         self.conv = nn.Conv(rank, self.in_shape[-1], num_classes, 1, key=key)
-        self.pool = nn.GlobalPool(pool, rank)
+        self.pool = None if pool == "none" else nn.GlobalPool(pool, rank)
 
     def __call__(
         self, x: Float[Array, "..."], state: eqx.nn.State, *, key: PRNGKeyArray | None = None
     ) -> tuple[Float[Array, "... classes"], eqx.nn.State]:
-        """Maps features `(*batch, *in_shape)` to logits `(*batch, num_classes)`."""
-        return self.pool(self.conv(x)), state
+        """Maps features `(*batch, *in_shape)` to logits `(*batch, num_classes)`; without a pool to
+        `(*batch, *spatial, num_classes)`."""
+        maps = self.conv(x)
+        return maps if self.pool is None else self.pool(maps), state
 
 
 def _pool(pool: str, in_shape: tuple[int, ...]) -> tuple[nn.GlobalPool | Flatten, int]:

@@ -9,10 +9,11 @@ from cnnlab.train.arrays import CheckpointError
 from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.experiment import Experiment
 from cnnlab.train.fit import Fitted, fit
+from cnnlab.train.losses import cross_entropy
 from cnnlab.train.parallel import Jit, Pmap, Runtime, Shard
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.state import TrainState, init_state
-from cnnlab.train.step import cross_entropy, make_judge, make_prepare, make_train_step
+from cnnlab.train.step import make_judge, make_prepare, make_train_step
 from cnnlab.train.training import Callback, History, NonFiniteLoss, Trainer, Training
 
 __all__ = [

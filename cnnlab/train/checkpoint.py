@@ -7,6 +7,7 @@ or altered is refused by name. Loading reads numbers and JSON: nothing in a file
 """
 
 import json
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,6 +120,15 @@ def check_run(header: JsonObject, config: JsonObject) -> None:
                 f"of another run: {key} is {json.dumps(written.get(key))} in it, "
                 f"{json.dumps(config[key])} in the config"
             )
+
+
+def say_older(checkpoint: Path, what: str) -> None:
+    """Warn that a checkpoint lacks something that would have been compared."""
+    print(
+        f"warning: {checkpoint}: written by an older version, which does not say {what}: these "
+        "could not be compared",
+        file=sys.stderr,
+    )
 
 
 def checkpoint_path(run: Path, which: str) -> Path:

@@ -3,11 +3,13 @@
 import inspect
 from collections.abc import Sequence
 
-from cnnlab.data.augment import Augmentation, CutMix, Mixup
+from cnnlab.data.augment import Augmentation, CutMix, Cutout, Mixup, RandomErasing
+from cnnlab.data.perturb import ColorJitter, Perturbation
 from cnnlab.models import VGG
 from cnnlab.nn import factories
 from cnnlab.ops import Ints
 from cnnlab.train.settings import Settings
+from cnnlab.train.tasks import Task
 
 # A backbone's kernel size where none was asked for, and the convolutions that do not use it.
 _KERNEL_SIZE = inspect.signature(VGG).parameters["kernel_size"].default
@@ -18,14 +20,21 @@ _OWN_KERNEL = [
     and parameters["kernel_size"].default is None
 ]
 
+# Augmentations that leave each position of an image where it is.
+_IN_PLACE = (ColorJitter, Cutout, RandomErasing)
+
 
 def check_effects(
-    settings: Settings, augmentations: Sequence[Augmentation], *, validation: int
+    settings: Settings,
+    augmentations: Sequence[Augmentation | Perturbation],
+    *,
+    task: Task,
+    validation: int,
 ) -> None:
-    """Refuse what can have no effect at all, on these data.
+    """Refuse what can have no effect at all, or a wrong one, on these data.
 
-    **Arguments:** `augmentations`, of a training run; `validation`, how many examples there are to
-    validate on.
+    **Arguments:** `augmentations`, of a training run; `task`, that the data set; `validation`, how
+    many examples there are to validate on.
 
     **Raises:** `ValueError` that begins with the key.
     """
@@ -33,6 +42,17 @@ def check_effects(
         raise ValueError(
             f"{settings.judged_by}: expected validation examples to judge by, this data set has "
             f"none; data.val_fraction=0.1 sets some aside"
+        )
+    for one in augmentations:
+        name = type(one).__name__
+        if isinstance(one, Mixup | CutMix) and task.name == "regression":
+            raise ValueError(f"augment: {name} mixes classes, the labels are of regression")
+        if task.name == "segmentation" and not isinstance(one, _IN_PLACE):
+            raise ValueError(f"augment: {name} moves the image, and would leave its labels behind")
+    if settings.tta != "none" and task.name == "segmentation":
+        raise ValueError(
+            f"tta: expected none, as other views move the image and leave its labels behind, got "
+            f"{settings.tta}"
         )
     mixing = any(isinstance(one, Mixup | CutMix) for one in augmentations)
     if mixing and settings.batch_size == 1:

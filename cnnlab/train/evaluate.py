@@ -1,50 +1,67 @@
-"""Evaluation: class probabilities over a split, and the numbers drawn from them."""
+"""Evaluation: what a model says of a split, and the numbers drawn from it."""
 
 import copy
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from cnnlab.arguments import checked
 from cnnlab.data.loaders import Loader, loader
 from cnnlab.data.splits import Split
 from cnnlab.errors import CnnlabError
 from cnnlab.nn.replicas import AXIS
+from cnnlab.train.losses import CrossEntropy, Loss, TaskLoss
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.step import Judge
+from cnnlab.train.tasks import Classification, Task
 
 
 class Evaluation(NamedTuple):
-    """What a model says of `n` examples."""
+    """What a model says of `n` examples: probabilities `(n, k)`, say (`Task.answer`).
 
-    probabilities: Float[np.ndarray, "n k"]
-    label: Int[np.ndarray, " n"]
+    `criterion`: the loss that it is measured by, its weights left out.
+    """
+
+    answers: Float[np.ndarray, "n ..."]
+    label: Shaped[np.ndarray, "n ..."]
+    task: Task = Classification(())
+    criterion: Loss = CrossEntropy()
 
     @property
-    def predicted(self) -> Int[np.ndarray, " n"]:
-        """The most probable class."""
-        return self.probabilities.argmax(-1)
+    def predicted(self) -> Shaped[np.ndarray, "n ..."]:
+        """The most likely labels, such as the class of highest probability."""
+        return self.task.predicted(self.answers)
 
     @property
     def accuracy(self) -> float:
-        """The fraction of examples whose most probable class is right."""
+        """The fraction of labels that are right."""
         return float((self.predicted == self.label).mean())
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy, in nats."""
-        p = self.probabilities[np.arange(len(self.label)), self.label]
-        return float(-np.log(np.maximum(p, np.finfo(np.float32).tiny)).mean())
+        """The mean loss; of several views, that of their mean answer."""
+        if isinstance(self.criterion, CrossEntropy):
+            p = np.take_along_axis(self.answers, self.label[..., None], -1)[..., 0]
+            return float(-np.log(np.maximum(p, np.finfo(np.float32).tiny)).mean())
+        criterion = self.criterion
+        if isinstance(criterion, TaskLoss):
+            criterion = criterion.unweighted()
+        target = self.task.target(jnp.asarray(self.label))
+        losses = criterion(jnp.asarray(self.task.logits(self.answers)), target)
+        return float(np.asarray(losses, np.float64).mean())
 
     def confusion(self) -> Int[np.ndarray, "k k"]:
-        """`confusion[i, j]`: how many examples of class `i` were taken for class `j`."""
-        k = self.probabilities.shape[1]
-        return np.bincount(self.label * k + self.predicted, minlength=k * k).reshape(k, k)
+        """`confusion[i, j]`: how many examples (or positions) of class `i` were taken for class
+        `j`."""
+        k = self.answers.shape[-1]
+        pairs = self.label.reshape(-1) * k + self.predicted.reshape(-1)
+        return np.bincount(pairs, minlength=k * k).reshape(k, k)
 
 
 @checked
@@ -54,12 +71,22 @@ class Evaluator:
     **Arguments:**
 
     - `batches`: one padded pass over the split (`data.loader(..., shuffle=False)`).
-    - `judge`: `(model, model_state, raw batch) -> probabilities` (`train.step.make_judge`).
+    - `judge`: `(model, model_state, raw batch) -> answers` (`train.step.make_judge`).
     - `runtime`: whose devices share each batch.
+    - `task`, `criterion`: of its evaluations.
     """
 
-    def __init__(self, batches: Loader, judge: Judge, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        batches: Loader,
+        judge: Judge,
+        runtime: Runtime,
+        *,
+        task: Task | None = None,
+        criterion: Loss | None = None,
+    ) -> None:
         self._loader, self._runtime = batches, runtime
+        self._about = task or Classification(()), criterion or CrossEntropy()
         self._resident = runtime.replicate(batches.resident)
         split = NamedSharding(runtime.mesh(), P(AXIS))
 
@@ -84,19 +111,20 @@ class Evaluator:
     def __call__(self, model: eqx.Module, model_state: eqx.nn.State) -> Evaluation:
         """Every example of the split, in its order.
 
-        **Raises:** `CnnlabError` where a probability is not a number.
+        **Raises:** `CnnlabError` where an answer is not a number.
         """
         arrays, static = eqx.partition((model, model_state), eqx.is_array)
         model, model_state = eqx.combine(self._runtime.replicate(arrays), static)
         handles, resident = self._loader.handles(), self._resident
         outputs = [self._run(model, model_state, resident, handle) for handle in handles]
         columns = [np.concatenate(column) for column in zip(*jax.device_get(outputs), strict=True)]
-        probabilities, label, index = columns
+        answers, label, index = columns
         real = index >= 0
-        lost = int((~np.isfinite(probabilities[real]).all(-1)).sum())
+        each = answers[real].reshape(real.sum(), -1)
+        lost = int((~np.isfinite(each).all(-1)).sum())
         if lost:
             raise CnnlabError(
-                f"the network's probabilities are not numbers for {lost} of {real.sum()} examples: "
+                f"the network's answers are not numbers for {lost} of {real.sum()} examples: "
                 f"its weights, or the examples, are too large or not numbers"
             )
-        return Evaluation(probabilities[real], label[real])
+        return Evaluation(answers[real], label[real], *self._about)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.loaders import Loader
 from cnnlab.errors import Interrupted
 from cnnlab.files import JsonObject
+from cnnlab.machine import peak_memory
 from cnnlab.train import report
 from cnnlab.train.arrays import evaluated_arrays, with_model_arrays
 from cnnlab.train.checkpoint import (
@@ -25,9 +25,11 @@ from cnnlab.train.checkpoint import (
     checkpoint_path,
     of_file,
     read,
+    say_older,
 )
-from cnnlab.train.evaluate import Evaluation, Evaluator
+from cnnlab.train.evaluate import Evaluator
 from cnnlab.train.loop import Loop
+from cnnlab.train.losses import Loss
 from cnnlab.train.metrics import JsonLines, Logger, Loggers
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.place import Place, check_unchanged
@@ -36,19 +38,23 @@ from cnnlab.train.predict import check_examples, describe
 from cnnlab.train.profile import Profile
 from cnnlab.train.progress import Progress
 from cnnlab.train.rundir import RunDirectory
+from cnnlab.train.scores import Metric, scored
 from cnnlab.train.settings import Settings
 from cnnlab.train.state import TrainState, init_state
-from cnnlab.train.step import Loss, Prepare, cross_entropy, make_judge, make_train_step
+from cnnlab.train.step import Prepare, make_judge, make_train_step
+from cnnlab.train.tasks import Task
 from cnnlab.train.training import Trainer
 from cnnlab.versions import versions
 
-# What a result is shown by: without these it is damaged.
+# What a result is shown by, beside its scores: without these it is damaged.
 _SHOWN = (
-    *("test_accuracy", "test_accuracy_single_view", "test_loss", "test_examples", "parameters"),
-    *("steps", "train_seconds", "peak_memory_mb"),
+    *("test_loss", "test_examples", "parameters", "steps", "train_seconds", "peak_memory_mb"),
 )
 # Which objects make a result.
-_PARTS = (*("data", "model", "model_state", "optimizer", "loss", "prepare", "train_loader", "key"),)
+_PARTS = (
+    *("data", "model", "model_state", "optimizer", "task", "loss", "metrics", "prepare"),
+    *("train_loader", "key"),
+)
 
 
 @dataclasses.dataclass
@@ -58,9 +64,10 @@ class Experiment:
     - `settings`: how it is trained.
     - `config`: the whole resolved config, to be recorded; `config_yaml` the same as text.
     - `model`, `model_state`: the network before training (`eqx.nn.make_with_state`).
-    - `prepare`: raw batch -> normalised, augmented batch with soft targets.
+    - `task`: what the labels ask of it; `loss`: `(logits, target) -> losses`, what is minimised.
+    - `metrics`: what is measured, by name; the first tells which network is the best.
+    - `prepare`: raw batch -> normalised, augmented batch with the task's targets.
     - `train_loader`: its batches (`data.loader`); `loggers`: the trackers beside `metrics.jsonl`.
-    - `loss`: of logits and targets, one for each example.
     - `place`: where the run of these parts is, a path that becomes a `Place`: with another model,
       say, `directory` is another.
     - `given`: what was given in place of what the config describes, with what stands for its
@@ -79,11 +86,13 @@ class Experiment:
     model_state: eqx.nn.State
     runtime: Runtime
     optimizer: optax.GradientTransformation
+    task: Task
+    loss: Loss
+    metrics: Mapping[str, Metric]
     prepare: Prepare
     train_loader: Loader
     loggers: list[Logger]
     key: PRNGKeyArray
-    loss: Loss = cross_entropy
     given: Mapping[str, tuple[object, str]] = dataclasses.field(default_factory=dict)
     remarks: Sequence[str] = ()
     resized: bool = False
@@ -109,6 +118,11 @@ class Experiment:
         assert isinstance(self.place, Place)  # since it was made
         return self.place.of(self._parts())
 
+    @property
+    def judge(self) -> str:
+        """The metric that tells which network is the best."""
+        return next(iter(self.metrics))
+
     def initial_state(self) -> TrainState:
         """The state before step 0."""
         return init_state(
@@ -124,6 +138,7 @@ class Experiment:
         step = make_train_step(
             self.optimizer,
             loss=self.loss,
+            hits=self.task.hits,
             compute_dtype=self.settings.compute_dtype,
             average_decay=self.settings.average,
         )
@@ -142,10 +157,11 @@ class Experiment:
         judge = make_judge(
             mean=self.data.mean,
             std=self.data.std,
+            task=self.task,
             views=views,
             compute_dtype=self.settings.compute_dtype,
         )
-        return Evaluator(batches, judge, self.runtime)
+        return Evaluator(batches, judge, self.runtime, task=self.task, criterion=self.loss)
 
     def trained(self, checkpoint: str = "last") -> tuple[eqx.Module, eqx.nn.State, int]:
         """The model of a checkpoint (the moving average where there is one), its state, its step.
@@ -162,7 +178,7 @@ class Experiment:
             check_examples(header["data"], self.data, resized=self.resized)
             unsaid = sorted(describe(self.data).keys() - header["data"].keys())
             if unsaid:
-                _say_older(path, f"{', '.join(unsaid)} of its examples")
+                say_older(path, f"{', '.join(unsaid)} of its examples")
             found = with_model_arrays(self.model, self.model_state, evaluated_arrays(arrays))
         return *found, int(arrays["step"])
 
@@ -179,7 +195,8 @@ class Experiment:
         self.place.forget()
         check_unchanged(self.given)
         if self.directory.complete() and not self.settings.force:
-            return self.directory.read_result(_SHOWN)
+            name = self.judge
+            return self.directory.read_result((f"test_{name}", f"test_{name}_single_view", *_SHOWN))
         with self.directory.lock(), self.directory.saying_how_to_go_on():
             self.directory.begin(self.config_yaml, force=self.settings.force)
             checkpoints = Checkpoints(
@@ -206,7 +223,7 @@ class Experiment:
             with of_file(path):
                 position = Position.of(header["loop"])
             if "run" not in header:
-                _say_older(path, "anything of its run but seed and network")
+                say_older(path, "anything of its run but seed and network")
             for message in refused:
                 print(f"warning: {message}; using the one before", file=sys.stderr)
             print(f"resuming at step {int(state.step)} of {self.settings.steps}", file=sys.stderr)
@@ -226,6 +243,7 @@ class Experiment:
                     progress=Progress(self.settings.progress),
                     checkpoints=checkpoints,
                     validate=self.evaluator(self.data.val) if len(self.data.val) else None,
+                    metrics=self.metrics,
                     callbacks=[profile],
                 ).run()
                 return training.state()
@@ -245,49 +263,35 @@ class Experiment:
         test = plain
         if views != "none":
             test = self.evaluator(self.data.test, views)(model, model_state)
+        scores = scored(test, self.metrics)
+        single = {self.judge: self.metrics[self.judge]}
         result = {
-            **self._result(test, position, steps),
-            "test_accuracy_single_view": plain.accuracy,
+            **self._result(scores, position, steps),
+            f"test_{self.judge}_single_view": scored(plain, single).get(self.judge),
             "test_seconds": round(time.perf_counter() - started, 2),
             "tested_step": tested,
         }
-        figures = self.directory.figures
-        report.curves(self.directory.metrics, figures / "curves.png")
-        report.confusion(test, self.data.class_names, figures / "confusion.png")
-        score = {"step": steps, "kind": "test", "loss": test.loss, "accuracy": test.accuracy}
-        loggers.finish(score, [figures / "curves.png", figures / "confusion.png"])
+        curves = self.directory.figures / "curves.png"
+        report.curves(self.directory.metrics, curves, self.judge)
+        picture = report.picture(test, curves.parent)
+        loggers.finish({"step": steps, "kind": "test", **scores}, [curves, picture])
         self.directory.write_result(result)
         return result
 
-    def _result(self, test: Evaluation, position: Position, steps: int) -> JsonObject:
+    def _result(self, scores: Mapping[str, float], position: Position, steps: int) -> JsonObject:
         params = jax.tree.leaves(eqx.filter(self.model, eqx.is_inexact_array))
         return {
             "name": self.settings.name,
             "data": self.data.name,
             "seed": self.settings.seed,
-            "test_accuracy": test.accuracy,
-            "test_loss": test.loss,
-            "test_examples": len(test.label),
-            "best_validation_accuracy": position.best if position.best_step else None,
+            **{f"test_{name}": scores.get(name) for name in (*self.metrics, "loss")},
+            "test_examples": len(self.data.test),
+            f"best_validation_{self.judge}": position.best if position.best_step else None,
             "parameters": sum(p.size for p in params),
             "steps": steps,
             "train_seconds": round(position.seconds, 2),
-            "peak_memory_mb": round(_peak_memory_mb()),
+            "peak_memory_mb": round(peak_memory() / 2**20),
             "device": f"{len(self.runtime.devices)} x {self.runtime.devices[0].device_kind}",
             "stopped_early": position.stopped_early,
             "versions": versions(),
         }
-
-
-def _say_older(checkpoint: Path, what: str) -> None:
-    print(
-        f"warning: {checkpoint}: written by an older version, which does not say {what}: these "
-        "could not be compared",
-        file=sys.stderr,
-    )
-
-
-def _peak_memory_mb() -> float:
-    """The largest resident size of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

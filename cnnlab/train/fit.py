@@ -12,16 +12,11 @@ from jaxtyping import Array, Float, Shaped
 
 from cnnlab.arguments import checked, fraction, positive_int
 from cnnlab.data import ArraySplit, Dataset, Split, loader
+from cnnlab.train.losses import Loss, cross_entropy, for_data
 from cnnlab.train.parallel import Jit, Runtime
 from cnnlab.train.state import init_state, seed_keys
-from cnnlab.train.step import (
-    Loss,
-    Prepare,
-    cross_entropy,
-    make_prepare,
-    make_train_step,
-    scores,
-)
+from cnnlab.train.step import Prepare, make_prepare, make_train_step, scores
+from cnnlab.train.tasks import hits, task_of
 from cnnlab.train.training import Callback, History, NonFiniteLoss, Trainer
 
 _AnyArray = Shaped[Array | np.ndarray, "..."]
@@ -31,8 +26,8 @@ Examples = Dataset | Split | tuple[_AnyArray, _AnyArray]
 class Fitted(NamedTuple):
     """A trained model (the moving average, where one is asked for), its state, and how it went.
 
-    `history`: the metrics of each step, `(steps,)` each: `loss`, `accuracy` (where labels are
-    classes, or targets of two and more), `grad_norm`, `update_norm`, `param_norm`.
+    `history`: the metrics of each step, `(steps,)` each: `loss`, `accuracy` (where labels can be
+    right or wrong), `grad_norm`, `update_norm`, `param_norm`.
     """
 
     model: eqx.Module
@@ -67,13 +62,15 @@ def fit(
     - `model`: of a batch, `(x, state, *, key) -> (logits, state)` or, without a state, `(x, *, key)
         -> logits`; the key, for dropout, may be left out.
     - `data`: what to train on. A `Dataset`: its training split, by default normalised and with
-        one-hot targets. A `Split`, or two arrays: images `(n, *spatial, c)`, which become float32
-        as they are, and labels, classes `(n,)` or for other losses any numbers `(n, ...)`.
+        the targets of its task, one-hot for classes. A `Split`, or two arrays: images
+        `(n, *spatial, c)`, which become float32 as they are, and labels, classes `(n,)` or for
+        other losses any numbers `(n, ...)`.
     - `optimizer`: of `optax`, or from `cnnlab.train.optim`.
     - `steps`: how many; an epoch has `n // batch_size`.
     - `batch_size`: examples a step, drawn without replacement in each epoch.
     - `seed`: of the order of the examples, of what is random in `prepare`, and of dropout.
-    - `loss`: `(logits, labels) ->` the loss of each example `(b,)`, or their mean.
+    - `loss`: `(logits, labels) ->` the loss of each example `(b,)`, or their mean; of
+        `train.losses`, or any other.
     - `state`: what `eqx.nn.make_with_state` gave with the model; taken out of a model that still
         holds it.
     - `prepare`: `(batch, key, step) -> batch`, within the compiled step, such as
@@ -102,8 +99,11 @@ def fit(
         prepare = _default_prepare(data, batches.steps_per_epoch)
         if loss is cross_entropy:
             _check_classes(model, state, split)
+    right = hits
+    if isinstance(data, Dataset):
+        loss, right = for_data(loss, data), task_of(data).hits
     step = make_train_step(
-        optimizer, loss=loss, compute_dtype=jnp.dtype(precision), average_decay=average
+        optimizer, loss=loss, hits=right, compute_dtype=jnp.dtype(precision), average_decay=average
     )
     _, key = seed_keys(seed)
     start = init_state(model, state, optimizer, average=average is not None, key=key)
@@ -156,7 +156,7 @@ def _default_prepare(data: Examples, steps_per_epoch: int) -> Prepare:
     return make_prepare(
         mean=data.mean,
         std=data.std,
-        num_classes=data.num_classes,
+        task=task_of(data),
         transforms=(),
         label_smoothing=0.0,
         steps_per_epoch=steps_per_epoch,

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -21,6 +21,7 @@ from cnnlab.train.interrupt import Interrupt
 from cnnlab.train.metrics import Loggers, Record
 from cnnlab.train.position import Position
 from cnnlab.train.progress import Progress
+from cnnlab.train.scores import Metric, scored
 from cnnlab.train.settings import Settings
 from cnnlab.train.step import Metrics
 from cnnlab.train.training import Callback, NonFiniteLoss, Training
@@ -61,6 +62,7 @@ class Loop:
     - `position`: where it stands, which is kept up to date.
     - `checkpoints`: where the state is kept.
     - `validate`: `(model, model_state) -> Evaluation`, or `None` without a validation split.
+    - `metrics`: what is measured there, by name; the first tells which network is the best.
     - `callbacks`: called after each step, before what is due is done.
     """
 
@@ -71,6 +73,7 @@ class Loop:
     progress: Progress
     checkpoints: Checkpoints
     validate: Callable[[eqx.Module, eqx.nn.State], Evaluation] | None = None
+    metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
     callbacks: Sequence[Callback] = ()
     _pending: list[Metrics] = dataclasses.field(default_factory=list, init=False)
 
@@ -140,7 +143,8 @@ class Loop:
         rate = self.settings.batch_size * self._clock.rate(step)
         about = {"step": step, "kind": "train"}
         self._record({**about, **mean, "images_per_second": round(rate, 1)})
-        self.progress.update(step, loss=mean["loss"], accuracy=mean["accuracy"], rate=rate)
+        means = {name: mean[name] for name in ("loss", "accuracy") if name in mean}
+        self.progress.update(step, means, rate=rate)
 
     def _record(self, record: Record) -> None:
         self.loggers.log(record)
@@ -149,12 +153,13 @@ class Loop:
     def _evaluate(self, step: int) -> None:
         assert self.validate is not None
         state = self.training.state()
-        evaluation = self.validate(*state.averaged())
-        score = evaluation.accuracy
-        self._record({"step": step, "kind": "val", "loss": evaluation.loss, "accuracy": score})
-        self.progress.note(step, evaluation)
+        scores = scored(self.validate(*state.averaged()), self.metrics)
+        self._record({"step": step, "kind": "val", **scores})
+        self.progress.note(step, scores)
         p = self.position
-        if score > p.best:
+        name, judge = next(iter(self.metrics.items()))
+        score = scores.get(name)  # None where it does not exist
+        if score is not None and (not p.best_step or judge.better(score, p.best)):
             p.best, p.best_step, p.waited = score, step, 0
             self.checkpoints.save_best(state, dataclasses.asdict(p))
         else:

@@ -108,7 +108,7 @@ def _record(line: bytes) -> JsonObject | None:
         return None
     if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
         return None
-    numbers = (record.get("step"), record.get("loss"), record.get("accuracy"))
+    numbers = (record.get("step"), record.get("loss"))
     return record if all(type(x) in (int, float) for x in numbers) else None
 
 

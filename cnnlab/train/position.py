@@ -14,7 +14,7 @@ from cnnlab.train.arrays import CheckpointError
 class Position:
     """Where the loop stands, as JSON: it goes into every checkpoint.
 
-    - `best`: the best validation accuracy, at step `best_step`.
+    - `best`: the best validation score so far, at step `best_step`; of no meaning at step 0.
     - `waited`: evaluations since then.
     - `window`: the metrics of the steps since the last log line.
     - `seconds`: of training so far, in all processes that had a part in the run.
@@ -40,7 +40,7 @@ class Position:
 
 
 def _number(
-    low: int, high: int | float = math.inf, *, whole: bool = False
+    low: int | float, high: int | float = math.inf, *, whole: bool = False
 ) -> Callable[[Any], bool]:
     kinds = (int,) if whole else (int, float)
     return lambda value: type(value) in kinds and low <= value <= high
@@ -54,7 +54,7 @@ def _is_window(value: Any) -> bool:
 
 
 _KINDS: dict[str, Callable[[Any], bool]] = {
-    "best": _number(-1, 1),
+    "best": _number(-sys.float_info.max, sys.float_info.max),
     "best_step": _number(0, whole=True),
     "waited": _number(0, whole=True),
     "seconds": _number(0, sys.float_info.max),  # not infinite

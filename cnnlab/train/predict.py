@@ -1,11 +1,10 @@
-"""A trained model that classifies single examples, without its data set."""
+"""A trained model that answers for single examples, without its data set."""
 
 import operator
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
@@ -20,11 +19,17 @@ from cnnlab.files import JsonObject
 from cnnlab.models import export
 from cnnlab.train.arrays import CheckpointError
 from cnnlab.train.step import make_judge
+from cnnlab.train.tasks import Task, make_task
 
 
 def describe(data: Dataset) -> JsonObject:
     """What a prediction needs to know of a data set, as JSON; every checkpoint holds it."""
+    # Runs made before there were other tasks say nothing of theirs.
+    about = {} if data.task == "classification" else {"task": data.task}
+    if data.label_mean is not None and data.label_std is not None:
+        about |= {"label_mean": data.label_mean.tolist(), "label_std": data.label_std.tolist()}
     return {
+        **about,
         "name": data.name,
         "input_shape": list(data.input_shape),
         "class_names": list(data.class_names),
@@ -43,7 +48,7 @@ def check_examples(known: JsonObject, data: Dataset, *, resized: bool = False) -
     now = describe(data)
     compared = {"name", "class_names"} if resized else now.keys()
     for key in known.keys() & compared:
-        same = _close if key in ("mean", "std") else operator.eq
+        same = _close if key.removeprefix("label_") in ("mean", "std") else operator.eq
         if not same(known[key], now[key]):
             raise CheckpointError(
                 f"trained on other examples than {data.name} holds now ({data.origin})"
@@ -62,13 +67,19 @@ def form_of(about: JsonObject) -> Form:
     return Form(shape=tuple(about["input_shape"]), **known)
 
 
+def described_task(about: JsonObject) -> Task:
+    """The task of what `describe` said."""
+    numbers = about.get("label_mean"), about.get("label_std")
+    return make_task(about.get("task", "classification"), about["class_names"], *numbers)
+
+
 class Predictor:
     """`config.load_predictor(run)` makes one.
 
     **Arguments:** `data`, what `describe` said; `input_shape`, where not that of its examples.
 
-    **Attributes:** `input_shape` `(*spatial, c)`, `class_names`, `mean` and `std` `(c,)` of the
-    training examples, which are subtracted and divided by; `form`, what pictures must become.
+    **Attributes:** `input_shape` `(*spatial, c)`, `task`, `class_names`, `mean` and `std` `(c,)` of
+    the training examples, which are subtracted and divided by; `form`, what pictures must become.
     """
 
     def __init__(
@@ -81,9 +92,10 @@ class Predictor:
     ) -> None:
         self.form = form_of(data)
         self.input_shape = input_shape or self.form.shape
-        self.class_names = tuple(data["class_names"])
+        self.task = described_task(data)
+        self.class_names = self.task.names
         self.mean, self.std = (np.asarray(data[k], np.float32) for k in ("mean", "std"))
-        judge = make_judge(mean=self.mean, std=self.std)
+        judge = make_judge(mean=self.mean, std=self.std, task=self.task)
 
         @eqx.filter_jit
         def run(model: Any, state: Any, batch: Batch) -> Any:
@@ -91,8 +103,9 @@ class Predictor:
 
         self._run, self._model, self._state = run, model, model_state
 
-    def __call__(self, example: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, " k"]:
-        """The probability of each class for one raw example of shape `input_shape`.
+    def __call__(self, example: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "... k"]:
+        """The answer for one raw example of shape `input_shape`: the probability of each class or
+        label, or the numbers; of segmentation at each position.
 
         **Raises:** `ValueError` for another shape, and for what is no number; `CnnlabError` where
         the answer is not numbers.
@@ -103,25 +116,25 @@ class Predictor:
                 f"example: expected shape {self.input_shape}, got {tuple(example.shape)}"
             )
         batch = Batch(jnp.asarray(example)[None], jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32))
-        probabilities = np.asarray(self._run(self._model, self._state, batch)[0])
-        if not np.isfinite(probabilities).all():
-            raise CnnlabError("the network's probabilities for this example are not numbers")
-        return probabilities
+        answer = np.asarray(self._run(self._model, self._state, batch)[0])
+        if not np.isfinite(answer).all():
+            raise CnnlabError("the network's answers for this example are not numbers")
+        return answer
 
     def export(self, path: str | Path) -> None:
-        """Write the probabilities of raw examples as StableHLO (`cnnlab.export`)."""
+        """Write the answers for raw examples as StableHLO (`cnnlab.export`)."""
         model = eqx.nn.inference_mode(self._model)
 
-        def probabilities(x: Float[Array, "n *shape"]) -> Float[Array, "n k"]:
+        def answers(x: Float[Array, "n *shape"]) -> Float[Array, "n ..."]:
             logits, _ = model(normalise(x, self.mean, self.std), self._state)
-            return jax.nn.softmax(logits)
+            return self.task.answer(logits)
 
-        export(probabilities, self.input_shape, path)
+        export(answers, self.input_shape, path)
 
     def top(self, example: Shaped[np.ndarray, "..."], count: int) -> list[tuple[str, float]]:
-        """The `count` most probable classes, by name, with their probabilities."""
+        """The answer by name: the `count` most probable classes with their probabilities; so many
+        labels, and all that are predicted; the classes with the largest shares of the positions;
+        all the numbers."""
         if count < 1:
             raise ValueError(f"top: expected a number of classes >= 1, got {count}")
-        probabilities = self(example)
-        order = np.argsort(-probabilities)[:count]
-        return [(self.class_names[i], float(probabilities[i])) for i in order]
+        return self.task.top(self(example), count)

@@ -1,10 +1,11 @@
-"""The progress bar: loss, accuracy, images a second, time left."""
+"""The progress bar: loss, scores, images a second, time left."""
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from typing import IO, Any, cast
 
-from cnnlab.train.evaluate import Evaluation
+from cnnlab.train.scores import shown
 
 
 class _Terminal:
@@ -59,17 +60,16 @@ class Progress:
         self._numbers = ""
         self._task = self._bar.add_task("", total=steps, completed=step, numbers="compiling")
 
-    def update(self, step: int, *, loss: float, accuracy: float, rate: float) -> None:
+    def update(self, step: int, means: Mapping[str, float], *, rate: float) -> None:
         """Show the means of the last steps; `rate` in images a second."""
-        self._numbers = f"loss {loss:.4f}  accuracy {accuracy:.4f}  {rate:,.0f} images/s"
+        self._numbers = f"{shown(means)}  {rate:,.0f} images/s"
         self._bar.update(self._task, completed=step, numbers=self._numbers)
 
-    def note(self, step: int, evaluation: Evaluation) -> None:
+    def note(self, step: int, scores: Mapping[str, float]) -> None:
         """Write the line of one evaluation, which stays."""
         if self._enabled:
             training = f"{self._numbers}  |  " if self._numbers else ""
             self._console.print(
-                f"step {step}/{self._steps}  {training}"
-                f"validation loss {evaluation.loss:.4f}  accuracy {evaluation.accuracy:.4f}",
+                f"step {step}/{self._steps}  {training}validation {shown(scores)}",
                 highlight=False,
             )

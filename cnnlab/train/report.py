@@ -1,4 +1,4 @@
-"""Pictures of a run: curves and the confusion matrix, as PNG."""
+"""What a run shows of itself: curves and, of an evaluation, a picture and a table of its task."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from cnnlab.files import lend_matplotlib_a_folder, write_figure
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.metrics import read_lines
+from cnnlab.train.scores import auroc_each
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,13 +22,14 @@ def _figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def curves(metrics: Path, path: Path) -> None:
-    """Loss and accuracy against the step, training and validation, from a `metrics.jsonl`."""
+def curves(metrics: Path, path: Path, score: str = "accuracy") -> None:
+    """The loss and a score against the step, training and validation, from a `metrics.jsonl`."""
     records = read_lines(metrics)
-    figure = _figure(9.0, 3.6)
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    names = list(dict.fromkeys(("loss", score)))
+    figure = _figure(4.5 * len(names), 3.6)
+    for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):
         for kind, style in (("train", "-"), ("val", "o-")):
-            points = [(r["step"], r[name]) for r in records if r["kind"] == kind]
+            points = [(r["step"], r[name]) for r in records if r["kind"] == kind and name in r]
             if points:
                 label = {"train": "training", "val": "validation"}[kind]
                 # A line of one point has no length.
@@ -35,16 +37,34 @@ def curves(metrics: Path, path: Path) -> None:
                 axes.plot(*zip(*points, strict=True), style, label=label, linewidth=1.2, ms=4)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.set_xlabel("step")
-        axes.set_ylabel("cross-entropy (nats)" if name == "loss" else name)
+        axes.set_ylabel(name.replace("_", " "))
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
     write_figure(path, figure)
 
 
-def confusion(evaluation: Evaluation, class_names: Sequence[str], path: Path) -> None:
+def picture(evaluation: Evaluation, folder: Path, suffix: str = "") -> Path:
+    """Draw what the task shows best, into a file of the folder: the confusion matrix of classes,
+    the scores of each label, numbers predicted against true."""
+    draw, stem = {
+        "multilabel": (labels, "labels"),
+        "regression": (predictions, "predictions"),
+    }.get(evaluation.task.name, (confusion, "confusion"))
+    path = folder / f"{stem}{suffix}.png"
+    draw(evaluation, path)
+    return path
+
+
+def table(evaluation: Evaluation) -> str:
+    """The scores of each class, label or number, as lines."""
+    made = {"multilabel": per_label, "regression": per_number}.get(evaluation.task.name, per_class)
+    return made(evaluation)
+
+
+def confusion(evaluation: Evaluation, path: Path) -> None:
     """The confusion matrix: rows are true classes, columns predictions, in % of the row."""
-    counts = evaluation.confusion()
+    counts, class_names = evaluation.confusion(), evaluation.task.names
     percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     k = len(counts)
     size = max(4.0, 0.55 * k) if k <= 20 else 9.0
@@ -66,9 +86,49 @@ def confusion(evaluation: Evaluation, class_names: Sequence[str], path: Path) ->
     write_figure(path, figure)
 
 
-def per_class(evaluation: Evaluation, class_names: Sequence[str]) -> str:
+def labels(evaluation: Evaluation, path: Path) -> None:
+    """The scores of each label, a row each."""
+    names, each = evaluation.task.names, _of_labels(evaluation)
+    figure = _figure(6.4, max(2.4, 0.32 * len(names) + 1.2))
+    axes = figure.subplots()
+    rows = np.arange(len(names))
+    for name, marker in (("recall", "<"), ("precision", ">"), ("F1", "o"), ("AUROC", "D")):
+        axes.plot(each[name], rows, marker, label=name, ms=6, alpha=0.8, linestyle="none")
+    if len(names) <= 60:  # beyond, the writing would not be readable
+        axes.set_yticks(rows, [f"{n} ({c})" for n, c in zip(names, each["examples"], strict=True)])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylabel("label (examples that have it)")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.set_title(f"labels that are right {evaluation.accuracy:.4f}, n = {len(evaluation.label)}")
+    write_figure(path, figure)
+
+
+def predictions(evaluation: Evaluation, path: Path) -> None:
+    """Numbers predicted against true, a panel each; on the line they are right."""
+    names, each = evaluation.task.names, _of_numbers(evaluation)
+    columns = min(len(names), 4)
+    rows = -(-len(names) // columns)
+    figure = _figure(4.0 * columns, 3.8 * rows)
+    panels = np.ravel(figure.subplots(rows, columns))
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    for i, (name, axes) in enumerate(zip(names, panels, strict=False)):
+        true, said = evaluation.label[:, i], evaluation.answers[:, i]
+        ends = [min(true.min(), said.min()), max(true.max(), said.max())]
+        axes.plot(ends, ends, "k-", linewidth=0.8, alpha=0.6)
+        axes.plot(true, said, ".", ms=4, alpha=min(1.0, 0.15 + 100 / len(true)))
+        axes.set_xlabel(f"true {name}")
+        axes.set_ylabel(f"predicted {name}")
+        axes.set_title(f"R2 {each['R2'][i]:.4f}, mean absolute error {each['mean error'][i]:.3g}")
+        axes.grid(alpha=0.3)
+    write_figure(path, figure)
+
+
+def per_class(evaluation: Evaluation) -> str:
     """A table: class, examples, recall, precision, what it is most often taken for."""
-    counts = evaluation.confusion()
+    counts, class_names = evaluation.confusion(), evaluation.task.names
     width = max(len("class"), *(len(name) for name in class_names))
     rows = [f"{'class':<{width}}  examples  recall  precision  most often taken for"]
     for i, name in enumerate(class_names):
@@ -78,4 +138,53 @@ def per_class(evaluation: Evaluation, class_names: Sequence[str]) -> str:
         recall = f"{right / n:6.4f}" if n else "     -"
         precision = f"{right / named:9.4f}" if named else "        -"
         rows.append(f"{name:<{width}}  {n:8d}  {recall}  {precision}  {other}")
+    return "\n".join(rows)
+
+
+def per_label(evaluation: Evaluation) -> str:
+    """A table: label, examples that have it, recall, precision, F1, AUROC."""
+    return _table("label", evaluation.task.names, _of_labels(evaluation))
+
+
+def per_number(evaluation: Evaluation) -> str:
+    """A table: number, R2, mean and root mean square of the error in its unit."""
+    return _table("number", evaluation.task.names, _of_numbers(evaluation))
+
+
+def _of_labels(evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """`(k,)` each; NaN what divides by none."""
+    true, said = evaluation.label > 0, evaluation.predicted > 0
+    both = (true & said).sum(0)
+    with np.errstate(invalid="ignore"):
+        return {
+            "examples": true.sum(0),
+            "recall": both / true.sum(0),
+            "precision": both / said.sum(0),
+            "F1": 2 * both / (true.sum(0) + said.sum(0)),
+            "AUROC": auroc_each(evaluation),
+        }
+
+
+def _of_numbers(evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """`(k,)` each."""
+    label = evaluation.label.astype(np.float64)
+    error = evaluation.answers - label
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r2 = 1 - (error**2).mean(0) / label.var(0)
+    return {
+        "R2": np.where(np.isfinite(r2), r2, np.nan),
+        "mean error": np.abs(error).mean(0),
+        "root mean square": np.sqrt((error**2).mean(0)),
+    }
+
+
+def _table(first: str, names: Sequence[str], columns: dict[str, np.ndarray]) -> str:
+    width = max(len(first), *map(len, names))
+    rows = ["  ".join([f"{first:<{width}}", *columns])]
+    for i, name in enumerate(names):
+        cells = [
+            ("-" if np.isnan(x) else f"{x:.4g}" if x.dtype.kind == "f" else str(x)).rjust(len(head))
+            for head, x in ((head, column[i]) for head, column in columns.items())
+        ]
+        rows.append("  ".join([f"{name:<{width}}", *cells]))
     return "\n".join(rows)

@@ -52,7 +52,7 @@ class RunDirectory:
     def read_result(self, numbers: Sequence[str] = ()) -> JsonObject:
         """What the finished run measured.
 
-        **Arguments:** `numbers`, names of numbers that it must hold.
+        **Arguments:** `numbers`, names of numbers that it must hold, or of nulls.
 
         **Raises:** `CnnlabError` when it is not what was written.
         """
@@ -64,7 +64,7 @@ class RunDirectory:
             if not whole:
                 raise ValueError("it was altered")
             for name in numbers:
-                if not isinstance(result.get(name), int | float):
+                if not isinstance(result.get(name, ""), int | float | None):
                     raise ValueError(f"{name} is {result.get(name)!r}")
         except (OSError, ValueError, RecursionError) as error:
             reason = getattr(error, "strerror", None) or error

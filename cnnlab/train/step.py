@@ -10,43 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from cnnlab.arguments import checked
 from cnnlab.data import augment
 from cnnlab.data.batches import Batch
 from cnnlab.nn.replicas import pmean
+from cnnlab.train import tasks
+from cnnlab.train.losses import Loss, cross_entropy
 from cnnlab.train.state import TrainState, step_key
+from cnnlab.train.tasks import Classification, Task
 
 Metrics = dict[str, Array]
 Prepare = Callable[[Batch, PRNGKeyArray, Int[Array, ""]], Batch]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-Loss = Callable[[Array, Array], Array]
 Model = Callable[..., Any]
-Judge = Callable[[eqx.Module, eqx.nn.State, Batch], Float[Array, "b k"]]
+Judge = Callable[[eqx.Module, eqx.nn.State, Batch], Float[Array, "b ..."]]
 Statistics = Float[Array | np.ndarray, " c"]
-
-
-def cross_entropy(
-    logits: Float[Array, "*batch k"], label: Shaped[Array, "..."]
-) -> Float[Array, "*batch"]:
-    """Softmax cross-entropy in nats, of classes `(*batch,)` or of targets `(*batch, k)` that sum to
-    1.
-
-    **Raises:** `ValueError` where the labels are neither.
-    """
-    if _are_classes(logits, label):
-        return optax.softmax_cross_entropy_with_integer_labels(logits, label)
-    if label.shape != logits.shape:
-        raise ValueError(
-            f"label: expected classes {logits.shape[:-1]} or targets {logits.shape}, as the scores "
-            f"are, got {label.dtype} {label.shape}"
-        )
-    return optax.softmax_cross_entropy(logits, label)
-
-
-def _are_classes(logits: Array, label: Array) -> bool:
-    return jnp.issubdtype(label.dtype, jnp.integer) and label.shape == logits.shape[:-1]
 
 
 def scores(
@@ -61,37 +41,35 @@ def scores(
     return model(x, **options), state
 
 
-def _hits(logits: Array, label: Array) -> Array | None:
-    """Where the highest score is the label's; None where the label is neither classes nor targets
-    of several."""
-    if _are_classes(logits, label):
-        return jnp.argmax(logits, -1) == label
-    if label.shape == logits.shape and label.ndim > 1 and label.shape[-1] > 1:
-        return jnp.argmax(logits, -1) == jnp.argmax(label, -1)
-    return None
-
-
 @checked
 def make_prepare(
     *,
     mean: Statistics,
     std: Statistics,
-    num_classes: int,
+    task: Task,
     transforms: Sequence[Callable[..., Batch]],
     label_smoothing: float,
     steps_per_epoch: int,
 ) -> Prepare:
-    """`(raw batch, key, step) -> batch`: normalised, augmented, with soft targets.
+    """`(raw batch, key, step) -> batch`: normalised, augmented, with the task's targets.
 
     Everything random is a function of the run's key and the step, and of nothing else. With
     `label_smoothing` e, a one-hot target becomes `1 - e + e/k` and `e/k` (Szegedy et al., 2016).
     """
+    one_hot = isinstance(task, Classification)
+    if label_smoothing and not one_hot:
+        raise ValueError(
+            f"label_smoothing: expected 0 for {task.name}, whose targets are not of one class each,"
+            f" got {label_smoothing}"
+        )
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing: expected a number in [0, 1), got {label_smoothing}")
 
     def prepare(raw: Batch, key: PRNGKeyArray, step: Int[Array, ""]) -> Batch:
-        batch = augment.prepare(raw, mean, std, num_classes)
-        batch = batch._replace(label=optax.smooth_labels(batch.label, label_smoothing))
+        label = task.target(jnp.asarray(raw.label))
+        if one_hot:
+            label = optax.smooth_labels(label, label_smoothing)
+        batch = raw._replace(image=augment.normalise(raw.image, mean, std), label=label)
         epoch = step // steps_per_epoch
         return augment.augment(transforms, batch, key=step_key(key, step, 0), epoch=epoch)
 
@@ -107,6 +85,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     loss: Loss = cross_entropy,
+    hits: Callable[[Array, Array], Array | None] = tasks.hits,
     compute_dtype: DTypeLike = jnp.float32,
     average_decay: float | None = None,
 ) -> Step:
@@ -119,10 +98,11 @@ def make_train_step(
     **Arguments:**
 
     - `loss`: `(logits, label) -> ` a loss for each example, or their mean.
+    - `hits`: `(logits, label) -> ` where the scores are right (`Task.hits`), or None.
     - `average_decay`: of the moving average of parameters and state, `None` for none.
 
-    **Returns:** a function; its metrics are `loss`, `accuracy` (where labels are classes, or
-    targets of two and more), and the norms of gradient, update and parameters.
+    **Returns:** a function; its metrics are `loss`, `accuracy` (unless `hits` gives None), and the
+    norms of gradient, update and parameters.
     """
 
     def of_params(
@@ -151,8 +131,8 @@ def make_train_step(
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             updates, opt_state = optimizer.update(grads, state.opt_state, params)
         params: PyTree = optax.apply_updates(params, updates)
-        hits = _hits(logits, jnp.asarray(batch.label))
-        accuracy = {} if hits is None else {"accuracy": hits.mean(dtype=jnp.float32)}
+        right = hits(logits, jnp.asarray(batch.label))
+        accuracy = {} if right is None else {"accuracy": right.mean(dtype=jnp.float32)}
         metrics = {
             **pmean({"loss": value, **accuracy}),
             "grad_norm": optax.tree.norm(grads),
@@ -190,23 +170,26 @@ def make_judge(
     *,
     mean: Statistics,
     std: Statistics,
+    task: Task | None = None,
     views: str = "none",
     compute_dtype: DTypeLike = jnp.float32,
 ) -> Judge:
-    """`(model, model_state, raw batch) -> class probabilities` with the model in inference mode.
+    """`(model, model_state, raw batch) -> answers` with the model in inference mode: class
+    probabilities, or what else the `task` has.
 
-    With several test-time `views`, the weighted mean of their probabilities.
+    With several test-time `views`, the weighted mean of their answers.
     """
+    answer = Classification(()).answer if task is None else task.answer
 
     weights = jnp.asarray(augment.view_weights(views))
 
-    def judge(model: eqx.Module, model_state: eqx.nn.State, raw: Batch) -> Float[Array, "b k"]:
+    def judge(model: eqx.Module, model_state: eqx.nn.State, raw: Batch) -> Float[Array, "b ..."]:
         network = eqx.nn.inference_mode(_cast(model, compute_dtype))
         images = augment.views(augment.normalise(raw.image, mean, std), views)
 
         def one(image: Array) -> Array:
             logits, _ = scores(network, image.astype(compute_dtype), model_state)
-            return jax.nn.softmax(logits.astype(jnp.float32))
+            return answer(logits.astype(jnp.float32))
 
         return jnp.tensordot(weights, jax.lax.map(one, images), axes=1)
 

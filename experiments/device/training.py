@@ -22,6 +22,7 @@ from cnnlab.train.evaluate import Evaluator
 from cnnlab.train.fit import Fitted, fit
 from cnnlab.train.parallel import Jit, Pmap, Runtime, Shard
 from cnnlab.train.step import make_judge, make_prepare
+from cnnlab.train.tasks import task_of
 from cnnlab.train.training import Callback, Training
 from experiments.device import Job, one_line, table
 
@@ -122,7 +123,7 @@ def _fit(
     prepare = make_prepare(
         mean=data.mean,
         std=data.std,
-        num_classes=data.num_classes,
+        task=task_of(data),
         transforms=[augment.Flip()],
         label_smoothing=0.0,
         steps_per_epoch=len(data.train) // batch,

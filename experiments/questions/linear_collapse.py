@@ -181,7 +181,7 @@ def accuracies(study: Study, seed: int) -> dict[str, Any]:
         return row
     one = collapse(trained.model)
     other = study.evaluate((one, trained.state))
-    change = float(np.abs(found.probabilities - other.probabilities).max())
+    change = float(np.abs(found.answers - other.answers).max())
     changed = int((found.predicted != other.predicted).sum())
     shape = {"kernel": list(one.kernel.shape), "stride": list(one.stride)}
     return row | shape | {"change": change, "predictions": len(found.label), "changed": changed}

@@ -376,6 +376,11 @@ def test_runs_of_ones_own_parts(lab_of):
         assert not dataclasses.replace(lab, **{name: part}).directory.complete()
     forced = dataclasses.replace(lab, settings=dataclasses.replace(lab.settings, force=True))
     assert forced.directory.path == lab.directory.path
+    # Of metrics, too: what is measured by them is kept as the best.
+    far = {"worst": lambda answers, labels: answers[np.arange(len(labels)), labels].min()}
+    measured = lab_of(metrics=far).run()
+    assert 0 < measured["test_worst"] < 1 and "test_accuracy" not in measured
+    assert measured["test_loss"] == first["test_loss"]
     with pytest.raises(ConfigError, match=r"^data: this experiment's batches are of the data set"):
         _ = dataclasses.replace(lab, data=as_dataset(arrays())).directory
     # The loss is what was trained with, and no config describes such a run.
@@ -422,6 +427,7 @@ def test_parts_that_do_not_fit(lab_of):
             r"^model: expected scores of shape \(2, 3\)",
         ),
         ({"loss": 3}, "^loss: expected a function"),
+        ({"metrics": ["accuracy"]}, "^metrics: expected functions of answers and labels by name"),
         ({"optimizer": "adam"}, "^optimizer: expected one of optax, got 'str'"),
         ({"data": np.zeros(3)}, "^data: expected images and their labels: "),
         ({"data": {"test": arrays()}}, "^data: expected train, and maybe"),

@@ -75,7 +75,7 @@ def test_predict_gives_the_answers_of_evaluate(trained, tmp_path, call):
     _, _, directory = trained
     experiment = load_run(directory, limit_eval=6)
     model, state, _ = experiment.trained()
-    expected = experiment.evaluator(experiment.data.test)(model, state).probabilities
+    expected = experiment.evaluator(experiment.data.test)(model, state).answers
     predictor = load_predictor(directory)
     for image, probabilities in zip(experiment.data.test.image[:6], expected, strict=True):
         Image.fromarray(image[..., 0]).save(tmp_path / "own.png")
@@ -84,7 +84,7 @@ def test_predict_gives_the_answers_of_evaluate(trained, tmp_path, call):
             picture = read_picture(tmp_path / name, predictor.form)
             np.testing.assert_allclose(predictor(picture), probabilities, atol=1e-6)
     larger = load_run(directory, size=[12, 10], limit_eval=6)
-    stretched = larger.evaluator(larger.data.test)(*larger.trained()[:2]).probabilities
+    stretched = larger.evaluator(larger.data.test)(*larger.trained()[:2]).answers
     assert larger.data.input_shape == (12, 10, 1) and np.abs(stretched - expected).max() > 1e-4
     np.testing.assert_array_equal(larger.data.mean, experiment.data.mean)
     image = larger.data.test.image[5]

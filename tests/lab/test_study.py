@@ -95,10 +95,10 @@ def test_changed_test_images(study):
     trained = study.train(0)
     plain = study.evaluate(trained)
     same = study.evaluate(trained, lambda images: images, "same")
-    np.testing.assert_array_equal(same.probabilities, plain.probabilities)
+    np.testing.assert_array_equal(same.answers, plain.answers)
     wider = study.evaluate(trained, lambda images: np.tile(images, (1, 2, 1, 1)), "twice as high")
-    assert wider.probabilities.shape == plain.probabilities.shape
-    assert (wider.probabilities != plain.probabilities).any()
+    assert wider.answers.shape == plain.answers.shape
+    assert (wider.answers != plain.answers).any()
 
 
 def test_some_classes(study):
@@ -124,7 +124,7 @@ def test_a_frozen_backbone_stays_as_it_came(study):
             np.testing.assert_array_equal(value, before[name], err_msg=name)
     head = named_arrays(transfer.initial(5)[0])
     assert (after["head.linear.weight"] != head["head.linear.weight"]).any()
-    assert transfer.evaluate(trained).probabilities.shape[1] == 2
+    assert transfer.evaluate(trained).answers.shape[1] == 2
     with pytest.raises(ValueError, match="mismatched"):
         Study({**TINY, "backbone.plan": [4, "M", 6]}).on_backbone(0, source)
 

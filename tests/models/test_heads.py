@@ -53,7 +53,7 @@ def test_mlp_head_drops_hidden_units(getkey, make):
     )
 
 
-@pytest.mark.parametrize("pool", ["avg", "sum"])
+@pytest.mark.parametrize("pool", ["avg", "sum", "none"])
 def test_conv_head_then_pooling_is_pooling_then_linear(pool, getkey, make):
     # A 1x1 convolution is a dense layer per position (A 5.1), and the mean commutes with it.
     head, state = make(ConvHead, (3, 4, 5), 2, pool=pool, key=getkey())
@@ -61,7 +61,8 @@ def test_conv_head_then_pooling_is_pooling_then_linear(pool, getkey, make):
     matrix = np.asarray(head.conv.weight).reshape(5, 2)
     scores = x @ matrix + np.asarray(head.conv.bias)
     logits, _ = head(jnp.asarray(x), state)
-    np.testing.assert_allclose(logits, POOLS[pool](scores, axis=(1, 2)), rtol=1e-4, atol=1e-5)
+    expected = scores if pool == "none" else POOLS[pool](scores, axis=(1, 2))
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_conv_head_then_pooling_is_pooling_then_linear(pool, getkey, make):
         (LinearHead, {"pool": "mean"}, "pool: expected one of avg, flatten, max, sum, got 'mean'"),
         (LinearHead, {"num_classes": 0}, "num_classes: expected an int > 0, got 0"),
         (MLPHead, {"hidden": (4, 0)}, "hidden[1]: expected an int > 0, got 0"),
-        (ConvHead, {"pool": "flatten"}, "pool: expected one of avg, max, sum, got 'flatten'"),
+        (ConvHead, {"pool": "flatten"}, "pool: expected one of avg, max, none, sum, got 'flatten'"),
         (ConvHead, {"in_shape": (4,)}, "in_shape: expected (*spatial, channels), got (4,)"),
     ],
 )

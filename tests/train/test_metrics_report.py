@@ -14,6 +14,7 @@ from cnnlab.train import report
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.metrics import JsonLines, Loggers, MLflow, TensorBoard, WandB, read_lines
 from cnnlab.train.progress import Progress
+from cnnlab.train.tasks import Classification
 
 RECORD = {"step": 3, "kind": "train", "loss": 0.5, "accuracy": 0.75}
 
@@ -21,7 +22,7 @@ RECORD = {"step": 3, "kind": "train", "loss": 0.5, "accuracy": 0.75}
 def evaluation():
     label = np.array([0, 0, 1, 1, 2, 2, 2])
     said = np.array([0, 1, 1, 1, 2, 0, 2])
-    return Evaluation(np.eye(3)[said] * 0.7 + 0.1, label)
+    return Evaluation(np.eye(3)[said] * 0.7 + 0.1, label, Classification(("ant", "bee", "cat")))
 
 
 def test_numbers_of_an_evaluation():
@@ -32,7 +33,7 @@ def test_numbers_of_an_evaluation():
 
 
 def test_per_class_table():
-    lines = report.per_class(evaluation(), ["ant", "bee", "cat"]).splitlines()
+    lines = report.table(evaluation()).splitlines()
     assert lines[1].split() == ["ant", "2", "0.5000", "0.5000", "bee", "(1)"]
     assert lines[2].split() == ["bee", "2", "1.0000", "0.6667", "-"]
 
@@ -183,9 +184,10 @@ def test_a_line_of_progress_says_what_is_known(capsys):
     bar = Progress()
     with bar:
         bar.start(0, 20)
-        bar.note(10, evaluation())
-        bar.update(20, loss=0.5, accuracy=0.75, rate=1000.0)
-        bar.note(20, evaluation())
+        scores = {"loss": evaluation().loss, "accuracy": evaluation().accuracy}
+        bar.note(10, scores)
+        bar.update(20, {"loss": 0.5, "accuracy": 0.75}, rate=1000.0)
+        bar.note(20, scores)
     tested = f"validation loss {evaluation().loss:.4f}  accuracy {evaluation().accuracy:.4f}"
     assert capsys.readouterr().err.splitlines() == [
         f"step 10/20  {tested}",
@@ -213,7 +215,7 @@ def test_pictures_show_something(tmp_path):
     lines.log({"step": 8, "kind": "val", "loss": 0.4, "accuracy": 0.8})
     lines.close()
     report.curves(tmp_path / "metrics.jsonl", tmp_path / "figures" / "curves.png")
-    report.confusion(evaluation(), ["ant", "bee", "cat"], tmp_path / "figures" / "confusion.png")
+    report.picture(evaluation(), tmp_path / "figures")
     for name in ("curves", "confusion"):
         pixels = np.asarray(Image.open(tmp_path / "figures" / f"{name}.png").convert("L"))
         assert min(pixels.shape) > 300

@@ -10,6 +10,7 @@ import pytest
 from cnnlab.data import augment
 from cnnlab.data.batches import Batch
 from cnnlab.train.step import make_judge, make_prepare, make_train_step
+from cnnlab.train.tasks import Classification
 
 
 def first_batch(experiment):
@@ -120,7 +121,7 @@ def test_bad_smoothing():
         make_prepare(
             mean=np.zeros(1, np.float32),
             std=np.ones(1, np.float32),
-            num_classes=2,
+            task=Classification(("a", "b")),
             transforms=(),
             label_smoothing=1.0,
             steps_per_epoch=1,
