@@ -1,9 +1,9 @@
 """Convolutions of JAX's by the algorithms of `cnnlab.ops`."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 from jax.core import ShapedArray
 from jaxtyping import Array
 
@@ -11,7 +11,6 @@ from cnnlab.accelerate.recognition import recognise
 from cnnlab.accelerate.service import PLATFORM, Service, left
 from cnnlab.ops import REFERENCE
 from cnnlab.ops.choice import check, choose
-from cnnlab.ops.primitive import compute
 from cnnlab.ops.problem import Pass, Problem
 from cnnlab.ops.table import key
 
@@ -22,12 +21,17 @@ def serve(lhs: ShapedArray, rhs: ShapedArray, **parameters: Any) -> Service:
     if isinstance(reading, str):
         return left(f"convolution of {lhs.str_short()} and {rhs.str_short()}", reading)
     asked = check("direct" if reading.direct else "auto", reading.problem)
-    name = choose(asked, reading.problem, reading.which, PLATFORM).name
+    algorithm = choose(asked, reading.problem, reading.which, PLATFORM)
+    name = algorithm.name
     what = f"{reading.which.replace('_', ' ')} of {key(reading.problem)}"
     if name == REFERENCE and not _misread(parameters["padding"]):
         return left(what, "nothing is faster")
     what += f" in {reading.members} parts" if reading.members > 1 else ""
-    run = functools.partial(_run, algorithm=name)
+
+    def run(which: Pass, a: Array, b: Array, problem: Problem) -> Array:
+        with jax.named_scope(f"{which}_{name}"):  # for profilers
+            return algorithm.compute(which, a, b, problem)
+
     return Service(lambda lhs, rhs: reading.compute(lhs, rhs, run), f"{name}: {what}")
 
 
@@ -35,7 +39,3 @@ def _misread(padding: Sequence[tuple[int, int]]) -> bool:
     """Whether jaxlib 0.10.1 reads, on the CPU, what is not the input's: entries taken away before,
     and padding after. cnnlab takes them away first (`ops/algorithms/lax.py`)."""
     return any(low < 0 < high for low, high in padding)
-
-
-def _run(which: Pass, a: Array, b: Array, problem: Problem, *, algorithm: str) -> Array:
-    return compute(which, PLATFORM, a, b, problem=problem, algorithm=algorithm)

@@ -16,7 +16,6 @@ from cnnlab.accelerate.service import PLATFORM, Service, left
 from cnnlab.ops import REFERENCE, native
 from cnnlab.ops.choice import check, choose
 from cnnlab.ops.max_pooling import serves
-from cnnlab.ops.primitive import compute
 from cnnlab.ops.problem import MAX_RANK, Problem
 from cnnlab.ops.window import Window
 
@@ -110,17 +109,15 @@ def serve_sum(x: ShapedArray, **parameters: Any) -> Service:
         out=pool.window.output_shape(pool.sizes),
         dtype=np.dtype(x.dtype),
     )
-    name = choose(check("direct", problem), problem, "forward", PLATFORM).name
-    if name == REFERENCE:
+    algorithm = choose(check("direct", problem), problem, "forward", PLATFORM)
+    if algorithm.name == REFERENCE:
         return left(what, "nothing is faster")
 
     def run(x: Array) -> Array:
-        ones = jnp.ones((1, *problem.kernel_shape), x.dtype)
-        operands = pool.last(x)[None], ones
-        y = compute("forward", PLATFORM, *operands, problem=problem, algorithm=name)
-        return pool.back(y[0])
+        ones = jnp.ones(problem.kernel_shape, x.dtype)
+        return pool.back(algorithm.compute("forward", pool.last(x), ones, problem))
 
-    return Service(run, f"{name}: sum over {pool}")
+    return Service(run, f"{algorithm.name}: sum over {pool}")
 
 
 def _maximum(x: ShapedArray, **parameters: Any) -> _Pool | str:

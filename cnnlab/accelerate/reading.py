@@ -11,7 +11,7 @@ from jaxtyping import Array
 from cnnlab.ops.algorithms.adjoint import transpose_kernel
 from cnnlab.ops.problem import Pass, Problem
 
-# `(pass, a, b, problem) -> result`, with an axis of members, as `ops.primitive` has them.
+# `(pass, a, b, problem) -> result`, arrays as an `Algorithm` has them.
 Run: TypeAlias = Callable[[Pass, Array, Array, Problem], Array]
 
 
@@ -50,14 +50,10 @@ class Reading:
         return lax.transpose(y, self.out)
 
     def _forward(self, lhs: Array, rhs: Array, run: Run) -> Array:
-        return self._alone(run, self._edged(lhs), lax.transpose(rhs, self.rhs))
+        return run("forward", self._edged(lhs), lax.transpose(rhs, self.rhs), self.problem)
 
     def _input_gradient(self, lhs: Array, rhs: Array, run: Run) -> Array:
-        return self._edged(self._alone(run, lhs, self._unturned(rhs)))
-
-    def _alone(self, run: Run, a: Array, b: Array) -> Array:
-        one = run(self.which, lax.expand_dims(a, (0,)), lax.expand_dims(b, (0,)), self.problem)
-        return lax.squeeze(one, (0,))
+        return self._edged(run("input_gradient", lhs, self._unturned(rhs), self.problem))
 
     def _unturned(self, rhs: Array) -> Array:
         """The kernel that JAX turned around: its steps back, last one first, so that XLA finds each
@@ -70,18 +66,19 @@ class Reading:
         return rhs.reshape(self.problem.kernel_shape)
 
     def _kernel_gradient(self, lhs: Array, rhs: Array, run: Run) -> Array:
-        """The first operand has the members' examples one after another, the second their
-        channels."""
-        lhs = lhs.reshape(self.members, -1, *lhs.shape[1:])
         rhs = lax.transpose(rhs, self.rhs)
+
+        def one(lhs: Array, rhs: Array) -> Array:
+            x, dy = (rhs, lhs) if self.exchanged else (lhs, rhs)
+            kernel = run("kernel_gradient", self._edged(x), dy, self.problem)
+            return transpose_kernel(kernel, self.problem.groups) if self.exchanged else kernel
+
+        if self.members == 1:
+            return one(lhs, rhs)
+        # The first operand has the members' examples one after another, the second their channels.
+        lhs = lhs.reshape(self.members, -1, *lhs.shape[1:])
         rhs = jnp.moveaxis(rhs.reshape(*rhs.shape[:-1], self.members, -1), -2, 0)
-        x, dy = (rhs, lhs) if self.exchanged else (lhs, rhs)
-        x = self._edged(x)
-        kernels = run("kernel_gradient", x, dy, self.problem)
-        if self.exchanged:
-            turn = lambda kernel: transpose_kernel(kernel, self.problem.groups)
-            kernels = jnp.stack([turn(k) for k in kernels])
-        kernels = jnp.moveaxis(kernels, 0, -2)
+        kernels = jnp.moveaxis(lax.map(lambda pair: one(*pair), (lhs, rhs)), 0, -2)
         return kernels.reshape(*kernels.shape[:-2], -1)
 
     def _edged(self, x: Array) -> Array:
