@@ -106,7 +106,10 @@ def test_a_wheel_holds_all_within_the_package(tmp_path):
     assert {name.split("/")[0] for name in names - info} == {"cnnlab"}
     [entry] = [name for name in info if name.endswith("entry_points.txt")]
     text = (tmp_path / "installed" / entry).read_text()
-    assert text == "[console_scripts]\ncnnlab = cnnlab.__main__:main\n"
+    assert text.split("\n\n") == [
+        "[console_scripts]\ncnnlab = cnnlab.__main__:main",
+        "[pytest11]\ncnnlab = cnnlab.testing.plugin\n",
+    ]
     for pattern in ("cnnlab/**/*.*", "configs/**/*.yaml", "experiments/**/*.*"):
         for path in ROOT.glob(pattern):
             own = path.relative_to(ROOT)

@@ -31,6 +31,7 @@ FLOOR = {
     "config": 5,
     "bench": 6,
     "lab": 6,
+    "testing": 7,
     "questions": 7,
     "experiments": 8,
 }
