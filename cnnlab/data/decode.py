@@ -49,6 +49,7 @@ def open_picture(
     `OSError`: it can't be read.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL.ExifTags import Base
     from PIL.TiffImagePlugin import TiffImageFile
 
     Image.init()
@@ -58,15 +59,18 @@ def open_picture(
             image = Image.open(file, formats=formats)
             if 0 < image.width * image.height <= MAX_PIXELS:
                 several = image.format != "MPO" and getattr(image, "is_animated", False)
-                full = image.size if _lies(image) else image.size[::-1]
+                turn = image.getexif().get(Base.Orientation, 1)
+                lies = turn in (5, 6, 7, 8)  # a quarter turn: its rows are stored as columns
+                full = image.size if lies else image.size[::-1]
                 if near is not None and image.format == "JPEG":
-                    aim = [2 * side for side in (near if _lies(image) else near[::-1])]
+                    aim = [2 * side for side in (near if lies else near[::-1])]
                     image.draft(None, (aim[0], aim[1]))
                 image.load()
                 tags = dict(image.tag_v2) if isinstance(image, TiffImageFile) else {}
                 about = {"frames": several, "tags": tags, "format": image.format, "full": full}
                 image.info |= about
-                ImageOps.exif_transpose(image, in_place=True)
+                if turn != 1:
+                    ImageOps.exif_transpose(image, in_place=True)
                 return image
         except Image.DecompressionBombError as error:
             raise PictureError(f"has more than {MAX_PIXELS:,} pixels") from error
@@ -78,13 +82,6 @@ def open_picture(
             reason = " ".join(str(error).split()) or type(error).__name__
             raise PictureError(f"is not a picture that can be read: damaged ({reason})") from error
     raise PictureError(f"has {image.width} x {image.height} pixels: expected 1 to {MAX_PIXELS:,}")
-
-
-def _lies(image: "PIL.Image.Image") -> bool:
-    """Whether a picture's rows are stored as columns: EXIF's orientations of a quarter turn."""
-    from PIL.ExifTags import Base
-
-    return image.getexif().get(Base.Orientation) in (5, 6, 7, 8)
 
 
 def white_of(image: "PIL.Image.Image") -> int | None:

@@ -10,21 +10,24 @@ from cnnlab.bench.models.program import LEARNING_RATE, MOMENTUM
 CLASSES = 1000
 
 
-def torchvision_models() -> Any:
-    """`torchvision.models`, also where its compiled operators, which no network here needs, are of
+def torchvision_module(name: str) -> Any:
+    """A module of torchvision, also where its compiled operators, which nothing here needs, are of
     another build of PyTorch than the one that is installed: it then misses their declaration."""
     torch: Any = importlib.import_module("torch")
     try:
-        return importlib.import_module("torchvision.models")
+        return importlib.import_module(name)
     except RuntimeError:
-        for name in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
-        return importlib.import_module("torchvision.models")
+        for operator in ("nms", "qnms"):
+            schema = "(Tensor a, Tensor b, float c) -> Tensor"
+            torch.library.define(f"torchvision::{operator}", schema)
+        return importlib.import_module(name)
 
 
 def _network(name: str, size: int) -> Any:
     torch: Any = importlib.import_module("torch")
-    model = getattr(torchvision_models(), name)(weights=None, num_classes=CLASSES)
+    model = getattr(torchvision_module("torchvision.models"), name)(
+        weights=None, num_classes=CLASSES
+    )
     if name == "vgg16":  # as Keras has it: the head sees the map as it is, not enlarged to 7x7
         model.avgpool = torch.nn.Identity()
         model.classifier[0] = torch.nn.Linear(512 * (size // 32) ** 2, 4096)
