@@ -1,8 +1,8 @@
-"""How many pictures a second one core reads and augments: cnnlab's stream beside torchvision's."""
+"""How many pictures a core reads and augments in a second: cnnlab's stream, and torchvision."""
 
-import contextlib
 import importlib
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,8 @@ def measure(
     peers: Sequence[str],
     rounds: int,
 ) -> dict[str, list[float]]:
-    """Seconds of each contender for each round's share of the pictures, on one core, in turns.
+    """Seconds of processor time, of all threads together, that each contender takes for each
+    round's share of the pictures, in turns.
 
     **Arguments:** `transforms`, some of `TRANSFORMS`; `size`, the side of the pictures in a batch;
     `peers`, those with torchvision's transforms: of Pillow's pictures, of tensors.
@@ -75,22 +76,8 @@ def measure(
         left = iter([shares[0][:batch_size], *shares])  # the first warms up
         return lambda: sum(len(batch) for batch in batches(next(left)))
 
-    with _one_core():
-        turns: Mapping[str, Callable[[], int]] = {n: turn(b) for n, b in contenders.items()}
-        return interleaved(turns, seconds=1e9, least=rounds, most=rounds)
-
-
-@contextlib.contextmanager
-def _one_core() -> Iterator[None]:
-    """Threads that begin in here share one core."""
-    if not hasattr(os, "sched_setaffinity"):  # Linux only
-        raise OSError("one core can't be chosen on this system")
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+    turns: Mapping[str, Callable[[], int]] = {n: turn(b) for n, b in contenders.items()}
+    return interleaved(turns, seconds=1e9, least=rounds, most=rounds, clock=time.process_time)
 
 
 def _ours(
@@ -105,7 +92,7 @@ def _ours(
     def batches(share: np.ndarray) -> Iterator[Any]:
         part = split.select(share)
         made = loader(part, batch_size, seed=0, shuffle=False, perturbations=perturbations)
-        return (batch.image[batch.index >= 0] for batch in made.handles())
+        return (batch.image[: np.sum(batch.index >= 0)] for batch in made.handles())
 
     return batches
 

@@ -20,6 +20,7 @@ from cnnlab.errors import CnnlabError, ConfigError
 
 # These import jax, so they load at first use.
 _LAZY = {
+    "augmentations_of": "objects",
     "build": "objects",
     "Rehearsal": "rehearsal",
     "build_model": "networks",
@@ -35,6 +36,7 @@ __all__ = [
     "ConfigError",
     "DictConfig",
     "Rehearsal",
+    "augmentations_of",
     "build",
     "build_finetune",
     "build_model",

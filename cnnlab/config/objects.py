@@ -146,7 +146,7 @@ def make_experiment(
     with config_errors():
         loss = for_data(own.loss or instantiate(cfg.loss, key="loss"), data)
         metrics = metrics_for(task, own.metrics or cfg.metrics)
-        augmentations, perturbations = _augmentations(cfg, data)
+        augmentations, perturbations = augmentations_of(cfg, data)
         with config_errors("data."):
             batches = loader(data.train, cfg.batch_size, seed=cfg.seed, perturbations=perturbations)
         per_epoch = batches.steps_per_epoch
@@ -247,8 +247,13 @@ def _limited(data: Dataset, cfg: DictConfig) -> Dataset:
     )
 
 
-def _augmentations(cfg: DictConfig, data: Dataset) -> tuple[list[Augmentation], list[Perturbation]]:
-    """What changes the batches of training, and what changes each picture as it is read."""
+def augmentations_of(
+    cfg: DictConfig, data: Dataset
+) -> tuple[list[Augmentation], list[Perturbation]]:
+    """What changes the batches of training, and what changes each picture as it is read.
+
+    **Raises:** `ConfigError`: what can't be applied to these data.
+    """
     of_batches, of_pictures = [], []
     for name, one in zip(cfg.augment, _named(cfg, "augment"), strict=True):
         if isinstance(one, Perturbation):

@@ -166,6 +166,8 @@ def _shallow(image: "PIL.Image.Image", channels: int) -> "PIL.Image.Image":
         if channels < 4 and (image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or _keyed(image)):
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        if image.mode == _MODES[channels]:  # nor copied
+            return image
         if image.mode not in ("1", "L"):
             image = image.convert("RGBA" if channels == 4 else "RGB")
         return image.convert(_MODES[channels])
