@@ -147,8 +147,7 @@ def make_experiment(
         loss = for_data(own.loss or instantiate(cfg.loss, key="loss"), data)
         metrics = metrics_for(task, own.metrics or cfg.metrics)
         augmentations, perturbations = augmentations_of(cfg, data)
-        with config_errors("data."):
-            batches = loader(data.train, cfg.batch_size, seed=cfg.seed, perturbations=perturbations)
+        batches = loader(data.train, cfg.batch_size, seed=cfg.seed, perturbations=perturbations)
         per_epoch = batches.steps_per_epoch
         settings = make_settings(cfg, per_epoch)
         check_effects(
@@ -259,6 +258,11 @@ def augmentations_of(
         if isinstance(one, Perturbation):
             with config_errors(f"augment.{name}: "):
                 one.check(data.input_shape, data.high)
+            if data.train.placement == "device":
+                raise ConfigError(
+                    f"data.placement: expected auto or stream, where augment.{name} is applied, got"
+                    " device"
+                )
             of_pictures.append(one)
         else:
             with config_errors(f"augment.{name}."):

@@ -169,7 +169,7 @@ def test_each_change_of_the_arrays_is_another_run(tmp_path):
 
     def run(image=image, label=label, **more):
         data = from_arrays((image, label), **more)
-        return run_directory(cfg, data=data.fingerprint).path
+        return run_directory(cfg, data=data.fingerprint)
 
     runs = [run()]
     for place in range(30):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cnnlab.data import ArraySplit, Batch, SourceSplit, epoch_order, loader, loaders
+from cnnlab.data.perturb import RandAugment
 
 N, SIZE = 37, 8
 
@@ -54,6 +55,13 @@ def test_epoch_order_is_a_permutation(n, seed, epoch):
     assert order.dtype == np.int32
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
     np.testing.assert_array_equal(epoch_order(n, seed, epoch), order)
+
+
+def test_perturbed_pictures_are_not_kept_on_the_device():
+    split = make_split(n=20)
+    assert type(loader(split, 4, seed=0, perturbations=[RandAugment()])) is loaders.StreamLoader
+    with pytest.raises(ValueError, match=r"^placement: expected auto or stream, where RandAugment"):
+        loader(split, 4, seed=0, placement="device", perturbations=[RandAugment()])
 
 
 def test_epoch_order_depends_on_both():

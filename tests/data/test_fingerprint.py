@@ -54,7 +54,7 @@ def test_other_files_are_another_run_and_moved_ones_the_same(write_idx, tmp_path
         given = [f"data.{k}={v}" for k, v in (("source", source), ("data_dir", data_dir)) if v]
         cfg = compose(["data=fashion_mnist", "batch_size=8", *given])
         data = runtime_and_data(cfg)[1]
-        return run_directory(cfg, data=data.fingerprint).path
+        return run_directory(cfg, data=data.fingerprint)
 
     one = run(tmp_path / "a", tmp_path / "one")
     assert run(tmp_path / "a", tmp_path / "one") == one == run(tmp_path / "same", tmp_path / "two")
@@ -66,4 +66,4 @@ def test_other_files_are_another_run_and_moved_ones_the_same(write_idx, tmp_path
     # The examples as they were published are those of the config alone.
     made = fashion_mnist(data_dir=str(tmp_path / "moved"))
     monkeypatch.setattr(FashionMnist, "PUBLISHED", made.fingerprint)
-    assert run(None, tmp_path / "moved") == run_directory(compose(["batch_size=8"])).path != one
+    assert run(None, tmp_path / "moved") == run_directory(compose(["batch_size=8"])) != one

@@ -245,7 +245,7 @@ def test_a_run_is_of_the_pictures_and_not_of_their_place(photos, tmp_path):
     def run(root, *more):
         cfg = compose(["data=folder", f"data.root={root}", "data.size=8", *more])
         data = folder(root, size=8)
-        return run_directory(cfg, data=data.fingerprint).path
+        return run_directory(cfg, data=data.fingerprint)
 
     one = run(photos)
     shutil.copytree(photos, tmp_path / "copy")
@@ -320,7 +320,9 @@ def test_from_photographs_to_predictions(photos, tmp_path):
     assert result["test_examples"] == 2 and result["steps"] == 4
     again = build(compose(overrides))
     assert again.directory.path == experiment.directory.path and again.directory.complete()
-    with pytest.raises(ValueError, match=r"^data.placement: expected auto or stream, where Random"):
+    with pytest.raises(
+        ValueError, match=r"^data.placement: expected auto or stream, where augment.random_re"
+    ):
         build(compose([*overrides, "data.placement=device"]))
     with pytest.raises(ValueError, match=r"^data.root: no such folder: '/nowhere'"):
         build(compose([*overrides, "data.root=/nowhere"]))
