@@ -14,17 +14,17 @@ from cnnlab.config.declared import declare
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
 from cnnlab.config.kinds import read_value
+from cnnlab.config.messages import config_errors
 from cnnlab.config.tree import plain, to_yaml
 from cnnlab.config.trust import granted
 from cnnlab.errors import CnnlabError, ConfigError
 
 # These import jax, so they load at first use.
 _LAZY = {
-    "augmentations_of": "objects",
+    "augmentations_of": "several",
     "build": "objects",
     "Rehearsal": "rehearsal",
     "build_model": "networks",
-    "config_errors": "objects",
     "build_finetune": "runs",
     "load_config": "runs",
     "load_predictor": "runs",

@@ -2,9 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from yaml import MarkedYAMLError
+
+from cnnlab.errors import ConfigError
 
 _MAX_VALUE = 60
 _MAX_LISTED = 16
@@ -98,3 +101,15 @@ def one_line(error: BaseException) -> str:
     text = re.sub(r"\n\s*(?:full_key|object_type|reference_type)[:=].*", "", text)
     text = re.sub(r"\n\s*To append to your (?:config|default list) use.*", "", text)
     return re.sub(r"\s*\n\s*", " ", text.strip())
+
+
+@contextmanager
+def config_errors(prefix: str = "") -> Iterator[None]:
+    """Turns a ValueError from within, whose message begins with a key, into a ConfigError; the key
+    gets the `prefix`."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{prefix}{error}") from error

@@ -1,8 +1,7 @@
 """Config to objects: a data set, a model, an optimizer and how to run them."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
@@ -17,15 +16,14 @@ from cnnlab.config.check import GIVEN
 from cnnlab.config.compose import check_config
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
+from cnnlab.config.messages import config_errors
 from cnnlab.config.networks import Network, build_model, check_model
 from cnnlab.config.own import NOTHING_OWN, Own, contents_of_own
+from cnnlab.config.several import augmentations_of, named
 from cnnlab.config.targets import TARGET
 from cnnlab.config.tree import plain
 from cnnlab.data import Dataset, Split, as_dataset, loader
-from cnnlab.data.augment import Augmentation
 from cnnlab.data.loaders import DeviceLoader
-from cnnlab.data.perturb import Perturbation
-from cnnlab.errors import ConfigError
 from cnnlab.train import optim
 from cnnlab.train.duration import UNITS, to_steps
 from cnnlab.train.effects import check_effects, remarks
@@ -188,7 +186,7 @@ def make_experiment(
         metrics=metrics,
         prepare=prepare,
         train_loader=batches,
-        loggers=_named(cfg, "logger"),
+        loggers=named(cfg, "logger"),
         key=key,
         given={n: (part, made_of[n]) for n, part in own.parts().items() if n != "data"},
         remarks=remarks(
@@ -246,36 +244,6 @@ def _limited(data: Dataset, cfg: DictConfig) -> Dataset:
     )
 
 
-def augmentations_of(
-    cfg: DictConfig, data: Dataset
-) -> tuple[list[Augmentation], list[Perturbation]]:
-    """What changes the batches of training, and what changes each picture as it is read.
-
-    **Raises:** `ConfigError`: what can't be applied to these data.
-    """
-    of_batches, of_pictures = [], []
-    for name, one in zip(cfg.augment, _named(cfg, "augment"), strict=True):
-        if isinstance(one, Perturbation):
-            with config_errors(f"augment.{name}: "):
-                one.check(data.input_shape, data.high)
-            if data.train.placement == "device":
-                raise ConfigError(
-                    f"data.placement: expected auto or stream, where augment.{name} is applied, got"
-                    " device"
-                )
-            of_pictures.append(one)
-        else:
-            with config_errors(f"augment.{name}."):
-                one.check(data.input_shape[:-1])
-            of_batches.append(one)
-    return of_batches, of_pictures
-
-
-def _named(cfg: DictConfig, group: str) -> list[Any]:
-    """The objects of a group of which several can be chosen, in their order."""
-    return [instantiate(node, key=f"{group}.{name}") for name, node in cfg[group].items()]
-
-
 def _steps(cfg: DictConfig, name: str, per_epoch: int) -> int | None:
     """The steps of a duration, whose key is `name`; `None` where all three units are null."""
     node = OmegaConf.select(cfg, name)
@@ -295,15 +263,3 @@ def _rule(cfg: DictConfig, settings: Settings, per_epoch: int) -> optax.Gradient
             del node["warmup"]
     schedule = instantiate(node, key="schedule", **given)(updates)
     return instantiate(cfg.optimizer, key="optimizer")(schedule)
-
-
-@contextmanager
-def config_errors(prefix: str = "") -> Iterator[None]:
-    """Turns a ValueError from within, whose message begins with a key, into a ConfigError; the key
-    gets the `prefix`."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"{prefix}{error}") from error

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from cnnlab.data.dataset import Dataset, statistics
+from cnnlab.data.labels import labels_of
 from cnnlab.data.pictures import PictureSplit, shown_path
-from cnnlab.data.splits import ArraySplit, Labels, Split
+from cnnlab.data.splits import Labels, Split
 
 _PIECE = 512
 _NAMED = 5
@@ -86,13 +87,6 @@ def inspect(data: Dataset) -> Inspection:
         duplicates=tuple(_duplicates(splits, labels)),
         sizes=_sizes(list(splits.values())),
     )
-
-
-def labels_of(split: Split) -> Labels:
-    """The labels of all examples; only where they come with their records are these read."""
-    if isinstance(split, ArraySplit | PictureSplit):
-        return split.label
-    return np.concatenate([label for _, label in _read(split)])
 
 
 def _read(split: Split) -> Iterator[tuple[Shaped[np.ndarray, "b ..."], Labels]]:

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
+from cnnlab.data.pictures import PictureSplit
 from cnnlab.data.splits import ArraySplit, DataError, Labels, Split
 
 TaskName = Literal["classification", "multilabel", "regression", "segmentation"]
@@ -56,8 +57,8 @@ def check_labels(
 
 
 def labels_of(split: Split) -> Labels:
-    """The labels of all examples; where they are streamed, their images are read for it."""
-    if isinstance(split, ArraySplit):
+    """The labels of all examples; where they are streamed from records, these are read for it."""
+    if isinstance(split, ArraySplit | PictureSplit):
         return split.label
     pieces = np.array_split(np.arange(len(split)), max(1, len(split) // 1024))
     return np.concatenate([split.take(piece)[1] for piece in pieces])
