@@ -33,8 +33,12 @@ def bright(n: Annotated[int, "whole number >= 10"] = 60, seed: int = 0):
     return from_arrays((x, (x.mean((1, 2, 3)) > 127).astype(int)))
 """,
     "loss": """\
-def brier(scores, target):
-    return jnp.square(jax.nn.softmax(scores) - target).sum(-1)
+@dataclasses.dataclass(frozen=True)
+class Brier:
+    weight: float = 1.0
+
+    def __call__(self, scores, target):
+        return self.weight * jnp.square(jax.nn.softmax(scores) - target).sum(-1)
 """,
     "algorithm": """\
 ROWS = Algorithm(
@@ -48,6 +52,7 @@ ROWS = Algorithm(
 """,
 }
 IMPORTS = """\
+import dataclasses
 from typing import Annotated
 import jax, jax.numpy as jnp, numpy as np
 from cnnlab import nn
@@ -65,9 +70,10 @@ class Offset(nn.ShapePreserving):
 FILES = {
     "throwaway/__init__.py": IMPORTS + "\n\n".join(GLUE.values()) + WRONG,
     "configs/backbone/blurred.yaml": "_target_: throwaway.Blurred\n",
+    "configs/loss/brier.yaml": "_target_: throwaway.Brier\nweight: 2.0\n",
     "configs/data/bright.yaml": "_target_: throwaway.bright\n",
 }
-CHOSEN = ("backbone=blurred", "data=bright", "norm=none", "steps=2", "batch_size=8")
+CHOSEN = ("backbone=blurred", "data=bright", "loss=brier", "norm=none", "steps=2", "batch_size=8")
 
 
 @pytest.fixture
@@ -91,18 +97,16 @@ def test_each_takes_a_few_lines(package):
 
 
 def test_it_trains(package):
-    import throwaway
-
     make = lambda *more: build(
         compose(
             [*CHOSEN, "progress=false", *more], extra_dir=package / "configs", trust=["throwaway"]
-        ),
-        loss=throwaway.brier,
+        )
     )
     lab = make()
     assert lab.run()["data"] == "arrays"
     assert make().directory.complete()
     assert not make("+data.seed=1").directory.complete()
+    assert not make("loss.weight=1.0").directory.complete()
     # Its code is part of what made the result.
     with (package / "throwaway" / "__init__.py").open("a") as file:
         file.write("\nCHANGED = True\n")

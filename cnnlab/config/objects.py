@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cnnlab.config.check import GIVEN
 from cnnlab.config.compose import check_config
-from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
 from cnnlab.config.messages import config_errors
+from cnnlab.config.naming import run_directory
 from cnnlab.config.networks import Network, build_model, check_model
 from cnnlab.config.own import NOTHING_OWN, Own, contents_of_own
 from cnnlab.config.several import augmentations_of, named
@@ -36,16 +35,6 @@ from cnnlab.train.settings import Settings, TracedSteps
 from cnnlab.train.state import seed_keys
 from cnnlab.train.step import make_prepare
 from cnnlab.train.tasks import task_of
-
-# What a run's numbers do not depend on: the same run is found with other values of these.
-UNHASHED = (
-    *("name", "output", "seed", "force", "progress", "logger", "eval_batch_size", "profile"),
-    *("data.placement", "data.workers", "data.data_dir", "data.source", "data.cache"),
-    *("data.root", "data.file"),
-    "augment.alternating_flip.seed",
-)
-# Where weights are loaded from: they count themselves.
-LOADED = ("run", "checkpoint")
 
 
 @runtime_checkable
@@ -214,20 +203,6 @@ def make_settings(cfg: DictConfig, steps_per_epoch: int) -> Settings:
         name="duration",
     )
     return Settings(**given)
-
-
-def run_directory(cfg: DictConfig, **contents: str) -> Path:
-    """Where a config's run is: the same for the same config, seed and contents.
-
-    **Arguments:** `contents`, what stands for the content of what the run is made of beside its
-    config: of the files that it reads, `data` (`Dataset.fingerprint`) and `weights`, whose places
-    do not count; of what was given to `build`; of `code` that is not cnnlab's.
-    """
-    made_of = {name: content for name, content in contents.items() if content}
-    places = LOADED if "weights" in made_of else ()
-    values = plain(cfg, resolve=True)
-    hashed = config_hash({**values, **({"made_of": made_of} if made_of else {})}, UNHASHED + places)
-    return Path(cfg.output) / cfg.name / f"{hashed}-s{cfg.seed}"
 
 
 def _limited(data: Dataset, cfg: DictConfig) -> Dataset:

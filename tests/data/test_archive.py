@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnlab.config import build, compose
-from cnnlab.config.objects import run_directory
+from cnnlab.config.naming import run_directory
 from cnnlab.data import archive, arrays, from_arrays
 from cnnlab.data.splits import DataError
 

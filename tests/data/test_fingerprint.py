@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cnnlab.config import compose
-from cnnlab.config.objects import run_directory, runtime_and_data
+from cnnlab.config.naming import run_directory
+from cnnlab.config.objects import runtime_and_data
 from cnnlab.data import ArraySplit, SourceSplit, fashion_mnist
 from cnnlab.data.builders.fashion_mnist import FashionMnist
 from cnnlab.data.fingerprint import fingerprint

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cnnlab.config import build, compose
-from cnnlab.config.objects import run_directory
+from cnnlab.config.naming import run_directory
 from cnnlab.data import folder, inventory, loader
 from cnnlab.data.decode import open_picture, resize, to_array
 from cnnlab.data.inventory import look_at
