@@ -179,12 +179,12 @@ def _of_numbers(evaluation: Evaluation) -> dict[str, np.ndarray]:
 
 
 def _table(first: str, names: Sequence[str], columns: dict[str, np.ndarray]) -> str:
-    width = max(len(first), *map(len, names))
-    rows = ["  ".join([f"{first:<{width}}", *columns])]
-    for i, name in enumerate(names):
-        cells = [
-            ("-" if np.isnan(x) else f"{x:.4g}" if x.dtype.kind == "f" else str(x)).rjust(len(head))
-            for head, x in ((head, column[i]) for head, column in columns.items())
-        ]
-        rows.append("  ".join([f"{name:<{width}}", *cells]))
-    return "\n".join(rows)
+    """Names on the left, numbers on the right of their columns."""
+    lines = [[first, *names]]
+    for head, numbers in columns.items():
+        lines.append([head, *("-" if np.isnan(x) else f"{x:.5g}" for x in numbers)])
+    widths = [max(map(len, column)) for column in lines]
+    rows = zip(*lines, strict=True)
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    )
