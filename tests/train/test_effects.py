@@ -7,7 +7,9 @@ from cnnlab.data.augment import Flip, Mixup
 from cnnlab.errors import ConfigError
 from cnnlab.train.effects import check_effects, remarks
 from cnnlab.train.settings import Settings, TracedSteps
+from cnnlab.train.tasks import Classification
 
+CLASSES = Classification(("a", "b"))
 PLACED = {"resident": True, "workers": 0, "kernel_size": None, "conv": "dense"}
 
 
@@ -49,13 +51,13 @@ def test_the_first_step_is_not_traced():
 )
 def test_what_can_have_no_effect_is_refused(changes, validation, message):
     with pytest.raises(ValueError, match=f"^{message}"):
-        check_effects(settings(**changes), (Flip(), Mixup()), validation=validation)
+        check_effects(settings(**changes), (Flip(), Mixup()), task=CLASSES, validation=validation)
 
 
 def test_what_has_one_is_taken():
     asked = settings(select="best", accumulate=10, profile=TracedSteps(10, 1), patience=1)
-    check_effects(asked, (Flip(), Mixup()), validation=4)
-    check_effects(settings(batch_size=1), (Flip(),), validation=0)
+    check_effects(asked, (Flip(), Mixup()), task=CLASSES, validation=4)
+    check_effects(settings(batch_size=1), (Flip(),), task=CLASSES, validation=0)
     assert remarks(asked, **PLACED) == []
 
 
