@@ -132,7 +132,7 @@ class _Command:
         jobs: dict[tuple[str, ...], DictConfig] = {}
         if sweep:
             jobs = sweep_jobs(self.source, args.overrides, self.rehearsal)
-        elif not (args.hydra_help or args.shell_completion or args.experimental_rerun):
+        elif not (args.hydra_help or args.shell_completion):
             jobs = {tuple(args.overrides): compose_source(self.source, args.overrides)}
         for name in trust:
             _say(f"trusting {name}: {home(name)}")
@@ -258,7 +258,13 @@ def _parse_arguments(argv: list[str]) -> Namespace:
         raise ConfigError(f"{message} (settings are written key=value; see {program()} --help)")
 
     parser.error = refuse
-    return parser.parse_intermixed_args(argv)
+    args = parser.parse_intermixed_args(argv)
+    if args.experimental_rerun:
+        raise ConfigError(
+            "--experimental-rerun: refused, as it would unpickle a file, which can run any code; a "
+            "run is repeated by its settings"
+        )
+    return args
 
 
 def _plain(error: Exception) -> Exception:

@@ -155,6 +155,23 @@ def test_hydras_other_flags(command, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_file_is_unpickled(command, tmp_path):
+    (tmp_path / "config.pickle").write_bytes(pickle.dumps(_Runs(tmp_path / "ran")))
+    status, ran, err, _ = command("--experimental-rerun", str(tmp_path / "config.pickle"))
+    assert (status, ran) == (2, []) and err.startswith("error: --experimental-rerun: refused")
+    assert not (tmp_path / "ran").exists()
+
+
+class _Runs:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
 def test_help(command):
     status, ran, err, out = command("--help", examples=("epochs=3",))
     assert (status, ran, err) == (0, [], "")
