@@ -24,6 +24,12 @@ def choices(group):
 
 
 TARGET = lambda text: set(re.findall(r"^ *_target_: (\S+)", text, re.M))
+NEEDED = {  # what these data sets have no default for
+    "arrays": ["data.file=mine.npz"],
+    "csv": ["data.file=mine.csv"],
+    "folder": ["data.root=mine"],
+    "tfds": ["data.name=mnist"],
+}
 SEVERAL = ("augment", "logger")  # groups of which a list is chosen
 # A choice of every group at once: the first of each, then the second, and so on.
 TOGETHER = list(itertools.zip_longest(*map(choices, CHOSEN := (*GROUPS, "logger", "debug"))))
@@ -33,8 +39,7 @@ TOGETHER = list(itertools.zip_longest(*map(choices, CHOSEN := (*GROUPS, "logger"
 def test_every_choice_composes(number):
     chosen = {g: c for g, c in zip(CHOSEN, TOGETHER[number], strict=True) if c}
     overrides = [f"{g}=[{c}]" if g in SEVERAL else f"{g}={c}" for g, c in chosen.items()]
-    named = ["data.name=mnist"] if chosen.get("data") == "tfds" else []
-    cfg = compose([*overrides, *named])
+    cfg = compose([*overrides, *NEEDED.get(chosen.get("data"), ())])
     for group, choice in chosen.items():
         assert group == "debug" or group in cfg
         text = (CONFIGS / group / f"{choice}.yaml").read_text()

@@ -169,7 +169,7 @@ def test_what_is_no_file_is_not_read(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"best": 1.5}, {"best": float("nan")}, {"best_step": -1}, {"best_step": 2.0}),
+        *({"best": float("inf")}, {"best": float("nan")}, {"best_step": -1}, {"best_step": 2.0}),
         *({"waited": True}, {"seconds": float("inf")}, {"stopped_early": 1}, {"records": -2}),
         *({"window": [{"loss": "x"}]}, {"window": [5]}, {"more": 0}),
     ],
