@@ -3,7 +3,7 @@
 from cnnlab.analysis.activations import activation_maps
 from cnnlab.analysis.cost import Cost, cost
 from cnnlab.analysis.equivariance import equivariance_errors, invariance_error
-from cnnlab.analysis.fields import Field, effective_field, fields, receptive_field
+from cnnlab.analysis.fields import Field, effective_field, receptive_field
 from cnnlab.analysis.jacobian import jacobian_matrix
 from cnnlab.analysis.summary import Operations, Row, Summary, count_parameters, summary
 
@@ -18,7 +18,6 @@ __all__ = [
     "count_parameters",
     "effective_field",
     "equivariance_errors",
-    "fields",
     "invariance_error",
     "jacobian_matrix",
     "receptive_field",
