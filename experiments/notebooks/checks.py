@@ -83,7 +83,7 @@ EXERCISES: dict[str, Exercise] = {
         _is(28 * 28 * 3 * 3 * 16 * 32), "one for every output entry and every entry of its window"
     ),
     # Convolution in four ways.
-    "taps": Exercise(
+    "kernel": Exercise(
         lambda kernel: _same_map(
             lambda x: ops.conv(x, jnp.asarray(kernel), groups=3),
             lambda x: np.roll(x, 1, axis=1) * (np.arange(12) > 0)[:, None],

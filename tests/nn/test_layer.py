@@ -32,6 +32,7 @@ LAYERS = {
     nn.GroupNorm: (lambda: nn.GroupNorm(4, 2), ("weight", "bias")),
     nn.Identity: (nn.Identity, ()),
     nn.LayerNorm: (lambda: nn.LayerNorm(4), ("weight", "bias")),
+    nn.LayerScale: (lambda: nn.LayerScale(4), ("weight",)),
     nn.Linear: (lambda: nn.Linear(4, 5, use_bias=False, key=KEY), ("weight",)),
     nn.LocallyConnected: (
         lambda: nn.LocallyConnected2d(4, 6, 3, SHAPE[:-1], 2, key=KEY),
@@ -55,7 +56,8 @@ def test_every_layer_is_asked():
     ranks = {v for v in found if v.__name__.endswith(("1d", "2d", "3d"))}
     abstract = {v for v in found if inspect.isabstract(v)}
     assert abstract == {nn.Convolution, nn.Layer, nn.Pool, nn.ShapePreserving, nn.WindowLayer}
-    assert ({*found} | {Flatten}) - ranks - abstract == {nn.ConvBlock, *LAYERS}
+    blocks = {nn.ConvBlock, nn.ConvNeXtBlock, nn.ResidualBlock}
+    assert ({*found} | {Flatten}) - ranks - abstract == {*blocks, *LAYERS}
     assert all(issubclass(kind, nn.Layer) for kind in LAYERS)
 
 

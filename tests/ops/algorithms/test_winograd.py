@@ -118,6 +118,7 @@ def test_is_preferred_where_neither_channels_nor_maps_are_few():
 def test_gives_way_to_products_of_16_bits(code, expected, monkeypatch):
     """It computes in float32."""
     monkeypatch.setattr(ENGINE, "implementation", lambda *_: Implementation("", code))
+    monkeypatch.setattr(ENGINE, "wide", lambda: True)
     problem = describe((64, 16, 16, 128), (3, 3, 128, 128), dtype=jnp.bfloat16)
     assert predicted(problem, engine=True) == [expected.name] * 3
 
