@@ -19,6 +19,8 @@ SINCE = {
     "loss": {"_target_": "cnnlab.train.losses.CrossEntropy", "class_weights": None},
     "metrics": None,
     "backbone.pool_padding": "SAME",
+    "data.task": "classification",
+    "data.label_separator": "|",
 }
 # Where weights are loaded from: they count themselves.
 LOADED = ("run", "checkpoint")

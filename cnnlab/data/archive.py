@@ -1,5 +1,6 @@
 """One's own arrays: passed in, or from an `.npz` file."""
 
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from jaxtyping import Shaped
 from cnnlab.arguments import checked
 from cnnlab.data.dataset import Dataset, validation_split
 from cnnlab.data.fingerprint import fingerprint
+from cnnlab.data.labels import TaskName
 from cnnlab.data.splits import NUMBERS, ArraySplit, Placement, Split
 from cnnlab.machine import memory
 
@@ -28,6 +30,7 @@ _SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": (
 def arrays(
     file: str | Path,
     *,
+    task: TaskName = "classification",
     channels: Channels = "auto",
     class_names: Sequence[str] | None = None,
     val_fraction: float | int = 0.1,
@@ -51,6 +54,7 @@ def arrays(
     return from_arrays(
         found.pop("train"),
         **found,
+        task=task,
         channels=channels,
         class_names=class_names,
         val_fraction=val_fraction,
@@ -67,6 +71,7 @@ def from_arrays(
     test: tuple | None = None,
     val: tuple | None = None,
     *,
+    task: TaskName = "classification",
     channels: Channels = "auto",
     class_names: Sequence[str] | None = None,
     val_fraction: float | int = 0.1,
@@ -75,18 +80,21 @@ def from_arrays(
     workers: int = 0,
     origin: str = "passed in",
 ) -> Dataset:
-    """A data set of arrays: of each split images `(n, *spatial, c)` and labels `(n,)`.
+    """A data set of arrays: of each split images `(n, *spatial, c)` and labels.
 
-    uint8 images are kept, others become float32 (uint16 has its white at 65535). Labels are classes
-    from 0, or texts, of which each is a class, in the order of letters.
+    uint8 images are kept, others become float32 (uint16 has its white at 65535).
 
     **Arguments:**
 
+    - `task`: what the labels are (`data.TaskName`). Classes `(n,)` from 0, or texts, of which each
+      is a class, in the order of letters; several labels `(n, k)` of 0 and 1; numbers `(n,)` or
+      `(n, k)`; classes of all positions `(n, *spatial)`, from 0.
     - `channels`: where the images' channel axis is: `"last"`, `"first"` (after the examples'), or
       `"none"`, which gives them one channel. `"auto"`: last where there are four axes or more of
       which the last has up to 4 entries; none of two axes, and of three where they are uint8;
       others could be more than one thing, and are refused.
-    - `class_names`: of labels that are whole numbers; the numbers if not given.
+    - `class_names`: of the classes where they are whole numbers, of the labels or of the numbers;
+      0, 1, ... if not given.
     - `val_fraction`, `test_fraction`: shares of `train`, where there is no `val` or `test`.
     - `origin`: where the data came from, in words.
 
@@ -102,7 +110,7 @@ def from_arrays(
             raise ValueError(f"{split}: expected (images, labels), got {len(pair)} arrays")
         image, label = (np.asarray(array) for array in pair)
         images[split] = _with_channels(split, image, channels)
-        labels[split] = _column(split, label, len(image))
+        labels[split] = _labels(split, label, images[split].shape[:-1], task)
     shapes = {split: image.shape[1:] for split, image in images.items()}
     for split, shape in shapes.items():
         if shape != shapes["train"]:
@@ -111,12 +119,17 @@ def from_arrays(
                 f" got {list(shape)}"
             )
     texts = {split: label.dtype.kind in "US" for split, label in labels.items()}
+    classes = task in ("classification", "segmentation")
     if any(texts.values()):
         names, labels = _classes(labels, texts, class_names)
-    else:
+    elif class_names is not None:
+        names = list(class_names)
+    elif classes:
         top = max((int(label.max()) for label in labels.values() if label.size), default=0)
-        names = [str(k) for k in range(top + 1)] if class_names is None else list(class_names)
-    if len(names) < 2:
+        names = [str(k) for k in range(top + 1)]
+    else:
+        names = [str(k) for k in range(labels["train"].shape[1])]
+    if classes and len(names) < 2:
         raise ValueError(f"train: expected labels of 2 or more classes, got only {names[0]!r}")
     high = 65535 if all(image.dtype == np.uint16 for image in images.values()) else None
     options: Any = {"placement": placement, "workers": workers}
@@ -141,6 +154,7 @@ def from_arrays(
         origin=origin,
         high=high,
         fingerprint=made,
+        task=task,
     )
 
 
@@ -218,17 +232,31 @@ def _with_channels(split: str, image: np.ndarray, channels: Channels) -> np.ndar
     return np.ascontiguousarray(image)
 
 
-def _column(split: str, label: np.ndarray, count: int) -> np.ndarray:
-    """One class for each image: a whole number or a text."""
-    if label.ndim == 2 and label.shape[1] == 1:
-        label = label[:, 0]
-    if label.shape != (count,) or label.dtype.kind not in "buiUS":
+def _labels(split: str, label: np.ndarray, places: tuple[int, ...], task: TaskName) -> np.ndarray:
+    """Labels in the shape that a task has them in, for images at `places`, `(n, *spatial)`."""
+    n, hint = places[0], ""
+    if task == "classification":
+        shape, kinds, expected = (n,), "buiUS", f"{n} labels that are whole numbers or texts"
+        hint = "; task=regression takes numbers, task=multilabel several labels"
+    elif task == "segmentation":
+        shape, kinds = places, "bui"
+        expected = f"a whole number for each position {list(places)}"
+    else:
+        shape, kinds = (n, label.shape[1] if label.ndim == 2 else 1), "buif"
+        expected = f"{n} rows of {'numbers' if task == 'regression' else '0 and 1'}"
+    same = label.shape[:1] == (n,)
+    if label.shape != shape and same and label.size == math.prod(shape):
+        label = label.reshape(shape)  # an axis of length 1 at the end, more or less
+    if label.shape != shape or 0 in shape or label.dtype.kind not in kinds:
         raise ValueError(
-            f"{split}: expected {count} labels that are whole numbers or texts, as many as images,"
-            f" got {label.dtype} {list(label.shape)}"
+            f"{split}: expected {expected}, as many as images, got {label.dtype}"
+            f" {list(label.shape)}{hint if same else ''}"
         )
     if label.dtype.kind == "S":
         return np.char.decode(label, "utf-8")
+    if task == "regression":
+        with np.errstate(over="ignore"):  # beyond float32's range: inf, which `Dataset` refuses
+            return label.astype(np.float32)
     return label.astype(int) if label.dtype.kind == "b" else label
 
 

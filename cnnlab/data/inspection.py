@@ -37,8 +37,8 @@ class Duplicates:
 class Inspection:
     """What `inspect` finds.
 
-    - `examples`: of each split that has some; `counts`: of each class in it, `(k,)`; empty where
-      labels are not classes.
+    - `examples`: of each split that has some; `counts`: of each class in it, `(k,)`, of positions
+      of each where these have one, of examples with each label; empty where labels are numbers.
     - `statistics`: mean and standard deviation of each channel, `(c,)` each.
     - `sizes`: how many pictures have which `(height, width)`, most first; empty where all examples
       were brought to one size before they could be looked at.
@@ -72,14 +72,11 @@ def inspect(data: Dataset) -> Inspection:
     splits = {name: getattr(data, name) for name in ("train", "val", "test")}
     splits = {name: split for name, split in splits.items() if len(split)}
     labels = {name: labels_of(split) for name, split in splits.items()}
-    classes = all(label.ndim == 1 and label.dtype.kind == "i" for label in labels.values())
     return Inspection(
         examples={name: len(split) for name, split in splits.items()},
-        counts={
-            name: np.bincount(label, minlength=data.num_classes) for name, label in labels.items()
-        }
-        if classes
-        else {},
+        counts={}
+        if data.task == "regression"
+        else {name: _counts(data, label) for name, label in labels.items()},
         statistics={
             name: (data.mean, data.std) if name == "train" else statistics(split)
             for name, split in splits.items()
@@ -87,6 +84,12 @@ def inspect(data: Dataset) -> Inspection:
         duplicates=tuple(_duplicates(splits, labels)),
         sizes=_sizes(list(splits.values())),
     )
+
+
+def _counts(data: Dataset, label: Labels) -> Int[np.ndarray, " k"]:
+    if data.task == "multilabel":
+        return label.sum(0).astype(int)
+    return np.bincount(label.reshape(-1), minlength=data.num_classes)
 
 
 def _read(split: Split) -> Iterator[tuple[Shaped[np.ndarray, "b ..."], Labels]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnlab.data.dataset import Dataset
 from cnnlab.data.inventory import Look, look_at
+from cnnlab.data.labels import TaskName
 from cnnlab.data.pictures import PictureSource, PictureSplit, Reading, shown_path
 from cnnlab.data.splits import RESIDENT_BYTES, Placement
 
@@ -18,15 +19,17 @@ _log = logging.getLogger(__name__)
 
 Broken = Literal["refuse", "skip"]
 
+Label = int | tuple[int, ...] | tuple[float, ...]
+
 _SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A picture file of a split, and its label: a class, or the number of another task."""
+    """A picture file of a split, and its label: a class, or a row of labels or numbers."""
 
     path: str
-    label: int | float
+    label: Label
     split: Literal["train", "val", "test"] = "train"
 
 
@@ -37,6 +40,7 @@ def picture_dataset(
     name: str,
     examples: Sequence[Example],
     *,
+    task: TaskName = "classification",
     class_names: Sequence[str],
     root: str,
     reading: Reading,
@@ -48,9 +52,10 @@ def picture_dataset(
 ) -> Dataset:
     """The data set of picture files with labels; each file is looked at first.
 
-    **Arguments:** `root`, the folder they are in; `test_fraction`, `val_fraction`, the shares of
-    each class in the training split that become the test and the validation split where `examples`
-    have none; `broken`, whether files that can't be read are refused or left out.
+    **Arguments:** `class_names`, of classes, labels or numbers; `root`, the folder they are in;
+    `test_fraction`, `val_fraction`, the shares of each class in the training split that become the
+    test and the validation split where `examples` have none; `broken`, whether files that can't be
+    read are refused or left out.
 
     **Raises:** `ValueError` that begins with the argument's name: files that can't be read, that
     differ in size while there is no `size`, or are too few for the fractions.
@@ -77,7 +82,7 @@ def picture_dataset(
         if not parts[split]:
             parts["train"], parts[split] = _divided(parts["train"], argument, fraction)
     left = {example.label for example, _ in parts["train"]}
-    for label, class_name in enumerate(class_names):
+    for label, class_name in enumerate(class_names if task == "classification" else ()):
         if label not in left:
             raise ValueError(f"broken: no training picture of the class {class_name!r} is left")
     splits = {
@@ -94,6 +99,7 @@ def picture_dataset(
         high=reading.high,
         resized=reading.size is not None,
         fingerprint=_fingerprint(class_names, parts),
+        task=task,
     )
 
 
@@ -130,7 +136,8 @@ def _one_size(pairs: Sequence[Pair]) -> None:
 def _divided(
     pairs: Sequence[Pair], argument: str, fraction: float | int
 ) -> tuple[list[Pair], list[Pair]]:
-    """What stays of a split, and a share of each of its classes: at least one of two and more.
+    """What stays of a split, and a share of each of its classes (of all where labels are none): at
+    least one of two and more.
 
     The share is of those whose content has the lowest digests: the same whatever the files are
     called, nearly the same when some are added, and files of one content stay together.
@@ -139,7 +146,7 @@ def _divided(
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"{argument}: expected a number from 0 to below 1, got {fraction}")
-    groups: dict[int | float, list[int]] = {}
+    groups: dict[int, list[int]] = {}
     for place, (example, _) in enumerate(pairs):
         one = example.label if isinstance(example.label, int) else 0
         groups.setdefault(one, []).append(place)

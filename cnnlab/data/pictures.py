@@ -71,7 +71,7 @@ class PictureSource:
     def __init__(
         self,
         paths: Sequence[str],
-        label: Shaped[np.ndarray, " n"],
+        label: Shaped[np.ndarray, "n ..."],
         looks: Sequence[Look],
         reading: Reading,
     ):

@@ -15,6 +15,7 @@ from cnnlab.data.splits import DataError
 RANDOM = np.random.RandomState(0)
 IMAGE = RANDOM.randint(0, 256, (30, 6, 5, 3)).astype(np.uint8)
 LABEL = np.arange(30) % 3
+MAP = IMAGE[..., 0] // 100
 
 
 def split_of(image=IMAGE, label=LABEL, count=12):
@@ -94,12 +95,55 @@ def test_texts_are_classes():
 
 
 @pytest.mark.parametrize(
+    ("task", "label", "found", "names"),
+    [
+        ("regression", LABEL / 4, LABEL[:, None] / 4, 1),
+        ("regression", np.stack([LABEL, -LABEL], 1), np.stack([LABEL, -LABEL], 1), 2),
+        ("multilabel", np.eye(3)[LABEL], np.eye(3)[LABEL], 3),
+        ("multilabel", LABEL == 2, LABEL[:, None] == 2, 1),
+        ("segmentation", MAP, MAP, 3),
+        ("segmentation", MAP[..., None] > 1, MAP > 1, 2),
+    ],
+)
+def test_labels_of_other_tasks(tmp_path, task, label, found, names):
+    parts = {
+        "x_train": IMAGE[:20],
+        "y_train": label[:20],
+        "x_test": IMAGE[20:],
+        "y_test": label[20:],
+    }
+    data = arrays(saved(tmp_path, **parts), task=task, val_fraction=0)
+    assert (data.task, data.class_names) == (task, tuple(map(str, range(names))))
+    assert data.positions == ((6, 5) if task == "segmentation" else ())
+    for split, part in ((data.train, found[:20]), (data.test, found[20:])):
+        assert split.label.shape == part.shape
+        np.testing.assert_allclose(split.label, part)
+    named = from_arrays((IMAGE, label), task=task, class_names=[f"n{k}" for k in range(names)])
+    assert named.class_names[0] == "n0" and len(named.val) == 2
+
+
+@pytest.mark.parametrize(
     ("train", "options", "says"),
     [
         ((IMAGE, LABEL, LABEL), {}, r"^train: expected \(images, labels\), got 3 arrays"),
         ((IMAGE, LABEL[:9]), {}, r"^train: expected 30 labels .* got int64 \[9\]"),
         ((IMAGE, LABEL + 0.5), {}, r"^train: expected 30 labels .* got float64 \[30\]"),
-        ((IMAGE, np.eye(3)[LABEL]), {}, r"^train: expected 30 labels .* got float64 \[30, 3\]"),
+        ((IMAGE, np.eye(3)[LABEL]), {}, r"^train: .* \[30, 3\]; task=regression takes numbers, ta"),
+        ((IMAGE, LABEL / 2), {"task": "multilabel"}, "expected 1 labels of 0 or 1 .* has 0.5"),
+        ((IMAGE, LABEL.astype(str)), {"task": "multilabel"}, "^train: expected 30 rows of 0 and 1"),
+        ((IMAGE, LABEL[:9]), {"task": "regression"}, r"^train: expected 30 rows of num.* \[9\]$"),
+        ((IMAGE, LABEL * 1e99), {"task": "regression"}, "expected 1 finite numbers .* has inf"),
+        (
+            (IMAGE, MAP[:, 1:]),
+            {"task": "segmentation"},
+            r"for each position \[30, 6, 5\], .* 5, 5\]",
+        ),
+        ((IMAGE, MAP / 2), {"task": "segmentation"}, "^train: expected a whole number for each po"),
+        (
+            (IMAGE, MAP),
+            {"task": "segmentation", "class_names": ["a", "b"]},
+            "expected labels from 0 to 1, the split .* has 2",
+        ),
         ((IMAGE, LABEL * 0), {}, "^train: expected labels of 2 or more classes, got only '0'"),
         ((IMAGE.astype(str), LABEL), {}, "^train: expected images of numbers, got <U3"),
         ((IMAGE[:0], LABEL[:0]), {}, r"^train: expected at least 1 image .*\[0, 6, 5, 3\]"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnlab.config import ConfigError, build, compose
 from cnnlab.data import table
 
 
@@ -71,6 +72,64 @@ def test_quotes_spaces_other_columns_and_splits(write, tmp_path):
 
 
 GOOD = rows("ab" * 6)
+NUMBERS = [i / 4 for i in range(12)]
+MANY = {"task": "multilabel", "label_column": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "names", "expected"),
+    [
+        (rows(NUMBERS), {"task": "regression"}, ("label",), lambda i: [i / 4]),
+        (
+            rows([f"{i},-{i}e-1" for i in range(12)]).replace("label", "age,b (cm)"),
+            {"task": "regression", "label_column": ["b (cm)", "age"]},
+            ("b (cm)", "age"),
+            lambda i: [-i / 10, i],
+        ),
+        (
+            rows([f"{i % 2},{i % 3 // 2}" for i in range(12)]).replace("label", "a,b"),
+            MANY,
+            ("a", "b"),
+            lambda i: [i % 2, i % 3 // 2],
+        ),
+        (
+            rows(["", "10", "9; 10", "9;;"] * 3),
+            {"task": "multilabel", "label_separator": ";"},
+            ("9", "10"),
+            lambda i: [i % 4 > 1, i % 4 in (1, 2)],
+        ),
+    ],
+    ids=["number", "numbers", "flags", "names"],
+)
+def test_numbers_and_several_labels(write, tmp_path, text, options, names, expected):
+    data = write(text, **options)
+    assert (data.task, data.class_names) == (options["task"], names)
+    splits = (data.train, data.val, data.test)
+    assert [len(split) for split in splits] == [9, 1, 2]
+    for split in splits:
+        image, label = split.take(np.arange(len(split)))
+        places = image[:, 0, 0, 0] // 20
+        np.testing.assert_allclose(label, [expected(int(i)) for i in places], rtol=1e-6)
+    other = write(text.replace("10.png", "11.png,", 1).replace(",,", ","), **options)
+    assert other.fingerprint != data.fingerprint
+
+
+def test_a_network_has_an_output_for_each_number(write, tmp_path):
+    write(
+        rows([f"{i},{i}" for i in range(12)]).replace("label", "a,b"),
+        **{**MANY, "task": "regression"},
+    )
+    overrides = [
+        *("data=csv", f"data.file={tmp_path / 'labels.csv'}", "data.task=regression"),
+        *("data.label_column=[a,b]", "loss=huber", "backbone=mlp", "norm=none", "batch_size=4"),
+    ]
+    experiment = build(compose(overrides))
+    assert list(experiment.metrics) == ["r2", "mean_absolute_error"]
+    assert experiment.model.head.linear.weight.shape[-1] == 2
+    with pytest.raises(ConfigError, match=r"^loss: expected mean_squared_error or"):
+        build(compose([*overrides, "loss=cross_entropy"]))
+    with pytest.raises(ConfigError, match=r"^data.task: expected one of classi"):
+        compose([*overrides, "data.task=segmentation"])
 
 
 @pytest.mark.parametrize(
@@ -80,13 +139,13 @@ GOOD = rows("ab" * 6)
         ("file,kind\n", {}, "^label_column: expected one column 'label' .* are file, kind"),
         ("file,label,label\n", {}, "^label_column: expected one column 'label'"),
         (GOOD, {"split_column": "part"}, "^split_column: expected one column 'part'"),
-        ("file,label\n", {}, "^label_column: expected 2 or more classes .* found no rows"),
+        ("file,label\n", {}, "^file: .*labels.csv has no rows below the names of its columns"),
         (rows("aa"), {}, "^label_column: expected 2 or more classes .* found only 'a'"),
         (GOOD + "x.png\n", {}, "^file: line 14 of .* has 1 values, expected 2"),
         (GOOD + "x.png,\n", {}, "^label_column: line 14 of .* has no 'label'"),
         (GOOD + ",a\n", {}, "^image_column: line 14 of .* has no 'file'"),
         (GOOD + 'x.png,"a\n', {}, "^file: .* is not a table that can be read: unexpected end"),
-        (GOOD + 'x.png,"a\x1b"\n', {}, "^label_column: expected classes that can be printed"),
+        (GOOD + 'x.png,"a\x1b"\n', {}, "^label_column: expected names that can be printed"),
         (GOOD.encode("utf-16"), {}, "^file: .* is not a table in UTF-8"),
         (GOOD, {"delimiter": ""}, "^delimiter: expected one character"),
         (GOOD, {"delimiter": ";;"}, "^delimiter: expected one character"),
@@ -97,7 +156,29 @@ GOOD = rows("ab" * 6)
             "found only",
         ),
         (GOOD + "pictures/12.png,a\n", {}, "^broken: .*12.png can't be read: No such file"),
-        (GOOD.replace("file,label", "file,label").replace(",b", ",test"), {}, None),
+        (GOOD.replace(",b", ",test"), {}, None),
+        (rows(NUMBERS), {}, "^label_column: expected classes .*; task=regression takes numbers"),
+        (
+            rows(["a,1"] * 6).replace("label", "a,b"),
+            {"label_column": ["a", "b"]},
+            "^label_column: expected one column of classes, got a, b; task=multilabel takes",
+        ),
+        (GOOD, {"label_column": ["label", "label"]}, "^label_column: expected different columns"),
+        (
+            GOOD,
+            {"task": "regression"},
+            "^label_column: expected a number in 'label', line 2 has 'a'",
+        ),
+        (rows(["1e99"] * 6), {"task": "regression"}, "^label_column: expected a number .* '1e99'"),
+        (rows(["nan"] * 6), {"task": "regression"}, "^label_column: expected a number .* 'nan'"),
+        (
+            rows(["1,0"] * 5 + ["1,2"]).replace("label", "a,b"),
+            MANY,
+            "^label_column: expected 0 or 1 in 'b', line 7 has '2'",
+        ),
+        (rows([""] * 6), {"task": "multilabel"}, "^label_column: no row of .* names a label"),
+        (rows([""] * 6), {"task": "regression"}, "^label_column: line 2 of .* has no 'label'"),
+        (GOOD, {"task": "multilabel", "label_separator": ""}, "^label_separator: expected a text"),
     ],
 )
 def test_tables_that_are_refused(write, text, options, says):
