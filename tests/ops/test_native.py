@@ -75,6 +75,16 @@ CASES = {
     ),
     "depthwise, many taps, half a vector": ((1, 5, 40, 24), (3, 16, 1, 24), {"groups": 24}),
     "depthwise, dilated": ((1, 11, 12, 8), (5, 8, 1, 8), {"groups": 8, "dilation": (2, 3)}),
+    "depthwise, two taps far apart": (
+        (2, 40, 8),
+        (2, 1, 8),
+        {"groups": 8, "dilation": 37, "padding": "CAUSAL"},
+    ),
+    "depthwise, a tap beyond the image": (
+        (1, 5, 6, 16),
+        (3, 3, 1, 16),
+        {"groups": 16, "dilation": 6, "padding": "SAME"},
+    ),
     "depthwise, several tiles": ((1, 1300, 8), (64, 1, 8), {"groups": 8, "padding": "CAUSAL"}),
     "depthwise, tiles of rows": ((1, 90, 70, 16), (7, 6, 1, 16), {"groups": 16}),
     "sequences, depthwise": ((2, 40, 16), (31, 1, 16), {"groups": 16, "padding": [(15, 14)]}),
@@ -95,16 +105,18 @@ def test_groups_of_few_channels_run_on_compiled_code(case):
 
 @needs_engine
 @pytest.mark.parametrize(
-    ("x", "kernel", "expected"),
+    ("x", "kernel", "dilation", "expected"),
     [
-        ((2, 9, 9, 16), (7, 7, 1, 16), [True, True, True]),
-        ((2, 9, 9, 16), (3, 5, 1, 16), [False, False, True]),
-        ((2, 9, 9, 16), (3, 3, 1, 16), [False, False, False]),
-        ((2, 9, 9, 12), (7, 7, 1, 12), [False, False, False]),
+        ((2, 9, 9, 16), (7, 7, 1, 16), 1, [True, True, True]),
+        ((2, 9, 9, 16), (3, 5, 1, 16), 1, [False, False, True]),
+        ((2, 9, 9, 16), (3, 3, 1, 16), 1, [False, False, False]),
+        ((2, 9, 9, 16), (3, 3, 1, 16), 2, [True, True, True]),
+        ((2, 90, 16), (2, 1, 16), 32, [True, True, True]),
+        ((2, 9, 9, 12), (7, 7, 1, 12), 1, [False, False, False]),
     ],
 )
-def test_depthwise_with_many_taps_runs_in_loops_of_our_own(x, kernel, expected):
-    problem = describe(x, kernel, groups=x[-1])
+def test_depthwise_of_many_or_dilated_taps_runs_in_loops_of_our_own(x, kernel, dilation, expected):
+    problem = describe(x, kernel, groups=x[-1], dilation=dilation, padding="SAME")
     codes = [ENGINE.implementation(problem, which).code for which in PASSES]
     assert [code == Code.OWN_DEPTHWISE for code in codes] == expected
 

@@ -36,7 +36,7 @@ class Code(enum.IntEnum):
     GENERAL = 1
     COMPILED = 2  # the shape
     DEPTHWISE = 3  # the shape of a depthwise convolution
-    OWN_DEPTHWISE = 4  # one with many taps: loops of our own (src/depthwise.cc)
+    OWN_DEPTHWISE = 4  # one with many or dilated taps: loops of our own (src/depthwise.cc)
 
 
 class Implementation(NamedTuple):

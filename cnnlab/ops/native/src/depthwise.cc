@@ -322,11 +322,12 @@ void RunType(Pass pass, const Convolution& p, const void* a, const void* b, cons
 }  // namespace
 
 bool ServesDepthwise(Pass pass, const Convolution& p) {
-  // oneDNN copies nothing, which tells while there is little to compute; but in the kernel.
-  const int64_t least = pass == Pass::kKernelGradient ? 10 : 40;
   const auto ones = [](const std::vector<int64_t>& v) {
     return std::all_of(v.begin(), v.end(), [](int64_t n) { return n == 1; });
   };
+  // oneDNN copies nothing, which tells while there is little to compute; but in the kernel. Of
+  // taps that lie apart it has only general code.
+  const int64_t least = !ones(p.dilation) ? 1 : pass == Pass::kKernelGradient ? 10 : 40;
   const int64_t channels = p.x.back();
   return p.groups == channels && p.y.back() == channels && channels % 8 == 0 && p.rank() <= 2 &&
          ones(p.stride) && p.activation != Activation::kGelu && Size(p.kernel) / channels >= least;

@@ -5,9 +5,9 @@
 
 namespace cnnlab {
 
-// Where these loops are served, and faster than oneDNN's: many taps, stride 1, one or two spatial
-// axes, as many channels in as out in multiples of 8. They have no
-// GELU: Python leaves it to XLA.
+// Where these loops serve, and are faster than oneDNN's: many taps or dilated ones, stride 1, one or
+// two spatial axes, as many channels in as out in multiples of 8. They have no GELU: Python leaves
+// it to XLA.
 bool ServesDepthwise(Pass pass, const Convolution& problem);
 
 // As `Convolve`.
