@@ -1,10 +1,12 @@
-"""A package of somebody's own, no line of cnnlab changed: a layer, a backbone, a data set, a loss,
-an algorithm, a question; and the lab's own tests of them."""
+"""A package of somebody's own, installed by pip, no line of cnnlab changed: a layer, a backbone,
+a data set, a loss, an algorithm, a question; and the lab's own tests of them."""
 
 import os
 import re
 import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,14 @@ class Blur(nn.ShapePreserving):
 """,
     "backbone": """\
 class Blurred(VGG):
-    def __init__(self, in_shape, *, width: Annotated[int, "channel count > 0"] = 4, conv, key):
-        super().__init__(in_shape, [width, "M"], conv=conv, key=key)
+    blurs: int = eqx.field(static=True)
+
+    def __init__(self, in_shape, *, blurs: Annotated[int, "whole number >= 0"] = 1, conv, key):
+        super().__init__(in_shape, [4, "M"], conv=conv, key=key)
+        self.blurs = blurs
 
     def __call__(self, x, state, *, key=None):
-        return super().__call__(Blur()(x), state, key=key)
+        return super().__call__(Blur()(x) if self.blurs else x, state, key=key)
 """,
     "data set": """\
 def bright(n: Annotated[int, "whole number >= 10"] = 60, seed: int = 0):
@@ -51,15 +56,33 @@ ROWS = Algorithm(
 )
 """,
 }
+QUESTION = """\
+from cnnlab import lab
+from throwaway import CONFIGS
+
+question = lab.Question("blurring", "Does it help to blur the images first?")
+
+@lab.compare(question, "A 2.2", lab.at_least, -1.0, backbone=["blurred", "sharp"], seeds=2)
+def accuracy(backbone, seeds):
+    \'\'\'Without the blur, no more is lost than there was.\'\'\'
+    settings = {"backbone": backbone, "data": "bright", "loss": "brier", "norm": "none", "steps": 2}
+    study = lab.Study(settings | {"batch_size": 8}, trust=["throwaway"], extra_dir=CONFIGS)
+    return [study.evaluate(study.train(seed)).accuracy for seed in seeds]
+
+main = lab.command(question)
+"""
 IMPORTS = """\
 import dataclasses
+from pathlib import Path
 from typing import Annotated
-import jax, jax.numpy as jnp, numpy as np
+import equinox as eqx, jax, jax.numpy as jnp, numpy as np
 from cnnlab import nn
 from cnnlab.data import from_arrays
 from cnnlab.models import VGG
 from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm, Domain
 from cnnlab.ops.patches import unfold
+
+CONFIGS = Path(__file__).parent / "configs"
 
 """
 WRONG = """
@@ -68,82 +91,100 @@ class Offset(nn.ShapePreserving):
         return x - x.mean(0)
 """
 FILES = {
+    "pyproject.toml": """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "throwaway"
+version = "1"
+scripts = {blurring = "throwaway.blurring:main"}
+""",
     "throwaway/__init__.py": IMPORTS + "\n\n".join(GLUE.values()) + WRONG,
-    "configs/backbone/blurred.yaml": "_target_: throwaway.Blurred\n",
-    "configs/loss/brier.yaml": "_target_: throwaway.Brier\nweight: 2.0\n",
-    "configs/data/bright.yaml": "_target_: throwaway.bright\n",
+    "throwaway/blurring.py": QUESTION,
+    "throwaway/configs/backbone/blurred.yaml": "_target_: throwaway.Blurred\n",
+    "throwaway/configs/backbone/sharp.yaml": "_target_: throwaway.Blurred\nblurs: 0\n",
+    "throwaway/configs/loss/brier.yaml": "_target_: throwaway.Brier\nweight: 2.0\n",
+    "throwaway/configs/data/bright.yaml": "_target_: throwaway.bright\n",
 }
 CHOSEN = ("backbone=blurred", "data=bright", "loss=brier", "norm=none", "steps=2", "batch_size=8")
+ROOT = str(Path(cnnlab.__file__).parents[1])
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """A virtual environment that it was installed into, which sees what is installed here."""
+    source, place = (tmp_path_factory.mktemp(name) for name in ("source", "environment"))
+    for name, text in FILES.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    venv.create(place)
+    [packages] = place.glob("lib/*/site-packages")
+    here = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+    (packages / "here.pth").write_text(f"import site; [*map(site.addsitedir, {sorted(here)})]\n")
+    install = ["pip", "--python", str(place), "install", "-q", "--disable-pip-version-check"]
+    install += ["--no-index", "--no-deps", "--no-build-isolation", str(source)]
+    subprocess.run([sys.executable, "-m", *install], check=True)
+    return place
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    """The folder that holds it, on the path."""
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    page = (Path(cnnlab.__file__).parents[1] / "docs" / "questions.md").read_text()
-    [question] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    (tmp_path / "throwaway" / "strides.py").write_text(question)
-    monkeypatch.syspath_prepend(tmp_path)
+def package(environment, tmp_path, monkeypatch):
+    """Where it is installed, for this process."""
+    [packages] = environment.glob("lib/*/site-packages")
+    monkeypatch.syspath_prepend(packages)
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    yield packages / "throwaway"
     for name in [name for name in sys.modules if name.partition(".")[0] == "throwaway"]:
         del sys.modules[name]
 
 
-def test_each_takes_a_few_lines(package):
-    assert all(len(text.splitlines()) <= 10 for text in GLUE.values())
-
-
-def test_it_trains(package):
-    make = lambda *more: build(
-        compose(
-            [*CHOSEN, "progress=false", *more], extra_dir=package / "configs", trust=["throwaway"]
-        )
-    )
-    lab = make()
-    assert lab.run()["data"] == "arrays"
-    assert make().directory.complete()
-    assert not make("+data.seed=1").directory.complete()
-    assert not make("loss.weight=1.0").directory.complete()
-    # Its code is part of what made the result.
-    with (package / "throwaway" / "__init__.py").open("a") as file:
-        file.write("\nCHANGED = True\n")
-    assert not make().directory.complete()
+def test_each_takes_a_few_lines():
+    for text in (*GLUE.values(), QUESTION):
+        assert sum(map(bool, text.splitlines())) <= 10
 
 
 def test_its_question_is_answered(package, monkeypatch, capsys):
-    from throwaway import strides
+    from throwaway import blurring
 
-    monkeypatch.setattr(sys, "argv", ["strides", "output=answers", "progress=false"])
-    strides.main()
-    assert "HOLDS" in (said := capsys.readouterr().out), said
+    monkeypatch.setattr(sys, "argv", ["blurring", "output=answers", "progress=false"])
+    blurring.main()
+    said = capsys.readouterr().out
+    assert re.search(r"^(HOLDS|FAILS|INCONCLUSIVE) +A 2.2: Without the blur", said, re.M), said
+    [answer] = Path("answers").glob("blurring/*/results.json")
+    assert (answer.parent / "figures" / "accuracy.png").is_file()
+    assert "| sharp |" in (answer.parent / "tables.md").read_text()
 
 
-def test_the_labs_own_tests_of_it(package):
+def test_a_run_is_keyed_by_all_of_it(package):
+    def key(*more):
+        chosen = [*CHOSEN, "progress=false", *more]
+        cfg = compose(chosen, extra_dir=package / "configs", trust=["throwaway"])
+        return build(cfg).directory.path
+
+    keys = [key(), key("+data.seed=1"), key("loss.weight=1.0"), key("backbone=sharp")]
+    assert key() == keys[0]
+    with (package / "__init__.py").open("a") as file:
+        file.write("\nCHANGED = True\n")
+    assert len({*keys, key()}) == 5
+
+
+def test_the_labs_own_tests_of_it(environment, tmp_path):
     """All pass but one, of a layer whose examples depend on each other."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "cnnlab.testing.plugin",
-        "-p",
-        "no:cnnlab",
-    ]
     parts = ["--layer", "throwaway.Blur", "--layer", "throwaway.Offset", "--data"]
     parts += ["throwaway.bright", "--algorithm", "throwaway.ROWS", "--layer", "throwaway.Blurred"]
+    command = [environment / "bin" / "python", "-m", "pytest", "-q", "--pyargs", "cnnlab.testing"]
+    # By name, as cnnlab may have been installed before it had the plugin.
+    plugin = ["-p", "cnnlab.testing.plugin", "-p", "no:cnnlab"]
     done = subprocess.run(
-        [*command, "--pyargs", "cnnlab.testing", *parts],
+        [*command, *plugin, *parts],
         capture_output=True,
         text=True,
-        cwd=package,
-        env={**os.environ, "PYTHONPATH": f"{package}:{Path(cnnlab.__file__).parents[1]}"},
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ROOT},
     )
     failed = re.findall(r"^FAILED .*::(\S+) ", done.stdout, re.MULTILINE)
-    assert failed == ["test_batches_and_vmap[throwaway.Offset]"], done.stdout
+    assert failed == ["test_batches_and_vmap[throwaway.Offset]"], done.stdout + done.stderr
     assert "17 passed" in done.stdout
     says = "throwaway.Blurred: it needs in_shape, conv, key; name a function without arguments"
     assert done.stdout.count(says) >= 5

@@ -2,6 +2,7 @@
 
 from cnnlab.lab.answer import answer, command, directory_of
 from cnnlab.lab.cells import Cells
+from cnnlab.lab.comparison import compare
 from cnnlab.lab.drawing import curve, half_interval, log_axes, panels, picture
 from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive
 from cnnlab.lab.page import markdown, page
@@ -54,6 +55,7 @@ __all__ = [
     "between",
     "classes_of",
     "command",
+    "compare",
     "configured",
     "curve",
     "directory_of",

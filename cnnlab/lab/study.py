@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -44,6 +45,8 @@ class Study:
         *,
         data: Dataset | None = None,
         frozen: bool = False,
+        trust: Sequence[str] = (),
+        extra_dir: str | Path | None = None,
     ) -> None:
         """**Arguments:**
 
@@ -51,8 +54,10 @@ class Study:
           "head.hidden": [64]}`.
         - `data`: taken instead of the config's, as `classes_of` makes one; the limits apply.
         - `frozen`: only the head is trained; the backbone's running statistics stay, too.
+        - `trust`, `extra_dir`: modules and configs of one's own, as `cnnlab.compose` takes them.
         """
-        self.cfg = configured({**settings, "progress": False})
+        own = {"trust": trust, "extra_dir": extra_dir}
+        self.cfg = configured({**settings, "progress": False}, **own)
         known = _read(self.cfg.data) if data is None else data
         runtime, self.data = runtime_and_data(self.cfg, known)
         shape, classes = self.data.input_shape, self.data.num_classes
@@ -183,10 +188,11 @@ def classes_of(data: Dataset, classes: Sequence[int]) -> Dataset:
     )
 
 
-def configured(settings: Mapping[str, Any]) -> Any:
-    """The config of `experiments.train` with settings as `Study` takes them."""
+def configured(settings: Mapping[str, Any], **own: Any) -> Any:
+    """The config of `experiments.train` with settings, and what is one's `own`, as `Study` takes
+    them."""
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
-    return compose([f"{key}={text}" for key, text in texts.items()])
+    return compose([f"{key}={text}" for key, text in texts.items()], **own)
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,4 +1,4 @@
-"""The example of docs/questions.md is a question."""
+"""The examples of docs/questions.md are questions."""
 
 import re
 from pathlib import Path
@@ -9,13 +9,21 @@ from cnnlab.config import compose
 PAGE = Path(__file__).parents[2] / "docs" / "questions.md"
 
 
-def test_the_example(tmp_path):
-    [example] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+def answered(example, folder):
     module = {"__name__": "strides"}
     exec(compile(example, "strides.py", "exec"), module)
-    overrides = ["strides=[2,3]", f"output={tmp_path}", "progress=false"]
+    overrides = ["strides=[2,3]", f"output={folder}", "progress=false"]
     folder, result = lab.answer(module["question"], compose(overrides, "strides"))
     [claim], [table] = result["claims"], result["tables"]
+    return folder, claim, table
+
+
+def test_the_examples(tmp_path):
+    short, _, whole = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    folder, claim, table = answered(short, tmp_path / "short")
+    assert claim["verdict"] == "holds" and "stride 3 - 2: -7, limit 0" in claim["evidence"]
+    assert table["rows"] == [[2, "16"], [3, "9"]]
+    folder, claim, table = answered(whole, tmp_path)
     assert claim["verdict"] == "holds" and claim["evidence"] == "0 of 4 maps differ"
     assert table["header"] == ["side", "stride 2", "stride 3"]
     assert table["rows"] == [[7, 16, 9], [8, 16, 9]]
