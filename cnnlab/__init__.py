@@ -6,11 +6,14 @@ for jax.
 
 import importlib
 import os
+import sys
 from typing import Any
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("accelerate", "analysis", "config", "data", "models", "nn", "ops", "train")
+_SUBMODULES = (
+    *("accelerate", "analysis", "bench", "config", "data", "lab", "models", "nn", "ops", "train"),
+)
 _EXPORTS = {
     "accelerated": "cnnlab.accelerate",
     "build": "cnnlab.config",
@@ -35,5 +38,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+if "IPython" in sys.modules:
+    importlib.import_module("cnnlab.notebook").one_line_errors()
 if os.environ.get("CNNLAB_ACCELERATE"):
     importlib.import_module("cnnlab.accelerate.startup").from_environment()

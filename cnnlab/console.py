@@ -1,11 +1,14 @@
 """Commands as the shell sees them: where they are, how they are typed, who reads their output."""
 
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, Any, TypeVar, cast
+
+from cnnlab.notebook import CellBar
 
 Item = TypeVar("Item")
 
@@ -37,20 +40,92 @@ def another(name: str) -> str:
     return f"{front} {name}" if front.endswith("cnnlab") else f"python -m experiments.{name}"
 
 
-def progress(items: Mapping[str, Item], *, show: bool) -> Iterator[tuple[str, Item]]:
-    """Names and items, one after the other, under a progress bar on standard error that names the
-    one at work."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
+class _Terminal:
+    """A file that may be closed at any time: what it refuses is lost, and no work with it."""
 
-    columns = (BarColumn(), MofNCompleteColumn(), Remaining(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
-        task = bar.add_task("", total=len(items))
-        for name, item in items.items():
-            bar.update(task, description=name)
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class Bar:
+    """How far work is: a bar on a terminal or in a notebook, and none elsewhere.
+
+    **Arguments:** `show`, whether there is anything to be seen at all; `unit`, what is counted.
+    """
+
+    def __init__(self, *, show: bool, unit: str = "") -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        self._show, self._unit = show, unit
+        self._cell = CellBar() if show and CellBar.possible() else None
+        file = cast(IO[str], _Terminal(sys.stderr))
+        self._console = Console(file=file, soft_wrap=True, force_jupyter=False)
+        columns = [BarColumn(), MofNCompleteColumn(), Remaining(), TextColumn("{task.description}")]
+        self._rich = Progress(
+            *([TextColumn(unit)] if unit else []),
+            *columns,
+            console=self._console,
+            disable=self._cell is not None or not (show and self._console.is_terminal),
+        )
+
+    def __enter__(self) -> "Bar":
+        self._rich.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._in_cell(self._beside(), last=True)
+        self._rich.stop()
+
+    def start(self, done: int, total: int, text: str = "") -> None:
+        """Begin at `done` of `total`; `text` stands beside the bar until there is another."""
+        self._done, self._total, self._text, self._kept = done, total, "", ""
+        self._task = self._rich.add_task(text, total=total, completed=done)
+        self._in_cell(text)
+
+    def update(self, done: int, text: str) -> None:
+        """So much is done; `text` stands beside the bar."""
+        self._done, self._text = done, text
+        self._rich.update(self._task, completed=done, description=text)
+        self._in_cell(self._beside())
+
+    def keep(self, done: int, text: str) -> None:
+        """Write a line that stays, at `done`; in a notebook the last one is beside the bar."""
+        self._done, self._kept = done, text
+        if self._cell is None and self._show:
+            line = f"{self._unit} {done}/{self._total}  {self._beside()}"
+            self._console.print(line, highlight=False)
+        self._in_cell(self._beside())
+
+    def _beside(self) -> str:
+        return "  |  ".join(filter(None, (self._text, self._kept)))
+
+    def _in_cell(self, text: str, *, last: bool = False) -> None:
+        if self._cell is not None:
+            self._cell.show(self._done, self._total, text, last=last)
+
+
+def progress(items: Mapping[str, Item], *, show: bool) -> Iterator[tuple[str, Item]]:
+    """Names and items, one after the other, under a bar that names the one at work."""
+    with Bar(show=show) as bar:
+        bar.start(0, len(items))
+        for done, (name, item) in enumerate(items.items()):
+            bar.update(done, name)
             yield name, item
-            bar.advance(task)
+        bar.update(len(items), "")
 
 
 def narrate() -> None:

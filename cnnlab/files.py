@@ -141,14 +141,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise WriteError(f"{path}: could not be written: {error.strerror}") from error
 
 
+def png(figure: "Figure", *, dpi: int = 120) -> bytes:
+    """A figure of matplotlib's as the content of a PNG file."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=dpi)
+    return picture.getvalue()
+
+
 def write_figure(path: Path, figure: "Figure", *, dpi: int = 120) -> None:
-    """Draw a figure of matplotlib's as a PNG file, which appears whole or not at all.
+    """Draw a figure as a PNG file, which appears whole or not at all.
 
     **Raises:** `WriteError`: it could not be written.
     """
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=dpi)
-    write_atomically(path, picture.getvalue())
+    write_atomically(path, png(figure, dpi=dpi))
 
 
 def _sync(path: Path) -> None:

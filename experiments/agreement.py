@@ -71,21 +71,18 @@ def _settings(cfg: "DictConfig") -> "tuple[list[str], Comparison]":
 
 def _run(names: list[str], settings: "Comparison", *, show: bool) -> "list[Agreement]":
     """All comparisons, under a progress bar."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
     from cnnlab.bench.agreement import compare
+    from cnnlab.console import Bar
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining()
     done: list[Agreement] = []
-    with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
-        task = bar.add_task("", total=len(names) * settings.geometries)
-        for name in names:
+    with Bar(show=show) as bar:
+        bar.start(0, len(names) * settings.geometries)
+        for number, name in enumerate(names):
             lines: list[Agreement] = []
-            for lines in compare(name, settings):
+            for compared, lines in enumerate(compare(name, settings), 1):
                 worst = max(line.worst / line.limit for line in lines)
-                bar.update(task, advance=1, description=f"{name}, {worst:.0%} of the limit")
+                text = f"{name}, {worst:.0%} of the limit"
+                bar.update(number * settings.geometries + compared, text)
             done += lines
     return done
 

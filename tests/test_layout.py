@@ -10,14 +10,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 QUESTIONS = ROOT / "experiments" / "questions"
 FLOOR = {
-    "console": -1,  # below the others of the ground floor
-    "errors": -1,
+    "errors": -3,  # below the others of the ground floor
+    "notebook": -2,
+    "console": -1,
     "arguments": 0,
     "files": 0,
     "jax_internals": 0,
     "libraries": -2,
     "code": -1,
     "content": 0,
+    "display": -1,
     "machine": 0,
     "switch": 0,
     "versions": 0,

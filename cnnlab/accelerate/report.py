@@ -10,8 +10,10 @@ import jax
 from jax.extend.core import Jaxpr
 
 from cnnlab.accelerate.rules import SERVED
+from cnnlab.display import View, shown
 
 
+@shown
 @dataclass(frozen=True)
 class Served:
     """A line an operation, in the order of the program, with the number of times that it occurs;
@@ -19,10 +21,10 @@ class Served:
 
     lines: dict[str, int]
 
-    def __str__(self) -> str:
+    def view(self) -> View:
         width = max((len(str(n)) for n in self.lines.values()), default=0)
         lines = [f"{n:>{width}} x {line}" for line, n in self.lines.items()]
-        return "\n".join(lines or ["no convolution and no pooling"])
+        return View(notes=lines or ["no convolution and no pooling"])
 
 
 def served(function: Callable[..., Any], *inputs: Any) -> Served:

@@ -5,7 +5,8 @@ from cnnlab.analysis.cost import Cost, cost
 from cnnlab.analysis.equivariance import equivariance_errors, invariance_error
 from cnnlab.analysis.fields import Field, effective_field, receptive_field
 from cnnlab.analysis.jacobian import jacobian_matrix
-from cnnlab.analysis.summary import Operations, Row, Summary, count_parameters, summary
+from cnnlab.analysis.summary import Operations, Row, Summary, summary
+from cnnlab.models import count_parameters
 
 __all__ = [
     "Cost",

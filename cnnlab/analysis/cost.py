@@ -11,6 +11,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Jaxpr, JaxprEqn
 
 from cnnlab.accelerate.recognition import recognise
+from cnnlab.display import View, shown
 from cnnlab.models import reach
 from cnnlab.ops import Problem
 
@@ -18,6 +19,7 @@ from cnnlab.ops import Problem
 _UNSEEN = frozenset({"ffi_call", "io_callback", "pallas_call", "pure_callback"})
 
 
+@shown
 @dataclass(frozen=True)
 class Cost:
     """What a function costs.
@@ -31,9 +33,9 @@ class Cost:
     multiply_adds: int
     unknown: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    def view(self) -> View:
         unknown = f", without what is in {', '.join(self.unknown)}" if self.unknown else ""
-        return f"{self.multiply_adds:,} multiply-adds{unknown}"
+        return View(notes=[f"{self.multiply_adds:,} multiply-adds{unknown}"])
 
 
 def cost(function: Callable[..., Any], *inputs: Any) -> Cost:

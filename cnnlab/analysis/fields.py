@@ -14,12 +14,14 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+from cnnlab.display import View, shown
 from cnnlab.models import reach
 from cnnlab.models.trace import position, trace
 
 Apply: TypeAlias = Callable[[PyTree, Array], Array]
 
 
+@shown
 class Field(NamedTuple):
     """What the output positions of one layer depend on, away from the borders, per spatial axis.
 
@@ -31,6 +33,11 @@ class Field(NamedTuple):
     size: tuple[int, ...]
     stride: tuple[int, ...]
     offset: tuple[int, ...]
+
+    def view(self) -> View:
+        axes = zip(self.size, self.stride, self.offset, strict=True)
+        table = [("axis", "size", "stride", "offset"), *((i, *axis) for i, axis in enumerate(axes))]
+        return View(f"receptive field{f' of {self.path}' if self.path else ''}", table)
 
     @property
     def centre(self) -> tuple[float, ...]:

@@ -1,19 +1,17 @@
 """A model as a table: shapes, parameters, multiply-adds and receptive field of every layer."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import NamedTuple, overload
 
 import equinox as eqx
-import jax.numpy as jnp
-import jax.tree_util as jtu
 from jaxtyping import PyTree
 
 from cnnlab import nn
 from cnnlab.accelerate.report import Served, served
 from cnnlab.analysis.cost import Cost, cost
-from cnnlab.models.names import is_array, is_state_index
+from cnnlab.display import View, shown
+from cnnlab.models import count_parameters
 from cnnlab.models.trace import LayerCall, ReceptiveField, trace
 from cnnlab.ops import REGISTRY
 
@@ -46,10 +44,11 @@ class Row:
     receptive_field: ReceptiveField
 
 
+@shown
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """The rows and their totals; `str(summary)` is the table, and under it what the errors of each
-    algorithm in it are relative to.
+    """The rows and their totals; shown as a table, and under it what the errors of each algorithm
+    in it are relative to.
 
     `parameters` counts the model, so a layer that runs twice counts once there.
     """
@@ -59,7 +58,7 @@ class Summary:
     parameters: int
     multiply_adds: int
 
-    def __str__(self) -> str:
+    def view(self) -> View:
         cells = [
             (r.path, r.kind, _shape(r.output_shape), r.algorithm, f"{r.parameters:,}",
              f"{r.multiply_adds:,}", _field(r.receptive_field))
@@ -67,15 +66,13 @@ class Summary:
         ]  # fmt: skip
         first = ("input", "", _shape(self.input_shape), "", "", "", "")
         total = ("total", "", "", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", "")
-        table = [_HEADINGS, first, *cells, total]
-        widths = [max(len(row[i]) for row in table) for i in range(len(_HEADINGS))]
-        lines = [_line(row, widths) for row in table]
-        rule = "-" * max(len(line) for line in lines)
         used = dict.fromkeys(name for r in self.rows for name in r.algorithm.split(", ") if name)
         errors = [f"{name}: errors relative to {REGISTRY[name].errors}" for name in used]
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *errors])
+        table = [_HEADINGS, first, *cells, total]
+        return View(table=table, names=4, total=True, notes=errors)
 
 
+@shown
 class Operations(NamedTuple):
     """Of any JAX function, from its jaxpr: `served`, what `cnnlab.accelerate` makes of its
     convolutions and poolings, and `cost`, its multiply-adds."""
@@ -83,8 +80,8 @@ class Operations(NamedTuple):
     served: Served
     cost: Cost
 
-    def __str__(self) -> str:
-        return f"{self.served}\n{self.cost}"
+    def view(self) -> View:
+        return View(notes=f"{self.served}\n{self.cost}".splitlines())
 
 
 @overload
@@ -130,13 +127,6 @@ def summary(
     return Summary(input_shape, rows, count_parameters(model), multiply_adds)
 
 
-def count_parameters(model: PyTree) -> int:
-    """How many numbers in `model` train: the sizes of its floating-point arrays."""
-    # A model that still holds its first running statistics does so in a StateIndex.
-    leaves = jtu.tree_leaves(model, is_leaf=is_state_index)
-    return sum(math.prod(leaf.shape) for leaf in leaves if _is_parameter(leaf))
-
-
 def _row(call: LayerCall, batch_size: int) -> Row:
     layer = call.layer
     return Row(
@@ -157,21 +147,9 @@ def _algorithm(call: LayerCall, batch_size: int) -> str:
     return names[0] if len(set(names)) == 1 else ", ".join(names)
 
 
-def _is_parameter(leaf: object) -> bool:
-    return is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact)
-
-
 def _shape(shape: tuple[int, ...]) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def _field(field: ReceptiveField) -> str:
     return field if isinstance(field, str) else " x ".join(map(str, field))
-
-
-def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    cells = [
-        cell.ljust(width) if i < 4 else cell.rjust(width)  # names to the left, numbers to the right
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()

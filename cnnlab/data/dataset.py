@@ -10,11 +10,13 @@ from jaxtyping import Bool, Float, Int, Shaped
 from cnnlab.arguments import checked
 from cnnlab.data.labels import TaskName, check_labels, labels_of, scale
 from cnnlab.data.splits import RESIDENT_BYTES, ArraySplit, DataError, Split
+from cnnlab.display import View, shown
 
 _STATISTICS_SAMPLE = 10_000
 _PIECE_BYTES = 2**27
 
 
+@shown
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """Splits and what is known about them.
@@ -55,6 +57,16 @@ class Dataset:
     task: TaskName = "classification"
     label_mean: Float[np.ndarray, " k"] | None = None
     label_std: Float[np.ndarray, " k"] | None = None
+
+    def view(self) -> View:
+        sizes = {"training": self.train, "validation": self.val, "test": self.test}
+        facts = {
+            "examples": ", ".join(f"{len(split):,} {name}" for name, split in sizes.items()),
+            "shape": self.input_shape,
+            self.task: ", ".join(self.class_names),
+            "from": self.origin,
+        }
+        return View.of(self.name, facts)
 
     @property
     def positions(self) -> tuple[int, ...]:

@@ -1,7 +1,5 @@
 """A data set for a reader: one HTML page that needs nothing else."""
 
-import base64
-import io
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -20,6 +18,8 @@ from cnnlab.data.augment import Augmentation, augment, normalise
 from cnnlab.data.batches import Batch
 from cnnlab.data.inspection import Inspection, sample, shown
 from cnnlab.data.perturb import Perturbation, Perturbed, ordered
+from cnnlab.display import inline
+from cnnlab.files import png
 from cnnlab.lab.drawing import panels, picture
 
 
@@ -87,7 +87,7 @@ def page(data: Dataset, found: Inspection, figure: Figure, augmentations: Sequen
         data=data,
         found=found,
         warnings=found.warnings(data),
-        samples=_png(figure),
+        samples=inline(png(figure, dpi=100)),
         augmentations=augmentations,
         classes=[
             (name, [int(counts[k]) for counts in found.counts.values()])
@@ -98,9 +98,3 @@ def page(data: Dataset, found: Inspection, figure: Figure, augmentations: Sequen
             for k in range(len(data.mean))
         ],
     )
-
-
-def _png(figure: Figure) -> str:
-    content = io.BytesIO()
-    figure.savefig(content, dpi=100)
-    return base64.b64encode(content.getvalue()).decode()

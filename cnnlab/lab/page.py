@@ -1,6 +1,5 @@
 """Answers for a reader: as Markdown, and the book as one HTML page that needs nothing else."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import jinja2
 
 from cnnlab.console import another
+from cnnlab.display import inline
 from cnnlab.lab.verdict import FAILS, HOLDS, INCONCLUSIVE
 
 Answer = dict[str, Any]
@@ -46,12 +46,9 @@ def _counts(results: Sequence[Answer]) -> dict[str, int]:
 
 
 def _figures(folder: Path) -> list[dict[str, str]]:
-    """Name and PNG, in base64, of each figure of an answer."""
+    """The name of each figure of an answer, and the picture itself."""
     files = sorted((folder / "figures").glob("*.png"))
-    return [
-        {"name": f.stem.replace("_", " "), "png": base64.b64encode(f.read_bytes()).decode()}
-        for f in files
-    ]
+    return [{"name": f.stem.replace("_", " "), "png": inline(f.read_bytes())} for f in files]
 
 
 def markdown(result: Answer, *, brief: bool = False) -> str:

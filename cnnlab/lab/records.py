@@ -4,14 +4,25 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Any
 
+from cnnlab.display import View, shown
+
 Record = dict[str, Any]
+_SHOWN = 40  # records, where all are too many
 
 
+@shown
 class Records(list[Record]):
     """Measurements as a list of dicts, as `results.json` holds them.
 
     `runs.where(pool="avg")["accuracy"]` is a list of numbers, one for each network with the mean.
     """
+
+    def view(self) -> View:
+        names = list(dict.fromkeys(name for record in self[:_SHOWN] for name in record))
+        rows = [[_cell(record.get(name, "")) for name in names] for record in self[:_SHOWN]]
+        more = [f"and {len(self) - _SHOWN:,} more"] if len(self) > _SHOWN else []
+        title = "" if self else "no records"
+        return View(title, [names, *rows] if rows else [], notes=more)
 
     def where(
         self, condition: Callable[[Record], object] | None = None, /, **values: object
@@ -43,6 +54,10 @@ class Records(list[Record]):
     def pivot(self, row: str, column: str, value: str) -> dict[Any, dict[Any, list[Any]]]:
         """By the value under `row`, then by that under `column`: the list of those of `value`."""
         return {key: group.by(column, of=value) for key, group in self.by(row).items()}
+
+
+def _cell(value: object) -> object:
+    return f"{value:.5g}" if isinstance(value, float) else value
 
 
 def combinations(**axes: Iterable[object]) -> Records:

@@ -16,13 +16,15 @@ from cnnlab.config.networks import Network
 from cnnlab.config.objects import make_experiment, runtime_and_data
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.splits import ArraySplit
-from cnnlab.models import freeze, load_backbone, named_arrays
+from cnnlab.display import View, shown
+from cnnlab.models import count_parameters, freeze, load_backbone, named_arrays
 from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.state import init_state, seed_keys
 from cnnlab.train.step import Metrics
 from cnnlab.train.training import History, Training
 
 
+@shown
 class Trained(NamedTuple):
     """A network after training, and the mean loss and accuracy of its last tenth of the steps."""
 
@@ -31,7 +33,11 @@ class Trained(NamedTuple):
     loss: float
     accuracy: float
 
+    def view(self) -> View:
+        return View(notes=[f"trained: loss {self.loss:.4f}  accuracy {self.accuracy:.4f}"])
 
+
+@shown
 class Study:
     """One config of `experiments.train`, for several seeds.
 
@@ -77,8 +83,12 @@ class Study:
     @property
     def parameters(self) -> int:
         """Of the network."""
-        leaves = jax.tree.leaves(eqx.filter(self.experiment.model, eqx.is_inexact_array))
-        return sum(leaf.size for leaf in leaves)
+        return count_parameters(self.experiment.model)
+
+    def view(self) -> View:
+        steps = self.experiment.settings.steps
+        about = f"{self.data.name}, {self.parameters:,} parameters, {steps:,} steps"
+        return View(notes=[f"study: {about}"])
 
     def initial(self, seed: int) -> Network:
         """The network before training."""

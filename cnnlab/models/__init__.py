@@ -8,7 +8,7 @@ from cnnlab.models.features import FeatureInfo, feature_info
 from cnnlab.models.flatten import Flatten
 from cnnlab.models.heads import ConvHead, LinearHead, MLPHead
 from cnnlab.models.mlp import MLP
-from cnnlab.models.names import named_arrays, with_arrays
+from cnnlab.models.names import count_parameters, described, named_arrays, with_arrays
 from cnnlab.models.plan import PLANS, parse_plan
 from cnnlab.models.resnet import ResNet
 from cnnlab.models.transfer import Report, freeze, load_backbone, replace_head
@@ -30,6 +30,8 @@ __all__ = [
     "Report",
     "ResNet",
     "UNet",
+    "count_parameters",
+    "described",
     "export",
     "feature_info",
     "freeze",

@@ -1,5 +1,6 @@
 """Every array of a model by a readable name: the form in which weights are stored and loaded."""
 
+import math
 from collections.abc import Mapping
 from typing import TypeAlias, TypeGuard, TypeVar, overload
 
@@ -50,6 +51,18 @@ def named_arrays(model: PyTree, state: eqx.nn.State | None = None) -> dict[str, 
             for subpath, value in jtu.tree_leaves_with_path(statistics[leaf.marker]):
                 arrays[path_name((*path, *subpath))] = value
     return arrays
+
+
+def count_parameters(model: PyTree) -> int:
+    """How many numbers of `model` train: the sizes of its floating-point arrays."""
+    # Running statistics aren't named without their state.
+    arrays = named_arrays(model).values()
+    return sum(math.prod(a.shape) for a in arrays if jnp.issubdtype(a.dtype, jnp.inexact))
+
+
+def described(model: PyTree) -> str:
+    """Its class and size: `Classifier, 5,130 parameters`."""
+    return f"{type(model).__name__}, {count_parameters(model):,} parameters"
 
 
 @overload

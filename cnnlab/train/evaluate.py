@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 from cnnlab.arguments import checked
 from cnnlab.data.loaders import Loader, loader
 from cnnlab.data.splits import Split
+from cnnlab.display import View, shown
 from cnnlab.errors import CnnlabError
 from cnnlab.nn.replicas import AXIS
 from cnnlab.train.losses import CrossEntropy, Loss, TaskLoss
@@ -22,6 +23,7 @@ from cnnlab.train.step import Judge
 from cnnlab.train.tasks import Classification, Task
 
 
+@shown
 class Evaluation(NamedTuple):
     """What a model says of `n` examples: probabilities `(n, k)`, say (`Task.answer`).
 
@@ -32,6 +34,13 @@ class Evaluation(NamedTuple):
     label: Shaped[np.ndarray, "n ..."]
     task: Task = Classification(())
     criterion: Loss = CrossEntropy()
+
+    def view(self) -> View:
+        right = None
+        if self.task.name in ("classification", "multilabel", "segmentation"):
+            right = f"{self.accuracy:.4f}"
+        facts = {"task": self.task.name, "examples": f"{len(self.label):,}", "accuracy": right}
+        return View.of("evaluation", facts)
 
     @property
     def predicted(self) -> Shaped[np.ndarray, "n ..."]:

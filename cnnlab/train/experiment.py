@@ -12,11 +12,13 @@ import jax
 import optax
 from jaxtyping import PRNGKeyArray
 
+from cnnlab.console import Bar
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.loaders import Loader
+from cnnlab.display import View, shown
 from cnnlab.errors import Interrupted
 from cnnlab.files import JsonObject
-from cnnlab.machine import peak_memory
+from cnnlab.models import count_parameters, described
 from cnnlab.train import report
 from cnnlab.train.arrays import evaluated_arrays, with_model_arrays
 from cnnlab.train.checkpoint import (
@@ -36,7 +38,7 @@ from cnnlab.train.place import Place, check_unchanged
 from cnnlab.train.position import Position
 from cnnlab.train.predict import check_examples, describe
 from cnnlab.train.profile import Profile
-from cnnlab.train.progress import Progress
+from cnnlab.train.result import Result, circumstances
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.train.scores import Metric, scored
 from cnnlab.train.settings import Settings
@@ -44,12 +46,7 @@ from cnnlab.train.state import TrainState, init_state
 from cnnlab.train.step import Prepare, make_judge, make_train_step
 from cnnlab.train.tasks import Task
 from cnnlab.train.training import Trainer
-from cnnlab.versions import versions
 
-# What a result is shown by, beside its scores: without these it is damaged.
-_SHOWN = (
-    *("test_loss", "test_examples", "parameters", "steps", "train_seconds", "peak_memory_mb"),
-)
 # Which objects make a result.
 _PARTS = (
     *("data", "model", "model_state", "optimizer", "task", "loss", "metrics", "prepare"),
@@ -57,6 +54,7 @@ _PARTS = (
 )
 
 
+@shown
 @dataclasses.dataclass
 class Experiment:
     """A model, its data and how to train it; `cnnlab.build(cfg)` makes one.
@@ -117,6 +115,16 @@ class Experiment:
         """
         assert isinstance(self.place, Place)  # since it was made
         return self.place.of(self._parts())
+
+    def view(self) -> View:
+        directory, data, settings = self.directory, self.data, self.settings
+        facts = {
+            "data": f"{data.name}: {len(data.train):,} examples of shape {data.input_shape}",
+            "network": described(self.model),
+            "run": f"{directory.path}: {directory.stage()}",
+        }
+        title = f"{settings.name}, {settings.steps:,} steps"
+        return View.of(title, facts, picture=directory.curves)
 
     @property
     def judge(self) -> str:
@@ -182,7 +190,7 @@ class Experiment:
             found = with_model_arrays(self.model, self.model_state, evaluated_arrays(arrays))
         return *found, int(arrays["step"])
 
-    def run(self) -> JsonObject:
+    def run(self) -> Result:
         """Train to the end (from the newest checkpoint, if there is one), test, and report.
 
         **Returns:** what `result.json` holds. A complete run is not run again: its result is
@@ -195,8 +203,7 @@ class Experiment:
         self.place.forget()
         check_unchanged(self.given)
         if self.directory.complete() and not self.settings.force:
-            name = self.judge
-            return self.directory.read_result((f"test_{name}", f"test_{name}_single_view", *_SHOWN))
+            return Result.read(self.directory, self.judge)
         with self.directory.lock(), self.directory.saying_how_to_go_on():
             self.directory.begin(self.config_yaml, force=self.settings.force)
             checkpoints = Checkpoints(
@@ -240,7 +247,7 @@ class Experiment:
                     position,
                     settings=self.settings,
                     loggers=loggers,
-                    progress=Progress(self.settings.progress),
+                    progress=Bar(show=self.settings.progress, unit="step"),
                     checkpoints=checkpoints,
                     validate=self.evaluator(self.data.val) if len(self.data.val) else None,
                     metrics=self.metrics,
@@ -252,13 +259,12 @@ class Experiment:
         finally:
             profile.close()
 
-    def _finish(self, state: TrainState, position: Position, loggers: Loggers) -> JsonObject:
+    def _finish(self, state: TrainState, position: Position, loggers: Loggers) -> Result:
         model, model_state = state.averaged()
         steps = tested = int(state.step)
         if self.settings.select == "best" and position.best_step:
             model, model_state, tested = self.trained("best")
-        views = self.settings.tta
-        started = time.perf_counter()
+        views, started = self.settings.tta, time.perf_counter()
         plain = self.evaluator(self.data.test)(model, model_state)
         test = plain
         if views != "none":
@@ -271,15 +277,14 @@ class Experiment:
             "test_seconds": round(time.perf_counter() - started, 2),
             "tested_step": tested,
         }
-        curves = self.directory.figures / "curves.png"
-        report.curves(self.directory.metrics, curves, self.judge)
-        picture = report.picture(test, curves.parent)
-        loggers.finish({"step": steps, "kind": "test", **scores}, [curves, picture])
-        self.directory.write_result(result)
-        return result
+        directory = self.directory
+        report.curves(directory.metrics, directory.curves, self.judge)
+        picture = report.picture(test, directory.figures)
+        loggers.finish({"step": steps, "kind": "test", **scores}, [directory.curves, picture])
+        directory.write_result(result)
+        return Result(result, directory)
 
     def _result(self, scores: Mapping[str, float], position: Position, steps: int) -> JsonObject:
-        params = jax.tree.leaves(eqx.filter(self.model, eqx.is_inexact_array))
         return {
             "name": self.settings.name,
             "data": self.data.name,
@@ -287,11 +292,9 @@ class Experiment:
             **{f"test_{name}": scores.get(name) for name in (*self.metrics, "loss")},
             "test_examples": len(self.data.test),
             f"best_validation_{self.judge}": position.best if position.best_step else None,
-            "parameters": sum(p.size for p in params),
+            "parameters": count_parameters(self.model),
             "steps": steps,
             "train_seconds": round(position.seconds, 2),
-            "peak_memory_mb": round(peak_memory() / 2**20),
-            "device": f"{len(self.runtime.devices)} x {self.runtime.devices[0].device_kind}",
             "stopped_early": position.stopped_early,
-            "versions": versions(),
+            **circumstances(self.runtime),
         }

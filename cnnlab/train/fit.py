@@ -12,8 +12,13 @@ from jaxtyping import Array, Float, Shaped
 
 from cnnlab.arguments import checked, fraction, positive_int
 from cnnlab.data import ArraySplit, Dataset, Split, loader
+from cnnlab.display import View, shown
+from cnnlab.files import png
+from cnnlab.models import described
+from cnnlab.train import report
 from cnnlab.train.losses import Loss, cross_entropy, for_data
 from cnnlab.train.parallel import Jit, Runtime
+from cnnlab.train.scores import shown as scores_shown
 from cnnlab.train.state import init_state, seed_keys
 from cnnlab.train.step import Prepare, make_prepare, make_train_step, scores
 from cnnlab.train.tasks import hits, task_of
@@ -23,6 +28,7 @@ _AnyArray = Shaped[Array | np.ndarray, "..."]
 Examples = Dataset | Split | tuple[_AnyArray, _AnyArray]
 
 
+@shown
 class Fitted(NamedTuple):
     """A trained model (the moving average, where one is asked for), its state, and how it went.
 
@@ -33,6 +39,22 @@ class Fitted(NamedTuple):
     model: eqx.Module
     state: eqx.nn.State
     history: dict[str, Float[np.ndarray, " steps"]]
+
+    def view(self) -> View:
+        names = [name for name in ("loss", "accuracy") if name in self.history]
+        steps = len(self.history["loss"])
+        last = {name: float(self.history[name][-max(1, steps // 10) :].mean()) for name in names}
+        facts = {
+            "network": described(self.model),
+            "training": f"{steps:,} steps; the mean of the last tenth: {scores_shown(last)}",
+        }
+        return View.of("fitted", facts, picture=self._curves)
+
+    def _curves(self) -> bytes:
+        points = lambda values: list(enumerate(values.tolist(), 1))
+        names = [name for name in ("loss", "accuracy") if name in self.history]
+        drawn = report.drawn_curves({n: {"training": points(self.history[n])} for n in names})
+        return png(drawn, dpi=80)
 
 
 @checked

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import equinox as eqx
 import jax
 
+from cnnlab.console import Bar
 from cnnlab.errors import Interrupted
 from cnnlab.train.checkpoint import Checkpoints
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.interrupt import Interrupt
 from cnnlab.train.metrics import Loggers, Record
 from cnnlab.train.position import Position
-from cnnlab.train.progress import Progress
-from cnnlab.train.scores import Metric, scored
+from cnnlab.train.scores import Metric, scored, shown
 from cnnlab.train.settings import Settings
 from cnnlab.train.step import Metrics
 from cnnlab.train.training import Callback, NonFiniteLoss, Training
@@ -70,7 +70,7 @@ class Loop:
     position: Position
     settings: Settings
     loggers: Loggers
-    progress: Progress
+    progress: Bar
     checkpoints: Checkpoints
     validate: Callable[[eqx.Module, eqx.nn.State], Evaluation] | None = None
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
@@ -87,7 +87,7 @@ class Loop:
         writing a checkpoint).
         """
         with Interrupt() as interrupt, self.progress:
-            self.progress.start(self.training.step, self.settings.steps)
+            self.progress.start(self.training.step, self.settings.steps, "compiling")
             if not self.position.stopped_early:
                 after = lambda training: self._after(training.step, stop=interrupt.asked)
                 self.training.upto(self.settings.steps, [*self.callbacks, after])
@@ -144,7 +144,7 @@ class Loop:
         about = {"step": step, "kind": "train"}
         self._record({**about, **mean, "images_per_second": round(rate, 1)})
         means = {name: mean[name] for name in ("loss", "accuracy") if name in mean}
-        self.progress.update(step, means, rate=rate)
+        self.progress.update(step, f"{shown(means)}  {rate:,.0f} images/s")
 
     def _record(self, record: Record) -> None:
         self.loggers.log(record)
@@ -155,7 +155,7 @@ class Loop:
         state = self.training.state()
         scores = scored(self.validate(*state.averaged()), self.metrics)
         self._record({"step": step, "kind": "val", **scores})
-        self.progress.note(step, scores)
+        self.progress.keep(step, f"validation {shown(scores)}")
         p = self.position
         name, judge = next(iter(self.metrics.items()))
         score = scores.get(name)  # None where it does not exist

@@ -17,8 +17,14 @@ class Place:
     """
 
     def __init__(self, path: Path, parts: Mapping[str, object]) -> None:
-        self.path, self.parts = path, dict(parts)
-        self._others: dict[tuple[int, ...], tuple[object, RunDirectory]] = {}
+        self._path, self.parts = path, dict(parts)
+        self._folder = Path.cwd()
+        self._others: dict[tuple[int, ...], tuple[object, str]] = {}
+
+    @property
+    def path(self) -> Path:
+        """As it was given, and absolute where the process has gone to another folder since."""
+        return self._path if Path.cwd() == self._folder else self._folder / self._path
 
     def forget(self) -> None:
         """Read the content of other parts again: what their code reads may have changed."""
@@ -42,9 +48,9 @@ class Place:
         if ids not in self._others:
             made_of = hashlib.sha256(f"{self.path.name} {contents(changed)}".encode())
             seed = self.path.name.rpartition("-")[2]
-            path = self.path.with_name(f"{made_of.hexdigest()[:10]}-{seed}")
-            self._others[ids] = list(changed.values()), RunDirectory(path)
-        return self._others[ids][1]
+            name = f"{made_of.hexdigest()[:10]}-{seed}"
+            self._others[ids] = list(changed.values()), name
+        return RunDirectory(self.path.with_name(self._others[ids][1]))
 
 
 def contents(parts: Mapping[str, object], name: str | None = None) -> dict[str, str]:

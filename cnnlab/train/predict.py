@@ -1,6 +1,7 @@
 """A trained model that answers for single examples, without its data set."""
 
 import operator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from cnnlab.data.augment import normalise
 from cnnlab.data.batches import Batch
 from cnnlab.data.picture import Form
 from cnnlab.data.splits import as_raw
+from cnnlab.display import View, shown
 from cnnlab.errors import CnnlabError
 from cnnlab.files import JsonObject
-from cnnlab.models import export
+from cnnlab.models import described, export
 from cnnlab.train.arrays import CheckpointError
 from cnnlab.train.step import make_judge
 from cnnlab.train.tasks import Task, make_task
@@ -73,6 +75,19 @@ def described_task(about: JsonObject) -> Task:
     return make_task(about.get("task", "classification"), about["class_names"], *numbers)
 
 
+@shown
+class Prediction(list[tuple[str, float]]):
+    """An answer by name, what matters most first: of a task, names with their numbers."""
+
+    def __init__(self, found: Iterable[tuple[str, float]], task: Task) -> None:
+        super().__init__(found)
+        self._task = task
+
+    def view(self) -> View:
+        return View(notes=[self._task.line(name, number) for name, number in self])
+
+
+@shown
 class Predictor:
     """`config.load_predictor(run)` makes one.
 
@@ -103,6 +118,14 @@ class Predictor:
 
         self._run, self._model, self._state = run, model, model_state
 
+    def view(self) -> View:
+        facts = {
+            "network": described(self._model),
+            "examples": f"of shape {self.input_shape}",
+            "answers": f"{self.task.name}: {', '.join(self.class_names)}",
+        }
+        return View.of("predictor", facts)
+
     def __call__(self, example: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "... k"]:
         """The answer for one raw example of shape `input_shape`: the probability of each class or
         label, or the numbers; of segmentation at each position.
@@ -131,10 +154,10 @@ class Predictor:
 
         export(answers, self.input_shape, path)
 
-    def top(self, example: Shaped[np.ndarray, "..."], count: int) -> list[tuple[str, float]]:
+    def top(self, example: Shaped[np.ndarray, "..."], count: int) -> Prediction:
         """The answer by name: the `count` most probable classes with their probabilities; so many
         labels, and all that are predicted; the classes with the largest shares of the positions;
         all the numbers."""
         if count < 1:
             raise ValueError(f"top: expected a number of classes >= 1, got {count}")
-        return self.task.top(self(example), count)
+        return Prediction(self.task.top(self(example), count), self.task)

@@ -1,6 +1,6 @@
 """What a run shows of itself: curves and, of an evaluation, a picture and a table of its task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,18 +22,29 @@ def _figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
+Points = Sequence[tuple[float | int, float | int]]
+
+
 def curves(metrics: Path, path: Path, score: str = "accuracy") -> None:
     """The loss and a score against the step, training and validation, from a `metrics.jsonl`."""
-    records = read_lines(metrics)
-    names = list(dict.fromkeys(("loss", score)))
-    figure = _figure(4.5 * len(names), 3.6)
-    for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):
-        for kind, style in (("train", "-"), ("val", "o-")):
-            points = [(r["step"], r[name]) for r in records if r["kind"] == kind and name in r]
-            if points:
-                label = {"train": "training", "val": "validation"}[kind]
+    records, found = read_lines(metrics), {}
+    for name in ("loss", score):
+        of = lambda kind, n=name: [
+            (r["step"], r[n]) for r in records if r["kind"] == kind and n in r
+        ]
+        found[name] = {"training": of("train"), "validation": of("val")}
+    write_figure(path, drawn_curves(found))
+
+
+def drawn_curves(curves: Mapping[str, Mapping[str, Points]]) -> "Figure":
+    """Panels by name, and in each the points of training and validation against the step."""
+    figure = _figure(4.5 * len(curves), 3.6)
+    panels = np.ravel(figure.subplots(1, len(curves)))
+    for axes, (name, kinds) in zip(panels, curves.items(), strict=True):
+        for label, points in kinds.items():
+            if len(points):
                 # A line of one point has no length.
-                style = "o-" if len(points) == 1 else style
+                style = "o-" if len(points) == 1 or label == "validation" else "-"
                 axes.plot(*zip(*points, strict=True), style, label=label, linewidth=1.2, ms=4)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.set_xlabel("step")
@@ -41,7 +52,7 @@ def curves(metrics: Path, path: Path, score: str = "accuracy") -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
-    write_figure(path, figure)
+    return figure
 
 
 def picture(evaluation: Evaluation, folder: Path, suffix: str = "") -> Path:

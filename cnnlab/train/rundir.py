@@ -29,6 +29,7 @@ class RunDirectory:
         self.result = path / "result.json"
         self.checkpoints = path / "checkpoints"
         self.figures = path / "figures"
+        self.curves = self.figures / "curves.png"
         self.profile = path / "profile"
         self.tensorboard = path / "tensorboard"
         self.mlflow = path / "mlflow-run"
@@ -48,6 +49,13 @@ class RunDirectory:
     def complete(self) -> bool:
         """Whether the run ended: its presence is what `result.json` means."""
         return self.result.is_file()
+
+    def stage(self) -> str:
+        """How far the run is, in words."""
+        kept = sorted(self.checkpoints.glob("step-*.safetensors"))
+        if self.complete() or not kept:
+            return "complete" if self.complete() else "not begun"
+        return f"stopped after step {int(kept[-1].stem.removeprefix('step-'))}"
 
     def read_result(self, numbers: Sequence[str] = ()) -> JsonObject:
         """What the finished run measured.

@@ -13,7 +13,6 @@ from cnnlab.errors import CnnlabError
 from cnnlab.train import report
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.metrics import JsonLines, Loggers, MLflow, TensorBoard, WandB, read_lines
-from cnnlab.train.progress import Progress
 from cnnlab.train.tasks import Classification
 
 RECORD = {"step": 3, "kind": "train", "loss": 0.5, "accuracy": 0.75}
@@ -178,21 +177,6 @@ def test_missing_tracker_names_the_extra(tmp_path, monkeypatch, tracker):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(CnnlabError, match=r"pip install 'cnnlab\[tracking\]'"):
         tracker().start(tmp_path, {})
-
-
-def test_a_line_of_progress_says_what_is_known(capsys):
-    bar = Progress()
-    with bar:
-        bar.start(0, 20)
-        scores = {"loss": evaluation().loss, "accuracy": evaluation().accuracy}
-        bar.note(10, scores)
-        bar.update(20, {"loss": 0.5, "accuracy": 0.75}, rate=1000.0)
-        bar.note(20, scores)
-    tested = f"validation loss {evaluation().loss:.4f}  accuracy {evaluation().accuracy:.4f}"
-    assert capsys.readouterr().err.splitlines() == [
-        f"step 10/20  {tested}",
-        f"step 20/20  loss 0.5000  accuracy 0.7500  1,000 images/s  |  {tested}",
-    ]
 
 
 def test_a_curve_of_one_point_can_be_seen(tmp_path, monkeypatch):
