@@ -218,7 +218,7 @@ def test_the_chart_draws_a_network_of_which_one_pass_has_a_time(monkeypatch, tmp
     report.chart({CASE.title: case}, tmp_path / "bars.png")
     [axes] = drawn[0].axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [CASE.title.split(",")[0]]
-    assert [text.get_text() for text in axes.texts] == ["8.0", ""]
+    assert [text.get_text() for text in axes.texts] == ["8.0"]
 
 
 MACHINE = {"device": "1 x cpu", "processor": "P", "cores": 2, "versions": {"jax": "0"}}

@@ -160,10 +160,12 @@ def chart(cases: Cases, path: Path) -> None:
         peers = [_mean(ratios(some, which, _JAX, _TORCH)) for some in groups.values()]
         places = [offset - i for i in range(len(groups))]
         widths = [v - 1 for v in faster]  # from 1 on, which is no change
-        bars = axes.barh(places, widths, 0.38, left=1, color=color, label=TITLES[which].lower())
-        axes.bar_label(
-            bars, ["" if isnan(v) else f"{v:.1f}" for v in faster], padding=3, fontsize="x-small"
-        )
+        axes.barh(places, widths, 0.38, left=1, color=color, label=TITLES[which].lower())
+        for v, peer, place in zip(faster, peers, places, strict=True):
+            if not isnan(v):  # beside the bar, or the mark where the two would overlap
+                right = max(1, peer if v <= peer < 1.4 * v else v)
+                beside = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+                axes.annotate(f"{v:.1f}", (right, place), fontsize="x-small", **beside)
         label = "PyTorch" if which == "step" else None
         axes.plot(peers, places, "|", color="crimson", ms=9, mew=2, label=label)
     axes.axvline(1, color="black", lw=0.8)
