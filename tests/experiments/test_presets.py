@@ -71,7 +71,9 @@ def test_every_preset_runs(experiment, call, tmp_path):
         assert word in head, f"the head of the preset lacks {word!r}"
     data = [] if "fashion" not in cfg.data._target_ else ["data=fake", "data.shape=[28,28,1]"]
     result = run(call, tmp_path, f"experiment={experiment}", *data)
-    [score] = {"accuracy", "f1", "r2"} & {key.removeprefix("best_validation_") for key in result}
+    [score] = {"accuracy", "f1", "mean_iou", "r2"} & {
+        key.removeprefix("best_validation_") for key in result
+    }
     assert result["steps"] == 4 and result[f"test_{score}"] <= 1
 
 
