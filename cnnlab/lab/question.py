@@ -2,9 +2,9 @@
 
 A question is a module whose functions say which part of it they are, by a decorator;
 docs/questions.md has all of one. Names do the rest. `measure` is given the settings that it names:
-those with a default are keys of the config, which it so declares; and what it returns, a JSON
-object, is the data. Claims, tables and figures are given those parts of the data that they name, a
-list of dicts as `Records`.
+those with a default are keys of the config, which it so declares, and `trust` is the modules that
+the command was told to trust; and what it returns, a JSON object, is the data. Claims, tables and
+figures are given those parts of the data that they name, a list of dicts as `Records`.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
-from cnnlab.config import DictConfig, declare, instantiate, plain
+from cnnlab.config import DictConfig, declare, granted, instantiate, plain
 from cnnlab.lab.cells import Cells
 from cnnlab.lab.records import Record, tidy
 from cnnlab.lab.verdict import Verdict
@@ -139,7 +139,7 @@ class Question:
 
     def measured(self, cfg: DictConfig, cells: Cells) -> dict[str, Any]:
         """The data, as a JSON file holds them."""
-        settings = plain(cfg)
+        settings = {**plain(cfg), "trust": granted(cfg)}
         for name, argument in inspect.signature(self._measure).parameters.items():
             if name in self._groups and argument.default is argument.empty:
                 settings[name] = instantiate(cfg[name], key=name)

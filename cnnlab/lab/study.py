@@ -26,12 +26,13 @@ from cnnlab.train.training import History, Training
 
 @shown
 class Trained(NamedTuple):
-    """A network after training, and the mean loss and accuracy of its last tenth of the steps."""
+    """A network after training, and the mean loss and accuracy of its last tenth of the steps; no
+    accuracy where labels are not right or wrong."""
 
     model: eqx.Module
     state: eqx.nn.State
     loss: float
-    accuracy: float
+    accuracy: float | None
 
     def view(self) -> View:
         return View(notes=[f"trained: loss {self.loss:.4f}  accuracy {self.accuracy:.4f}"])
@@ -122,11 +123,13 @@ class Study:
             training.upto(self.experiment.settings.steps, [history])
             network = training.state().averaged()
         found = history.arrays()
-        last = np.stack([found["loss"], found["accuracy"]], 1)[-max(1, len(found["loss"]) // 10) :]
-        loss, accuracy = last.mean(0)
-        if not np.isfinite(last).all():
-            raise FloatingPointError(f"the loss is {loss}; overrides: a smaller optimizer.lr")
-        return Trained(*network, float(loss), float(accuracy))
+        last = max(1, len(found["loss"]) // 10)
+        means = {name: float(values[-last:].mean()) for name, values in found.items()}
+        if not np.isfinite(means["loss"]):
+            raise FloatingPointError(
+                f"the loss is {means['loss']}; overrides: a smaller optimizer.lr"
+            )
+        return Trained(*network, means["loss"], means.get("accuracy"))
 
     def stepper(self, seed: int) -> Callable[[], Metrics]:
         """A function that makes a training step, the next one at each call, to be timed."""
@@ -158,6 +161,12 @@ class Study:
             changed = images(np.asarray(memory.image))
             known[name] = known[""].on(ArraySplit(changed, np.asarray(memory.label)))
         return known[name](trained[0], trained[1])
+
+    def score(self, trained: Any) -> float:
+        """What the task, or the config's `metrics`, measures first, of the test split: of classes
+        the accuracy. NaN where it does not exist."""
+        judge = self.experiment.judge
+        return self.experiment.metrics[judge].measure(self.evaluate(trained))
 
     def seeds(self, first: int, n: int) -> Iterator[tuple[int, Trained]]:
         """`n` trained networks, one after the other, with their seeds."""

@@ -38,6 +38,8 @@ class Examples:
 
     data_dir: Annotated[Place, "where its data set is prepared"] = None
     source: Annotated[Place, "its files"] = None
+    root: Annotated[Place, "the folder of its pictures"] = None
+    file: Annotated[Place, "that of its arrays, or that lists its pictures"] = None
 
 
 EXAMPLES = Examples()
@@ -48,6 +50,7 @@ def measure(
     cells: Cells,
     *,
     seed: int,
+    trust: Sequence[str],
     run: Annotated[Place, "run directory; null: a small network, trained now"] = None,
     checkpoint: Annotated[str, "one of last, best or path", "of the run, or a file"] = "last",
     data: Annotated[Examples, "of the run, given again where it was given"] = EXAMPLES,
@@ -66,7 +69,7 @@ def measure(
         if run is None:
             network = small_network(dataset, plan, steps, batch_size, seed)
         else:
-            network = network_of(run, checkpoint, data)
+            network = network_of(run, checkpoint, data, trust)
         model, state, known, about = network
         layer = activations.first_layer(model)
         raw, label = known.test.take(first_of_classes(known, images))
@@ -114,9 +117,9 @@ def small_network(
     return Network(trained.model, trained.state, study.data, about)
 
 
-def network_of(run: str, checkpoint: str, data: Examples) -> Network:
+def network_of(run: str, checkpoint: str, data: Examples, trust: Sequence[str]) -> Network:
     """**Raises:** `ConfigError` where the run's network has no maps."""
-    experiment = load_run(run, checkpoint=checkpoint, **asdict(data))
+    experiment = load_run(run, checkpoint=checkpoint, trust=trust, **asdict(data))
     backbone = experiment.model.backbone
     if len(backbone.out_shape) < 2 or not isinstance(backbone.stages[0], nn.ConvBlock):
         name = type(backbone).__name__

@@ -13,14 +13,14 @@ from experiments.book import load
 
 @pytest.fixture
 def tiny(tmp_path):
-    """`tiny(name, *overrides)`: answer a question; its result as `results.json` holds it.
+    """`tiny(name, *overrides, trust=())`: answer a question; its result as `results.json` holds it.
 
     Every claim must have a verdict with its numbers, and every figure must be there.
     """
 
-    def run(name, *overrides):
+    def run(name, *overrides, trust=()):
         question = load(name)
-        cfg = compose([*overrides, f"output={tmp_path}", "progress=false"], name)
+        cfg = compose([*overrides, f"output={tmp_path}", "progress=false"], name, trust=trust)
         folder, result = answer(question, cfg)
         assert question.name == name
         written = json.loads((folder / "results.json").read_text())

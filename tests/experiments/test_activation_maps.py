@@ -23,9 +23,9 @@ SMALL = ("images=2", "filters=3", "channels=2", "steps_moved=[1]")
 def trained(tmp_path):
     """A run directory of a training in a few steps."""
 
-    def run(*overrides):
+    def run(*overrides, **options):
         base = ["data=fake", "optimizer=sgd", "steps=2", "batch_size=8", "progress=false"]
-        cfg = compose([*base, f"output={tmp_path}/runs", *overrides])
+        cfg = compose([*base, f"output={tmp_path}/runs", *overrides], **options)
         experiment = build(cfg)
         experiment.run()
         return experiment.directory.path
@@ -50,10 +50,22 @@ def test_a_run_of_sequences(tiny, trained):
     assert "step 2" in result["data"]["about"]
 
 
-def test_a_run_without_shared_weights(tiny, trained):
-    path = trained("backbone.plan=[4,M]", "conv=locally_connected")
-    result = tiny("activation_maps", *SMALL, f"run={path}")
+def test_a_run_without_shared_weights(tiny, trained, tmp_path, monkeypatch):
+    """By a function of one's own, which the command is told to trust."""
+    (tmp_path / "unshared.py").write_text(
+        "from cnnlab.nn import factories\n"
+        "def make(i, o, *, kernel_size, spatial_shape, padding='SAME', kernel_init='he_normal',"
+        " use_bias=True, key):\n"
+        "    return factories.locally_connected(i, o, kernel_size=kernel_size, use_bias=use_bias,"
+        " spatial_shape=spatial_shape, key=key)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    conv = ("conv=locally_connected", "conv._target_=unshared.make")
+    path = trained("backbone.plan=[4,M]", *conv, trust=["unshared"])
+    result = tiny("activation_maps", *SMALL, f"run={path}", trust=["unshared"])
     assert {c["verdict"] for c in result["claims"]} == {"inconclusive"}
+    with pytest.raises(ConfigError, match=r"^run: .* that you trust, say so: trust=\[unshared\]$"):
+        tiny("activation_maps", *SMALL, f"run={path}", "images=1")
 
 
 def test_refusals(tiny, trained, tmp_path):

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from cnnlab.config import build, compose
 from cnnlab.data.splits import ArraySplit
@@ -53,7 +54,7 @@ def test_a_seed_is_what_the_command_trains(tmp_path, average, study):
     ours = study if average is None else Study(settings)
     trained = ours.train(3)
     assert_same(arrays(trained), named_arrays(model, state))
-    assert ours.evaluate(trained).accuracy == result["test_accuracy"]
+    assert ours.evaluate(trained).accuracy == ours.score(trained) == result["test_accuracy"]
     assert ours.parameters == result["parameters"] and steps == 8
     checkpoint, _ = read(max(run.directory.checkpoints.glob("step-*")))
     assert checkpoint["step"] == 8
@@ -89,6 +90,29 @@ def test_the_same_seed_again_is_the_same(study):
 def test_a_loss_that_is_not_finite():
     with pytest.raises(FloatingPointError, match="the loss is"):
         Study({**TINY, "optimizer.lr": 1e30, "norm": "none"}).train(0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "loss", "score"),
+    [("sum", "huber", "r2"), ("map", "per_position_cross_entropy", "mean_iou")],
+)
+def test_a_task_is_judged_by_its_own_score(labels, loss, score):
+    head = {"head": "conv", "head.pool": "none"} if labels == "map" else {}
+    study = Study({
+        "data": "scattered_digits", "data.labels": labels, "data.train_size": 40,
+        "data.test_size": 20, "loss": loss, "backbone.plan": [3], "norm": "none",
+        "optimizer": "sgd", "batch_size": 16, "steps": 2, **head,
+    })  # fmt: skip
+    trained = study.train(0)
+    assert np.isfinite(trained.loss) and (trained.accuracy is None) == (labels == "sum")
+    evaluation = study.evaluate(trained)
+    label = evaluation.label.reshape(len(evaluation.label), -1)
+    if labels == "sum":
+        expected = sklearn.metrics.r2_score(label, evaluation.answers)
+    else:
+        predicted = evaluation.predicted.reshape(-1)
+        expected = sklearn.metrics.jaccard_score(label.reshape(-1), predicted, average="macro")
+    assert study.experiment.judge == score and study.score(trained) == pytest.approx(expected)
 
 
 def test_changed_test_images(study):
