@@ -16,7 +16,7 @@ from cnnlab.models import reach
 from cnnlab.ops import Problem
 
 # What computes unseen.
-_UNSEEN = frozenset({"ffi_call", "io_callback", "pallas_call", "pure_callback"})
+UNSEEN = frozenset({"ffi_call", "io_callback", "pallas_call", "pure_callback"})
 
 
 @shown
@@ -64,7 +64,7 @@ def _program(jaxpr: Jaxpr) -> Cost:
 
 def _operation(eqn: JaxprEqn) -> Cost:
     name, inner = eqn.primitive.name, [_program(p) for p in reach.programs(eqn.params)]
-    if name in _UNSEEN:
+    if name in UNSEEN:
         return Cost(0, (name,))
     if name == "while":
         return _sum([*inner, Cost(0, (name,))])

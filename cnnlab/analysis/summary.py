@@ -10,6 +10,7 @@ from jaxtyping import PyTree
 from cnnlab import nn
 from cnnlab.accelerate.report import Served, served
 from cnnlab.analysis.cost import Cost, cost
+from cnnlab.analysis.memory import Memory, memory
 from cnnlab.display import View, shown
 from cnnlab.models import count_parameters
 from cnnlab.models.trace import LayerCall, ReceptiveField, trace
@@ -75,13 +76,14 @@ class Summary:
 @shown
 class Operations(NamedTuple):
     """Of any JAX function, from its jaxpr: `served`, what `cnnlab.accelerate` makes of its
-    convolutions and poolings, and `cost`, its multiply-adds."""
+    convolutions and poolings; `cost`, its multiply-adds; and `memory`, what is live at a time."""
 
     served: Served
     cost: Cost
+    memory: Memory
 
     def view(self) -> View:
-        return View(notes=f"{self.served}\n{self.cost}".splitlines())
+        return View(notes=f"{self.served}\n{self.cost}\n{self.memory}".splitlines())
 
 
 @overload
@@ -119,7 +121,7 @@ def summary(
         isinstance(n, int) for n in input_shape
     ):
         inputs = (input_shape, *others)
-        return Operations(served(model, *inputs), cost(model, *inputs))
+        return Operations(served(model, *inputs), cost(model, *inputs), memory(model, *inputs))
     (state,) = others or (state,)
     input_shape = tuple(input_shape)
     rows = tuple(_row(call, batch_size) for call in trace(model, input_shape, state))

@@ -15,14 +15,14 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from cnnlab.models.reach.entries import Reach, Span, Unknown, constant, given, joined
 from cnnlab.models.reach.rules import joined_unknown, rule, slid
 
-__all__ = ["Reach", "Span", "Unknown", "constant", "follow", "given", "programs", "slid"]
+__all__ = ["CALLS", "Reach", "Span", "Unknown", "constant", "follow", "given", "programs", "slid"]
 
 # Operations that run the one program that they hold on their own operands.
 _NAMES = """
     checkpoint closed_call core_call custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr jit
     pjit remat remat2
 """
-_CALLS = frozenset(_NAMES.split())
+CALLS = frozenset(_NAMES.split())
 
 # `(name, reach) -> reach` at every `jax.ad_checkpoint.checkpoint_name`, in the order of the run.
 Watch = Callable[[str, Reach], Reach]
@@ -52,7 +52,7 @@ def follow(
 def _results(eqn: JaxprEqn, ins: list[Reach], watch: Watch, count: int) -> list[Reach]:
     name, inner = eqn.primitive.name, programs(eqn.params)
     shapes = [getattr(var.aval, "shape", ()) for var in eqn.outvars]
-    if name in _CALLS and len(inner) == 1:
+    if name in CALLS and len(inner) == 1:
         return follow(inner[0], ins, watch)
     if name == "cond" and ins[0].free:
         branches = [follow(program, ins[1:], watch) for program in inner]
