@@ -99,8 +99,9 @@ def refuse_given(tree: Mapping[str, object]) -> None:
     if (given := tree.get(GIVEN)) is not None:
         parts = ", ".join(map(str, given)) if isinstance(given, Mapping) else show(given)
         raise ConfigError(
-            f"{GIVEN}: this run's {parts} came from Python, which no config describes; give them"
-            " again, cnnlab.build(cfg, ...), whose trained() is the trained model"
+            f"{GIVEN}: this run's {parts} came from Python, which no config describes; there,"
+            " lab = cnnlab.build(cfg, ...) with them again finds the run: lab.evaluate(),"
+            " lab.predictor(); cnnlab.build(cfg, model=lab.trained()[:2]) trains its model on"
         )
 
 

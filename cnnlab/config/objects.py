@@ -21,7 +21,7 @@ from cnnlab.config.own import NOTHING_OWN, Own, contents_of_own
 from cnnlab.config.several import augmentations_of, named
 from cnnlab.config.targets import TARGET
 from cnnlab.config.tree import plain
-from cnnlab.data import Dataset, Split, as_dataset, loader
+from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.loaders import DeviceLoader
 from cnnlab.train import optim
 from cnnlab.train.duration import UNITS, to_steps
@@ -67,7 +67,8 @@ def build(
     - `cfg`: from `cnnlab.compose([...])`, or a plain dict; it is checked again.
     - `model`: any Equinox module, or it and its state, of a batch: `(x, state, *, key) -> (logits,
         state)` or `x -> logits`, as `cnnlab.fit` takes it.
-    - `data`: a `Dataset`, or arrays (`data.as_dataset`).
+    - `data`: a `Dataset`, or what `data.from_arrays` makes one of: images and labels, of which
+        shares are set aside, or `{"train": (images, labels), "test": ...}`, maybe with `"val"`.
     - `loss`: `(logits, targets) ->` the loss of each example.
     - `optimizer`: of optax, instead of the config's and its schedule.
     - `metrics`: `(answers, labels) -> number` of a split, by name; more is better, the first rules.
@@ -79,9 +80,7 @@ def build(
     cfg = check_config(cfg)
     own = Own(model, data, loss, optimizer, metrics)
     made_of = own.contents(name)
-    with config_errors():
-        examples = None if data is None else as_dataset(data)
-    runtime, examples = runtime_and_data(cfg, examples)
+    runtime, examples = runtime_and_data(cfg, own.examples())
     if model is None:
         network, key = initial_model(cfg, examples)
     else:

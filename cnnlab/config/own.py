@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import optax
 from omegaconf import DictConfig
 
@@ -16,7 +17,7 @@ from cnnlab.config.targets import TARGET
 from cnnlab.config.tree import leaves, plain
 from cnnlab.config.trust import granted
 from cnnlab.content import digest
-from cnnlab.data import ArraySplit, Dataset
+from cnnlab.data import ArraySplit, Dataset, from_arrays
 from cnnlab.errors import ConfigError
 from cnnlab.train.fit import with_state
 from cnnlab.train.place import contents
@@ -66,6 +67,22 @@ class Own(NamedTuple):
             )
         if not (rule is None or isinstance(rule, optax.GradientTransformation)):
             raise ConfigError(f"optimizer: expected one of optax, got {show(type(rule).__name__)}")
+
+    def examples(self) -> Dataset | None:
+        """The given data set; of arrays, one of copies of them.
+
+        **Raises:** `ConfigError`: something else, or what `data.from_arrays` refuses.
+        """
+        if self.data is None or isinstance(self.data, Dataset):
+            return self.data
+        splits = self.data if isinstance(self.data, Mapping) else {"train": self.data}
+        if not {"train"} <= splits.keys() <= {"train", "val", "test"}:
+            raise ConfigError(f"data: expected train, and maybe val and test, got {list(splits)}")
+        try:
+            copies = {name: (np.array(x), np.array(y)) for name, (x, y) in splits.items()}
+            return from_arrays(**copies)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"data: expected images and their labels: {error}") from error
 
     def network(self, data: Dataset) -> Any:
         """The given model and its state, tried on shapes of a data set.

@@ -16,7 +16,6 @@ _EXPORTS = {
     "SourceSplit": "splits",
     "epoch_order": "batches",
     "loader": "loaders",
-    "as_dataset": "given",
     "statistics": "dataset",
     "fashion_mnist": "published",
     "mnist": "published",

@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -29,14 +29,14 @@ from cnnlab.train.checkpoint import (
     read,
     say_older,
 )
-from cnnlab.train.evaluate import Evaluator
+from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.loop import Loop
 from cnnlab.train.losses import Loss
 from cnnlab.train.metrics import JsonLines, Logger, Loggers
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.place import Place, check_unchanged
-from cnnlab.train.position import Position
-from cnnlab.train.predict import check_examples, describe
+from cnnlab.train.position import Position, newest
+from cnnlab.train.predict import Predictor, check_examples, describe
 from cnnlab.train.profile import Profile
 from cnnlab.train.result import Result, circumstances
 from cnnlab.train.rundir import RunDirectory
@@ -190,6 +190,21 @@ class Experiment:
             found = with_model_arrays(self.model, self.model_state, evaluated_arrays(arrays))
         return *found, int(arrays["step"])
 
+    def evaluate(
+        self,
+        split: Literal["test", "val", "train"] = "test",
+        checkpoint: str = "last",
+        views: str = "none",
+    ) -> Evaluation:
+        """What a trained model says of a split, with test-time `views`; as `trained`."""
+        model, model_state, _ = self.trained(checkpoint)
+        return self.evaluator(getattr(self.data, split), views)(model, model_state)
+
+    def predictor(self, checkpoint: str = "last") -> Predictor:
+        """A trained model, to answer for examples or to be exported; as `trained`."""
+        model, model_state, _ = self.trained(checkpoint)
+        return Predictor(model, model_state, describe(self.data))
+
     def run(self) -> Result:
         """Train to the end (from the newest checkpoint, if there is one), test, and report.
 
@@ -212,7 +227,7 @@ class Experiment:
                 describe(self.data),
                 run=self.directory.path.name,
             )
-            state, position = self._restored(checkpoints)
+            state, position = newest(checkpoints, self.initial_state(), self.settings.steps)
             step = int(state.step)
             lines = JsonLines(self.directory.metrics, upto=step, records=position.records)
             loggers = Loggers(lines, self.loggers)
@@ -220,21 +235,6 @@ class Experiment:
                 loggers.start(self.directory.path, self.config, step)
                 state = self._train(state, position, checkpoints, loggers)
                 return self._finish(state, position, loggers)
-
-    def _restored(self, checkpoints: Checkpoints) -> tuple[TrainState, Position]:
-        """The newest checkpoint, or the state before step 0."""
-        state, position = self.initial_state(), Position()
-        restored = checkpoints.restore(state)
-        if restored is not None:
-            state, path, header, refused = restored
-            with of_file(path):
-                position = Position.of(header["loop"])
-            if "run" not in header:
-                say_older(path, "anything of its run but seed and network")
-            for message in refused:
-                print(f"warning: {message}; using the one before", file=sys.stderr)
-            print(f"resuming at step {int(state.step)} of {self.settings.steps}", file=sys.stderr)
-        return state, position
 
     def _train(
         self, state: TrainState, position: Position, checkpoints: Checkpoints, loggers: Loggers

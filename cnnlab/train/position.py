@@ -1,4 +1,4 @@
-"""Where the loop stands, as JSON: what a checkpoint holds beside arrays."""
+"""Where the loop stands, and where it goes on: what a checkpoint holds beside arrays."""
 
 import dataclasses
 import math
@@ -8,6 +8,8 @@ from typing import Any
 
 from cnnlab.files import JsonObject
 from cnnlab.train.arrays import CheckpointError
+from cnnlab.train.checkpoint import Checkpoints, of_file, say_older
+from cnnlab.train.state import TrainState
 
 
 @dataclasses.dataclass
@@ -37,6 +39,27 @@ class Position:
                 raise CheckpointError(f"damaged checkpoint (its loop has {name}={value!r:.80})")
         known: JsonObject = {"records": -1, **saved}
         return cls(**known)
+
+
+def newest(checkpoints: Checkpoints, start: TrainState, steps: int) -> tuple[TrainState, Position]:
+    """The state and the position in a run's newest checkpoint, or `start` where there is none.
+
+    **Arguments:** `steps`, of the whole run.
+
+    **Raises:** `CheckpointError` when there are checkpoints and none can be read.
+    """
+    restored = checkpoints.restore(start)
+    if restored is None:
+        return start, Position()
+    state, path, header, refused = restored
+    with of_file(path):
+        position = Position.of(header["loop"])
+    if "run" not in header:
+        say_older(path, "anything of its run but seed and network")
+    for message in refused:
+        print(f"warning: {message}; using the one before", file=sys.stderr)
+    print(f"resuming at step {int(state.step)} of {steps}", file=sys.stderr)
+    return state, position
 
 
 def _number(

@@ -20,7 +20,7 @@ from cnnlab.errors import CnnlabError
 from cnnlab.files import JsonObject
 from cnnlab.models import described, export
 from cnnlab.train.arrays import CheckpointError
-from cnnlab.train.step import make_judge
+from cnnlab.train.step import make_judge, scores
 from cnnlab.train.tasks import Task, make_task
 
 
@@ -89,7 +89,7 @@ class Prediction(list[tuple[str, float]]):
 
 @shown
 class Predictor:
-    """`config.load_predictor(run)` makes one.
+    """`config.load_predictor(run)`, or `Experiment.predictor()`, makes one.
 
     **Arguments:** `data`, what `describe` said; `input_shape`, where not that of its examples.
 
@@ -126,7 +126,7 @@ class Predictor:
         }
         return View.of("predictor", facts)
 
-    def __call__(self, example: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "... k"]:
+    def __call__(self, example: Shaped[Array | np.ndarray, "..."]) -> Float[np.ndarray, "... k"]:
         """The answer for one raw example of shape `input_shape`: the probability of each class or
         label, or the numbers; of segmentation at each position.
 
@@ -149,12 +149,12 @@ class Predictor:
         model = eqx.nn.inference_mode(self._model)
 
         def answers(x: Float[Array, "n *shape"]) -> Float[Array, "n ..."]:
-            logits, _ = model(normalise(x, self.mean, self.std), self._state)
+            logits, _ = scores(model, normalise(x, self.mean, self.std), self._state)
             return self.task.answer(logits)
 
         export(answers, self.input_shape, path)
 
-    def top(self, example: Shaped[np.ndarray, "..."], count: int) -> Prediction:
+    def top(self, example: Shaped[Array | np.ndarray, "..."], count: int = 3) -> Prediction:
         """The answer by name: the `count` most probable classes with their probabilities; so many
         labels, and all that are predicted; the classes with the largest shares of the positions;
         all the numbers."""

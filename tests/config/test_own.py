@@ -25,7 +25,7 @@ from cnnlab.code import files_digest
 from cnnlab.config import ConfigError, build, compose, load_predictor, load_run
 from cnnlab.config.own import Own
 from cnnlab.content import Unknowable, digest
-from cnnlab.data import ArraySplit, SourceSplit, as_dataset
+from cnnlab.data import ArraySplit, SourceSplit, from_arrays
 
 SCALE = 1.0
 TABLE = {"scale": 1.0, "shift": [0.0]}
@@ -173,7 +173,7 @@ def data():
     yield {"train": (x, y), "test": (x[:6], y[:6])}
     yield {"train": (x, y), "test": (x[6:12], y[6:12])}
     yield {"train": (x, y), "test": (x[:6], y[:6]), "val": (x[6:9], y[6:9])}
-    whole = as_dataset((x, y))
+    whole = from_arrays((x, y))
     yield whole
     yield dataclasses.replace(whole, mean=whole.mean + 1)
     yield dataclasses.replace(whole, class_names=("a", "b", "c"))
@@ -340,7 +340,7 @@ class Reader:
 
 def test_examples_that_are_read_later_need_a_fingerprint():
     split = SourceSplit(Reader(), (4, 4, 1))
-    streamed = dataclasses.replace(as_dataset(arrays()), train=split, fingerprint="")
+    streamed = dataclasses.replace(from_arrays(arrays()), train=split, fingerprint="")
     with pytest.raises(ConfigError, match=r"^data: .*read when asked for; Dataset\(fingerprint"):
         Own(data=streamed).contents(None)
     told = [Own(data=dataclasses.replace(streamed, fingerprint=f)).contents(None) for f in "ab"]
@@ -382,13 +382,14 @@ def test_runs_of_ones_own_parts(lab_of):
     assert 0 < measured["test_worst"] < 1 and "test_accuracy" not in measured
     assert measured["test_loss"] == first["test_loss"]
     with pytest.raises(ConfigError, match=r"^data: this experiment's batches are of the data set"):
-        _ = dataclasses.replace(lab, data=as_dataset(arrays())).directory
+        _ = dataclasses.replace(lab, data=from_arrays(arrays())).directory
     # The loss is what was trained with, and no config describes such a run.
     steps = [record["loss"] for record in lines(lab)]
     expected = first_loss(lab)
     np.testing.assert_allclose(steps[0], expected, rtol=1e-5)
     for load in (load_run, load_predictor):
-        with pytest.raises(ConfigError, match=r"^run: .*: given: this run's model, data, loss"):
+        says = r"^run: .*: given: this run's model, data, loss.* lab\.evaluate\(\), lab\.predictor"
+        with pytest.raises(ConfigError, match=says):
             load(lab.directory.path)
     assert lab.trained()[2] == 2
 
@@ -452,13 +453,23 @@ def blocks():
     return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
-def test_the_example_of_the_documentation(tmp_path, monkeypatch):
+def test_the_examples_of_the_documentation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    [example] = [text for text in blocks() if "lab = cnnlab.build(" in text]
+    run, tuned = [text for text in blocks() if "cnnlab.build(" in text]
     defined = blocks()[-1].partition("fitted = ")[0]
     space = {"__name__": "notebook"}
-    exec(defined + example.replace("steps=200", "steps=2"), space)
+    exec(defined + run.replace("steps=200", "steps=2"), space)
     assert space["result"]["steps"] == space["step"] == 2
+    exec(tuned.replace("steps=50", "steps=2"), space)
+    lab, tuned = space["lab"], space["tuned"]
+    assert space["evaluation"].loss == space["result"]["test_loss"]
+    # The answer of one example is that of the evaluation; what was frozen stayed, the head did not.
+    answers = lab.evaluate("train", "best").answers
+    image = lab.data.train.image[5]
+    np.testing.assert_allclose(lab.predictor("best")(image), answers[5], rtol=1e-5)
+    before, after = space["model"], tuned.trained()[0]
+    np.testing.assert_array_equal(after.conv.weight, before.conv.weight)
+    assert (after.linear.weight != before.linear.weight).any()
 
 
 def test_a_flax_module_by_the_adapter_of_the_documentation(lab_of):
