@@ -7,7 +7,7 @@ make a `Conv`. Arrays are channels last with any
 leading batch axes, `(*batch, *spatial, c)`. Parameters are called `weight` and `bias`.
 """
 
-from cnnlab.nn import factories, replicas
+from cnnlab.nn import factories, filters, replicas
 from cnnlab.nn.activations import Activation, activation
 from cnnlab.nn.block import POOLS, ConvBlock, make_norm
 from cnnlab.nn.conv import Conv, Conv1d, Conv2d, Conv3d
@@ -27,7 +27,6 @@ from cnnlab.nn.conv_variants import (
     GroupedConv2d,
     GroupedConv3d,
     LongConv,
-    LongConv1d,
     LongConv2d,
     LongConv3d,
     PointwiseConv,
@@ -51,6 +50,7 @@ from cnnlab.nn.local import (
     LocallyConnected2d,
     LocallyConnected3d,
 )
+from cnnlab.nn.long_conv import LongConv1d
 from cnnlab.nn.norm import BatchNorm, GroupNorm, LayerNorm
 from cnnlab.nn.pool import (
     AvgPool,
@@ -134,6 +134,7 @@ __all__ = [
     "WindowLayer",
     "activation",
     "factories",
+    "filters",
     "initializer",
     "make_norm",
     "pmean",

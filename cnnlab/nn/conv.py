@@ -11,11 +11,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from cnnlab import ops
 from cnnlab.arguments import check_channels, divisor, one_of, positive_int, takes_arrays
 from cnnlab.nn.initializers import initializer
-from cnnlab.nn.layer import Convolution, spatial_rank
+from cnnlab.nn.layer import Convolution, WindowLayer, spatial_rank
 from cnnlab.ops import Ints, Padding, Pass, Problem, Window
 
 
-class Conv(Convolution):
+class Conv(Convolution, WindowLayer):
     """Convolution with a bias, `(*batch, *spatial, c_in) -> (*batch, *out, c_out)` (B eq. 10.8).
 
     `weight` is `(*kernel_size, in_channels / groups, out_channels)`, `bias` is `(out_channels,)`

@@ -12,12 +12,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from cnnlab import ops
 from cnnlab.arguments import check_channels, divisor, one_of, positive_int, takes_arrays
 from cnnlab.nn.initializers import initializer
-from cnnlab.nn.layer import Convolution, spatial_rank
+from cnnlab.nn.layer import Convolution, WindowLayer, spatial_rank
 from cnnlab.ops import Ints, Padding, Pass, Problem, Window
 from cnnlab.ops.precision import add_bias
 
 
-class ConvTranspose(Convolution):
+class ConvTranspose(Convolution, WindowLayer):
     """The transpose of the linear map of `Conv` from `out_channels` to `in_channels`, plus a bias.
 
     `weight` is the kernel of that convolution, `(*kernel_size, out_channels / groups,

@@ -87,6 +87,7 @@ def LongConv(
     """Convolution whose kernel is as long as the input, of shape `spatial_shape`, by FFT (A 6.3).
 
     With padding `"CAUSAL"` (1-D) each output depends on the whole past and on nothing later.
+    For sequences of any length, and few parameters: `nn.LongConv1d`.
     """
     kernel_size = to_tuple("spatial_shape", tuple(spatial_shape), num_spatial_dims)
     window = (kernel_size, stride, padding)
@@ -97,4 +98,4 @@ def LongConv(
 PointwiseConv1d, PointwiseConv2d, PointwiseConv3d = by_rank(PointwiseConv)
 DepthwiseConv1d, DepthwiseConv2d, DepthwiseConv3d = by_rank(DepthwiseConv)
 GroupedConv1d, GroupedConv2d, GroupedConv3d = by_rank(GroupedConv)
-LongConv1d, LongConv2d, LongConv3d = by_rank(LongConv)
+_, LongConv2d, LongConv3d = by_rank(LongConv)

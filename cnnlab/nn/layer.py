@@ -99,7 +99,7 @@ class WindowLayer(Layer):
         return self.window.dilation
 
 
-class Convolution(WindowLayer):
+class Convolution(Layer):
     """A layer that one of `ops.conv`'s algorithms computes.
 
     `passes` of its `problem` are what the layer computes, then its gradients in input and kernel.

@@ -1,0 +1,151 @@
+"""Kernels from a few parameters, and the long convolution with them, against plain loops."""
+
+import functools
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnnlab import nn
+from cnnlab.analysis import receptive_field
+from cnnlab.nn.filters import S4D, Explicit, Hyena
+from cnnlab.ops import REFERENCE
+
+LENGTH = 37
+
+
+@pytest.mark.parametrize("rule", ["zoh", "bilinear"])
+@pytest.mark.parametrize("poles", ["lin", "inv", "legs", "real"])
+def test_s4d_is_the_response_of_its_recurrence(poles, rule, getkey):
+    layer = S4D(3, modes=4, poles=poles, rule=rule, step=(0.01, 0.5), key=getkey())
+    a = -np.exp(np.asarray(layer.log_decay, np.float64)) + 1j * np.asarray(layer.frequency)
+    step = np.exp(np.asarray(layer.log_step, np.float64))[:, None]
+    if rule == "zoh":
+        after, into = np.exp(step * a), (np.exp(step * a) - 1) / a
+    else:
+        after, into = (1 + step * a / 2) / (1 - step * a / 2), step / (1 - step * a / 2)
+    weight = np.asarray(layer.output) @ [1, 1j]
+    state, expected = np.zeros_like(a), []
+    for position in range(LENGTH):
+        state = after * state + into * (position == 0)
+        expected.append(2 * (weight * state).sum(-1).real)
+    np.testing.assert_allclose(
+        jax.jit(S4D.kernel, static_argnums=1)(layer, LENGTH), expected, atol=1e-5
+    )
+    for found, wanted in zip(layer.discrete(), (after, into, weight), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=1e-6)
+
+
+def test_s4d_poles_are_the_papers(getkey):
+    poles = lambda name: S4D(1, modes=3, poles=name, key=getkey()).frequency[0]
+    np.testing.assert_allclose(poles("lin"), [0, math.pi, 2 * math.pi], rtol=1e-6)
+    np.testing.assert_allclose(
+        poles("inv"), [6 / math.pi * (6 / n - 1) for n in (1, 3, 5)], rtol=1e-6
+    )
+    # HiPPO's matrix, with its part of rank one added back: A + p p^T with p[n] = sqrt(n + 1/2).
+    n = np.arange(6)
+    hippo = -np.tril(np.sqrt(np.outer(2 * n + 1, 2 * n + 1)), -1) - np.diag(n + 1)
+    normal = hippo + np.outer(np.sqrt(n + 0.5), np.sqrt(n + 0.5))
+    found = np.linalg.eigvals(normal)
+    np.testing.assert_allclose(found.real, -0.5, atol=1e-12)
+    np.testing.assert_allclose(poles("legs"), np.sort(found.imag)[3:], rtol=1e-5)
+
+
+def test_explicit_is_smoothed_then_squashed(getkey):
+    layer = Explicit(2, 9, squash=0.1, smoothing=1, key=getkey())
+    weight = np.asarray(layer.weight)
+    for position, channel in np.ndindex(9, 2):
+        near = [weight[i, channel] for i in range(position - 1, position + 2) if 0 <= i < 9]
+        mean = sum(near) / 3
+        expected = math.copysign(max(abs(mean) - 0.1, 0), mean)
+        np.testing.assert_allclose(layer.kernel(12)[position, channel], expected, atol=1e-6)
+    assert not layer.kernel(12)[9:].any() and layer.kernel(4).shape == (4, 2)
+
+
+def test_hyena_is_a_network_of_the_position_under_a_window(getkey):
+    layer = Hyena(3, 20, width=5, depth=2, bands=2, rate=2.0, key=getkey())
+    weight = [np.asarray(w, np.float64) for w in layer.weight]
+    for position in (0, 7, 30):
+        time = position / 20
+        turns = [2 * math.pi * band * time for band in (1, 2)]
+        h = np.array([time, *map(math.cos, turns), *map(math.sin, turns)])
+        h = np.sin(2 * (h @ weight[0] + layer.bias[0]))
+        h = np.sin(2 * (h @ weight[1] + layer.bias[1])) @ weight[2] / math.sqrt(20)
+        expected = h * [0.01 ** (time / after) for after in (0.3, 0.9, 1.5)]
+        np.testing.assert_allclose(layer.kernel(31)[position], expected, rtol=1e-4, atol=1e-6)
+
+
+FILTERS = {
+    "s4d": functools.partial(S4D, modes=4),
+    "hyena": functools.partial(Hyena, span=9, width=5, bands=2),
+    "explicit": functools.partial(Explicit, max_length=30),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_longer_kernel_continues_a_shorter_one(name, getkey):
+    layer = FILTERS[name](2, key=getkey())
+    np.testing.assert_allclose(layer.kernel(8), layer.kernel(29)[:8], rtol=1e-5, atol=1e-6)
+    assert layer.kernel(1).shape == (1, 2)
+    gradient = eqx.filter_grad(lambda f: (f.kernel(8) ** 2).sum())(layer)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_long_conv_is_the_sum_over_past_and_future(causal, normal, getkey):
+    layer = nn.LongConv1d(2, filter=FILTERS["hyena"], causal=causal, key=getkey())
+    for length in (1, 11):
+        x = normal(3, length, 2)
+        past = np.asarray(layer.filter.kernel(length), np.float64)
+        future = [] if causal else np.asarray(layer.future.kernel(length - 1), np.float64)
+        expected = np.asarray(layer.skip * x, np.float64)
+        for i in range(length):
+            for lag in range(i + 1):
+                expected[:, i] += past[lag] * x[:, i - lag]
+            for lead in range(1, length - i):
+                if not causal:
+                    expected[:, i] += future[lead - 1] * x[:, i + lead]
+        np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_long_conv_has_the_gradients_of_the_reference(normal, getkey):
+    layer = nn.LongConv1d(8, filter=FILTERS["s4d"], key=getkey())
+    other = nn.LongConv1d(8, filter=FILTERS["s4d"], algorithm=REFERENCE, key=getkey())
+    other = eqx.tree_at(lambda m: (m.filter, m.skip), other, (layer.filter, layer.skip))
+    x = normal(2, 33, 8)
+    energy = eqx.filter_jit(eqx.filter_value_and_grad(lambda m, x: (m(x) ** 2).sum()))
+    (value, found), (same, expected) = energy(layer, x), energy(other, x)
+    np.testing.assert_allclose(value, same, rtol=1e-5)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_long_conv_is_asked_like_any_layer(getkey):
+    layer = nn.LongConv1d(4, filter=FILTERS["s4d"], key=getkey())
+    assert isinstance(layer, nn.Convolution) and layer.window is None
+    assert layer.output_shape((9, 4)) == (9, 4) and layer.multiply_adds((9, 4)) == 9 * 9 * 4
+    assert len(layer.algorithms((2, 9, 4))) == 3
+    assert receptive_field(layer, jnp.zeros((1, 9, 4))).size == (9,)
+    x = jnp.ones((2, 3, 9, 4))
+    np.testing.assert_allclose(layer(x), jax.vmap(layer)(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda key: S4D(2, poles="lim", key=key), r"^poles: .*'lim'.*lin"),
+        (lambda key: S4D(2, rule="euler", key=key), r"^rule: .*zoh.*'euler'"),
+        (lambda key: S4D(2, step=(0.1, 0.01), key=key), r"^step: expected .* got \(0.1, 0.01\)"),
+        (lambda key: Explicit(2, 0, key=key), r"^max_length: expected .* got 0"),
+        (lambda key: Explicit(2, 4, squash=-1.0, key=key), r"^squash: expected .* got -1"),
+        (lambda key: Hyena(2, 8, fast=2.0, key=key), r"^fast: expected .* got 2.0"),
+        (lambda key: nn.LongConv1d(0, key=key), r"^channels: expected .* got 0"),
+        (lambda key: nn.LongConv1d(2, key=key)(jnp.ones((5, 3))), r"2 channels|channels.*2"),
+    ],
+)
+def test_refusals(make, message, getkey):
+    with pytest.raises(ValueError, match=message):
+        make(getkey())
