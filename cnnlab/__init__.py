@@ -21,6 +21,7 @@ _EXPORTS = {
     "export": "cnnlab.models",
     "fit": "cnnlab.train",
     "summary": "cnnlab.analysis",
+    "tune": "cnnlab.bench.tuning",
 }
 
 __all__ = [*_SUBMODULES, *_EXPORTS]

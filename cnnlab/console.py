@@ -71,7 +71,7 @@ class Bar:
         from rich.progress import TimeRemainingColumn as Remaining
 
         self._show, self._unit = show, unit
-        self._cell = CellBar() if show and CellBar.possible() else None
+        self._cell = CellBar(unit) if show and CellBar.possible() else None
         file = cast(IO[str], _Terminal(sys.stderr))
         self._console = Console(file=file, soft_wrap=True, force_jupyter=False)
         columns = [BarColumn(), MofNCompleteColumn(), Remaining(), TextColumn("{task.description}")]

@@ -42,9 +42,9 @@ def _say(
 class CellBar:
     """A bar in the output of the cell at work: one output, however often it changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self._unit, self._shown = unit, -math.inf
         self._handle: Any = None
-        self._shown = -math.inf
 
     @staticmethod
     def possible() -> bool:
@@ -58,7 +58,7 @@ class CellBar:
         now = time.monotonic()
         if now - self._shown < _PAUSE and not last:
             return
-        line, self._shown = f"{done}/{total}  {text}".rstrip(), now
+        line, self._shown = f"{self._unit} {done}/{total}  {text}".strip(), now
         bar = f'<progress value="{done}" max="{total}"></progress>'
         content = {"text/plain": line, "text/html": f"{bar} {html.escape(line)}"}
         if self._handle is None:

@@ -1,6 +1,7 @@
 """What IPython shows: errors in a line, one bar in a cell; in its shell, without a kernel."""
 
 import math
+import os
 import signal
 import sys
 
@@ -62,18 +63,18 @@ def test_a_bar_in_a_notebook_is_one_output(shell, monkeypatch, capsys):
             bar.keep(step, "validation loss 0.6")
     (first, made, new), (last, same, changed) = shown
     assert made["display_id"] == same["display_id"] and (new, changed) == (False, True)
-    assert first["text/plain"] == "0/400  compiling"
-    assert last["text/plain"] == "400/400  loss <0.5>  |  validation loss 0.6"
+    assert first["text/plain"] == "step 0/400  compiling"
+    assert last["text/plain"] == "step 400/400  loss <0.5>  |  validation loss 0.6"
     assert last["text/html"] == (
         '<progress value="400" max="400"></progress> '
-        "400/400  loss &lt;0.5&gt;  |  validation loss 0.6"
+        "step 400/400  loss &lt;0.5&gt;  |  validation loss 0.6"
     )
     assert capsys.readouterr() == ("", "")
 
 
 def test_all_of_it_is_there_after_import():
-    assert {"analysis", "bench", "lab", "fit", "summary", "build"} <= set(dir(cnnlab))
-    assert all(getattr(cnnlab, name) is not None for name in cnnlab.__all__)
+    assert {"analysis", "bench", "lab", "fit", "summary", "build", "tune"} <= set(dir(cnnlab))
+    assert cnnlab.lab.Study and callable(cnnlab.tune) and cnnlab.analysis.receptive_field
 
 
 TINY = (
@@ -134,3 +135,42 @@ def test_a_run_shows_how_far_it_is_and_what_it_gave(cells):
     assert "complete" in after.data["text/plain"]
     assert "accuracy 0." in result.data["text/plain"]
     assert ["<img" in o.data["text/html"] for o in (before, after, result)] == [False, True, True]
+
+
+LAYER = """
+import equinox as eqx
+import jax
+
+
+class Net(eqx.Module):
+    weight: jax.Array
+
+    def __call__(self, x):
+        return x.reshape(len(x), -1) @ self.weight
+"""
+
+
+def test_a_layer_that_autoreload_reads_again_is_another_run(shell, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "reloaded_layer.py"
+    file.write_text(LAYER)
+    build = """
+net = reloaded_layer.Net(np.ones((36, 4), np.float32))
+lab = cnnlab.build(cnnlab.compose(words), model=net)
+found.append((lab.directory.path, lab.model(np.ones((1, 6, 6, 1)))[0]))
+"""
+    shell.user_ns |= {"words": list(TINY), "found": []}
+    try:
+        assert run(shell, "%load_ext autoreload\n%autoreload 2")[0].success
+        assert run(shell, f"import cnnlab, reloaded_layer\nimport numpy as np\n{build}")[0].success
+        assert run(shell, build)[0].success
+        file.write_text(LAYER.replace("@ self.weight", "@ (2 * self.weight)"))
+        later = file.stat().st_mtime + 10
+        os.utime(file, (later, later))
+        assert run(shell, build)[0].success
+    finally:
+        run(shell, "%autoreload 0")
+        sys.modules.pop("reloaded_layer", None)
+    (first, a), (same, _), (other, b) = shell.user_ns["found"]
+    assert first == same != other and (2 * a == b).all()

@@ -2,6 +2,8 @@
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -11,9 +13,100 @@ from jaxtyping import Array, PyTree
 from cnnlab import nn
 from cnnlab.bench.selection import skip_reason
 from cnnlab.bench.timing import interleaved, median
+from cnnlab.console import progress
+from cnnlab.display import View, shown
+from cnnlab.errors import CnnlabError, ConfigError
 from cnnlab.models.trace import trace
-from cnnlab.ops import PASSES, REGISTRY, Pass, Problem
+from cnnlab.ops import PASSES, REFERENCE, REGISTRY, Pass, Problem, table
 from cnnlab.ops.choice import serving
+from cnnlab.train.experiment import Experiment
+
+
+@shown
+@dataclass(frozen=True)
+class Tuned:
+    """What was measured, convolution -> pass -> algorithm -> milliseconds, and the file of the
+    table that keeps it."""
+
+    entries: table.Table
+    file: Path
+
+    def view(self) -> View:
+        rows = []
+        for line, passes in self.entries.items():
+            best = (f"{n} {min(times, key=times.__getitem__)}" for n, times in passes.items())
+            against = sum(times[REFERENCE] for times in passes.values())
+            taken = sum(min(times.values()) for times in passes.values())
+            rows.append((line, ", ".join(best), f"{against / taken:.1f}x"))
+        header = ("convolution", "fastest", f"as fast as {REFERENCE}")
+        return View(table=[header, *rows] if rows else [], names=2, notes=[str(self.file)])
+
+
+def tune(
+    model: PyTree,
+    input_shape: tuple[int, ...] | None = None,
+    state: eqx.nn.State | None = None,
+    *,
+    batch_size: int = 128,
+    seconds: float | int = 0.3,
+    file: str | Path | None = None,
+    show: bool = True,
+) -> Tuned:
+    """Measure here which algorithm is fastest for each convolution of a model, in each pass; it is
+    kept, and `algorithm="auto"` takes it from then on.
+
+    **Arguments:**
+
+    - `model`: a layer, backbone, head or classifier; or what `cnnlab.build` made, which knows all
+        else of it.
+    - `input_shape`: of one input, `(*spatial, c)`, where the model does not know it; `state`: the
+        model's.
+    - `batch_size`: examples at a time, of training.
+    - `seconds`: time for the calls of each algorithm in each pass, at least 3 calls.
+    - `file`: of the table, instead of the one in the user's cache folder.
+    - `show`: a progress bar.
+
+    **Raises:** `ValueError` without an input shape; `ConfigError`, `CnnlabError`, before anything
+    is measured, where the table can't be written.
+    """
+    if isinstance(model, Experiment):
+        input_shape, batch_size = model.data.input_shape, model.settings.batch_size
+        model, state = model.model, model.model_state
+    input_shape = getattr(model, "in_shape", None) if input_shape is None else input_shape
+    if input_shape is None:
+        raise ValueError(
+            "input_shape: expected the shape (*spatial, c) of one input of this model, got None"
+        )
+    problems = convolutions(model, input_shape, batch_size, state)
+    return measure_and_keep(problems, seconds=seconds, file=file, show=show)
+
+
+def measure_and_keep(
+    problems: list[Problem],
+    *,
+    seconds: float | int,
+    file: str | Path | None = None,
+    show: bool = False,
+) -> Tuned:
+    """As `tune`, of convolutions."""
+    platform = jax.default_backend()
+    check_table(file)
+    todo = {table.key(problem): problem for problem in problems}
+    entries: table.Table = {
+        line: measure_algorithms(problem, seconds=seconds)
+        for line, problem in progress(todo, show=show)
+    }
+    return Tuned(entries, table.remember(entries, platform, file))
+
+
+def check_table(file: str | Path | None) -> None:
+    """**Raises:** `ConfigError` where a `file` is given that can't be written or is no table,
+    `CnnlabError` where the user's own can't be."""
+    try:
+        table.writable(jax.default_backend(), file)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        raise (CnnlabError(reason) if file is None else ConfigError(f"table: {reason}")) from None
 
 
 def convolutions(
@@ -36,8 +129,8 @@ def convolutions(
 
 
 def measure_algorithms(
-    problem: Problem, *, seconds: float = 0.3, seed: int = 0
-) -> dict[Pass, dict[str, float]]:
+    problem: Problem, *, seconds: float | int = 0.3, seed: int = 0
+) -> dict[str, dict[str, float]]:
     """Median milliseconds of every algorithm worth trying, by pass; they take turns.
 
     **Arguments:**
@@ -50,10 +143,10 @@ def measure_algorithms(
 
 
 def _times(
-    problem: Problem, which: Pass, names: list[str], seconds: float, seed: int
+    problem: Problem, which: Pass, names: list[str], seconds: float | int, seed: int
 ) -> Iterator[tuple[str, float]]:
     functions = {name: _function(problem, which, name, seed) for name in names}
-    for name, times in interleaved(functions, seconds=seconds).items():
+    for name, times in interleaved(functions, seconds=float(seconds)).items():
         yield name, round(1e3 * median(times), 4)
 
 

@@ -1,0 +1,39 @@
+"""What is measured of a model is kept, and taken from then on."""
+
+import json
+
+import jax
+import pytest
+
+import cnnlab
+from cnnlab import nn
+from cnnlab.bench import tuning
+from cnnlab.errors import ConfigError
+from cnnlab.models import VGG
+from cnnlab.ops import PASSES, table
+
+KEY = jax.random.key(0)
+
+
+def test_a_model_s_convolutions_are_measured_and_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tuning, "serving", lambda problem: ["lax", "taps"])
+    model = VGG((6, 6, 1), [2, 2, 2], norm=None, key=KEY)
+    found = cnnlab.tune(model, batch_size=3, seconds=1e-3, file=tmp_path / "table.json")
+    assert capsys.readouterr().err == ""
+    problems = tuning.convolutions(model, (6, 6, 1), 3)
+    assert list(found.entries) == [table.key(p) for p in problems] and len(problems) == 2
+    for passes in found.entries.values():
+        assert list(passes) == list(PASSES)
+        assert all(list(times) == ["lax", "taps"] for times in passes.values())
+    assert json.loads(found.file.read_text())["entries"] == found.entries
+    assert "as fast as lax" in repr(found) and "3x6x6x1 k3x3x1x2" in found._repr_html_()
+
+
+def test_what_can_not_be_measured_or_kept_is_refused_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "measure_algorithms", None)
+    layer = nn.Conv2d(1, 2, 3, key=KEY)
+    with pytest.raises(ValueError, match="input_shape: expected the shape"):
+        cnnlab.tune(layer)
+    with pytest.raises(ConfigError, match=r"table: .*not a table of measurements"):
+        (tmp_path / "notes.txt").write_text("mine")
+        cnnlab.tune(layer, (6, 6, 1), file=tmp_path / "notes.txt")
