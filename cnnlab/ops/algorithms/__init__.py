@@ -5,6 +5,7 @@ from cnnlab.ops.algorithms.fft import FFT
 from cnnlab.ops.algorithms.im2col import IM2COL
 from cnnlab.ops.algorithms.lax import LAX
 from cnnlab.ops.algorithms.native import NATIVE
+from cnnlab.ops.algorithms.native_fft import NATIVE_FFT
 from cnnlab.ops.algorithms.native_winograd import NATIVE_WINOGRAD
 from cnnlab.ops.algorithms.overlap_add import FFT_OVERLAP_ADD
 from cnnlab.ops.algorithms.pointwise import POINTWISE
@@ -19,6 +20,7 @@ _ALL = (
     IM2COL,
     LAX,
     NATIVE,
+    NATIVE_FFT,
     NATIVE_WINOGRAD,
     FFT_OVERLAP_ADD,
     POINTWISE,

@@ -4,7 +4,7 @@ function interface (CPU).
 Optional: where it can't be built or loaded, or `CNNLAB_NATIVE=0`, all of them run as JAX.
 """
 
-from cnnlab.ops.native.call import convolve, convolve_bias
+from cnnlab.ops.native.call import convolve, convolve_bias, convolve_by_fft
 from cnnlab.ops.native.engine import ENGINE, VARIABLE, Code, Engine, Implementation
 from cnnlab.ops.native.pool import max_pool, max_pool_gradient, pools
 
@@ -16,6 +16,7 @@ __all__ = [
     "Implementation",
     "convolve",
     "convolve_bias",
+    "convolve_by_fft",
     "max_pool",
     "max_pool_gradient",
     "pools",

@@ -35,6 +35,23 @@ def convolve(which: Pass, a: Array, b: Array, problem: Problem, *, winograd: boo
     return in_parts(run, operands, (result,), ("batch", *channels))(a, b)
 
 
+def convolve_by_fft(which: Pass, a: Array, b: Array, problem: Problem) -> Array:
+    """One of the three maps of sequences by Fourier transforms, in float32."""
+    x, kernel, y = _axes(problem)
+    names = {"forward": (x, kernel, y), "input_gradient": (y, kernel, x)}
+    *operands, result = names.get(which, (x, y, kernel))
+
+    def run(a: Array, b: Array) -> Array:
+        part = _part(problem, operands, (a, b))
+        shape = (part.y_shape, part.x_shape, part.kernel_shape)[PASSES.index(which)]
+        call = jax.ffi.ffi_call("cnnlab_fft_conv", jax.ShapeDtypeStruct(shape, np.float32))
+        wide = (v.astype(np.float32) for v in (a, b))
+        y = call(*wide, **{"pass": np.int64(PASSES.index(which))}, **_geometry(part))
+        return y.astype(problem.dtype)
+
+    return in_parts(run, operands, (result,), ("batch",))(a, b)
+
+
 def convolve_bias(
     x: Array,
     kernel: Array,

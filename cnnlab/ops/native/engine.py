@@ -21,7 +21,13 @@ from cnnlab.ops.problem import PASSES, Pass, Problem
 
 VARIABLE = "CNNLAB_NATIVE"
 # FFI target -> symbol of the library.
-TARGETS = ("cnnlab_conv", "cnnlab_conv_bias", "cnnlab_max_pool", "cnnlab_max_pool_gradient")
+TARGETS = (
+    "cnnlab_conv",
+    "cnnlab_conv_bias",
+    "cnnlab_fft_conv",
+    "cnnlab_max_pool",
+    "cnnlab_max_pool_gradient",
+)
 
 _log = logging.getLogger("cnnlab")
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "convolution.h"
+#include "fft_convolution.h"
 #include "max_pool.h"
 #include "scratch.h"
 #include "winograd.h"
@@ -56,13 +57,24 @@ std::vector<double> Loop(Pass pass, const Convolution& p, const float* x, const 
 constexpr int64_t kGuard = 64;
 constexpr float kUntouched = 1234.5f;
 
-void Compute(bool winograd, Pass pass, const Convolution& p, const float* a, const float* b,
-             float* out) {
-  winograd ? cnnlab::Winograd(pass, p, a, b, nullptr, out)
-           : cnnlab::Convolve(pass, p, a, b, nullptr, out);
+enum class Way { kConvolve, kWinograd, kFft };
+
+// The last axis of a plane whose others are one row.
+Convolution Line(Convolution p) {
+  for (auto* v : {&p.x, &p.y}) v->erase(v->begin() + 1);
+  for (auto* v : {&p.kernel, &p.stride, &p.dilation, &p.low, &p.high}) v->erase(v->begin());
+  return p;
 }
 
-bool Right(Pass pass, const Convolution& p, bool winograd) {
+void Compute(Way way, Pass pass, const Convolution& p, const float* a, const float* b, float* out) {
+  switch (way) {
+    case Way::kConvolve: return cnnlab::Convolve(pass, p, a, b, nullptr, out);
+    case Way::kWinograd: return cnnlab::Winograd(pass, p, a, b, nullptr, out);
+    case Way::kFft: return cnnlab::FftConvolve(pass, Line(p), a, b, out);
+  }
+}
+
+bool Right(Pass pass, const Convolution& p, Way way) {
   Lcg next;
   const auto draw = [&](const std::vector<int64_t>& shape) {
     std::vector<float> v(Size(shape));
@@ -76,9 +88,9 @@ bool Right(Pass pass, const Convolution& p, bool winograd) {
 
   // Exactly as large as the result: for valgrind.
   auto* exact = static_cast<float*>(std::aligned_alloc(64, (expected.size() * 4 + 63) / 64 * 64));
-  Compute(winograd, pass, p, a, b, exact);
+  Compute(way, pass, p, a, b, exact);
   std::vector<float> guarded(expected.size() + 2 * kGuard, kUntouched);
-  Compute(winograd, pass, p, a, b, guarded.data() + kGuard);
+  Compute(way, pass, p, a, b, guarded.data() + kGuard);
 
   bool right = true;
   double largest = 0, error = 0;
@@ -133,6 +145,17 @@ Convolution Make(int64_t n, int64_t h, int64_t w, int64_t c, int64_t kh, int64_t
   p.low = {low, low};
   p.high = {high, high};
   p.groups = groups;
+  return p;
+}
+
+// A sequence, as a plane of one row.
+Convolution Sequence(int64_t n, int64_t length, int64_t c, int64_t taps, int64_t m, int64_t groups,
+                     int64_t stride, int64_t low, int64_t high) {
+  Convolution p = Make(n, 1, length, c, 1, taps, m, groups, 1, 1, 0, 0);
+  p.stride[1] = stride;
+  p.low[1] = low;
+  p.high[1] = high;
+  p.y[2] = (length + low + high - taps) / stride + 1;
   return p;
 }
 
@@ -227,7 +250,7 @@ int main(int argc, char** argv) {
   int wrong = 0, run = 0;
   for (const auto& problem : problems) {
     for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {
-      wrong += !Right(pass, problem, false);
+      wrong += !Right(pass, problem, Way::kConvolve);
       ++run;
     }
   }
@@ -243,7 +266,20 @@ int main(int argc, char** argv) {
   };
   for (const auto& problem : minimal) {
     for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {
-      wrong += !Right(pass, problem, true);
+      wrong += !Right(pass, problem, Way::kWinograd);
+      ++run;
+    }
+  }
+  const std::vector<Convolution> sequences = {
+      Sequence(3, 45, 13, 17, 13, 13, 1, 5, 9),     // a vector that is not full, an odd batch
+      Sequence(2, 90, 3, 40, 6, 3, 2, 70, 31),      // two filters a channel, stride
+      Sequence(1, 150, 8, 140, 8, 8, 1, 139, 0),    // causal, in blocks of blocks
+      Sequence(3, 150, 18, 20, 18, 18, 3, 25, -1),  // causal, cropped, stride
+      Sequence(2, 31, 4, 9, 2, 2, 1, 8, 0),         // groups
+  };
+  for (const auto& problem : sequences) {
+    for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {
+      wrong += !Right(pass, problem, Way::kFft);
       ++run;
     }
   }

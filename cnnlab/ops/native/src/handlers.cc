@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "convolution.h"
+#include "fft_convolution.h"
 #include "max_pool.h"
 #include "winograd.h"
 #include "xla/ffi/api/ffi.h"
@@ -69,16 +70,35 @@ void Compute(bool winograd, Pass pass, const Convolution& p, const ffi::AnyBuffe
            static_cast<float*>(out.untyped_data()));
 }
 
+// The problem of a pass that maps `a` and `b` to `out`.
+Convolution Of(Pass pass, const Geometry& geometry, const ffi::AnyBuffer& a, const ffi::AnyBuffer& b,
+               const ffi::AnyBuffer& out) {
+  Convolution p = geometry.Problem(a.element_type());
+  p.x = Shape(pass == Pass::kInputGradient ? out : a);
+  p.kernel = Shape(pass == Pass::kKernelGradient ? out : b);
+  p.y = Shape(pass == Pass::kForward ? out : pass == Pass::kInputGradient ? a : b);
+  return p;
+}
+
 ffi::Error Run(bool winograd, int64_t pass, Numbers stride, Numbers dilation, Numbers low,
                Numbers high, int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b,
                ffi::Result<ffi::AnyBuffer> out) {
   return Guarded([&] {
-    Convolution p = Geometry{stride, dilation, low, high, groups}.Problem(a.element_type());
     const auto which = static_cast<Pass>(pass);
-    p.x = which == Pass::kInputGradient ? Shape(*out) : Shape(a);
-    p.kernel = which == Pass::kKernelGradient ? Shape(*out) : Shape(b);
-    p.y = which == Pass::kForward ? Shape(*out) : Shape(which == Pass::kInputGradient ? a : b);
+    const Convolution p = Of(which, {stride, dilation, low, high, groups}, a, b, *out);
     Compute(winograd, which, p, a, b, nullptr, *out);
+  });
+}
+
+ffi::Error RunFft(int64_t pass, Numbers stride, Numbers dilation, Numbers low, Numbers high,
+                  int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b,
+                  ffi::Result<ffi::AnyBuffer> out) {
+  return Guarded([&] {
+    const auto which = static_cast<Pass>(pass);
+    const Convolution p = Of(which, {stride, dilation, low, high, groups}, a, b, *out);
+    FftConvolve(which, p, static_cast<const float*>(a.untyped_data()),
+                static_cast<const float*>(b.untyped_data()),
+                static_cast<float*>(out->untyped_data()));
   });
 }
 
@@ -151,6 +171,18 @@ ffi::Error RunMaxPoolGradient(Numbers window, Numbers stride, Numbers low, ffi::
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run,
                               ffi::Ffi::Bind()
                                   .Attr<bool>("winograd")
+                                  .Attr<int64_t>("pass")
+                                  .Attr<Numbers>("stride")
+                                  .Attr<Numbers>("dilation")
+                                  .Attr<Numbers>("low")
+                                  .Attr<Numbers>("high")
+                                  .Attr<int64_t>("groups")
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft,
+                              ffi::Ffi::Bind()
                                   .Attr<int64_t>("pass")
                                   .Attr<Numbers>("stride")
                                   .Attr<Numbers>("dilation")

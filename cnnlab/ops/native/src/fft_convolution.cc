@@ -1,0 +1,370 @@
+#include "fft_convolution.h"
+
+#include <algorithm>
+
+#include "fft_kernel_gradient.h"
+#include "fft_map.h"
+#include "scratch.h"
+
+namespace cnnlab {
+namespace {
+
+using L = Lanes<kWidest>;
+using Vec = L::Vec;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The kernel's part in the plan, of one vector of groups.
+struct Spectra {
+  const Map& map;
+  const FftPlan& plan;
+  std::vector<int64_t> at;  // where each level's begin, then that of the direct taps, then the end
+
+  Spectra(const Map& m, const FftPlan& p) : map(m), plan(p), at{0} {
+    const int64_t products = m.rows * m.columns;
+    for (const Level& l : p.levels) {
+      at.push_back(at.back() + std::max<int64_t>(l.windows(), 0) * products * 2 * l.h * kEntry);
+    }
+    at.push_back(at.back() + products * p.direct * kWidest);
+  }
+  int64_t size() const { return at.back(); }
+  int64_t windows() const {
+    int64_t sum = 0;
+    for (const Level& l : plan.levels) sum += std::max<int64_t>(l.windows(), 0);
+    return sum;
+  }
+  // The spectrum of window number `w` of a level, in two halves of h entries.
+  int64_t Place(const Level& l, int64_t w, int64_t row, int64_t column) const {
+    return ((w * map.rows + row) * map.columns + column) * 2 * l.h * kEntry;
+  }
+  void Fill(const float* kernel, int64_t block, int64_t window, float* all) const {
+    size_t level = 0;
+    while (window >= std::max<int64_t>(plan.levels[level].windows(), 0)) {
+      window -= std::max<int64_t>(plan.levels[level++].windows(), 0);
+    }
+    const Level& l = plan.levels[level];
+    const int64_t first = (l.first_window + window - 1) * l.h - plan.shift;
+    for (int64_t row = 0; row < map.rows; ++row) {
+      for (int64_t column = 0; column < map.columns; ++column) {
+        float* even = all + at[level] + Place(l, window, row, column);
+        float* odd = even + l.h * kEntry;
+        for (int64_t u = 0; u < l.h; ++u) {
+          const Vec a = map.Weights(kernel, first + u, row, column, block);
+          const Vec b = map.Weights(kernel, first + l.h + u, row, column, block);
+          L::Store(even + u * kEntry, a + b);
+          L::Store(even + u * kEntry + kWidest, Vec{});
+          L::Store(odd + u * kEntry, a - b);
+          L::Store(odd + u * kEntry + kWidest, Vec{});
+        }
+        l.fourier->Twist(odd);
+        l.fourier->Forward(even);
+        l.fourier->Forward(odd);
+      }
+    }
+  }
+  void FillDirect(const float* kernel, int64_t block, float* all) const {
+    float* taps = all + at[plan.levels.size()];
+    for (int64_t i = 0; i < map.rows * map.columns; ++i) {
+      for (int64_t lag = 0; lag < plan.direct; ++lag, taps += kWidest) {
+        L::Store(taps, map.Weights(kernel, lag, i / map.columns, i % map.columns, block));
+      }
+    }
+  }
+};
+
+constexpr int64_t kChunk = 8;  // frequencies that are multiplied at a time
+
+// The rows of the input's spectra become those of the result, of one parity.
+void Multiply(const Level& l, const Spectra& s, const float* spectra, int64_t parity, float* z,
+              float* copies) {
+  const int64_t rows = s.map.rows, columns = s.map.columns;
+  for (int64_t f = 0; f < l.h; f += kChunk) {
+    const int64_t count = std::min(kChunk, l.h - f);
+    for (int64_t i = 0; i < rows * l.inputs; ++i) {
+      std::copy_n(z + i * l.row() + f * kEntry, count * kEntry, copies + i * kChunk * kEntry);
+    }
+    for (int64_t column = 0; column < columns; ++column) {
+      for (int64_t j = 0; j < l.outputs; ++j) {
+        float* to = z + (column * l.outputs + j) * l.row() + f * kEntry;
+        const int64_t block = l.first_output + j;
+        const int64_t begin = std::max(l.first_window, block - l.inputs + 1);
+        const int64_t end = std::min(l.last_window, block);
+        for (int64_t k = 0; k < count; ++k, to += kEntry) {
+          Vec re{}, im{};
+          for (int64_t row = 0; row < rows; ++row) {
+            for (int64_t d = begin; d <= end; ++d) {
+              const float* x = copies + ((row * l.inputs + block - d) * kChunk + k) * kEntry;
+              const float* w = spectra + s.Place(l, d - l.first_window, row, column) +
+                               (parity * l.h + f + k) * kEntry;
+              const Vec xr = L::Load(x), xi = L::Load(x + kWidest);
+              const Vec wr = L::Load(w), wi = L::Load(w + kWidest);
+              re += xr * wr - xi * wi;
+              im += xr * wi + xi * wr;
+            }
+          }
+          L::Store(to, re);
+          L::Store(to + kWidest, im);
+        }
+      }
+    }
+  }
+}
+
+// Memory of one thread, in floats.
+struct Work {
+  float *z, *copies, *in, *out;
+  int32_t* last[2];
+
+  static int64_t Rows(const Map& m, const Level& l) {
+    return std::max(m.rows * l.inputs, m.columns * l.outputs);
+  }
+  // Where the parts lie; the end.
+  static std::array<int64_t, 6> Places(const Map& m, const FftPlan& plan) {
+    int64_t z = 0, copies = 0;
+    for (const Level& l : plan.levels) {
+      z = std::max(z, 2 * Rows(m, l) * l.row());
+      copies = std::max(copies, m.rows * l.inputs * kChunk * kEntry);
+    }
+    // Inner levels' rows lie behind the outer level's, which are still read.
+    if (plan.levels.size() > 1) z += 2 * Rows(m, plan.levels[1]) * plan.levels[1].row();
+    const int64_t block = plan.levels.empty() ? plan.direct : plan.levels[0].h;
+    const bool inside = plan.direct > 0;
+    const int64_t lasts = CeilDiv(m.from.length(), 16) * 16;
+    std::array<int64_t, 6> at{0};
+    const int64_t sizes[] = {z, copies, inside * m.rows * block * kEntry,
+                             inside * m.columns * block * kEntry, 2 * lasts};
+    for (int i = 0; i < 5; ++i) at[i + 1] = at[i] + CeilDiv(sizes[i], 16) * 16;
+    return at;
+  }
+  Work(const Map& m, const FftPlan& plan, float* data) {
+    const auto at = Places(m, plan);
+    z = data;
+    copies = data + at[1];
+    in = data + at[2];
+    out = data + at[3];
+    last[0] = reinterpret_cast<int32_t*>(data + at[4]);
+    last[1] = last[0] + CeilDiv(m.from.length(), 16) * 16;
+  }
+};
+
+// One pair of examples, one vector of groups.
+struct Task {
+  const Map& map;
+  const FftPlan& plan;
+  const Spectra& spectra;
+  const float* kernel;  // its spectra
+  int64_t block, pair;
+  Work work;
+
+  // The results of one level: `load(row, input block, z)` gives h entries, `sink(column, output
+  // block, even, odd)` takes the two parts.
+  template <typename Load, typename Sink>
+  void Run(size_t level, Level l, float* z, Load load, Sink sink) const {
+    const int64_t half = Work::Rows(map, l) * l.row();
+    for (int64_t parity = 0; parity < 2; ++parity) {
+      float* part = z + parity * half;
+      for (int64_t i = 0; i < map.rows * l.inputs; ++i) {
+        load(i / l.inputs, i % l.inputs, part + i * l.row());
+        if (parity == 1) l.fourier->Twist(part + i * l.row());
+        l.fourier->Forward(part + i * l.row());
+      }
+      Multiply(l, spectra, kernel + spectra.at[level], parity, part, work.copies);
+      for (int64_t j = 0; j < map.columns * l.outputs; ++j) l.fourier->Back(part + j * l.row());
+    }
+    for (int64_t j = 0; j < map.columns * l.outputs; ++j) {
+      sink(j / l.outputs, j % l.outputs, z + j * l.row(), z + half + j * l.row());
+    }
+  }
+
+  void FindZeros() const {
+    const Lane lane = map.Side(block, map.from.per_group);
+    for (int e = 0; e < 2; ++e) {
+      int32_t last = -1;
+      for (int64_t p = 0; p < map.from.length(); ++p) {
+        if (!lane.AllZero(map.from.At(2 * pair + e, p))) last = static_cast<int32_t>(p);
+        work.last[e][p] = last;
+      }
+    }
+  }
+
+  void Load(int64_t row, int64_t first, int64_t count, float* z) const {
+    const Lane lane = map.Side(block, map.from.per_group);
+    for (int64_t p = first; p < first + count; ++p, z += kEntry) {
+      L::Store(z, lane.Load(map.from.At(2 * pair, p), row));
+      L::Store(z + kWidest, lane.Load(map.from.At(2 * pair + 1, p), row));
+    }
+  }
+
+  // Whether an example's window of a result holds anything but zeros.
+  bool Held(int e, int64_t position) const {
+    const int64_t end = std::min(position - plan.sequences.first_lag, map.from.length() - 1);
+    return end >= 0 && work.last[e][end] >= std::max<int64_t>(position - plan.sequences.last_lag, 0);
+  }
+
+  template <typename Value>
+  void Write(int64_t column, int64_t first, int64_t count, Value value) const {
+    const Lane lane = map.Side(block, map.to.per_group);
+    for (int64_t p = std::max<int64_t>(first, 0); p < std::min(first + count, map.to.length());
+         ++p) {
+      float* at[2] = {map.to.At(2 * pair, p), map.to.At(2 * pair + 1, p)};
+      if (at[0] == nullptr) continue;
+      const auto [re, im] = value(p - first);
+      lane.Store(at[0], column, Held(0, p) ? re : Vec{});
+      if (at[1] != nullptr) lane.Store(at[1], column, Held(1, p) ? im : Vec{});
+    }
+  }
+
+  // The second half of the 2 h entries: (even - conj(twist) odd) / 2 h.
+  static auto Second(const Level& l, const float* even, const float* odd) {
+    const float scale = 0.5f / static_cast<float>(l.h);
+    const float* w = l.fourier->twist();
+    return [=](int64_t k) {
+      const float c = w[2 * k], s = w[2 * k + 1];
+      const float *a = even + k * kEntry, *b = odd + k * kEntry;
+      const Vec br = L::Load(b), bi = L::Load(b + kWidest);
+      return Complex{(L::Load(a) - (br * c + bi * s)) * scale,
+                                 (L::Load(a + kWidest) - (bi * c - br * s)) * scale};
+    };
+  }
+
+  // Adds to `count` entries of `out`, a causal block's, what comes from inside of it.
+  void Inside(int64_t count) const {
+    int64_t whole = plan.levels.empty() ? plan.direct : plan.levels[0].h;
+    const int64_t pitch = whole * kEntry;
+    float* z = work.z;
+    if (plan.levels.size() > 1) z += 2 * Work::Rows(map, plan.levels[0]) * plan.levels[0].row();
+    for (size_t i = 1; i < plan.levels.size(); whole = plan.levels[i++].h) {
+      const Level& level = plan.levels[i];
+      if (level.windows() <= 0) continue;
+      for (int64_t first = 0; first < count; first += whole) {
+        Level l = level;
+        l.outputs = l.inputs = std::min(l.outputs, CeilDiv(count - first, l.h));
+        if (l.outputs == 1) continue;
+        const auto load = [&](int64_t row, int64_t b, float* to) {
+          std::copy_n(work.in + row * pitch + (first + b * l.h) * kEntry, l.h * kEntry, to);
+        };
+        const auto sink = [&](int64_t column, int64_t b, const float* even, const float* odd) {
+          if (b < l.first_window) return;
+          float* to = work.out + column * pitch + (first + b * l.h) * kEntry;
+          const auto value = Second(l, even, odd);
+          for (int64_t k = 0; k < l.h; ++k, to += kEntry) {
+            const auto [re, im] = value(k);
+            L::Store(to, L::Load(to) + re);
+            L::Store(to + kWidest, L::Load(to + kWidest) + im);
+          }
+        };
+        Run(i, l, z, load, sink);
+      }
+    }
+    const float* taps = kernel + spectra.at[plan.levels.size()];
+    for (int64_t i = 0; i < map.rows * map.columns; ++i, taps += plan.direct * kWidest) {
+      const float* in = work.in + i / map.columns * pitch;
+      float* out = work.out + i % map.columns * pitch;
+      for (int64_t first = 0; first < count; first += plan.direct) {
+        Direct(in + first * kEntry, out + first * kEntry, std::min(plan.direct, count - first), taps);
+      }
+    }
+  }
+
+  // A piece, tap by tap.
+  void Direct(const float* in, float* out, int64_t count, const float* taps) const {
+    const int64_t last = std::min(plan.sequences.last_lag, plan.direct - 1);
+    for (int64_t p = 0; p < count; ++p, out += kEntry) {
+      Vec re = L::Load(out), im = L::Load(out + kWidest);
+      const float* x = in + p * kEntry;
+      for (int64_t lag = 0; lag <= std::min(p, last); ++lag, x -= kEntry) {
+        const Vec w = L::Load(taps + lag * kWidest);
+        re += w * L::Load(x);
+        im += w * L::Load(x + kWidest);
+      }
+      L::Store(out, re);
+      L::Store(out + kWidest, im);
+    }
+  }
+
+  void Causal() const {
+    const bool cut = !plan.levels.empty();
+    const int64_t size = cut ? plan.levels[0].h : plan.direct, pitch = size * kEntry;
+    const auto finish = [&](int64_t b) {
+      for (int64_t row = 0; row < map.rows; ++row) {
+        Load(row, b * size, size, work.in + row * pitch);
+      }
+      Inside(std::min(size, map.to.length() - b * size));
+      for (int64_t column = 0; column < map.columns; ++column) {
+        const float* from = work.out + column * pitch;
+        Write(column, b * size, size, [&](int64_t k) {
+          return Complex::Load(from + k * kEntry);
+        });
+      }
+    };
+    if (!cut) {
+      std::fill_n(work.out, map.columns * pitch, 0.f);
+      return finish(0);
+    }
+    const Level& l = plan.levels[0];
+    const int64_t half = Work::Rows(map, l) * l.row();
+    Run(0, l, work.z, [&](int64_t row, int64_t b, float* z) { Load(row, b * size, size, z); },
+        [](int64_t, int64_t, const float*, const float*) {});
+    for (int64_t b = 0; b < l.outputs; ++b) {
+      for (int64_t column = 0; column < map.columns; ++column) {
+        const float* even = work.z + (column * l.outputs + b) * l.row();
+        const auto value = Second(l, even, even + half);
+        float* to = work.out + column * pitch;
+        for (int64_t k = 0; k < size; ++k, to += kEntry) {
+          value(k).Store(to);
+        }
+      }
+      finish(b);
+    }
+  }
+
+  void Compute() const {
+    FindZeros();
+    if (map.causal) return Causal();
+    const Level& l = plan.levels[0];
+    Run(0, l, work.z, [&](int64_t row, int64_t b, float* z) { Load(row, b * l.h, l.h, z); },
+        [&](int64_t column, int64_t b, const float* even, const float* odd) {
+          const int64_t first = (l.first_output + b) * l.h - plan.shift;
+          Write(column, first, l.h, Second(l, even, odd));
+        });
+  }
+};
+
+void ForwardOrBack(const Map& map, const float* kernel, Team::Helpers helpers) {
+  const Sequences s = map.sequences();
+  const FftPlan plan = map.causal ? FftPlan::Causal(s) : FftPlan::Whole(s, map.pairs());
+  const Spectra spectra(map, plan);
+  const int64_t own = Work::Places(map, plan).back(), windows = spectra.windows();
+  const Team team(helpers);
+  const int64_t blocks = map.blocks(), tasks = blocks * map.pairs();
+  const Scratch scratch(ScratchPool::Shared(),
+                        (blocks * spectra.size() + team.size() * own) * sizeof(float));
+  auto* all = reinterpret_cast<float*>(scratch.data());
+#pragma omp parallel num_threads(team.size())
+  {
+#pragma omp for schedule(dynamic) nowait
+    for (int64_t i = 0; i < blocks * windows; ++i) {
+      spectra.Fill(kernel, i / windows, i % windows, all + i / windows * spectra.size());
+    }
+#pragma omp for schedule(dynamic)
+    for (int64_t i = 0; i < blocks; ++i) spectra.FillDirect(kernel, i, all + i * spectra.size());
+    float* data = all + blocks * spectra.size() + omp_get_thread_num() * own;
+#pragma omp for schedule(dynamic)
+    for (int64_t i = 0; i < tasks; ++i) {
+      const int64_t block = i / map.pairs();
+      Task{map, plan, spectra, all + block * spectra.size(), block, i % map.pairs(),
+           Work(map, plan, data)}
+          .Compute();
+    }
+  }
+}
+
+}  // namespace
+
+void FftConvolve(Pass pass, const Convolution& p, const float* a, const float* b, float* out) {
+  const Map map = Map::Of(pass, p, a, b, out);
+  if (pass == Pass::kKernelGradient) return FftKernelGradient(map, b, out, HelpersFor(p));
+  ForwardOrBack(map, b, HelpersFor(p));
+}
+
+}  // namespace cnnlab

@@ -1,0 +1,104 @@
+"""Fourier transforms in compiled code: cut into blocks in every way, causal to the bit."""
+
+import functools
+
+import numpy as np
+import pytest
+from algorithm_checks import are_exact
+from primitive_cases import arrays, compiled, needs_engine, predicted
+
+from cnnlab.bench.reference import convolution
+from cnnlab.ops import PASSES, REGISTRY, describe
+from cnnlab.ops.algorithms.native import NATIVE
+from cnnlab.ops.algorithms.native_fft import NATIVE_FFT
+
+pytestmark = needs_engine
+
+EACH = {"groups": 8}
+CAUSAL = {**EACH, "padding": "CAUSAL"}
+CASES = {
+    "causal": [
+        ((3, 300, 9), (300, 1, 9), {"groups": 9, "padding": "CAUSAL"}),  # nearly empty vectors
+        ((2, 5, 8), (3, 1, 8), CAUSAL),  # summed tap by tap
+        ((2, 1500, 8), (1500, 1, 8), CAUSAL),  # blocks in blocks
+        ((1, 5000, 8), (100, 1, 8), CAUSAL),
+        ((2, 200, 8), (40, 1, 8), {**EACH, "padding": [(90, 0)]}),
+    ],
+    "any padding": [
+        ((5, 301, 16), (77, 1, 16), {"groups": 16}),
+        ((2, 777, 8), (512, 1, 8), {**EACH, "padding": "VALID"}),
+        ((2, 9000, 8), (50, 1, 8), {**EACH, "padding": "VALID"}),
+        ((2, 50, 8), (11, 1, 8), {**EACH, "padding": [(70, 13)]}),
+        ((2, 50, 8), (11, 1, 8), {**EACH, "padding": [(1, 130)]}),
+        ((2, 5, 1), (12, 1, 2), {"padding": [(11, 9)]}),
+    ],
+    "stride and dilation": [
+        ((2, 501, 8), (101, 1, 8), {**EACH, "padding": [(70, 13)], "stride": 3, "dilation": 2}),
+        ((3, 400, 4), (60, 1, 4), {"groups": 4, "padding": "CAUSAL", "stride": 3, "dilation": 5}),
+    ],
+    "more channels than groups": [
+        ((3, 200, 4), (150, 1, 8), {"groups": 4, "padding": "CAUSAL"}),
+        ((2, 300, 8), (120, 2, 12), {"groups": 4}),
+        ((2, 300, 8), (120, 2, 12), {"groups": 4, "padding": "CAUSAL"}),
+        ((2, 100, 3), (70, 3, 4), {}),
+    ],
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_gradients(case):
+    are_exact(NATIVE_FFT.name, [describe(x, k, **options) for x, k, options in CASES[case]])
+
+
+def passes(problem, name):
+    """The forward pass and the gradient in the input, compiled."""
+    compute = REGISTRY[name].compute
+    return [compiled(functools.partial(compute, w, problem=problem)) for w in PASSES[:2]]
+
+
+@pytest.mark.parametrize("n", [15, 700])
+def test_what_is_to_come_changes_no_bit(n):
+    """Of results, and in the gradient in the input of what is earlier in the cotangent."""
+    problem = describe((2, n, 8), (n, 1, 8), **CAUSAL)
+    x, kernel, dy = arrays(problem)
+    forward, back = passes(problem, NATIVE_FFT.name)
+    now = n // 2
+    y, dx = forward(x, kernel), back(dy, kernel)
+    for factor in (1e6, np.nan):
+        later, earlier = np.array(x), np.array(dy)
+        later[:, now:] *= factor
+        earlier[:, :now] *= factor
+        np.testing.assert_array_equal(forward(later, kernel)[:, :now], y[:, :now])
+        np.testing.assert_array_equal(back(earlier, kernel)[:, now:], dx[:, now:])
+    assert np.isfinite(y).all() and np.isfinite(dx).all()
+
+
+@pytest.mark.parametrize("padding", ["CAUSAL", "SAME", "VALID"])
+def test_zeros_where_a_window_holds_none_but_zeros(padding):
+    """Of each example by itself, also between what is not zero."""
+    problem = describe((2, 400, 4), (30, 1, 4), groups=4, padding=padding)
+    x, kernel, dy = (
+        np.zeros(problem.x_shape, np.float32),
+        arrays(problem)[1],
+        np.zeros(problem.y_shape, np.float32),
+    )
+    for a in (x, dy):
+        a[0, 40], a[0, 200], a[1, 350] = 1, 2, 3
+    wanted = convolution(x, kernel, dy, problem)
+    forward, back = passes(problem, NATIVE_FFT.name)
+    for got, exact in zip((forward(x, kernel), back(dy, kernel)), wanted[:2], strict=True):
+        np.testing.assert_array_equal(got == 0, exact == 0)
+
+
+def test_refusals():
+    refusal = lambda *shapes, **options: NATIVE_FFT.refusal(describe(*shapes, **options))
+    assert refusal((1, 4, 4, 2), (3, 3, 2, 2)) == "it has 2 spatial axes, not 1"
+    says = "its groups have 8 x 4 channels, more than 16 products"
+    assert refusal((1, 9, 16), (3, 8, 8), groups=2) == says
+
+
+@pytest.mark.parametrize("padding", ["CAUSAL", "SAME"])
+def test_is_preferred_for_long_kernels(padding):
+    problem = functools.partial(describe, (8, 4096, 64), groups=64, padding=padding)
+    assert predicted(problem((4096, 1, 64)), engine=True) == [NATIVE_FFT.name] * len(PASSES)
+    assert predicted(problem((31, 1, 64)), engine=True) == [NATIVE.name] * len(PASSES)
