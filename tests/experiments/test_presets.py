@@ -63,14 +63,31 @@ def run(call, tmp_path, *overrides):
     return json.loads(result.read_text())
 
 
+# What the networks are given, and a smaller set of the same kind.
+SEEN = {
+    "fashion_mnist": ((28, 28, 1), 10), "mnist1d": ((40, 1), 10), "digits": ((8, 8, 1), 10),
+    "quadratic": ((64, 1), 2), "scattered_digits": ((24, 24, 1), 10),
+}  # fmt: skip
+SMALL = {
+    "fashion_mnist": ["data=fake", "data.shape=[8,8,1]"], "mnist1d": [], "digits": [],
+    "quadratic": ["data.test_size=100"],
+    "scattered_digits": ["data.train_size=40", "data.test_size=20"],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_preset_runs(experiment, call, tmp_path):
+    """Its network is built at its size, as shapes only, and a thin one of its kind is trained."""
     cfg = compose([f"experiment={experiment}"])
     head = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text().split("\n\n")[0]
     for word in ("python -m experiments.train", "Time:", "Score:"):
         assert word in head, f"the head of the preset lacks {word!r}"
-    data = [] if "fashion" not in cfg.data._target_ else ["data=fake", "data.shape=[28,28,1]"]
-    result = run(call, tmp_path, f"experiment={experiment}", *data)
+    name = cfg.data._target_.rpartition(".")[2]
+    check_model(cfg, *SEEN[name], positions=(24, 24) if cfg.head.pool == "none" else ())
+    small = SMALL[name] + (
+        ["backbone.plan=[4,M,6]"] if len(cfg.backbone.get("plan", ())) > 2 else []
+    )
+    result = run(call, tmp_path, f"experiment={experiment}", *small)
     [score] = {"accuracy", "f1", "mean_iou", "r2"} & {
         key.removeprefix("best_validation_") for key in result
     }
