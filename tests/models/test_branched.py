@@ -23,10 +23,6 @@ def abstract(make, *args, **options):
     return eqx.filter_eval_shape(eqx.nn.make_with_state(make), *args, key=jr.key(0), **options)[0]
 
 
-def concrete(make, *args, **options):
-    return eqx.nn.make_with_state(make)(*args, key=jr.key(0), **options)
-
-
 def size(model):
     return sum(array.size for array in named_arrays(model).values())
 
@@ -54,21 +50,23 @@ def test_a_stem_for_small_images_keeps_their_size():
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_residual_block_adds_its_shortcut(stride):
-    block, state = concrete(nn.ResidualBlock, (5, 4, 3), 4, stride=stride, conv=factories.dense)
+def test_a_residual_block_adds_its_shortcut(stride, make):
+    conv = factories.dense
+    block, state = make(nn.ResidualBlock, (5, 4, 3), 4, stride=stride, conv=conv, key=jr.key(0))
     x = jr.normal(jr.key(1), (2, 5, 4, 3))
     first, second = (part.layers[0] for part in block.branch)
-    branch = ops.conv(x, first.weight, stride=stride)
-    branch = ops.conv(jnp.maximum(branch, 0), second.weight)
-    beside = jnp.einsum("nhwc,cd->nhwd", x, block.shortcut.layers[0].weight[0, 0])
+    branch = ops.conv(x, first.weight, stride=stride) + first.bias
+    branch = ops.conv(jnp.maximum(branch, 0), second.weight) + second.bias
+    projection = block.shortcut.layers[0]
+    beside = jnp.einsum("nhwc,cd->nhwd", x, projection.weight[0, 0]) + projection.bias
     expected = jnp.maximum(branch + beside[:, ::stride, ::stride], 0)
     y, _ = block(x, state)
     assert y.shape[1:] == block.out_shape
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
-def test_a_residual_block_that_keeps_the_shape_adds_its_input():
-    block, state = concrete(nn.ResidualBlock, (4, 3), 3, conv=factories.dense)
+def test_a_residual_block_that_keeps_the_shape_adds_its_input(make):
+    block, state = make(nn.ResidualBlock, (4, 3), 3, conv=factories.dense, key=jr.key(0))
     zero = jax.tree.map(jnp.zeros_like, eqx.filter(block, eqx.is_array))
     silent = eqx.combine(zero, block)
     x = jr.normal(jr.key(1), (2, 4, 3))
@@ -76,9 +74,9 @@ def test_a_residual_block_that_keeps_the_shape_adds_its_input():
     np.testing.assert_array_equal(silent(x, state)[0], jnp.maximum(x, 0))
 
 
-def test_a_convnext_block_is_its_formula():
-    make = ft.partial(nn.ConvNeXtBlock, norm=nn.LayerNorm, kernel_size=3)
-    block, state = concrete(make, (5, 6, 4))
+def test_a_convnext_block_is_its_formula(make):
+    options = {"norm": nn.LayerNorm, "kernel_size": 3, "key": jr.key(0)}
+    block, state = make(nn.ConvNeXtBlock, (5, 6, 4), **options)
     block = eqx.tree_at(lambda b: b.scale.weight, block, jnp.arange(4.0))
     conv, norm, _ = block.spatial.layers
     assert conv.groups == 4 and conv.bias is not None
@@ -89,21 +87,31 @@ def test_a_convnext_block_is_its_formula():
     np.testing.assert_allclose(block(x, state)[0], x + jnp.arange(4.0) * y, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(9, 6, 2), (13, 1), (5, 4, 3, 1)], ids=str)
-def test_a_unet_gives_every_position_its_features(shape):
-    model, state = concrete(UNet, shape, [4, "M", 6, "M", 8])
+@pytest.mark.parametrize(
+    ("shape", "plan"),
+    [((9, 6, 2), [2, "M", 3, "M", 4]), ((13, 1), [2, "M", 3]), ((3, 4, 2, 1), [2, "M", 3])],
+    ids=str,
+)
+def test_a_unet_gives_every_position_its_features(shape, plan, make):
+    model, state = make(UNet, shape, plan, key=jr.key(0))
     x = jr.normal(jr.key(1), (2, *shape))
-    y, _ = model(x, state)
-    assert y.shape == (2, *shape[:-1], 4) and model.out_shape == y.shape[1:]
+
+    @eqx.filter_jit
+    def of_first(x):
+        y, back = jax.vjp(lambda x: model(x, state)[0], x)
+        return y, back(jnp.zeros_like(y).at[0].set(1))[0]
+
+    y, gradient = of_first(x)
+    assert y.shape == (2, *shape[:-1], 2) and model.out_shape == y.shape[1:]
     # What a position gives depends on the input there, through the first block beside the rest.
-    gradient = jax.grad(lambda x: model(x, state)[0][0].sum())(x)
     assert jnp.all(jnp.any(gradient[0] != 0, axis=-1)) and not jnp.any(gradient[1])
 
 
-def test_a_unet_without_its_depths_sees_only_what_is_beside():
+def test_a_unet_without_its_depths_sees_only_what_is_beside(make):
     """With the way up silent, the result is that of its last block on the first one's maps."""
-    model, state = concrete(UNet, (6, 6, 1), [3, "M", 5])
-    silent = eqx.tree_at(lambda m: m.ups[0].weight, model, jnp.zeros_like(model.ups[0].weight))
+    model, state = make(UNet, (6, 6, 1), [3, "M", 5], key=jr.key(0))
+    up = jax.tree.map(jnp.zeros_like, eqx.filter(model.ups[0], eqx.is_array))
+    silent = eqx.tree_at(lambda m: m.ups[0], model, eqx.combine(up, model.ups[0]))
     x = jr.normal(jr.key(1), (2, 6, 6, 1))
     beside, _ = model.stages[0](x, state)
     expected, _ = model.stages[2](jnp.concatenate([beside, 0 * beside], -1), state)
