@@ -16,8 +16,8 @@ from cnnlab.train.metrics import read_lines
 from cnnlab.train.scores import scored
 from cnnlab.train.tasks import Regression, task_of
 
-SMALL = (
-    *("data=scattered_digits", "data.train_size=40", "data.test_size=21", "data.val_fraction=0.2"),
+SMALL = (  # as many examples to validate as to test: one compiled program for both
+    *("data=scattered_digits", "data.train_size=52", "data.test_size=21", "data.val_fraction=0.4"),
     *("backbone.plan=[3]", "norm=none", "optimizer=sgd", "batch_size=16", "eval_batch_size=8"),
     *("steps=3", "log_every.steps=1", "evaluate_every.steps=1", "progress=false"),
 )
