@@ -20,9 +20,6 @@ from cnnlab.data.augment import (
     Mixup,
     RandomErasing,
     augment,
-    normalise,
-    view_weights,
-    views,
 )
 from cnnlab.data.batches import Batch
 
@@ -286,32 +283,6 @@ def test_augment_gives_each_its_own_key():
     assert augment([], batch, key=jr.key(0), epoch=0) is batch
 
 
-def test_normalise():
-    raw = np.random.RandomState(0).randint(0, 256, (5, 4, 3, 2)).astype(np.uint8)
-    mean, std = np.array([10, 20], np.float32), np.array([2, 4], np.float32)
-    got = normalise(raw, mean, std)
-    np.testing.assert_allclose(got, (raw.astype(np.float64) - mean) / std, rtol=1e-6)
-    assert got.dtype == jnp.float32
-
-
-@shapes
-def test_views(shape):
-    image = make_batch(shape).image
-    plain = np.asarray(image)
-    np.testing.assert_array_equal(views(image, "none"), plain[None])
-    np.testing.assert_array_equal(views(image, "flip"), [plain, plain[..., ::-1, :]])
-    got = np.asarray(views(image, "shift"))
-    pads = [(0, 0), *[(1, 1)] * (len(shape) - 1), (0, 0)]
-    padded = np.pad(plain, pads, "reflect")
-    low = padded[(slice(None), *(slice(0, n) for n in shape[:-1]))]
-    high = padded[(slice(None), *(slice(2, 2 + n) for n in shape[:-1]))]
-    want = [v for x in (plain, low, high) for v in (x, x[..., ::-1, :])]
-    np.testing.assert_array_equal(got, want)
-    for kind in ("none", "flip", "shift"):
-        assert len(view_weights(kind)) == len(views(image, kind))
-        assert view_weights(kind).sum() == 1
-
-
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -323,7 +294,6 @@ def test_views(shape):
         (lambda: RandomErasing(area=[0.5, 0.2]), "area: expected two numbers 0 < low <= high"),
         (lambda: RandomErasing(area=[0.5, 1.2]), "area: expected two numbers 0 < low <= high"),
         (lambda: RandomErasing(aspect=[0, 2]), "aspect: expected two numbers 0 < low <= high"),
-        (lambda: views(jnp.zeros((1, 2, 1)), "all"), "tta: expected one of none, flip, shift"),
         (
             lambda: Crop(6, "reflect")(make_batch((9, 6, 1)), key=jr.key(0), epoch=0),
             "padding: expected less than the smallest side 6, got 6",
