@@ -2,9 +2,12 @@
 
 import ctypes
 import gc
+import inspect
 import os
+from functools import partial, wraps
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 # Many tests compile the same small programs, some in processes of their own: compiled once, kept.
 # One folder for each worker, whatever it inherits: JAX does not write these files in one piece.
@@ -30,13 +33,62 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import beartype  # noqa: E402
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import jax.random as jr  # noqa: E402
+import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 
 hypothesis.settings.register_profile("default", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("default")
+
+
+# jaxtyping binds the arguments of every call and checks them twice, so that shapes agree between
+# them. A function that names no array has no shapes: its types alone are checked, at a tenth of it.
+_with_shapes = jaxtyping.jaxtyped
+_types = beartype.beartype(conf=beartype.BeartypeConf(violation_type=TypeError))
+_OURS = str(Path(__file__).parents[1] / "cnnlab"), __file__
+
+
+def _names_arrays(hint):
+    """Whether this annotation, or a part of it, is an array's; text may be."""
+    if isinstance(hint, str) or type(hint).__module__.startswith("jaxtyping"):
+        return True
+    parts = hint if isinstance(hint, list) else get_args(hint)
+    return any(_names_arrays(part) for part in parts)
+
+
+def _is_ours(function):
+    """Whether it stands in a file of cnnlab's, and so was checked by itself, or is checked here;
+    what a dataclass makes stands in none."""
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_filename.startswith(_OURS)
+
+
+def _checked(thing=None, *, typechecker):
+    if thing is None:
+        return partial(_checked, typechecker=typechecker)
+    if inspect.isclass(thing) and _is_ours(thing.__init__):
+        return thing
+    hints = getattr(thing, "__annotations__", {}).values()
+    if not inspect.isfunction(thing) or any(map(_names_arrays, hints)):
+        return _with_shapes(thing, typechecker=typechecker)
+    return _types_only(thing, _types(thing))
+
+
+def _types_only(plain, checked):
+    if checked is plain:  # it has no annotations
+        return plain
+
+    @wraps(plain)
+    def wrapped(*args, **kwargs):
+        return (plain if jaxtyping.config.jaxtyping_disable else checked)(*args, **kwargs)
+
+    return wrapped
+
+
+jaxtyping.jaxtyped = _checked
 
 
 @pytest.fixture
