@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from algorithm_checks import AXES, along, are_exact, passes
-from primitive_cases import arrays, compiled, in_tiles, served
+from primitive_cases import NAMES, arrays, compiled, in_tiles, served
 
 from cnnlab import ops
 from cnnlab.bench.reference import convolution, relative_error
@@ -74,8 +74,12 @@ def test_float64_is_exact(small):
         are_exact(small.name, [dataclasses.replace(small.problem, dtype=np.dtype(float))], 1e-12)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize("small", [s for s in served() if s.rank < 3], ids=str)
+# Each type with every algorithm, in sequences or images.
+HALVES = [(s, jnp.bfloat16) for s in served() if s.rank == 2]
+HALVES += [(s, jnp.float16) for s in served() if s.rank == (1 if s.name in NAMES else 2)]
+
+
+@pytest.mark.parametrize(("small", "dtype"), HALVES, ids=str)
 def test_16_bit_results_are_rounded_once(monkeypatch, small, dtype):
     """Values and gradients differ from the exact ones by the last rounding, and no more; also
     where they are sums over tiles."""
