@@ -35,7 +35,8 @@ def main(cfg: "DictConfig") -> None:
     path = Path(cfg.output) / f"{data.name.replace('/', '-')}.html"
     write_atomically(path, page(data, found, figure, list(cfg.augment)).encode())
     sizes = " + ".join(f"{count:,} {split}" for split, count in found.examples.items())
-    print(f"{data.name}: {sizes} examples {list(data.input_shape)}, {data.num_classes} classes")
+    what = {"multilabel": "labels", "regression": "numbers"}.get(data.task, "classes")
+    print(f"{data.name}: {sizes} examples {list(data.input_shape)}, {data.num_classes} {what}")
     for line in found.warnings(data):
         print(f"note: {line}")
     print(path)

@@ -77,6 +77,21 @@ def test_arrays_and_what_is_shown_of_them():
     assert inspect(fake(train_size=20, test_size=10, val_fraction=0)).duplicates == ()
 
 
+@pytest.mark.parametrize(
+    ("task", "label", "counts"),
+    [
+        ("multilabel", [[0, 1], [1, 1], [0, 1]], [1, 3]),
+        ("segmentation", [[[0, 1]], [[1, 1]], [[0, 1]]], [2, 4]),
+        ("regression", [[0.5, 1.0], [2.0, 1.0], [0.0, 3.0]], None),
+    ],
+)
+def test_what_is_counted_of_other_labels(task, label, counts):
+    split = ArraySplit(np.arange(6, dtype=np.uint8).reshape(3, 1, 2, 1), np.array(label))
+    data = Dataset.from_splits("made", split, split, class_names="ab", origin="here", task=task)
+    found = {name: of.tolist() for name, of in inspect(data).counts.items()}
+    assert found == ({} if counts is None else {"train": counts, "test": counts})
+
+
 def run(monkeypatch, capsys, *overrides):
     monkeypatch.setattr(sys, "argv", ["inspect", *overrides])
     status = 0
