@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -115,3 +117,11 @@ def test_what_a_user_holds_shows_itself(name):
     if name == "fit":
         content = page.partition("base64,")[2].partition('"')[0]
         assert Image.open(io.BytesIO(base64.b64decode(content))).width > 200
+
+
+def test_the_example_of_the_documentation():
+    page = Path(__file__).parents[1] / "docs" / "notebooks.md"
+    [example] = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    space = {"__name__": "example"}
+    exec(example, space)
+    assert repr(space["Spread"]([1, 3])).splitlines() == ["spread", "seeds    2", "largest  3"]
