@@ -1,6 +1,7 @@
 """Asking a question: its command, its folder, its result.
 
 `<output>/<name>/<config hash>/results.json` holds the answer, and the same command finds it again.
+A question of one's own has a digest of its module's file behind the hash: edited, it is asked anew.
 """
 
 import shutil
@@ -49,7 +50,7 @@ def answer(question: Question, cfg: DictConfig) -> tuple[Path, Answer]:
     at the same config, or something can't be written.
     """
     question.check_settings(cfg)
-    directory = directory_of(question.name, cfg)
+    directory = directory_of(question.name, cfg, question.code())
     if directory.complete() and not cfg.force:
         return directory.path, directory.read_result()
     with directory.lock():
@@ -74,9 +75,10 @@ def answer(question: Question, cfg: DictConfig) -> tuple[Path, Answer]:
     return directory.path, result
 
 
-def directory_of(name: str, cfg: DictConfig) -> RunDirectory:
-    """Where a question's config keeps its result."""
-    directory = RunDirectory(Path(cfg.output) / name / config_hash(cfg, UNHASHED))
+def directory_of(name: str, cfg: DictConfig, code: str = "") -> RunDirectory:
+    """Where a question's config, and its code where that is one's own, keeps its result."""
+    folder = "-".join(filter(None, (config_hash(cfg, UNHASHED), code)))
+    directory = RunDirectory(Path(cfg.output) / name / folder)
     directory.result = directory.path / "results.json"
     return directory
 

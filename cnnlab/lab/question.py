@@ -9,16 +9,20 @@ figures are given those parts of the data that they name, a list of dicts as `Re
 
 import inspect
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
 from cnnlab.config import DictConfig, declare, granted, instantiate, plain
+from cnnlab.content import digest
 from cnnlab.lab.cells import Cells
 from cnnlab.lab.records import Record, tidy
 from cnnlab.lab.verdict import Verdict
+from cnnlab.libraries import LIBRARIES
 
 Function = TypeVar("Function", bound=Callable[..., object])
 MeasureFunction = TypeVar("MeasureFunction", bound=Callable[..., Record])
@@ -131,6 +135,14 @@ class Question:
         return decorate
 
     # What runs a question asks of it.
+
+    def code(self) -> str:
+        """What stands for the file of a module of one's own; none for those that come with cnnlab,
+        nor for what has no file."""
+        module = sys.modules.get(self._measure.__module__)
+        file, spec = getattr(module, "__file__", None), getattr(module, "__spec__", None)
+        comes_with_cnnlab = spec is not None and spec.name.partition(".")[0] in LIBRARIES
+        return "" if file is None or comes_with_cnnlab else digest(Path(file).read_bytes())[:6]
 
     def check_settings(self, cfg: DictConfig) -> None:
         """**Raises:** `ConfigError` for settings that do not fit together."""

@@ -1,6 +1,8 @@
 """A question from one function: its settings, its claim against the first value, what it shows."""
 
+import importlib
 import re
+import sys
 
 import pytest
 
@@ -63,6 +65,27 @@ def test_numbers_without_seeds(tmp_path):
     assert claim["evidence"] == "area, side 2.5 - 1: 5.25, at least 0"
     assert table["rows"] == [[1, "1"], [2.5, "6.25"]]
     assert "seeds" not in compose([], "squares")
+
+
+def test_an_edited_question_is_asked_anew(tmp_path, monkeypatch):
+    """One's own; those that come with cnnlab are known by their settings."""
+    text = """
+from cnnlab import lab
+question = lab.Question("edited", "?")
+@lab.compare(question, "A 1", side=[1, 2])
+def area(side):
+    return side * 1
+"""
+    monkeypatch.syspath_prepend(tmp_path)
+    folders = []
+    for power in (1, 2, 2):
+        (tmp_path / "edited.py").write_text(text.replace("* 1", f"* {power}"))
+        monkeypatch.delitem(sys.modules, "edited", raising=False)
+        importlib.invalidate_caches()
+        folders.append(answered(importlib.import_module("edited").question, tmp_path)[0])
+    monkeypatch.delitem(sys.modules, "edited")
+    assert folders[0] != folders[1] == folders[2]
+    assert importlib.import_module("experiments.toeplitz").question.code() == ""
 
 
 @pytest.mark.parametrize(
