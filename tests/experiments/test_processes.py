@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from commands import ROOT, SMALLER, TINY, command, run
+from commands import ROOT, SMALLER, TINY, command
 
 from cnnlab.train.checkpoint import read
 
@@ -30,11 +30,11 @@ def test_a_run_killed_twice_resumes_to_the_bit(tmp_path, call):
     for upto in (0, 100):
         process = command("train", *arguments)
         while process.poll() is None and not _reached(tmp_path, upto):
-            time.sleep(0.001)
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    run("train", *arguments)
+    call("train", *arguments)
     [directory] = tmp_path.glob("train/*")
     expected = read(max((uninterrupted / "checkpoints").glob("step-*")))[0]
     got = read(max((directory / "checkpoints").glob("step-*")))[0]

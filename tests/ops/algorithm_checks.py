@@ -26,9 +26,9 @@ SHARE, FOURIERS_SHARE = 0.2, 0.02
 LEVELS = {
     "x outside, all inside": [(2, None, None), (0, 1, 2)],
     "kernel outside, all inside": [(None, 1, None), (1, -1, 0)],
-    "dy outside, all inside": [(None, None, -1), (-1, 0, 1)],
 }
 MORE = {
+    "dy outside, all inside": [(None, None, -1), (-1, 0, 1)],
     "x": [(2, None, None)],
     "kernel": [(None, 1, None)],
     "x and dy": [(1, None, 2)],
