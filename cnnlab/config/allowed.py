@@ -11,6 +11,7 @@ from pathlib import Path
 SWITCH = "true or false"
 _SHARE = "number from 0 to below 1"
 _SMALL = "whole number from 1 to 65536"
+_COUNT = "whole number >= 1"
 _EACH_AXIS = f"{_SMALL} or list of whole numbers from 1 to 65536"
 _PADDING = (
     "one of SAME, VALID, CAUSAL or whole number from 0 to 65536 or list of whole numbers from 0 to "
@@ -37,6 +38,7 @@ def _registered() -> list[str]:
 
 _ALGORITHM = f"one of {', '.join(['auto', 'direct', *_registered()])}"
 _CONV = {"padding": _PADDING, "use_bias": SWITCH, "kernel_init": _INITIALIZER}
+_UNPADDED = {k: v for k, v in _CONV.items() if k != "padding"}
 _GROUPS = {"groups": _SMALL}
 _NORM = {"eps": "number > 0", "use_weight": SWITCH, "use_bias": SWITCH}
 _PLAN = "list of at least 1 channel counts > 0 and 'M'"
@@ -50,6 +52,7 @@ _VGG = {
     "use_bias": "true or false or null",
     "dropout": _SHARE,
 }
+_POLES = {"poles": "one of lin, inv, legs, real", "rule": "one of zoh, bilinear"}
 _WIDTHS = "list of channel counts > 0"
 _POOL = "one of avg, max, sum, flatten"
 _READ = {"placement": "one of auto, device, stream", "workers": "whole number from 0 to 64"}
@@ -70,7 +73,7 @@ _PICTURES = {
 _SPLITS = {"train_split": "text", "test_split": "text"}
 _SIZES = {
     "train_size": "whole number >= 2",
-    "test_size": "whole number >= 1",
+    "test_size": _COUNT,
     "seed": "whole number >= 0",
 }
 _RULE = {"lr": "number > 0", "weight_decay": "number >= 0"}
@@ -96,14 +99,11 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
         "cnnlab.nn.factories.depthwise": _CONV,
         "cnnlab.nn.factories.depthwise_separable": {**_CONV, "channel_multiplier": _SMALL},
         "cnnlab.nn.factories.dilated": {**_CONV, "dilation": _EACH_AXIS},
-        "cnnlab.nn.factories.fully_connected": {
-            **{k: v for k, v in _CONV.items() if k != "padding"},
-            "max_weights": "whole number >= 1",
-        },
+        "cnnlab.nn.factories.fully_connected": {**_UNPADDED, "max_weights": _COUNT},
         "cnnlab.nn.factories.grouped": {**_CONV, **_GROUPS},
         "cnnlab.nn.factories.locally_connected": _CONV,
         "cnnlab.nn.factories.long": {**_CONV, **_GROUPS},
-        "cnnlab.nn.factories.pointwise": {k: v for k, v in _CONV.items() if k != "padding"},
+        "cnnlab.nn.factories.pointwise": _UNPADDED,
     },
     "norm": {
         "cnnlab.nn.BatchNorm": {**_NORM, "momentum": _SHARE},
@@ -116,6 +116,11 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
         "cnnlab.models.ConvNeXt": {"plan": _PLAN, "patch_size": _SMALL, **_BLOCKS},
         "cnnlab.models.UNet": {"plan": _PLAN, **_BLOCKS, "dropout": _SHARE},
         "cnnlab.models.MLP": {"widths": _WIDTHS, "activation": _ACTIVATION, "dropout": _SHARE},
+        "cnnlab.models.SequenceModel": {
+            **dict.fromkeys(("width", "depth", "short", "expansion"), _SMALL),
+            "filter": "mapping whose _target_ is a filter of cnnlab.nn.filters",
+            "dropout": _SHARE,
+        },
         "cnnlab.models.prototype": {"activation": _ACTIVATION},
     },
     "head": {
@@ -260,6 +265,19 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
         **{f"jax.nn.{name}": {} for name in _PLAIN},
         "jax.nn.squareplus": {"b": "number >= 0"},
     },
+    "filter": {
+        "cnnlab.nn.filters.Explicit": {
+            "max_length": _COUNT,
+            "squash": "number >= 0",
+            "smoothing": "whole number >= 0",
+        },
+        "cnnlab.nn.filters.Hyena": {
+            "span": _COUNT,
+            **dict.fromkeys(("width", "depth", "bands"), _SMALL),
+            **dict.fromkeys(("rate", "fast", "slow"), "number > 0"),
+        },
+        "cnnlab.nn.filters.S4D": {"modes": _SMALL, "step": "list of 2 numbers > 0", **_POLES},
+    },
     "initializer": {
         **{f"jax.nn.initializers.{name}_normal": {} for name in _FANS},
         **{f"jax.nn.initializers.{name}_uniform": {} for name in _FANS},
@@ -278,4 +296,4 @@ LATER = ("loss",)
 # Groups that may be null.
 OPTIONAL = ("norm",)
 # Groups whose node waits for further arguments: it has `_partial_: true`.
-PARTIAL_GROUPS = ("conv", "norm", "optimizer", "schedule", "activation")
+PARTIAL_GROUPS = ("conv", "norm", "optimizer", "schedule", "activation", "filter")

@@ -102,6 +102,7 @@ def check_choice(override: Override, source: Source, base: Mapping[str, Any]) ->
     if not source.is_group(group):
         raise ConfigError(f"{group}: no such group{_did_you_mean(group, source.groups())}")
     listed = group in chosen or (group in SEVERAL and group in base) or group.startswith("hydra/")
+    listed |= group.rpartition("/")[0] in chosen  # of some of that group's choices, as Hydra says
     if not listed and (group in TARGETS or not override.is_add()):
         keys, own = base.get(group), source.extra is not None and group not in TARGETS
         hint = f"; {group} has: {listing(keys)}" if isinstance(keys, Mapping) else ""

@@ -11,6 +11,7 @@ from cnnlab.models.mlp import MLP
 from cnnlab.models.names import count_parameters, described, named_arrays, with_arrays
 from cnnlab.models.plan import PLANS, parse_plan
 from cnnlab.models.resnet import ResNet
+from cnnlab.models.sequence import SequenceModel
 from cnnlab.models.transfer import Report, freeze, load_backbone, replace_head
 from cnnlab.models.unet import UNet
 from cnnlab.models.vgg import VGG, prototype
@@ -29,6 +30,7 @@ __all__ = [
     "MLPHead",
     "Report",
     "ResNet",
+    "SequenceModel",
     "UNet",
     "count_parameters",
     "described",

@@ -41,6 +41,7 @@ from cnnlab.nn.fully_connected import (
     FullyConnected2d,
     FullyConnected3d,
 )
+from cnnlab.nn.gated import Gated, GatedBlock
 from cnnlab.nn.initializers import initializer
 from cnnlab.nn.layer import Convolution, Layer, ShapePreserving, WindowLayer
 from cnnlab.nn.linear import Identity, Linear
@@ -97,6 +98,8 @@ __all__ = [
     "FullyConnected1d",
     "FullyConnected2d",
     "FullyConnected3d",
+    "Gated",
+    "GatedBlock",
     "GlobalPool",
     "GroupNorm",
     "GroupedConv",

@@ -7,7 +7,7 @@ in training, too.
 
 import abc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -117,7 +117,7 @@ class S4D(Filter):
         modes: int = 32,
         poles: str = "lin",
         rule: str = "zoh",
-        step: tuple[float, float] = (0.001, 0.1),
+        step: Sequence[float] = (0.001, 0.1),
         key: PRNGKeyArray,
     ):
         """**Arguments:**
@@ -135,7 +135,7 @@ class S4D(Filter):
         self.rule = one_of("rule", rule, _RULES)
         frequency = _FREQUENCIES[one_of("poles", poles, _FREQUENCIES)](modes)
         decay = np.arange(1, modes + 1) if poles == "real" else np.full(modes, 0.5)
-        if not 0 < step[0] <= step[1]:
+        if len(step) != 2 or not 0 < step[0] <= step[1]:
             raise ValueError(f"step: expected two numbers 0 < least <= most, got {step}")
         output, steps = jr.split(key)
         low, high = math.log(step[0]), math.log(step[1])

@@ -156,7 +156,7 @@ def test_the_listed_choices_are_those_that_the_code_knows():
 
 def test_what_is_listed_is_what_the_groups_have():
     used = set()
-    for file in default_directory().glob("*/*.yaml"):
+    for file in default_directory().glob("*/**/*.yaml"):
         group = file.parent.name
         if group in ("base", "debug", "experiment", "hydra"):
             continue

@@ -1,5 +1,6 @@
 """Every backbone and head that the configs offer is built, on sequences, images and volumes."""
 
+import functools
 import importlib
 from pathlib import Path
 
@@ -18,7 +19,12 @@ HEADS = sorted(path.stem for path in CONFIGS.glob("head/*.yaml"))
 
 def instantiate(group, name, *args, **kwargs):
     options = OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{name}.yaml"))
-    options.pop("defaults", None)
+    for choice in options.pop("defaults", ()):
+        own = [part for part in choice if not part.startswith("override ")]
+        options |= {
+            part: functools.partial(instantiate, f"{group}/{part}", choice[part]) for part in own
+        }
+    options.pop("_partial_", None)
     module, _, target = options.pop("_target_").rpartition(".")
     return getattr(importlib.import_module(module), target)(*args, **options, **kwargs)
 
@@ -41,6 +47,7 @@ EXPECTED = {
     "mlp": (512,),
     "prototype": (8, 64),
     "resnet18": (4, 512),
+    "sequence": (32, 64),
     "squares": (1, 2),
     "unet": (32, 32),
     "vgg": (8, 128),
@@ -56,8 +63,10 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    ("name", "rank"),
+    [(name, rank) for name in BACKBONES for rank in (1, 2, 3) if name != "sequence" or rank == 1],
+)
 def test_backbone(name, rank, getkey):
     *size, channels = EXPECTED[name]
     features, logits = shapes(name, "linear", (32,) * rank + (3,), getkey())
@@ -71,7 +80,7 @@ def test_head(name, getkey):
 
 
 @pytest.mark.parametrize(
-    "path", sorted(CONFIGS.glob("backbone/*")) + sorted(CONFIGS.glob("head/*"))
+    "path", sorted([*CONFIGS.glob("backbone/**/*.yaml"), *CONFIGS.glob("head/*")])
 )
 def test_config_cites_its_section(path):
     first = path.read_text().splitlines()[0]

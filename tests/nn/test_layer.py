@@ -28,6 +28,14 @@ LAYERS = {
         lambda: nn.FullyConnected2d(4, 2, SHAPE[:-1], 2, key=KEY),
         ("weight", "bias"),
     ),
+    nn.Gated: (
+        lambda: nn.Gated(4, key=KEY),
+        (
+            *("project.weight", "project.bias", "short.weight", "short.bias"),
+            *("long.filter.log_decay", "long.filter.frequency", "long.filter.output"),
+            *("long.filter.log_step", "long.skip", "out.weight", "out.bias"),
+        ),
+    ),
     nn.GlobalPool: (lambda: nn.GlobalPool("max"), ()),
     nn.GroupNorm: (lambda: nn.GroupNorm(4, 2), ("weight", "bias")),
     nn.Identity: (nn.Identity, ()),
@@ -56,7 +64,7 @@ def test_every_layer_is_asked():
     ranks = {v for v in found if v.__name__.endswith(("1d", "2d", "3d"))}
     abstract = {v for v in found if inspect.isabstract(v)}
     assert abstract == {nn.Convolution, nn.Layer, nn.Pool, nn.ShapePreserving, nn.WindowLayer}
-    blocks = {nn.ConvBlock, nn.ConvNeXtBlock, nn.ResidualBlock}
+    blocks = {nn.ConvBlock, nn.ConvNeXtBlock, nn.GatedBlock, nn.ResidualBlock}
     assert ({*found} | {Flatten}) - ranks - abstract == {*blocks, *LAYERS}
     assert all(issubclass(kind, nn.Layer) for kind in LAYERS)
 
