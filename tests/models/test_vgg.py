@@ -24,7 +24,6 @@ from cnnlab.models import (
 from cnnlab.models.plan import parse_plan
 from cnnlab.models.trace import trace
 from cnnlab.nn import factories
-from cnnlab.ops import REGISTRY
 
 CONVS = {
     "dense": {},
@@ -38,9 +37,6 @@ CONVS = {
     "pointwise": {},
 }
 FACTORIES = {name: ft.partial(getattr(factories, name), **o) for name, o in CONVS.items()}
-FACTORIES |= {
-    name: ft.partial(factories.dense, algorithm=name) for name in REGISTRY if name != "pointwise"
-}
 
 
 def abstract(make_model, *args, **kwargs):
