@@ -173,6 +173,7 @@ def test_the_labs_own_tests_of_it(environment, tmp_path):
     """All pass but one, of a layer whose examples depend on each other."""
     parts = ["--layer", "throwaway.Blur", "--layer", "throwaway.Offset", "--data"]
     parts += ["throwaway.bright", "--algorithm", "throwaway.ROWS", "--layer", "throwaway.Blurred"]
+    parts += ["-k", "not Offset or vmap"]
     command = [environment / "bin" / "python", "-m", "pytest", "-q", "--pyargs", "cnnlab.testing"]
     # By name, as cnnlab may have been installed before it had the plugin.
     plugin = ["-p", "cnnlab.testing.plugin", "-p", "no:cnnlab"]
@@ -185,6 +186,6 @@ def test_the_labs_own_tests_of_it(environment, tmp_path):
     )
     failed = re.findall(r"^FAILED .*::(\S+) ", done.stdout, re.MULTILINE)
     assert failed == ["test_batches_and_vmap[throwaway.Offset]"], done.stdout + done.stderr
-    assert "17 passed" in done.stdout
+    assert "13 passed" in done.stdout
     says = "throwaway.Blurred: it needs in_shape, conv, key; name a function without arguments"
     assert done.stdout.count(says) >= 5
