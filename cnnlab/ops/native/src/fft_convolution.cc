@@ -120,18 +120,18 @@ struct Work {
   }
   // Where the parts lie; the end.
   static std::array<int64_t, 6> Places(const Map& m, const FftPlan& plan) {
-    int64_t z = 0, copies = 0;
+    int64_t outer = 0, inner = 0, copies = 0;
     for (const Level& l : plan.levels) {
-      z = std::max(z, 2 * Rows(m, l) * l.row());
+      const int64_t rows = 2 * Rows(m, l) * l.row();
+      // Behind the outer level's rows, which are still read.
+      &l == &plan.levels[0] ? outer = rows : inner = std::max(inner, rows);
       copies = std::max(copies, m.rows * l.inputs * kChunk * kEntry);
     }
-    // Inner levels' rows lie behind the outer level's, which are still read.
-    if (plan.levels.size() > 1) z += 2 * Rows(m, plan.levels[1]) * plan.levels[1].row();
     const int64_t block = plan.levels.empty() ? plan.direct : plan.levels[0].h;
     const bool inside = plan.direct > 0;
     const int64_t lasts = CeilDiv(m.from.length(), 16) * 16;
     std::array<int64_t, 6> at{0};
-    const int64_t sizes[] = {z, copies, inside * m.rows * block * kEntry,
+    const int64_t sizes[] = {outer + inner, copies, inside * m.rows * block * kEntry,
                              inside * m.columns * block * kEntry, 2 * lasts};
     for (int i = 0; i < 5; ++i) at[i + 1] = at[i] + CeilDiv(sizes[i], 16) * 16;
     return at;
@@ -238,14 +238,16 @@ struct Task {
       if (level.windows() <= 0) continue;
       for (int64_t first = 0; first < count; first += whole) {
         Level l = level;
-        l.outputs = l.inputs = std::min(l.outputs, CeilDiv(count - first, l.h));
-        if (l.outputs == 1) continue;
+        const int64_t blocks = CeilDiv(std::min(whole, count - first), l.h);
+        l.outputs = blocks - l.first_output;
+        l.inputs = std::min(l.inputs, blocks - l.first_window);
+        if (l.outputs <= 0 || l.inputs <= 0) continue;
         const auto load = [&](int64_t row, int64_t b, float* to) {
           std::copy_n(work.in + row * pitch + (first + b * l.h) * kEntry, l.h * kEntry, to);
         };
         const auto sink = [&](int64_t column, int64_t b, const float* even, const float* odd) {
-          if (b < l.first_window) return;
-          float* to = work.out + column * pitch + (first + b * l.h) * kEntry;
+          const int64_t at = first + (l.first_output + b) * l.h;
+          float* to = work.out + column * pitch + at * kEntry;
           const auto value = Second(l, even, odd);
           for (int64_t k = 0; k < l.h; ++k, to += kEntry) {
             const auto [re, im] = value(k);
@@ -266,20 +268,31 @@ struct Task {
     }
   }
 
-  // A piece, tap by tap.
+  // A piece, tap by tap, for some results at a time. (Of later lags than there are the taps are 0.)
   void Direct(const float* in, float* out, int64_t count, const float* taps) const {
-    const int64_t last = std::min(plan.sequences.last_lag, plan.direct - 1);
-    for (int64_t p = 0; p < count; ++p, out += kEntry) {
-      Vec re = L::Load(out), im = L::Load(out + kWidest);
-      const float* x = in + p * kEntry;
-      for (int64_t lag = 0; lag <= std::min(p, last); ++lag, x -= kEntry) {
-        const Vec w = L::Load(taps + lag * kWidest);
-        re += w * L::Load(x);
-        im += w * L::Load(x + kWidest);
+    constexpr int64_t kResults = 4;
+    int64_t p = 0;
+    for (; p + kResults <= count; p += kResults) Sum<kResults>(in, out, p, taps);
+    for (; p < count; ++p) Sum<1>(in, out, p, taps);
+  }
+
+  template <int kResults>
+  void Sum(const float* in, float* out, int64_t p, const float* taps) const {
+    Complex sum[kResults];
+    for (int i = 0; i < kResults; ++i) sum[i] = Complex::Load(out + (p + i) * kEntry);
+    int64_t n = std::max<int64_t>(0, p - plan.sequences.last_lag);
+    const auto add = [&](int from) {
+      const Complex x = Complex::Load(in + n * kEntry);
+#pragma GCC unroll 4
+      for (int i = from; i < kResults; ++i) {
+        const Vec w = L::Load(taps + (p + i - n) * kWidest);
+        sum[i].re += w * x.re;
+        sum[i].im += w * x.im;
       }
-      L::Store(out, re);
-      L::Store(out + kWidest, im);
-    }
+    };
+    for (; n <= p; ++n) add(0);
+    for (; n < p + kResults; ++n) add(static_cast<int>(n - p));
+    for (int i = 0; i < kResults; ++i) sum[i].Store(out + (p + i) * kEntry);
   }
 
   void Causal() const {
@@ -305,11 +318,15 @@ struct Task {
     const int64_t half = Work::Rows(map, l) * l.row();
     Run(0, l, work.z, [&](int64_t row, int64_t b, float* z) { Load(row, b * size, size, z); },
         [](int64_t, int64_t, const float*, const float*) {});
-    for (int64_t b = 0; b < l.outputs; ++b) {
+    for (int64_t b = 0; b < CeilDiv(map.to.length(), size); ++b) {
       for (int64_t column = 0; column < map.columns; ++column) {
-        const float* even = work.z + (column * l.outputs + b) * l.row();
-        const auto value = Second(l, even, even + half);
         float* to = work.out + column * pitch;
+        if (b < l.first_output) {
+          std::fill_n(to, pitch, 0.f);
+          continue;
+        }
+        const float* even = work.z + (column * l.outputs + b - l.first_output) * l.row();
+        const auto value = Second(l, even, even + half);
         for (int64_t k = 0; k < size; ++k, to += kEntry) {
           value(k).Store(to);
         }

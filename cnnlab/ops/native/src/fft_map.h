@@ -70,9 +70,10 @@ struct Map {
     const auto [first, last] = std::minmax({Lag(0), Lag(taps - 1)});
     return {from.length(), to.length(), first, last};
   }
-  // The kernel's row of that lag, or none: what is 0 times the first one.
+  // The kernel's row of that lag, or -1.
   int64_t Tap(int64_t lag) const {
     const int64_t at = lag * sign + low;
+    if (dilation == 1) return at < 0 || at >= taps ? -1 : at;  // a division takes long
     return at < 0 || at % dilation != 0 || at / dilation >= taps ? -1 : at / dilation;
   }
   Lane Side(int64_t block, int64_t per_group) const {

@@ -67,6 +67,13 @@ Best Inside(int64_t length, int64_t last_lag, std::map<int64_t, Best>* known) {
 
 }  // namespace
 
+void Level::Trim() {
+  const int64_t end = first_output + outputs;
+  inputs = std::clamp<int64_t>(end - first_window, 0, inputs);
+  first_output = std::max(first_output, first_window);
+  outputs = std::max<int64_t>(end - first_output, 0);
+}
+
 FftPlan FftPlan::Whole(const Sequences& s, int64_t pairs) {
   FftPlan plan{s, 0, {}, 0};
   double least = HUGE_VAL;
@@ -102,9 +109,9 @@ FftPlan FftPlan::Causal(const Sequences& s) {
   for (int64_t h; (h = Inside(length, s.last_lag, &known).h) > 0; length = h) {
     const Sequences inside{plan.levels.empty() ? s.inputs : length, length, s.first_lag, s.last_lag};
     Level level = Cut(inside, 0, h);
-    level.inputs = std::min(level.inputs, level.outputs);
     level.first_window = std::max<int64_t>(level.first_window, 1);
     level.last_window = std::min(level.last_window, level.outputs - 1);
+    level.Trim();
     level.fourier = Fourier::Get(h);
     plan.levels.push_back(level);
   }

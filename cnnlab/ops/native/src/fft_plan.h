@@ -27,6 +27,9 @@ struct Level {
   int64_t first_output = 0, outputs = 1;  // blocks of the result
   std::shared_ptr<const Fourier> fourier;
 
+  // Leaves out blocks that no window joins to others: the last inputs, the first results.
+  void Trim();
+
   int64_t windows() const { return last_window - first_window + 1; }
   // From one row of `h` entries to the next, in floats: not a multiple of what caches go by.
   int64_t row() const { return h * kEntry + 17 * 16; }
