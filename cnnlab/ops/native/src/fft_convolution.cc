@@ -78,6 +78,7 @@ constexpr int64_t kChunk = 8;  // frequencies that are multiplied at a time
 void Multiply(const Level& l, const Spectra& s, const float* spectra, int64_t parity, float* z,
               float* copies) {
   const int64_t rows = s.map.rows, columns = s.map.columns;
+  const int64_t next = s.Place(l, 1, 0, 0);  // window
   for (int64_t f = 0; f < l.h; f += kChunk) {
     const int64_t count = std::min(kChunk, l.h - f);
     for (int64_t i = 0; i < rows * l.inputs; ++i) {
@@ -92,10 +93,10 @@ void Multiply(const Level& l, const Spectra& s, const float* spectra, int64_t pa
         for (int64_t k = 0; k < count; ++k, to += kEntry) {
           Vec re{}, im{};
           for (int64_t row = 0; row < rows; ++row) {
-            for (int64_t d = begin; d <= end; ++d) {
-              const float* x = copies + ((row * l.inputs + block - d) * kChunk + k) * kEntry;
-              const float* w = spectra + s.Place(l, d - l.first_window, row, column) +
-                               (parity * l.h + f + k) * kEntry;
+            const float* x = copies + ((row * l.inputs + block - begin) * kChunk + k) * kEntry;
+            const float* w = spectra + s.Place(l, begin - l.first_window, row, column) +
+                             (parity * l.h + f + k) * kEntry;
+            for (int64_t d = begin; d <= end; ++d, x -= kChunk * kEntry, w += next) {
               const Vec xr = L::Load(x), xi = L::Load(x + kWidest);
               const Vec wr = L::Load(w), wi = L::Load(w + kWidest);
               re += xr * wr - xi * wi;
