@@ -44,7 +44,8 @@ def test_strides_dilations_and_paddings_that_leave_something_over(name):
     cases = list(AXES.values())
     pairs = zip(cases, cases[4:] + cases[:4], strict=True)
     problems = [along([axis], (2, 4), 2) for axis in cases]
-    are_exact(name, problems + [along(pair, (2, 3), 1) for pair in list(pairs)[::2]])
+    problems += [along(pair, (2, 3), 1) for pair in list(pairs)[::2]]
+    are_exact(name, [p for p in problems if REGISTRY[name].refusal(p) is None])
 
 
 PADDED = [s.name for s in served() if s.rank == 2 and s.algorithm.domain.padded]
