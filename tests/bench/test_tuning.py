@@ -10,13 +10,14 @@ from cnnlab import nn
 from cnnlab.bench import tuning
 from cnnlab.errors import ConfigError
 from cnnlab.models import VGG
-from cnnlab.ops import PASSES, table
+from cnnlab.ops import FOURIER, PASSES, REFERENCE, table
 
 KEY = jax.random.key(0)
+NAMES = (REFERENCE, FOURIER)
 
 
 def test_a_model_s_convolutions_are_measured_and_kept(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tuning, "serving", lambda problem: ["lax", "taps"])
+    monkeypatch.setattr(tuning, "serving", lambda problem: list(NAMES))
     model = VGG((6, 6, 1), [2, 2, 2], norm=None, key=KEY)
     found = cnnlab.tune(model, batch_size=3, seconds=1e-3, file=tmp_path / "table.json")
     assert capsys.readouterr().err == ""
@@ -24,9 +25,9 @@ def test_a_model_s_convolutions_are_measured_and_kept(tmp_path, monkeypatch, cap
     assert list(found.entries) == [table.key(p) for p in problems] and len(problems) == 2
     for passes in found.entries.values():
         assert list(passes) == list(PASSES)
-        assert all(list(times) == ["lax", "taps"] for times in passes.values())
+        assert all(list(times) == list(NAMES) for times in passes.values())
     assert json.loads(found.file.read_text())["entries"] == found.entries
-    assert "as fast as lax" in repr(found) and "3x6x6x1 k3x3x1x2" in found._repr_html_()
+    assert f"as fast as {REFERENCE}" in repr(found) and "3x6x6x1 k3x3x1x2" in found._repr_html_()
 
 
 def test_what_can_not_be_measured_or_kept_is_refused_first(tmp_path, monkeypatch):
