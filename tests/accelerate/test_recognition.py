@@ -136,7 +136,7 @@ def test_what_is_said(capsys):
     net = lambda x, k: jax.lax.fori_loop(0, 3, lambda i, x: conv(conv(x, k), k), conv(x, k))
     k = jnp.zeros((3, 3, 4, 4))
     said = str(cnnlab.summary(net, x, jax.ShapeDtypeStruct(k.shape, k.dtype)))
-    line, total = said.splitlines()
+    line, total, _ = said.splitlines()
     assert total == f"{7 * 2 * 9 * 8 * 4 * 9 * 4:,} multiply-adds"
     assert line.startswith("3 x ") and "forward of 2x9x8x4 k3x3x4x4 s1x1 p1:1x1:1" in line
     with accelerated(verbose=True):
@@ -145,7 +145,8 @@ def test_what_is_said(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == line.removeprefix("3 x ")
     assert lines[-1].startswith("XLA's own: convolution of int32[2,9,8,4] and ")
-    assert str(cnnlab.summary(jnp.sin, x)) == "no convolution and no pooling\n0 multiply-adds"
+    nothing = str(cnnlab.summary(jnp.sin, x))
+    assert nothing.startswith("no convolution and no pooling\n0 multiply-adds\n")
 
 
 @pytest.mark.parametrize("names", [LAST, FIRST])

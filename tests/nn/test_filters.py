@@ -17,10 +17,25 @@ from cnnlab.ops import REFERENCE
 LENGTH = 37
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def kernel(layer, length):
+    return layer.kernel(length)
+
+
+@pytest.fixture
+def build(getkey):
+    """`build(cls, *args, **kwargs)`: a layer or a filter, made by one program."""
+
+    def _build(cls, *args, **kwargs):
+        return eqx.filter_jit(lambda key: cls(*args, **kwargs, key=key))(getkey())
+
+    return _build
+
+
 @pytest.mark.parametrize("rule", ["zoh", "bilinear"])
 @pytest.mark.parametrize("poles", ["lin", "inv", "legs", "real"])
-def test_s4d_is_the_response_of_its_recurrence(poles, rule, getkey):
-    layer = S4D(3, modes=4, poles=poles, rule=rule, step=(0.01, 0.5), key=getkey())
+def test_s4d_is_the_response_of_its_recurrence(poles, rule, build):
+    layer = build(S4D, 3, modes=4, poles=poles, rule=rule, step=(0.01, 0.5))
     a = -np.exp(np.asarray(layer.log_decay, np.float64)) + 1j * np.asarray(layer.frequency)
     step = np.exp(np.asarray(layer.log_step, np.float64))[:, None]
     if rule == "zoh":
@@ -32,15 +47,13 @@ def test_s4d_is_the_response_of_its_recurrence(poles, rule, getkey):
     for position in range(LENGTH):
         state = after * state + into * (position == 0)
         expected.append(2 * (weight * state).sum(-1).real)
-    np.testing.assert_allclose(
-        jax.jit(S4D.kernel, static_argnums=1)(layer, LENGTH), expected, atol=1e-5
-    )
+    np.testing.assert_allclose(kernel(layer, LENGTH), expected, atol=1e-5)
     for found, wanted in zip(layer.discrete(), (after, into, weight), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=1e-6)
 
 
-def test_s4d_poles_are_the_papers(getkey):
-    poles = lambda name: S4D(1, modes=3, poles=name, key=getkey()).frequency[0]
+def test_s4d_poles_are_the_papers(build):
+    poles = lambda name: build(S4D, 1, modes=3, poles=name).frequency[0]
     np.testing.assert_allclose(poles("lin"), [0, math.pi, 2 * math.pi], rtol=1e-6)
     np.testing.assert_allclose(
         poles("inv"), [6 / math.pi * (6 / n - 1) for n in (1, 3, 5)], rtol=1e-6
@@ -54,28 +67,29 @@ def test_s4d_poles_are_the_papers(getkey):
     np.testing.assert_allclose(poles("legs"), np.sort(found.imag)[3:], rtol=1e-5)
 
 
-def test_explicit_is_smoothed_then_squashed(getkey):
-    layer = Explicit(2, 9, squash=0.1, smoothing=1, key=getkey())
-    weight = np.asarray(layer.weight)
+def test_explicit_is_smoothed_then_squashed(build):
+    layer = build(Explicit, 2, 9, squash=0.1, smoothing=1)
+    weight, found = np.asarray(layer.weight), np.asarray(kernel(layer, 12))
     for position, channel in np.ndindex(9, 2):
         near = [weight[i, channel] for i in range(position - 1, position + 2) if 0 <= i < 9]
         mean = sum(near) / 3
         expected = math.copysign(max(abs(mean) - 0.1, 0), mean)
-        np.testing.assert_allclose(layer.kernel(12)[position, channel], expected, atol=1e-6)
-    assert not layer.kernel(12)[9:].any() and layer.kernel(4).shape == (4, 2)
+        np.testing.assert_allclose(found[position, channel], expected, atol=1e-6)
+    assert not found[9:].any() and kernel(layer, 4).shape == (4, 2)
 
 
-def test_hyena_is_a_network_of_the_position_under_a_window(getkey):
-    layer = Hyena(3, 20, width=5, depth=2, bands=2, rate=2.0, key=getkey())
+def test_hyena_is_a_network_of_the_position_under_a_window(build):
+    layer = build(Hyena, 3, 20, width=5, depth=2, bands=2, rate=2.0)
     weight = [np.asarray(w, np.float64) for w in layer.weight]
+    bias, found = [np.asarray(b) for b in layer.bias], np.asarray(kernel(layer, 31))
     for position in (0, 7, 30):
         time = position / 20
         turns = [2 * math.pi * band * time for band in (1, 2)]
         h = np.array([time, *map(math.cos, turns), *map(math.sin, turns)])
-        h = np.sin(2 * (h @ weight[0] + layer.bias[0]))
-        h = np.sin(2 * (h @ weight[1] + layer.bias[1])) @ weight[2] / math.sqrt(20)
+        h = np.sin(2 * (h @ weight[0] + bias[0]))
+        h = np.sin(2 * (h @ weight[1] + bias[1])) @ weight[2] / math.sqrt(20)
         expected = h * [0.01 ** (time / after) for after in (0.3, 0.9, 1.5)]
-        np.testing.assert_allclose(layer.kernel(31)[position], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found[position], expected, rtol=1e-4, atol=1e-6)
 
 
 FILTERS = {
@@ -86,34 +100,35 @@ FILTERS = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_a_longer_kernel_continues_a_shorter_one(name, getkey):
-    layer = FILTERS[name](2, key=getkey())
-    np.testing.assert_allclose(layer.kernel(8), layer.kernel(29)[:8], rtol=1e-5, atol=1e-6)
-    assert layer.kernel(1).shape == (1, 2)
-    gradient = eqx.filter_grad(lambda f: (f.kernel(8) ** 2).sum())(layer)
-    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+def test_a_longer_kernel_continues_a_shorter_one(name, build):
+    layer = build(FILTERS[name], 2)
+    longer = np.asarray(kernel(layer, 29))
+    np.testing.assert_allclose(kernel(layer, 8), longer[:8], rtol=1e-5, atol=1e-6)
+    assert kernel(layer, 1).shape == (1, 2)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda f: (f.kernel(8) ** 2).sum()))(layer)
+    assert all(np.isfinite(np.asarray(g)).all() for g in jax.tree.leaves(gradient))
 
 
 @pytest.mark.parametrize("causal", [True, False])
-def test_long_conv_is_the_sum_over_past_and_future(causal, normal, getkey):
-    layer = nn.LongConv1d(2, filter=FILTERS["hyena"], causal=causal, key=getkey())
+def test_long_conv_is_the_sum_over_past_and_future(causal, normal, run, build):
+    layer = build(nn.LongConv1d, 2, filter=FILTERS["hyena"], causal=causal)
     for length in (1, 11):
         x = normal(3, length, 2)
-        past = np.asarray(layer.filter.kernel(length), np.float64)
-        future = [] if causal else np.asarray(layer.future.kernel(length - 1), np.float64)
-        expected = np.asarray(layer.skip * x, np.float64)
+        past = np.asarray(kernel(layer.filter, length), np.float64)
+        future = [] if causal else np.asarray(kernel(layer.future, length - 1), np.float64)
+        expected = np.asarray(layer.skip, np.float64) * np.asarray(x)
         for i in range(length):
             for lag in range(i + 1):
-                expected[:, i] += past[lag] * x[:, i - lag]
+                expected[:, i] += past[lag] * np.asarray(x)[:, i - lag]
             for lead in range(1, length - i):
                 if not causal:
-                    expected[:, i] += future[lead - 1] * x[:, i + lead]
-        np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-5)
+                    expected[:, i] += future[lead - 1] * np.asarray(x)[:, i + lead]
+        np.testing.assert_allclose(run(layer, x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_long_conv_has_the_gradients_of_the_reference(normal, getkey):
-    layer = nn.LongConv1d(8, filter=FILTERS["s4d"], key=getkey())
-    other = nn.LongConv1d(8, filter=FILTERS["s4d"], algorithm=REFERENCE, key=getkey())
+def test_long_conv_has_the_gradients_of_the_reference(normal, build):
+    layer = build(nn.LongConv1d, 8, filter=FILTERS["s4d"])
+    other = build(nn.LongConv1d, 8, filter=FILTERS["s4d"], algorithm=REFERENCE)
     other = eqx.tree_at(lambda m: (m.filter, m.skip), other, (layer.filter, layer.skip))
     x = normal(2, 33, 8)
     energy = eqx.filter_jit(eqx.filter_value_and_grad(lambda m, x: (m(x) ** 2).sum()))
@@ -123,8 +138,8 @@ def test_long_conv_has_the_gradients_of_the_reference(normal, getkey):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-def test_long_conv_is_asked_like_any_layer(getkey):
-    layer = nn.LongConv1d(4, filter=FILTERS["s4d"], key=getkey())
+def test_long_conv_is_asked_like_any_layer(build):
+    layer = build(nn.LongConv1d, 4, filter=FILTERS["s4d"])
     assert isinstance(layer, nn.Convolution) and layer.window is None
     assert layer.output_shape((9, 4)) == (9, 4) and layer.multiply_adds((9, 4)) == 9 * 9 * 4
     assert len(layer.algorithms((2, 9, 4))) == 3
