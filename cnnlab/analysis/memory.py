@@ -152,8 +152,8 @@ def _beside(eqn: JaxprEqn) -> tuple[int, tuple[str, ...]]:
     most = max(made.peak for made in inner)
     unknown = tuple(unseen for made in inner for unseen in made.unknown)
     if name == "scan":  # and its part of what it goes through
-        kept = eqn.params["num_consts"] + eqn.params["num_carry"]
-        return most + _bytes(programs[0].invars[kept:]), unknown
+        pairs: list[Any] = list(zip(eqn.invars, programs[0].invars, strict=True))
+        return most + _bytes([b for a, b in pairs if a.aval.ndim > b.aval.ndim]), unknown
     if name == "while":
         return most, unknown
     if name in ("cond", "shard_map"):  # what they make is the results of the operation
