@@ -91,7 +91,7 @@ def contenders(
     **Arguments:** `arrays`, what all of them compute on; `peers`, some of `PEERS`.
     """
     # cnnlab's algorithm of that name is the same call with the same gradients: measured once.
-    found = {REFERENCE: _jax(lax_convolution(problem), arrays)}
+    found = {REFERENCE: compiled(lax_convolution(problem), arrays)}
     found |= {name: _cnnlab(problem, arrays, name) for name in ("auto", *algorithms)}
     if ENGINE.refusal() is None:
         auto = _cnnlab(problem, arrays, "auto")
@@ -140,7 +140,7 @@ def _geometry(problem: Problem) -> dict[str, Any]:
     return {name: getattr(problem, name) for name in ("stride", "padding", "dilation", "groups")}
 
 
-def _jax(
+def compiled(
     forward: Callable,
     arrays: Operands,
     restore: Callable = lambda arrays: arrays,
@@ -192,7 +192,7 @@ def _cnnlab(problem: Problem, arrays: Operands, algorithm: str) -> Contender:
     forward = functools.partial(ops.conv, algorithm=algorithm, **_geometry(problem))
     able = REGISTRY.values() if algorithm in CHOICES else [REGISTRY[algorithm]]
     tolerance = ALLOWANCE * max(a.tolerance(problem.dtype) for a in able)
-    return _jax(forward, arrays, tolerance=tolerance)
+    return compiled(forward, arrays, tolerance=tolerance)
 
 
 def _equinox(problem: Problem, arrays: Operands) -> Contender:
@@ -210,7 +210,7 @@ def _equinox(problem: Problem, arrays: Operands) -> Contender:
     def forward(x, weight):
         return jax.vmap(eqx.tree_at(lambda layer: layer.weight, layer, weight))(x)
 
-    return _jax(forward, channels_first(arrays), _channels_last)
+    return compiled(forward, channels_first(arrays), _channels_last)
 
 
 def _torch(problem: Problem, arrays: Operands, *, channels_last: bool) -> Contender:

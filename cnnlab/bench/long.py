@@ -3,18 +3,23 @@
 import functools
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
 from cnnlab import ops
-from cnnlab.bench.contenders import Contender, Operands, largest_error, random_operands
+from cnnlab.bench.contenders import (
+    Contender,
+    Operands,
+    compiled,
+    largest_error,
+    random_operands,
+)
 from cnnlab.bench.report import WORDS
 from cnnlab.bench.timing import interleaved
 from cnnlab.files import write_figure
@@ -71,31 +76,17 @@ def measure(
     return result
 
 
-def _contender(forward: Callable, arrays: Sequence[np.ndarray], restore: Callable) -> Contender:
-    x, kernel, dy = map(jnp.asarray, arrays)
-
-    def gradients(x, kernel, dy):
-        y, pull = jax.vjp(forward, x, kernel)
-        return y, *pull(dy)
-
-    run = {
-        "forward": functools.partial(jax.jit(forward), x, kernel),
-        "gradients": functools.partial(jax.jit(gradients), x, kernel, dy),
-    }
-    return Contender(run, restore)
-
-
 def _ours(problem: Problem, arrays: Operands, name: str) -> Contender:
     options = {"padding": problem.padding, "groups": problem.groups, "algorithm": name}
     forward = functools.partial(ops.conv, **options)
-    return _contender(forward, arrays, lambda result: tuple(map(np.asarray, result)))
+    return compiled(forward, arrays)
 
 
-def _sequences(arrays: Operands) -> tuple[np.ndarray, ...]:
+def _sequences(arrays: Operands) -> Operands:
     """`x` and `dy` as `(batch, channels, n)`, the kernel as `(channels, taps)` from lag 0 on."""
     x, kernel, dy = arrays
     first = lambda a: np.ascontiguousarray(np.swapaxes(a, 1, 2))
-    return first(x), np.ascontiguousarray(kernel[::-1, 0].T), first(dy)
+    return Operands(first(x), np.ascontiguousarray(kernel[::-1, 0].T), first(dy))
 
 
 def _restored(result: Sequence[Any]) -> tuple[np.ndarray, ...]:
@@ -118,7 +109,7 @@ def _jax(problem: Problem, arrays: Operands) -> Contender:
     def forward(x, kernel):
         return jnp.fft.irfft(jnp.fft.rfft(x, size) * jnp.fft.rfft(kernel, size), size)[..., :n]
 
-    return _contender(forward, _sequences(arrays), _restored)
+    return compiled(forward, _sequences(arrays), _restored)
 
 
 def _torch(problem: Problem, arrays: Operands) -> Contender:

@@ -60,6 +60,7 @@ def passes(name, problems, values):
 def are_exact(name, problems, limit=None):
     """They are what a float64 loop over the taps gives."""
     problems = list(problems)
+    assert problems, f"{name} serves none of them"
     assert [REGISTRY[name].refusal(p) for p in problems] == [None] * len(problems)
     values = [arrays(p, seed=i) for i, p in enumerate(problems)]
     share = FOURIERS_SHARE if REGISTRY[name].fourier else SHARE

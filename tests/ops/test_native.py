@@ -33,6 +33,7 @@ CORE = (
     "fft_kernel_gradient.cc",
     "fft_map.cc",
     "fft_plan.cc",
+    "fft_spectra.cc",
     "fourier.cc",
     "kernel_gradient.cc",
     "kernel_blocks.cc",

@@ -18,38 +18,37 @@ _ACTIVATIONS = (None, "relu", "gelu")
 def convolve(which: Pass, a: Array, b: Array, problem: Problem, *, winograd: bool = False) -> Array:
     """One of the three maps, by oneDNN's choice or by Winograd's; arrays as an `Algorithm` has
     them."""
-    attributes = {"winograd": winograd, "pass": np.int64(PASSES.index(which))}
-
-    x, kernel, y = _axes(problem)
-    names = {"forward": (x, kernel, y), "input_gradient": (y, kernel, x)}
-    *operands, result = names.get(which, (x, y, kernel))
-
-    def run(a: Array, b: Array) -> Array:
-        part = _part(problem, operands, (a, b))
-        shapes = (part.y_shape, part.x_shape, part.kernel_shape)
-        shape = shapes[PASSES.index(which)]
-        return _call("cnnlab_conv", which, part, shape, (a, b), attributes)
-
     # Of channels Winograd's takes whole vectors.
     channels = () if problem.groups > 1 or winograd else ("out_channels", "in_channels")
-    return in_parts(run, operands, (result,), ("batch", *channels))(a, b)
+    return _convolve("cnnlab_conv", which, a, b, problem, channels, {"winograd": winograd})
 
 
 def convolve_by_fft(which: Pass, a: Array, b: Array, problem: Problem) -> Array:
     """One of the three maps of sequences by Fourier transforms, in float32."""
+    return _convolve("cnnlab_fft_conv", which, a, b, problem, (), {})
+
+
+def _convolve(
+    target: str,
+    which: Pass,
+    a: Array,
+    b: Array,
+    problem: Problem,
+    channels: tuple[str, ...],
+    attributes: dict[str, bool],
+) -> Array:
+    """**Arguments:** `channels`, which of them may be cut into parts, as the batch may."""
     x, kernel, y = _axes(problem)
     names = {"forward": (x, kernel, y), "input_gradient": (y, kernel, x)}
     *operands, result = names.get(which, (x, y, kernel))
 
     def run(a: Array, b: Array) -> Array:
         part = _part(problem, operands, (a, b))
-        shape = (part.y_shape, part.x_shape, part.kernel_shape)[PASSES.index(which)]
-        call = jax.ffi.ffi_call("cnnlab_fft_conv", jax.ShapeDtypeStruct(shape, np.float32))
-        wide = (v.astype(np.float32) for v in (a, b))
-        y = call(*wide, **{"pass": np.int64(PASSES.index(which))}, **_geometry(part))
-        return y.astype(problem.dtype)
+        number = PASSES.index(which)
+        shape = (part.y_shape, part.x_shape, part.kernel_shape)[number]
+        return _call(target, which, part, shape, (a, b), {**attributes, "pass": np.int64(number)})
 
-    return in_parts(run, operands, (result,), ("batch",))(a, b)
+    return in_parts(run, operands, (result,), ("batch", *channels))(a, b)
 
 
 def convolve_bias(
@@ -107,8 +106,10 @@ def _call(
     operands: tuple[Array, ...],
     attributes: dict[str, bool | np.int64],
 ) -> Array:
-    # Where oneDNN has no good code for the type on this processor, float32 around it.
-    narrow = not attributes["winograd"] and ENGINE.implementation(problem, which).code > Code.NONE
+    # Where oneDNN has no good code for the type on this processor, float32 around it; Winograd's
+    # and Fourier transforms are in float32.
+    by_onednn = attributes.get("winograd") is False
+    narrow = by_onednn and ENGINE.implementation(problem, which).code > Code.NONE
     dtype = problem.dtype if narrow else np.dtype(np.float32)
     call = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(shape, dtype))
     wide = (v.astype(dtype) for v in operands)

@@ -80,9 +80,9 @@ Convolution Of(Pass pass, const Geometry& geometry, const ffi::AnyBuffer& a, con
   return p;
 }
 
-ffi::Error Run(bool winograd, int64_t pass, Numbers stride, Numbers dilation, Numbers low,
-               Numbers high, int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b,
-               ffi::Result<ffi::AnyBuffer> out) {
+ffi::Error Run(int64_t pass, Numbers stride, Numbers dilation, Numbers low, Numbers high,
+               int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Result<ffi::AnyBuffer> out,
+               bool winograd) {
   return Guarded([&] {
     const auto which = static_cast<Pass>(pass);
     const Convolution p = Of(which, {stride, dilation, low, high, groups}, a, b, *out);
@@ -166,32 +166,25 @@ ffi::Error RunMaxPoolGradient(Numbers window, Numbers stride, Numbers low, ffi::
   });
 }
 
+// A pass, what `Geometry` holds, two arrays and their result.
+auto Map() {
+  return ffi::Ffi::Bind()
+      .Attr<int64_t>("pass")
+      .Attr<Numbers>("stride")
+      .Attr<Numbers>("dilation")
+      .Attr<Numbers>("low")
+      .Attr<Numbers>("high")
+      .Attr<int64_t>("groups")
+      .Arg<ffi::AnyBuffer>()
+      .Arg<ffi::AnyBuffer>()
+      .Ret<ffi::AnyBuffer>();
+}
+
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run,
-                              ffi::Ffi::Bind()
-                                  .Attr<bool>("winograd")
-                                  .Attr<int64_t>("pass")
-                                  .Attr<Numbers>("stride")
-                                  .Attr<Numbers>("dilation")
-                                  .Attr<Numbers>("low")
-                                  .Attr<Numbers>("high")
-                                  .Attr<int64_t>("groups")
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run, Map().Attr<bool>("winograd"));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft,
-                              ffi::Ffi::Bind()
-                                  .Attr<int64_t>("pass")
-                                  .Attr<Numbers>("stride")
-                                  .Attr<Numbers>("dilation")
-                                  .Attr<Numbers>("low")
-                                  .Attr<Numbers>("high")
-                                  .Attr<int64_t>("groups")
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft, Map());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_bias, RunBias,
                               ffi::Ffi::Bind()
