@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 from cnnlab.data import ArraySplit, Dataset, scattered_digits
 from cnnlab.train import losses
@@ -51,7 +52,7 @@ def huber_loss(z, t, delta):
 
 
 def torch_losses():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     f, tensor = torch.nn.functional, torch.tensor
     weight = tensor(WEIGHTS)
     return {
@@ -138,10 +139,9 @@ def data(task, label, names):
 
 
 def test_balanced_weights():
-    class_weight = pytest.importorskip("sklearn.utils.class_weight")
     label = np.array([0] * 7 + [1] * 2 + [2])
     settled = losses.for_data(CrossEntropy("balanced"), data("classification", label, "abc"))
-    expected = class_weight.compute_class_weight("balanced", classes=np.arange(3), y=label)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=label)
     np.testing.assert_allclose(settled.class_weights, expected)
     assert np.average(settled.class_weights, weights=[7, 2, 1]) == pytest.approx(1)
     unseen = losses.for_data(CrossEntropy("balanced"), data("classification", label, "abcd"))
