@@ -1,5 +1,6 @@
 """Checks on a composed config: unknown keys of files, durations, missing values, interpolations."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from hydra.core.override_parser.types import Override
@@ -13,6 +14,8 @@ from cnnlab.config.tree import MISSING, is_interpolation, is_open, leaves, plain
 from cnnlab.errors import ConfigError
 
 GIVEN = "given"  # the key of what was given to `build`, in the config that a run keeps
+_PLAIN = re.compile(r"\s*[A-Za-z_]\w*\s*")
+_SECRET = re.compile("key|token|secret|passw|credential", re.IGNORECASE)
 _EXAMPLES = {"run": "run=outputs/...", "image": "image=photo.png"}
 
 
@@ -116,14 +119,30 @@ def check_missing(cfg: DictConfig) -> None:
 
 
 def check_interpolations(cfg: DictConfig) -> None:
-    """Refuse an interpolation that leads nowhere. What Hydra resolves is passed over until its job
-    runs.
+    """Refuse an interpolation that leads nowhere, or reads what a run's config must not keep. What
+    Hydra resolves is passed over until its job runs.
 
     **Raises:** `ConfigError`.
     """
-    for key, value in leaves(plain(cfg)):
-        if is_interpolation(value) and not is_open(value):
+    found = [(key, value) for key, value in leaves(plain(cfg)) if is_interpolation(value)]
+    for key, value in found:  # all of them before one is resolved
+        if _reads_secrets(value):
+            raise ConfigError(
+                f"{key}: {show(value)} is refused, as a run's config.yaml would keep what it reads;"
+                " expected ${oc.env:NAME} of a variable that is no key, token, secret or password"
+            )
+    for key, value in found:
+        if not is_open(value):
             try:
                 OmegaConf.select(cfg, key, throw_on_missing=True)
             except OmegaConfBaseException as error:
                 raise ConfigError(f"{key}: {show(value)}: {one_line(error)}") from error
+
+
+def _reads_secrets(text: str) -> bool:
+    """Whether a text with interpolations may read a secret of the environment: by its name, or by
+    one that is put together only when it is resolved."""
+    if re.search(r"\$\{\s*oc\.(decode|create)\s*:", text):
+        return True
+    names = re.findall(r"\$\{\s*oc\.env\s*:([^,}]*)", text)
+    return any(not _PLAIN.fullmatch(name) or _SECRET.search(name) for name in names)

@@ -132,7 +132,11 @@ class _Command:
         jobs: dict[tuple[str, ...], DictConfig] = {}
         if sweep:
             jobs = sweep_jobs(self.source, args.overrides, self.rehearsal)
-        elif not (args.hydra_help or args.shell_completion):
+        elif args.hydra_help:
+            self.source.load(tuple(args.overrides))  # checked before Hydra does as it says
+        elif args.shell_completion:
+            self.source.load_base()
+        else:
             jobs = {tuple(args.overrides): compose_source(self.source, args.overrides)}
         for name in trust:
             _say(f"trusting {name}: {home(name)}")

@@ -5,11 +5,12 @@ import copy
 import functools
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.default_element import InputDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.utils import setup_globals
 from hydra.plugins.config_source import ConfigResult
@@ -23,8 +24,8 @@ from cnnlab.config.hydra_internals import (
     ConfigRepository,
     create_config_search_path,
 )
-from cnnlab.config.messages import one_line
-from cnnlab.config.targets import check_hydra_targets
+from cnnlab.config.hydra_node import check_hydra, check_search_path
+from cnnlab.config.messages import one_line, show
 from cnnlab.config.tree import plain
 from cnnlab.console import project
 from cnnlab.errors import ConfigError
@@ -60,21 +61,44 @@ def _version_base() -> Iterator[None]:
 
 
 class _Files(ConfigRepository):
-    """Reads each file once: Hydra would for every composition."""
+    """Reads each file once: Hydra would for every composition. Searches only what is trusted."""
+
+    def __init__(self, config_search_path: ConfigSearchPath, trust: tuple[str, ...]) -> None:
+        self._trust = trust
+        super().__init__(config_search_path)
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        check_search_path(config_search_path.get_path(), self._trust)
         super().initialize_sources(config_search_path)
         self._read: dict[str, ConfigResult | None] = {}
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         if config_path not in self._read:
-            self._read[config_path] = super().load_config(config_path)
+            found = super().load_config(config_path)
+            if found is not None:
+                _check_defaults(config_path, found.defaults_list or ())
+            self._read[config_path] = found
         return copy.deepcopy(self._read[config_path])  # what is composed shares its nodes
 
     def __deepcopy__(self, memo: dict) -> "_Files":  # for every composition, one of its own
         twin = copy.copy(self)
         twin.sources = copy.deepcopy(self.sources, memo)
         return twin
+
+
+def _check_defaults(name: str, defaults: Iterable[InputDefault]) -> None:
+    """Refuse choices that may differ from one composition to the next: Hydra composes again what
+    was composed and checked here.
+
+    **Raises:** `ConfigError`.
+    """
+    for default in defaults:
+        for text in map(str, vars(default).values()):
+            if re.search(r"\$\{[^{}]*:", text):
+                raise ConfigError(
+                    f"{name}: defaults: {show(text)} is refused; expected names of choices, or "
+                    "references to those of other groups, ${group}"
+                )
 
 
 @dataclass(frozen=True)
@@ -93,7 +117,7 @@ class Source:
     @property
     def loader(self) -> ConfigLoaderImpl:
         """Hydra's loader of these directories."""
-        return _loader(self.directory, self.extra, self.fingerprint)
+        return _loader(self.directory, self.extra, self.trust, self.fingerprint)
 
     def load(self, overrides: tuple[str, ...] = (), *, sweep: bool = False) -> DictConfig:
         """Hydra's composition, its `hydra` node included. It is kept: change a copy of it only.
@@ -148,14 +172,16 @@ def job_part(cfg: DictConfig) -> DictConfig:
 
 
 @functools.lru_cache(maxsize=16)
-def _loader(directory: str, extra: str | None, fingerprint: tuple) -> ConfigLoaderImpl:
+def _loader(
+    directory: str, extra: str | None, trust: tuple[str, ...], fingerprint: tuple
+) -> ConfigLoaderImpl:
     setup_globals()  # the resolvers `now` and `hydra`
     search_path = create_config_search_path(directory)
     if extra is not None:
         anchor = SearchPathQuery(provider="schema")
         search_path.prepend("command-line", f"file://{extra}", anchor)
     loader = ConfigLoaderImpl(search_path)
-    loader.repository = _Files(search_path)
+    loader.repository = _Files(search_path, trust)
     return loader
 
 
@@ -190,5 +216,5 @@ def _load(
             if key is not None and key[1] not in message:
                 message = f"{key[1]}: {message}"
             raise ConfigError(message) from error
-    check_hydra_targets(plain(cfg.hydra))
+        check_hydra(plain(cfg.hydra), overrides)
     return cfg

@@ -43,6 +43,12 @@ def sweep_jobs(
     swept = parse(
         [f"{k}={v}" for k, v in (sweeper.get("params") or {}).items()], source, sweep=True
     )
+    for override in swept:
+        if override.is_hydra_override():  # it would count as said on the command line
+            raise ConfigError(
+                f"hydra.sweeper.params: {show(override.key_or_group)} is refused; expected keys "
+                "and groups of the experiment"
+            )
     overrides = {o.get_key_element(): o for o in [*swept, *parsed]}
     searches = not str(sweeper.get("_target_", "")).endswith(".BasicSweeper")
     number = math.prod(_count(o, searches) for o in overrides.values())

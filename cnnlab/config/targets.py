@@ -6,7 +6,6 @@ config may name what a module defines that the user trusts (`config.trust`).
 """
 
 import importlib
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from cnnlab.config.allowed import OPTIONAL, PARTIAL_GROUPS, SEVERAL, TARGETS
@@ -17,13 +16,6 @@ from cnnlab.errors import ConfigError
 
 TARGET = "_target_"
 PARTIAL = "_partial_"
-# Hydra instantiates its own launchers, sweepers and callbacks.
-_HYDRA = re.compile(
-    r"hydra\._internal\.core_plugins\.\w+\.Basic(Launcher|Sweeper)"
-    r"|hydra\.experimental\.callbacks\.LogJobReturnCallback"
-    r"|hydra_plugins(\.\w+)+",
-    re.ASCII,
-)
 
 
 def read_nodes(
@@ -127,29 +119,6 @@ def resolve_target(
     return getattr(importlib.import_module(module), name)
 
 
-def check_hydra_targets(cfg: Mapping[str, object]) -> None:
-    """Refuse what Hydra's own node would have imported, but for Hydra's parts and its plugins.
-
-    **Raises:** `ConfigError`.
-    """
-    for key, target in _targets(cfg, "hydra"):
-        if not (isinstance(target, str) and _HYDRA.fullmatch(target)):
-            raise _refused(target, key, "hydra allows its own parts and hydra_plugins")
-    for key in ("job_logging", "hydra_logging"):
-        _check_logging(cfg.get(key), f"hydra.{key}")
-
-
-def _check_logging(node: object, key: str) -> None:
-    """Refuse what Python's logging would import and call: factories, and classes but its own."""
-    for name, value in node.items() if isinstance(node, Mapping) else ():
-        own = isinstance(value, str) and re.fullmatch(r"logging(\.handlers)?\.[A-Z]\w+", value)
-        if name == "()" or (name == "class" and not own):
-            raise ConfigError(
-                f"{key}.{name}: {show(value)} is refused; logging has its own classes"
-            )
-        _check_logging(value, f"{key}.{name}")
-
-
 def _several(value: object, group: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{group}: expected a list of choices, got {show(value)}")
@@ -160,19 +129,20 @@ def _several(value: object, group: str) -> Mapping[str, object]:
 
 
 def _refuse_targets(value: object, key: str) -> None:
-    for where, target in _targets(value, key):
+    for where, target in targets_in(value, key):
         raise _refused(target, where, f"only the groups {', '.join(TARGETS)} have one")
 
 
-def _targets(node: object, key: str) -> Iterator[tuple[str, object]]:
+def targets_in(node: object, key: str) -> Iterator[tuple[str, object]]:
+    """(dotted key of a node, its `_target_`) of all nodes within one; `key` is its own."""
     if isinstance(node, Mapping):
         if TARGET in node:
             yield key, node[TARGET]
         for name, value in node.items():
-            yield from _targets(value, f"{key}.{name}")
+            yield from targets_in(value, f"{key}.{name}")
     elif isinstance(node, list | tuple):
         for i, value in enumerate(node):
-            yield from _targets(value, f"{key}.{i}")
+            yield from targets_in(value, f"{key}.{i}")
 
 
 def _refused(
