@@ -8,7 +8,7 @@ in training, too.
 import abc
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from numbers import Real
 
 import equinox as eqx
 import jax
@@ -17,7 +17,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
-from cnnlab.arguments import one_of, positive_int
+from cnnlab.arguments import one_of, positive_int, to_tuple
 from cnnlab.nn.initializers import initializer
 
 
@@ -60,8 +60,8 @@ class Explicit(Filter):
         """
         self.channels = positive_int("channels", channels)
         length = positive_int("max_length", max_length)
-        self.squash = _at_least_0("squash", squash)
-        self.smoothing = _at_least_0("smoothing", smoothing)
+        self.squash = _number("squash", squash, least=0)
+        self.smoothing = to_tuple("smoothing", smoothing, 1, minimum=0)[0]
         self.weight = jr.normal(key, (length, self.channels)) / math.sqrt(length)
 
     def kernel(self, length: int) -> Float[Array, "length c"]:
@@ -135,7 +135,9 @@ class S4D(Filter):
         self.rule = one_of("rule", rule, _RULES)
         frequency = _FREQUENCIES[one_of("poles", poles, _FREQUENCIES)](modes)
         decay = np.arange(1, modes + 1) if poles == "real" else np.full(modes, 0.5)
-        if len(step) != 2 or not 0 < step[0] <= step[1]:
+        if not isinstance(step, Sequence) or isinstance(step, str) or len(step) != 2:
+            raise ValueError(f"step: expected two numbers 0 < least <= most, got {step!r}")
+        if _number("step[0]", step[0]) > _number("step[1]", step[1]):
             raise ValueError(f"step: expected two numbers 0 < least <= most, got {step}")
         output, steps = jr.split(key)
         low, high = math.log(step[0]), math.log(step[1])
@@ -225,16 +227,16 @@ class Hyena(Filter):
         self.channels = positive_int("channels", channels)
         self.span = positive_int("span", span)
         self.bands = positive_int("bands", bands)
-        if not 0 < fast <= slow:
+        self.fast, self.slow = _number("fast", fast), _number("slow", slow)
+        if fast > slow:
             raise ValueError(f"fast: expected 0 < fast <= slow, got {fast} and slow={slow}")
-        self.fast, self.slow = float(fast), float(slow)
         depth, width = positive_int("depth", depth), positive_int("width", width)
         sizes = [2 * bands + 1, *[width] * depth, self.channels]
         pairs = list(zip(sizes, sizes[1:], jr.split(key, depth + 1), strict=False))
         lecun = initializer("lecun_normal")
         self.weight = tuple(lecun(k, (n, m)) for n, m, k in pairs)
         self.bias = tuple(jnp.zeros(m) for _, m, _ in pairs[:-1])
-        self.rate = jnp.full(width, float(rate))
+        self.rate = jnp.full(width, _number("rate", rate))
 
     def kernel(self, length: int) -> Float[Array, "length c"]:
         time = jnp.arange(length)[:, None] / self.span
@@ -248,7 +250,10 @@ class Hyena(Filter):
         return values * jnp.exp(-decay * time)
 
 
-def _at_least_0(name: str, value: Any) -> Any:
-    if not value >= 0:
-        raise ValueError(f"{name}: expected a number of at least 0, got {value}")
-    return value
+def _number(name: str, value: object, least: float | int | None = None) -> float:
+    """A number above 0, or of at least `least`, as a float."""
+    right = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not right or (value <= 0 if least is None else value < least):
+        expected = "above 0" if least is None else f"of at least {least}"
+        raise ValueError(f"{name}: expected a finite number {expected}, got {value!r}")
+    return float(value)

@@ -69,9 +69,11 @@ class LongConv1d(Convolution):
         del key
         check_channels(x, self.channels)
         length = x.shape[-2]
-        kernel = self.filter.kernel(length)
+        if not length:
+            raise ValueError(f"x: expected at least 1 position, got shape {x.shape}")
+        kernel = self._kernel(self.filter, length)
         if self.future is not None:
-            kernel = jnp.concatenate([self.future.kernel(length - 1)[::-1], kernel])
+            kernel = jnp.concatenate([self._kernel(self.future, length - 1)[::-1], kernel])
         y = ops.conv(
             x,
             kernel[:, None].astype(x.dtype),
@@ -81,6 +83,12 @@ class LongConv1d(Convolution):
             algorithm=self.algorithm,
         )
         return y + self.skip.astype(x.dtype) * x
+
+    def _kernel(self, filter: Filter, length: int) -> Float[Array, "n c"]:
+        kernel, expected = filter.kernel(length), (length, self.channels)
+        if (shape := getattr(kernel, "shape", type(kernel))) != expected:
+            raise ValueError(f"filter: expected a kernel of shape {expected}, got {shape}")
+        return kernel
 
     def _padding(self, length: int) -> ops.Padding:
         return "CAUSAL" if self.future is None else [(length - 1, length - 1)]

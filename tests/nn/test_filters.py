@@ -2,12 +2,14 @@
 
 import functools
 import math
+import types
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import config as checking
 
 from cnnlab import nn
 from cnnlab.analysis import receptive_field
@@ -148,6 +150,11 @@ def test_long_conv_is_asked_like_any_layer(build):
     np.testing.assert_allclose(layer(x), jax.vmap(layer)(x), rtol=1e-5, atol=1e-6)
 
 
+def _own(kernel, key):
+    filter = types.SimpleNamespace(kernel=kernel)
+    return nn.LongConv1d(2, filter=lambda channels, key: filter, key=key)(jnp.ones((5, 2)))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -157,10 +164,22 @@ def test_long_conv_is_asked_like_any_layer(build):
         (lambda key: Explicit(2, 0, key=key), r"^max_length: expected .* got 0"),
         (lambda key: Explicit(2, 4, squash=-1.0, key=key), r"^squash: expected .* got -1"),
         (lambda key: Hyena(2, 8, fast=2.0, key=key), r"^fast: expected .* got 2.0"),
+        (lambda key: S4D(2, step="ab", key=key), r"^step: expected .* got 'ab'"),
+        (lambda key: S4D(2, step=(0.1, np.inf), key=key), r"^step\[1\]: expected .* got inf"),
+        (lambda key: Explicit(2, 4, squash=np.nan, key=key), r"^squash: expected .* got nan"),
+        (lambda key: Explicit(2, 4, squash="x", key=key), r"^squash: expected .* got 'x'"),
+        (lambda key: Explicit(2, 4, smoothing=1.5, key=key), r"^smoothing: expected .* got 1.5"),
+        (lambda key: Hyena(2, 8, rate=np.inf, key=key), r"^rate: expected .* got inf"),
+        (lambda key: Hyena(2, 8, slow="x", key=key), r"^slow: expected .* got 'x'"),
+        (lambda key: Hyena(2, 8, fast=True, key=key), r"^fast: expected .* got True"),
+        (lambda key: nn.LongConv1d(2, key=key)(jnp.ones((0, 2))), r"^x: .* 1 position"),
+        (lambda key: _own(lambda n: jnp.ones((2, n)), key), r"^filter: .*\(5, 2\), got \(2, 5\)"),
+        (lambda key: _own(lambda n: 1.0, key), r"^filter: .*\(5, 2\), got <class 'float'>"),
         (lambda key: nn.LongConv1d(0, key=key), r"^channels: expected .* got 0"),
         (lambda key: nn.LongConv1d(2, key=key)(jnp.ones((5, 3))), r"2 channels|channels.*2"),
     ],
 )
-def test_refusals(make, message, getkey):
+def test_refusals(make, message, getkey, monkeypatch):
+    monkeypatch.setattr(checking, "jaxtyping_disable", True)  # as a user has it
     with pytest.raises(ValueError, match=message):
         make(getkey())

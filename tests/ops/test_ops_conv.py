@@ -208,6 +208,7 @@ def test_empty_batch(name):
     kernel = jnp.zeros((1 if groups == 1 else 3, 2 // groups, 4))
     call = functools.partial(ops.conv, groups=groups, algorithm=name)
     assert jax.eval_shape(call, jnp.zeros((0, 5, 2)), kernel).shape == (0, 5, 4)
+    assert name in ops.algorithms((0, 5, 2), kernel.shape, groups=groups)
 
 
 @pytest.mark.parametrize("name", GENERAL)
