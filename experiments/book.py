@@ -1,6 +1,6 @@
 """The lab book: every question asked, and one page with claims, verdicts, figures and tables."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # omegaconf and the questions load when a run begins, not for
 
     from omegaconf import DictConfig
 
-    from cnnlab.lab import Question
+    from cnnlab.lab import Answer, Question
 
 # In the order of the chapters: A, then B, then the published table.
 QUESTIONS = (
@@ -39,7 +39,13 @@ QUESTIONS = (
 @cli(
     "book",
     rehearsal=lambda _: _commands,
-    examples=("", "only=[toeplitz,locality]", "scale=full"),
+    examples=(
+        "",
+        "only=[toeplitz,locality]",
+        "scale=full keep=experiments/results/book",
+        "scale=full replicate=true",
+        "ask=false keep=experiments/results/book",
+    ),
 )
 def main(cfg: "DictConfig") -> None:
     """Answer the questions one after the other, each in a process of its own, and write the page.
@@ -47,12 +53,43 @@ def main(cfg: "DictConfig") -> None:
     What is answered is not asked again: a book that was interrupted goes on where it stopped."""
     from pathlib import Path
 
-    from cnnlab.console import progress
     from cnnlab.errors import CnnlabError
     from cnnlab.files import write_atomically
-    from cnnlab.lab import markdown, page
+    from cnnlab.lab import flips, keep, kept, markdown, page
 
     commands = _commands(cfg)
+    if cfg.ask:
+        answers, failed = _answers(commands, cfg)
+    else:
+        answers, failed = kept(Path(cfg.keep), list(commands))
+    flipped = None
+    if cfg.replicate:
+        again, unanswered = _answers(_with_other_seeds(commands), cfg)
+        failed |= {f"{name}, replicated": reason for name, reason in unanswered.items()}
+        flipped = flips(answers, again)
+    if cfg.ask and cfg.keep is not None:
+        keep(answers, Path(cfg.keep))
+    file = Path(cfg.output) / f"{cfg.scale}.html"
+    write_atomically(file, page(answers, failed, scale=cfg.scale, flipped=flipped).encode())
+    brief = "\n".join(markdown(result, brief=True) for _, result in answers)
+    write_atomically(file.with_suffix(".md"), brief.encode())
+    for _, result in answers:
+        verdicts = [claim["verdict"] for claim in result["claims"]]
+        print(f"{result['question'] + ':':<25} {', '.join(verdicts)}")
+    for flip in flipped or ():
+        print(f"flipped: {flip}")
+    print(file)
+    if failed:
+        lines = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise CnnlabError(f"{len(failed)} of {len(commands)} questions have no answer: {lines}")
+
+
+def _answers(
+    commands: dict[str, list[str]], cfg: "DictConfig"
+) -> "tuple[list[tuple[Path, Answer]], dict[str, str]]":
+    """The folder and the result of each question that has an answer, and why others have none."""
+    from cnnlab.console import progress
+
     answers, failed = [], {}
     for name, arguments in progress(commands, show=cfg.progress):
         answered = _ask(name, arguments, force=cfg.force)
@@ -60,29 +97,30 @@ def main(cfg: "DictConfig") -> None:
             failed[name] = answered
         else:
             answers.append(answered)
-    file = Path(cfg.output) / f"{cfg.scale}.html"
-    write_atomically(file, page(answers, failed, scale=cfg.scale).encode())
-    brief = "\n".join(markdown(result, brief=True) for _, result in answers)
-    write_atomically(file.with_suffix(".md"), brief.encode())
-    for _, result in answers:
-        verdicts = [claim["verdict"] for claim in result["claims"]]
-        print(f"{result['question'] + ':':<25} {', '.join(verdicts)}")
-    print(file)
-    if failed:
-        lines = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
-        raise CnnlabError(f"{len(failed)} of {len(commands)} questions have no answer: {lines}")
+    return answers, failed
 
 
 def _commands(cfg: "DictConfig") -> dict[str, list[str]]:
     """The overrides of each question, all of them checked before the first is asked."""
-    from cnnlab.config import compose
+    from cnnlab.config import ConfigError, compose
 
+    if not cfg.ask and (cfg.keep is None or cfg.replicate):
+        what = "replicate=true" if cfg.replicate else "keep=null"
+        raise ConfigError(f"ask: expected true with {what}: there is nothing to make the page of")
     names = QUESTIONS if cfg.only is None else cfg.only
     shared = [f"scale={cfg.scale}", f"output={cfg.output}", "progress=false"]
     commands = {name: [*shared, *cfg.settings[name]] for name in names}
     for name, arguments in commands.items():
         load(name).check_settings(compose(arguments, name))
     return commands
+
+
+def _with_other_seeds(commands: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The same, so that no seed is one of those before."""
+    from cnnlab.config import compose
+
+    seed = {name: compose(arguments, name).seed for name, arguments in commands.items()}
+    return {name: [*of, f"seed={seed[name] + 100_000}"] for name, of in commands.items()}
 
 
 def load(name: str) -> "Question":
@@ -92,24 +130,24 @@ def load(name: str) -> "Question":
     return importlib.import_module(f"experiments.{name}").question
 
 
-def _ask(name: str, arguments: list[str], *, force: bool) -> "str | tuple[Path, dict[str, Any]]":
+def _ask(name: str, arguments: list[str], *, force: bool) -> "str | tuple[Path, Answer]":
     """The folder and the result of a question, or in one line why there is none."""
     import subprocess
     import sys
 
     from cnnlab.config import compose
     from cnnlab.errors import CnnlabError
-    from cnnlab.lab import directory_of
+    from cnnlab.lab import answered, directory_of
 
     directory = directory_of(name, compose(arguments, name))
-    if force or not directory.complete():
-        # In a process of its own: its memory is given back, and its failure is its own.
-        command = [sys.executable, "-m", "cnnlab", name, *arguments, f"force={force}"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines()
-            return lines[-1] if lines else f"exit status {done.returncode}"
     try:
+        if force or answered(directory) is None:
+            # In a process of its own: its memory is given back, and its failure is its own.
+            command = [sys.executable, "-m", "cnnlab", name, *arguments, f"force={force}"]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                lines = done.stderr.strip().splitlines()
+                return lines[-1] if lines else f"exit status {done.returncode}"
         return directory.path, directory.read_result()
     except CnnlabError as error:
         return str(error)

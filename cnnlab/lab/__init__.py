@@ -1,37 +1,36 @@
 """The lab book's frame: what a question is made of, how it is asked, how its answer is shown."""
 
-from cnnlab.lab.answer import answer, command, directory_of
+from cnnlab.lab.answer import answer, answered, command, directory_of
+from cnnlab.lab.baseline import beats, logistic_regression
 from cnnlab.lab.cells import Cells
 from cnnlab.lab.comparison import compare
 from cnnlab.lab.drawing import curve, half_interval, log_axes, panels, picture
+from cnnlab.lab.estimates import Estimate, estimate, lead, paired, percent, proportion, slope
+from cnnlab.lab.keeping import flips, keep, kept
 from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive
-from cnnlab.lab.page import markdown, page
+from cnnlab.lab.page import Answer, markdown, page
 from cnnlab.lab.question import Claim, Question, Rows, Table
-from cnnlab.lab.records import Records
-from cnnlab.lab.study import Study, Trained, classes_of, configured, read_data
+from cnnlab.lab.records import Records, pack
+from cnnlab.lab.study import Study, Trained, classes_of, configured, read_data, tuned
 from cnnlab.lab.verdict import (
     FAILS,
     HOLDS,
     INCONCLUSIVE,
-    Estimate,
+    Quantity,
     Verdict,
     all_of,
     at_least,
     at_most,
     between,
-    estimate,
     exact,
     none_of,
-    paired,
-    percent,
-    proportion,
-    slope,
 )
 
 __all__ = [
     "FAILS",
     "HOLDS",
     "INCONCLUSIVE",
+    "Answer",
     "Cells",
     "Claim",
     "Count",
@@ -41,6 +40,7 @@ __all__ = [
     "Limit",
     "Plan",
     "Positive",
+    "Quantity",
     "Question",
     "Records",
     "Rows",
@@ -50,8 +50,10 @@ __all__ = [
     "Verdict",
     "all_of",
     "answer",
+    "answered",
     "at_least",
     "at_most",
+    "beats",
     "between",
     "classes_of",
     "command",
@@ -61,10 +63,16 @@ __all__ = [
     "directory_of",
     "estimate",
     "exact",
+    "flips",
     "half_interval",
+    "keep",
+    "kept",
+    "lead",
     "log_axes",
+    "logistic_regression",
     "markdown",
     "none_of",
+    "pack",
     "page",
     "paired",
     "panels",
@@ -73,4 +81,5 @@ __all__ = [
     "proportion",
     "read_data",
     "slope",
+    "tuned",
 ]

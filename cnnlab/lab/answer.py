@@ -21,6 +21,8 @@ from cnnlab.lab.records import Record
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.versions import versions
 
+# What a result has, beside what older ones had.
+FORM = {"answer", "learnt", "figures"}
 # What does not change a result.
 UNHASHED = ("output", "force", "progress")
 
@@ -51,8 +53,8 @@ def answer(question: Question, cfg: DictConfig) -> tuple[Path, Answer]:
     """
     question.check_settings(cfg)
     directory = directory_of(question.name, cfg, question.code())
-    if directory.complete() and not cfg.force:
-        return directory.path, directory.read_result()
+    if not cfg.force and (found := answered(directory)):
+        return directory.path, found
     with directory.lock():
         cells = directory.path / "cells.jsonl"
         if cfg.force:
@@ -67,12 +69,23 @@ def answer(question: Question, cfg: DictConfig) -> tuple[Path, Answer]:
             raise
         seconds = round(time.perf_counter() - started, 1)
         result = _result(question, plain(cfg), data, seconds)
+        figures = question.draw(data)
+        result["figures"] = question.captions(figures)
         shutil.rmtree(directory.figures, ignore_errors=True)
-        for name, figure in question.draw(data).items():
+        for name, figure in figures.items():
             write_figure(directory.figures / f"{name}.png", figure, dpi=110)
         write_atomically(directory.path / "tables.md", markdown(result).encode())
         directory.write_result(result)
     return directory.path, result
+
+
+def answered(directory: RunDirectory) -> Answer | None:
+    """The result that is there. One of an older form is none: its cells make it anew at once.
+
+    **Raises:** `CnnlabError` when it is not what was written.
+    """
+    result = directory.read_result() if directory.complete() else {}
+    return result if result.keys() >= FORM else None
 
 
 def directory_of(name: str, cfg: DictConfig, code: str = "") -> RunDirectory:
@@ -86,17 +99,14 @@ def directory_of(name: str, cfg: DictConfig, code: str = "") -> RunDirectory:
 def _result(
     question: Question, config: Mapping[str, object], data: Record, seconds: float
 ) -> Answer:
-    verdicts = question.judge(data)
-    claims = []
-    for claim in question.claims:
-        verdict = verdicts[claim.name]
-        estimates = [estimate.json() for estimate in verdict.estimates]
-        claims.append({**asdict(claim), **asdict(verdict), "estimates": estimates})
+    verdicts, learnt = question.judge(data), question.learning(data)
     return {
         "question": question.name,
         "title": question.title,
+        "answer": question.sentence(data),
         "note": question.note,
-        "claims": claims,
+        "learnt": None if learnt is None else learnt.json(),
+        "claims": [{**asdict(claim), **verdicts[claim.name].json()} for claim in question.claims],
         "seconds": seconds,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "versions": versions(),

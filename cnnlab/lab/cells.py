@@ -60,6 +60,32 @@ class Cells:
                 found.append({**row, **(one if isinstance(one, dict) else {name: one})})
         return found
 
+    def seeds(
+        self,
+        name: str,
+        compute: Callable[..., object],
+        enough: Callable[[Records], bool],
+        /,
+        *,
+        first: int,
+        least: int,
+        most: int,
+        **axes: Iterable[object],
+    ) -> Records:
+        """The records of `compute(seed=..., ...)`, for each combination of the values of the axes,
+        and as many seeds as it takes: from `least` of them on, until the records are `enough`, or
+        there are `most`.
+
+        `enough` is to ask how wide an interval is, not on which side of a limit it lies: who stops
+        when the verdict pleases is wrong more often than 5 % of the time.
+        """
+        axes = {key: list(values) for key, values in axes.items()}
+        found, n = Records(), 0
+        while n < min(least, most) or (n < most and not enough(found)):
+            found += self.records(name, compute, seed=[first + n], **axes)
+            n += 1
+        return found
+
 
 def _read(file: Path) -> dict[str, Any]:
     """The cells of a file, from which a half last line is cut off."""

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 
 from cnnlab.lab.cells import Cells
 from cnnlab.lab.drawing import curve
+from cnnlab.lab.estimates import Number, estimate, paired
 from cnnlab.lab.kinds import Count
 from cnnlab.lab.question import Question, Rows
 from cnnlab.lab.records import Records
-from cnnlab.lab.verdict import Number, Verdict, all_of, at_least, estimate, paired
+from cnnlab.lab.verdict import Verdict, all_of, at_least
 
 Measured = TypeVar("Measured", bound=Callable[..., Any])
 

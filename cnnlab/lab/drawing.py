@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
-from cnnlab.lab.verdict import Estimate, Number, estimate
+from cnnlab.lab.estimates import Estimate, Number, estimate
 
 
 def curve(

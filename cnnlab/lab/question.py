@@ -21,7 +21,7 @@ from cnnlab.config import DictConfig, declare, granted, instantiate, plain
 from cnnlab.content import digest
 from cnnlab.lab.cells import Cells
 from cnnlab.lab.records import Record, tidy
-from cnnlab.lab.verdict import Verdict
+from cnnlab.lab.verdict import HOLDS, Verdict
 from cnnlab.libraries import LIBRARIES
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -35,12 +35,14 @@ Rows = Iterable[Mapping[str, object]]  # of a table: what stands under which hea
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence or equation of the chapters: where it stands, and what would refute it."""
+    """A sentence or equation of the chapters: where it stands, and what would refute it; `instead`,
+    the name of the claim that puts right what it says too loosely."""
 
     name: str
     source: str
     statement: str
     refuted_by: str
+    instead: str | None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,9 @@ class Question:
         self._figures: dict[str, Callable[..., None]] = {}
         self._sizes: dict[str, tuple[float | int, float | int]] = {}
         self._checks: list[Callable[..., None]] = []
+        self._untrained: set[str] = set()
+        self._learnt: Callable[..., Verdict] | None = None
+        self._answer: Callable[..., str] | None = None
         self._measure: Callable[..., Record]
         self._groups: Mapping[str, str] = {}
 
@@ -102,17 +107,38 @@ class Question:
         self._checks.append(function)
         return function
 
-    def claim(self, source: str, refuted_by: str) -> Callable[[ClaimFunction], ClaimFunction]:
+    def learnt(self, function: ClaimFunction) -> ClaimFunction:
+        """`learnt(parts of the data...)`: whether all networks that were trained are better than
+        the baseline that it names. Where they are not, a claim that rests on estimates is
+        `inconclusive`: what networks that have not learnt do says nothing."""
+        self._learnt = function
+        return function
+
+    def answer(self, function: Callable[..., str]) -> Callable[..., str]:
+        """`answer(parts of the data...)`: one sentence, with its numbers from the data."""
+        self._answer = function
+        return function
+
+    def claim(
+        self, source: str, refuted_by: str, *, instead: str | None = None, trained: bool = True
+    ) -> Callable[[ClaimFunction], ClaimFunction]:
         """`claim(parts of the data...)`: its verdict; the docstring is its sentence.
 
-        **Arguments:** `source`, where it stands in the chapters; `refuted_by`, what would refute
-        it, as the object of that verb.
+        **Arguments:**
+
+        - `source`: where it stands in the chapters.
+        - `refuted_by`: what would refute it, as the object of that verb.
+        - `instead`: of a claim that is too loose as it is printed, the claim's name that is right.
+        - `trained`: false where its estimates are not of trained networks, though the question has
+          some.
         """
 
         def decorate(function: ClaimFunction) -> ClaimFunction:
             name = function.__name__.rstrip("_")
-            self.claims.append(Claim(name, source, _sentence(function), refuted_by))
+            self.claims.append(Claim(name, source, _sentence(function), refuted_by, instead))
             self._verdicts[name] = function
+            if not trained:
+                self._untrained.add(name)
             return function
 
         return decorate
@@ -125,7 +151,7 @@ class Question:
 
     def figure(self, width: float | int, height: float | int) -> Callable[[Procedure], Procedure]:
         """`figure(figure, parts of the data...)` draws into a figure of so many inches; its name is
-        the file's. Where it draws nothing, there is no file."""
+        the file's, its docstring the caption. Where it draws nothing, there is no file."""
 
         def decorate(function: Procedure) -> Procedure:
             name = function.__name__.rstrip("_")
@@ -162,8 +188,21 @@ class Question:
 
     def judge(self, data: Data) -> dict[str, Verdict]:
         """The verdict on each claim, by name."""
-        data = tidy(data)
-        return {name: _call(verdict, data) for name, verdict in self._verdicts.items()}
+        learnt, data = self.learning(data), tidy(data)
+        verdicts = {name: _call(verdict, data) for name, verdict in self._verdicts.items()}
+        if learnt is not None and learnt.verdict != HOLDS:
+            for name, verdict in verdicts.items():
+                if verdict.quantities and name not in self._untrained:
+                    verdicts[name] = verdict.unless(f"not learnt: {learnt.evidence}")
+        return verdicts
+
+    def learning(self, data: Data) -> Verdict | None:
+        """Whether its networks have learnt; `None` where it trains none."""
+        return None if self._learnt is None else _call(self._learnt, tidy(data))
+
+    def sentence(self, data: Data) -> str:
+        """Its answer, in a sentence; empty where it has none."""
+        return "" if self._answer is None else _call(self._answer, tidy(data))
 
     def tables(self, data: Data) -> list[Table]:
         """What a reader sees as numbers."""
@@ -180,6 +219,10 @@ class Question:
             if figure.axes:
                 drawn[name] = figure
         return drawn
+
+    def captions(self, names: Iterable[str]) -> dict[str, str]:
+        """What stands under each figure: the docstring of the function that draws it."""
+        return {name: _sentence(self._figures[name]) for name in names}
 
 
 def _as_declared(default: object, value: Any) -> Any:

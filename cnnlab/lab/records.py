@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Any
 
+import numpy as np
+from jaxtyping import Bool
+
 from cnnlab.display import View, shown
 
 Record = dict[str, Any]
@@ -69,3 +72,14 @@ def tidy(data: Mapping[str, Any]) -> dict[str, Any]:
     """Data with lists of dicts as `Records`."""
     is_tidy = lambda v: isinstance(v, list) and v and all(isinstance(r, dict) for r in v)
     return {name: Records(v) if is_tidy(v) else v for name, v in data.items()}
+
+
+def pack(flags: Bool[np.ndarray, " m"]) -> str:
+    """Which of m examples a network has right, say, as a short text for a record: the hexadecimal
+    digits of a 1, then the flags, so that zeros at the front count."""
+    return f"{int('1' + ''.join('01'[int(flag)] for flag in flags), 2):x}"
+
+
+def unpack(text: str) -> Bool[np.ndarray, " m"]:
+    """What `pack` packed."""
+    return np.array([flag == "1" for flag in f"{int(text, 16):b}"[1:]], bool)

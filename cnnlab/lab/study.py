@@ -1,5 +1,6 @@
 """Networks of one config trained from several seeds, in memory, compiled once for all of them."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -168,6 +169,13 @@ class Study:
         judge = self.experiment.judge
         return self.experiment.metrics[judge].measure(self.evaluate(trained))
 
+    def validation(self, trained: Any) -> float:
+        """As `score`, of the validation examples: what to choose settings by."""
+        if "val" not in self._evaluators:
+            self._evaluators["val"] = self.experiment.evaluator(self.data.val)
+        found = self._evaluators["val"](trained[0], trained[1])
+        return self.experiment.metrics[self.experiment.judge].measure(found)
+
     def seeds(self, first: int, n: int) -> Iterator[tuple[int, Trained]]:
         """`n` trained networks, one after the other, with their seeds."""
         for seed in range(first, first + n):
@@ -218,3 +226,26 @@ def configured(settings: Mapping[str, Any], **own: Any) -> Any:
 def _read(node: Any) -> Dataset:
     """The data set of a config node: read once for all studies of a process."""
     return instantiate(node, key="data")
+
+
+def tuned(
+    settings: Mapping[str, Any], rates: Sequence[float], *, seed: int = 0, **own: Any
+) -> float:
+    """The learning rate with which a config's network does best on validation examples.
+
+    **Arguments:** `settings`, and `own`, as `Study` takes them; `rates`, to choose from, one
+    network each; one whose loss is not finite is out.
+
+    **Raises:** `FloatingPointError` where none is left.
+    """
+    best: tuple[float, float] | None = None
+    for rate in rates:
+        study = Study({**settings, "optimizer.lr": rate}, **own)
+        with contextlib.suppress(FloatingPointError):
+            score = study.validation(study.train(seed))
+            better = study.experiment.metrics[study.experiment.judge].better
+            if best is None or better(score, best[1]):
+                best = rate, score
+    if best is None:
+        raise FloatingPointError(f"the loss is not finite with any of the rates {list(rates)}")
+    return best[0]

@@ -1,16 +1,17 @@
-"""From numbers to a verdict: estimates with confidence intervals, and the rules that judge them.
+"""From numbers to a verdict: the rules that judge them.
 
-A verdict is computed, never typed in: `holds` and `fails` where the whole interval lies on one side
-of what the claim says, `inconclusive` where it does not, or where there is nothing to judge by.
+A verdict is computed, never typed in: `holds` and `fails` where the whole 95 % interval lies on one
+side of what the claim says, `inconclusive` where it does not, or where there is nothing to judge
+by.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
-CONFIDENCE = 0.95
-Number = float | int
+from cnnlab.lab.estimates import Estimate, Number, finite
+
 Outcome: TypeAlias = Literal["holds", "fails", "inconclusive"]
 HOLDS: Outcome = "holds"
 FAILS: Outcome = "fails"
@@ -18,94 +19,99 @@ INCONCLUSIVE: Outcome = "inconclusive"
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A quantity over `n` repetitions: its mean, their standard deviation, and the 95 % confidence
-    interval of the mean, `low` to `high` (infinite where `n` is too small to have one)."""
+class Quantity:
+    """A quantity, what it is, and the range in which the claim says that it lies."""
 
-    mean: Number
-    deviation: Number
-    n: int
-    low: Number
-    high: Number
+    what: str
+    value: Number | Estimate
+    least: Number = -math.inf
+    most: Number = math.inf
 
-    def __str__(self) -> str:
-        if not math.isfinite(self.low + self.high):
-            return f"{self.mean:.4g} (n = {self.n})"
-        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}] (n = {self.n})"
+    def interval(self, several: int = 1) -> tuple[Number, Number]:
+        """Its ends, or the number twice; corrected where it is one of `several`."""
+        if not isinstance(self.value, Estimate):
+            return self.value, self.value
+        value = self.value.among(several)
+        return value.low, value.high
 
-    def __format__(self, spec: str) -> str:
-        """`f"{estimate:.2f}"`: mean ± standard deviation."""
-        return f"{self.mean:{spec}} ± {self.deviation:{spec}}" if spec else str(self)
+    def outcome(self, several: int = 1) -> Outcome:
+        """What the interval says."""
+        low, high = self.interval(several)
+        if math.isnan(low) or math.isnan(high):
+            return FAILS
+        if self.least <= low and high <= self.most:
+            return HOLDS
+        return FAILS if high < self.least or low > self.most else INCONCLUSIVE
 
-    def columns(self, spec: str) -> dict[str, str | int]:
-        """For a table: mean, deviation and number."""
-        return {
-            "mean": f"{self.mean:{spec}}", "deviation": f"{self.deviation:{spec}}", "n": self.n
-        }  # fmt: skip
+    def evidence(self) -> str:
+        """In a line; where the interval says nothing, how many repetitions would."""
+        value = self.value
+        limits = f"expected {self.least:.4g} to {self.most:.4g}"
+        if self.least == -math.inf:
+            limits = f"limit {self.most:.4g}"
+        elif self.most == math.inf:
+            limits = f"at least {self.least:.4g}"
+        if not isinstance(value, Estimate):
+            text = f"{self.what}: {value:.4g}, {limits}"
+            return f"{text} (not a number)" if math.isnan(value) else text
+        text = f"{self.what}: {value}, {limits}"
+        needed = self.needed()
+        return f"{text}; n = {needed:,} would tell" if needed else text
 
-    def json(self) -> dict[str, Number | None]:
-        """As a JSON object; an interval without an end has null there."""
-        return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
+    def needed(self) -> int | None:
+        """How many repetitions would tell on which side of the nearest limit it lies, where these
+        do not, and a million would."""
+        value = self.value
+        if not isinstance(value, Estimate) or self.outcome() != INCONCLUSIVE or value.n < 2:
+            return None
+        return value.needed(min(self.least, self.most, key=lambda end: abs(end - value.mean)))
+
+    def json(self) -> dict[str, Any]:
+        """As a JSON object: what it is, its estimate, the range; null where there is no end."""
+        value = self.value
+        numbers = value.json() if isinstance(value, Estimate) else {"mean": value}
+        limits = finite({"least": self.least, "most": self.most})
+        return {"what": self.what, **numbers, **limits, "needed": self.needed()}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the data say of one claim, and the numbers by which they say it."""
+    """What the data say of one claim, and the numbers by which they say it.
+
+    It rests on the interval of one quantity, on a count, or on several verdicts.
+    """
 
     verdict: Outcome
     evidence: str
-    estimates: tuple[Estimate, ...] = ()
+    quantity: Quantity | None = None
+    of: tuple["Verdict", ...] = ()
 
+    def leaves(self) -> Iterator["Verdict"]:
+        """Those that it rests on, each of one quantity or count."""
+        for verdict in self.of:
+            yield from verdict.leaves()
+        if not self.of:
+            yield self
 
-def estimate(values: Sequence[Number]) -> Estimate:
-    """Mean and deviation of repetitions, with Student's interval of the mean. Of none there is no
-    mean, and nothing to judge by."""
-    from scipy.stats import t
+    def json(self) -> dict[str, Any]:
+        """As a JSON object; `counted` is the evidence of what has no interval."""
+        counted = (v.evidence for v in self.leaves() if v.quantity not in self.quantities)
+        return {
+            "verdict": self.verdict,
+            "evidence": self.evidence,
+            "counted": "; ".join(counted),
+            "quantities": [quantity.json() for quantity in self.quantities],
+        }
 
-    n = len(values)
-    mean = math.fsum(values) / n if n else math.nan
-    if n < 2:
-        return Estimate(mean, 0.0, n, -math.inf, math.inf)
-    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n)
-    return Estimate(mean, deviation, n, mean - half, mean + half)
+    @property
+    def quantities(self) -> list[Quantity]:
+        """All that have an interval: a claim that has none is a check, not an estimate."""
+        found = (leaf.quantity for leaf in self.leaves())
+        return [q for q in found if q is not None and isinstance(q.value, Estimate)]
 
-
-def paired(a: Sequence[Number], b: Sequence[Number]) -> Estimate:
-    """The difference `a - b` of pairs, such as two networks on the same seeds."""
-    return estimate([x - y for x, y in zip(a, b, strict=True)])
-
-
-def proportion(successes: int, n: int) -> Estimate:
-    """A share of `n` independent trials, with Wilson's interval."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
-    share = successes / n
-    deviation = math.sqrt(share * (1 - share))
-    return Estimate(share, deviation, n, float(interval.low), float(interval.high))
-
-
-def slope(x: Sequence[Number], y: Sequence[Number]) -> Estimate:
-    """The slope of the least-squares line through points, with its interval; of logarithms, it is
-    the exponent of a power law. `n` is the number of points; all at one `x` have any slope."""
-    from scipy.stats import linregress, t
-
-    n = len(x)
-    if len(set(x)) < 2:
-        return Estimate(0.0, 0.0, n, -math.inf, math.inf)
-    if n < 3:
-        rise = (y[-1] - y[0]) / (x[-1] - x[0])
-        return Estimate(rise, 0.0, n, -math.inf, math.inf)
-    line = linregress(x, y)
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 2)) * float(line.stderr)
-    value = float(line.slope)
-    return Estimate(value, float(line.stderr) * math.sqrt(n), n, value - half, value + half)
-
-
-def percent(shares: Iterable[Number]) -> list[float]:
-    """Shares in percent; a difference of two is in points."""
-    return [100 * share for share in shares]
+    def unless(self, reason: str) -> "Verdict":
+        """The same numbers, which say nothing for a reason."""
+        return replace(self, verdict=INCONCLUSIVE, evidence=f"{reason}; {self.evidence}")
 
 
 def exact(
@@ -130,41 +136,40 @@ def none_of(wrong: Iterable[bool], what: str, differ: str = "differ") -> Verdict
 
 def at_most(value: Number | Estimate, limit: Number, what: str) -> Verdict:
     """A claim that a quantity does not exceed a limit."""
-    return _judge(value, -math.inf, limit, f"{what}: {_show(value)}, limit {limit:.4g}")
+    return _judged(Quantity(what, value, most=limit))
 
 
 def at_least(value: Number | Estimate, limit: Number, what: str) -> Verdict:
     """A claim that a quantity is no less than a limit."""
-    return _judge(value, limit, math.inf, f"{what}: {_show(value)}, at least {limit:.4g}")
+    return _judged(Quantity(what, value, least=limit))
 
 
 def between(value: Number | Estimate, least: Number, most: Number, what: str) -> Verdict:
     """A claim that a quantity lies in a range."""
-    evidence = f"{what}: {_show(value)}, expected {least:.4g} to {most:.4g}"
-    return _judge(value, least, most, evidence)
+    return _judged(Quantity(what, value, least, most))
 
 
 def all_of(*parts: Verdict | Iterable[Verdict], none: str = "") -> Verdict:
     """A claim of several parts, some of them perhaps together: it fails with any, and holds with
-    all; `none` is the evidence where there are none."""
-    verdicts = [v for part in parts for v in ([part] if isinstance(part, Verdict) else part)]
-    found = [v.verdict for v in verdicts]
+    all; `none` is the evidence where there are none.
+
+    That all of them hold is as sure as the least sure of them. That one of many fails by chance is
+    not: each interval that refutes is corrected for the number of those that could have.
+    """
+    verdicts = tuple(v for part in parts for v in ([part] if isinstance(part, Verdict) else part))
+    whole = Verdict(INCONCLUSIVE, "; ".join(v.evidence for v in verdicts) or none, of=verdicts)
+    several = len(whole.quantities)
+    found = [_among(several, leaf) for verdict in verdicts for leaf in verdict.leaves()]
     worst = next((w for w in (FAILS, INCONCLUSIVE) if w in found), HOLDS if found else INCONCLUSIVE)
-    estimates = tuple(e for v in verdicts for e in v.estimates)
-    return Verdict(worst, "; ".join(v.evidence for v in verdicts) or none, estimates)
+    return replace(whole, verdict=worst)
 
 
-def _judge(value: Number | Estimate, least: Number, most: Number, evidence: str) -> Verdict:
-    is_estimate = isinstance(value, Estimate)
-    low, high = (value.low, value.high) if is_estimate else (value, value)
-    estimates = (value,) if is_estimate else ()
-    if math.isnan(low) or math.isnan(high):
-        return Verdict(FAILS, f"{evidence} (not a number)", estimates)
-    if least <= low and high <= most:
-        return Verdict(HOLDS, evidence, estimates)
-    apart = high < least or low > most
-    return Verdict(FAILS if apart else INCONCLUSIVE, evidence, estimates)
+def _among(several: int, leaf: Verdict) -> Outcome:
+    """Its verdict, which must be clear enough to refute where it is one of several."""
+    if leaf.verdict == FAILS and leaf.quantity is not None:
+        return leaf.quantity.outcome(several)
+    return leaf.verdict
 
 
-def _show(value: Number | Estimate) -> str:
-    return str(value) if isinstance(value, Estimate) else f"{value:.4g}"
+def _judged(quantity: Quantity) -> Verdict:
+    return Verdict(quantity.outcome(), quantity.evidence(), quantity)

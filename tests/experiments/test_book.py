@@ -12,7 +12,7 @@ from cnnlab.lab.page import page
 from experiments import book
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "line", "rect", "circle"}
 
 
 @pytest.mark.parametrize("name", book.QUESTIONS)
@@ -82,6 +82,7 @@ def test_the_command_asks_once_and_writes_the_page(tmp_path, monkeypatch, capsys
         (["only=[]"], "only: expected some of parameter_counts"),
         (["only=[toeplitz]", "settings.toeplitz=['geometry=2']"], "geometry: no such key"),
         (["only=[toeplitz]", "scale=tiny"], "scale: expected one of fast, full"),
+        (["ask=false"], "ask: expected true with keep=null"),
         (["settings.locallity=[]"], "did you mean settings.locality?"),
     ],
 )
@@ -93,6 +94,47 @@ def test_what_is_refused_before_the_first_question(
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_page_of_what_was_kept(tmp_path, monkeypatch, capsys):
+    """The answers without their data, and their figures, are all that it takes."""
+    folder = tmp_path / "measured"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "figures" / "one.png").write_bytes(b"\x89PNG")
+    found = ANSWER | {"data": {"large": []}, "crc32": 1}
+    monkeypatch.setattr(book, "_ask", lambda name, arguments, force: (folder, found))
+    shared = ["only=[toeplitz]", f"keep={tmp_path / 'kept'}", f"output={tmp_path}"]
+    run(monkeypatch, *shared)
+    first = (tmp_path / "fast.html").read_text()
+    (tmp_path / "fast.html").unlink()
+    monkeypatch.setattr(book, "_ask", None)
+    run(monkeypatch, *shared, "ask=false")
+    assert (tmp_path / "fast.html").read_text() == first
+    assert "data" not in json.loads((tmp_path / "kept/toeplitz/answer.json").read_text())
+    (tmp_path / "kept/toeplitz/answer.json").write_text('{"claims": []}')
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *shared, "ask=false")
+    assert "toeplitz: " in (err := capsys.readouterr().err) and "not an answer that keep=" in err
+
+
+def test_what_flips_in_a_replication_is_listed(tmp_path, monkeypatch, capsys):
+    """With other seeds, 'a' fails, and 'wrong' is not settled."""
+    other = [
+        claim | {"verdict": {"a": "fails", "wrong": "inconclusive"}.get(claim["name"], "holds")}
+        for claim in ANSWER["claims"]
+        if claim["name"] != "printed"
+    ]
+    seeded = lambda arguments: any(text.startswith("seed=100") for text in arguments)
+    found = lambda again: ANSWER | {"claims": other if again else ANSWER["claims"]}
+    asked = lambda name, arguments, force: (tmp_path, found(seeded(arguments)))
+    monkeypatch.setattr(book, "_ask", asked)
+    run(monkeypatch, "only=[toeplitz]", "replicate=true", f"output={tmp_path}")
+    flipped = [line for line in capsys.readouterr().out.splitlines() if line.startswith("flipped")]
+    assert flipped == [
+        "flipped: toeplitz, A 1.1: holds, then fails: 1 < 2 & so on",
+        "flipped: toeplitz, A 1.1: fails, then inconclusive: not at all",
+    ]
+    assert "2 verdicts flipped:" in (tmp_path / "fast.html").read_text()
 
 
 def test_a_question_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
@@ -108,17 +150,35 @@ def test_a_question_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, c
     assert "no data" in (tmp_path / "fast.html").read_text()
 
 
-CLAIM = {"name": "a", "source": "A 1.1", "statement": "1 < 2 & so on", "refuted_by": "2 <= 1"}
+CLAIM = {
+    "name": "a", "source": "A 1.1", "statement": "1 < 2 & so on", "refuted_by": "2 <= 1",
+    "instead": None, "verdict": "holds", "evidence": "0 of 3 differ", "counted": "0 of 3 differ",
+    "quantities": [],
+}  # fmt: skip
+QUANTITY = {"what": "points", "mean": 1.0, "low": 0.5, "high": 1.5, "n": 4}
 ANSWER = {
     "question": "toeplitz",
     "title": "Is it <so>?",
+    "answer": "It is, of s^2 c' weights.",
     "note": "A note.",
-    "claims": [CLAIM | {"verdict": "holds", "evidence": "0 of 3 differ", "estimates": []}],
+    "learnt": {"verdict": "holds", "evidence": "all beat 80", "quantities": []},
+    "claims": [
+        CLAIM,
+        CLAIM
+        | {"name": "printed", "statement": "as printed", "verdict": "fails", "instead": "right"},
+        CLAIM | {"name": "wrong", "statement": "not at all", "verdict": "fails"},
+        CLAIM
+        | {
+            "name": "right", "statement": "with W_ij", "counted": "0 of 7 move",
+            "quantities": [QUANTITY | {"least": 0.0, "most": None, "needed": 50}],
+        },
+    ],
+    "figures": {"one": "What one sees."},
     "seconds": 90.0,
     "device": "1 x cpu",
     "versions": {"jax": "1.2"},
     "tables": [{"title": "T", "header": ["x"], "rows": [[1], ["<b>"]]}],
-}
+}  # fmt: skip
 
 
 class Checker(HTMLParser):
@@ -138,7 +198,7 @@ class Checker(HTMLParser):
             self.images += 1
 
     def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+        assert tag in VOID or self.open.pop() == tag
 
     def handle_data(self, data):
         self.text += data
@@ -152,5 +212,26 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path):
     assert not checker.open and checker.images == 1
     for text in ("1 < 2 & so on", "Is it <so>?", "<b>", "it <broke>", "0 of 3 differ", "A note."):
         assert text in checker.text
-    for text in ("1 holds", "0 fails", "python -m experiments.toeplitz scale=full", "took 90"):
-        assert text in " ".join(checker.text.split())
+    shown = " ".join(checker.text.split())
+    for text in ("2 holds", "2 fails", "python -m experiments.toeplitz scale=full", "took 90"):
+        assert text in shown
+    for text in (
+        "all beat 80",
+        "What one sees.",
+        "points: 1 [0.5, 1.5], n = 4; claimed: 0 or more",
+    ):
+        assert text in shown
+    assert "too loosely: 1 A 1.1: as printed Instead: with Wij" in shown
+    assert "not so here: 1 A 1.1: not at all" in shown
+
+
+def test_an_interval_is_drawn_to_scale(tmp_path):
+    """The limit 0 and the interval 0.5 to 1.5 around 1, on -0.12 to 1.62."""
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "one.png").write_bytes(b"\x89PNG")
+    shown = page([(tmp_path, ANSWER)], {}, scale="fast")
+    place = lambda value: round(300 * (value + 0.12) / 1.74, 1)
+    assert f'<circle class="mean" cx="{place(1)}"' in shown
+    assert f'class="whisker" x1="{place(0.5)}" x2="{place(1.5)}"' in shown
+    assert f'class="range" x="{place(0)}" width="{round(300 - place(0), 1)}"' in shown
+    assert "s<sup>2</sup> c&prime; weights" in shown and "<i>W</i><sub>ij</sub>" in shown

@@ -80,3 +80,16 @@ def test_a_full_disk_is_said_in_one_line():
 
     with pytest.raises(CnnlabError, match="/dev/full: No space left"):
         Full().get("a", lambda: 1)
+
+
+def test_as_many_seeds_as_it_takes(tmp_path):
+    """From 2 on, until two arms' records are enough, and no more than 5; none is computed twice."""
+    calls = []
+    work = lambda seed, arm: calls.append((seed, arm)) or seed
+    cells, axes = Cells(tmp_path / "cells.jsonl"), {"arm": ["a", "b"]}
+    until = lambda n: lambda found: len(found.where(arm="a")) >= n
+    of = lambda n: cells.seeds("loss", work, until(n), first=7, least=2, most=5, **axes)
+    assert of(1)["seed"] == [7, 7, 8, 8]
+    assert of(3)["arm"] == ["a", "b"] * 3 and of(3)["loss"] == [7, 7, 8, 8, 9, 9]
+    assert len(of(99).where(arm="b")) == 5
+    assert calls == [(7 + n, arm) for n in range(5) for arm in "ab"]

@@ -182,3 +182,50 @@ def test_an_argument_without_a_kind():
 
         with pytest.raises(TypeError, match=r"^coin: seeds: expected Annotated"):
             question.measure(full={})(measure)
+
+
+def test_what_has_not_learnt_says_nothing(tmp_path):
+    """Do networks that know nothing say something?"""
+    question = lab.Question("learning", "Is more better?")
+
+    @question.measure(full={"best": 95.0})
+    def measure(cells, *, best: Positive = 90.0):
+        return {"arms": {"a": [best, best + 1], "b": [best - 1, best]}}
+
+    @question.learnt
+    def learnt(arms):
+        return lab.beats({name: lab.estimate(of) for name, of in arms.items()}, 85)
+
+    @question.answer
+    def answer(arms):
+        return f"{len(arms)} arms."
+
+    @question.claim("A 1.1", "a worse one")
+    def ahead(arms):
+        """a is ahead."""
+        return lab.at_least(lab.paired(arms["a"], arms["b"]), 0.5, "points")
+
+    @question.claim("A 1.1", "a worse one", trained=False)
+    def untrained(arms):
+        """So it is of other numbers."""
+        return lab.at_least(lab.paired(arms["a"], arms["b"]), 0.5, "points")
+
+    @question.claim("A 1.1", "a third arm", instead="ahead")
+    def two(arms):
+        """There are two."""
+        return lab.exact(0, len(arms), "arms", "are missing")
+
+    def asked(*overrides):
+        cfg = compose([f"output={tmp_path}", "progress=false", *overrides], "learning")
+        return lab.answer(question, cfg)[1]
+
+    known, ignorant = asked(), asked("best=85")
+    verdicts = lambda result: [claim["verdict"] for claim in result["claims"]]
+    assert verdicts(known) == ["holds", "holds", "holds"]
+    assert known["learnt"]["verdict"] == "holds" and known["answer"] == "2 arms."
+    assert verdicts(ignorant) == ["inconclusive", "holds", "holds"]
+    evidence = ignorant["claims"][0]["evidence"]
+    assert evidence.startswith(
+        "not learnt: a, to beat logistic regression: 85.5, at least 85; b, to"
+    )
+    assert [claim["instead"] for claim in known["claims"]] == [None, None, "ahead"]

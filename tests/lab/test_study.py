@@ -7,7 +7,8 @@ import sklearn.metrics
 
 from cnnlab.config import build, compose
 from cnnlab.data.splits import ArraySplit
-from cnnlab.lab.study import Study, classes_of
+from cnnlab.lab.baseline import logistic_regression
+from cnnlab.lab.study import Study, classes_of, read_data, tuned
 from cnnlab.models import named_arrays
 from cnnlab.train import experiment
 from cnnlab.train.checkpoint import read
@@ -160,3 +161,23 @@ def test_other_examples_to_train_on(study):
     trained = study.train(0, examples=examples)
     assert (arrays(trained)["head.linear.bias"] != arrays(study.train(0))["head.linear.bias"]).any()
     assert jax.tree.structure(trained.model) == jax.tree.structure(study.initial(0)[0])
+
+
+def test_the_rate_is_chosen_by_validation_examples(study):
+    """Of three rates one does nothing, and one is too large to be finite."""
+    settings = {key: value for key, value in TINY.items() if "augment" not in key}
+    assert tuned(settings, [1e-9, 1e-2, 1e30], seed=1) == 1e-2
+    with pytest.raises(FloatingPointError, match=r"any of the rates \[1e\+30\]"):
+        tuned(settings, [1e30])
+    trained, val = study.train(0), study.data.val.in_memory()
+    everything = study.experiment.evaluator(study.data.val)(trained.model, trained.state)
+    assert len(everything.label) == len(val.label) == 10
+    assert study.validation(trained) == everything.accuracy != study.score(trained)
+
+
+def test_logistic_regression_is_that_of_the_pixels():
+    """200 of the 8x8 digits are enough for more than eight in ten."""
+    data = read_data({"data": "digits"})
+    found = logistic_regression(data, most=200)
+    assert 0.8 < found < 0.97
+    assert logistic_regression(data, most=200, seed=1) != found

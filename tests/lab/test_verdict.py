@@ -4,21 +4,19 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
+from cnnlab.lab import pack
+from cnnlab.lab.estimates import Estimate, estimate, lead, paired, percent, proportion, slope
+from cnnlab.lab.records import unpack
 from cnnlab.lab.verdict import (
-    Estimate,
     Verdict,
     all_of,
     at_least,
     at_most,
     between,
-    estimate,
     exact,
     none_of,
-    paired,
-    percent,
-    proportion,
-    slope,
 )
 
 
@@ -36,10 +34,11 @@ def test_students_interval():
         "n": 1,
         "low": None,
         "high": None,
+        "freedom": None,
     }
     nothing = at_least(estimate([]), 0.0, "lead")
     assert (nothing.verdict, nothing.evidence) == ("inconclusive", "lead: nan (n = 0), at least 0")
-    assert nothing.estimates[0].json()["mean"] is None
+    assert nothing.quantity.json()["mean"] is None
 
 
 def test_an_interval_covers_the_mean_as_often_as_it_says():
@@ -108,11 +107,75 @@ def test_evidence_has_the_numbers():
     assert exact(2, 3, "maps", "are flat").evidence == "2 of 3 maps are flat"
     assert exact(0, 0, "maps").evidence == "0 maps compared"
     assert at_most(SURE, 1.2, "error").evidence == "error: 1 [0.9, 1.1] (n = 9), limit 1.2"
-    assert at_most(SURE, 1.2, "error").estimates == (SURE,)
+    assert at_most(SURE, 1.2, "error").quantities[0].value == SURE
+    assert at_most(UNSURE, 1.2, "x").evidence.endswith("limit 1.2; n = 99 would tell")
+    assert between(UNSURE, 0, 1, "x").evidence.endswith("expected 0 to 1")
     assert exact(3, 1200, "shapes").evidence == "3 of 1,200 shapes differ"
     assert exact([1, 2], [600, 600], "shapes").evidence == "3 of 1,200 shapes differ"
     assert none_of([n > 2 for n in range(4)], "maps", "are flat") == exact(1, 4, "maps", "are flat")
     assert none_of([], "maps") == exact(0, 0, "maps")
+
+
+def test_one_of_many_parts_is_refuted_by_a_corrected_interval():
+    """Mean 1 of [0.9, 1.1]: 0.88 is out of it, and in that of one of 40."""
+    refuted, true = at_most(SURE, 0.88, "a"), at_most(SURE, 2, "b")
+    assert refuted.verdict == "fails" and all_of(refuted, true).verdict == "fails"
+    assert all_of(refuted, [true] * 39).verdict == "inconclusive"
+    assert all_of(all_of(refuted), all_of([true] * 39)).verdict == "inconclusive"
+    # A count, or a number, is as it is, among however many.
+    assert all_of(exact(1, 2, "maps"), [true] * 39).verdict == "fails"
+    assert all_of(at_most(1.0, 0.9, "c"), [true] * 39).verdict == "fails"
+
+
+def test_claims_of_many_true_parts_seldom_fail():
+    """20 parts on the limit: one of them is beyond it in 40 % of all cases, uncorrected."""
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(200, 20, 5)).tolist()
+    claims = [[at_most(estimate(values), 0.0, "x") for values in parts] for parts in samples]
+    fails = np.mean([all_of(parts).verdict == "fails" for parts in claims])
+    alone = np.mean([any(part.verdict == "fails" for part in parts) for parts in claims])
+    assert fails < 0.05 < 0.3 < alone
+
+
+def test_how_many_repetitions_would_tell():
+    rng = np.random.default_rng(1)
+    few = estimate(rng.normal(1.0, 2.0, 8).tolist())
+    n = few.needed(0.0)
+    half = lambda n: student(n - 1) * few.deviation / math.sqrt(n)
+    assert half(n) <= few.mean < half(n - 1)
+    assert few.needed(few.mean) is None and few.needed(few.mean + 1e-9) is None
+    assert few.narrow(half(8) + 1e-9) and not few.narrow(half(8) - 1e-9)
+
+
+def student(freedom):
+    return float(scipy.stats.t.ppf(0.975, freedom))
+
+
+def test_a_lead_is_for_other_images_too():
+    """Seeds that all agree say nothing of other images: the interval is that of m images."""
+    rng = np.random.default_rng(2)
+    a, b = rng.random(400) < 0.9, rng.random(400) < 0.8
+    found = lead([pack(a)] * 30, [pack(b)] * 30)
+    d = 100.0 * (a.astype(float) - b)
+    half = student(399) * d.std(ddof=1) / 20
+    assert found.mean == pytest.approx(d.mean()) and found.n == 30
+    assert found.high - found.mean == pytest.approx(half)
+
+
+def test_the_interval_of_a_lead_covers_it_as_often_as_it_says():
+    """Both the seed and the image decide: 6 seeds, 60 images, 200 times."""
+    rng, covered = np.random.default_rng(3), []
+    for _ in range(200):
+        image, seed = rng.normal(size=60), rng.normal(0.0, 0.3, size=(2, 6, 1))
+        right = [rng.random((6, 60)) < 1 / (1 + np.exp(-(image + s))) for s in seed]
+        found = lead(*([pack(row) for row in arm] for arm in right))
+        covered.append(found.low <= 0 <= found.high)
+    assert np.mean(covered) > 0.94
+
+
+def test_flags_in_a_record():
+    for flags in ([], [False], [True, False, False], [False, False, True]):
+        assert unpack(pack(np.array(flags, bool))).tolist() == flags
 
 
 def test_shares_in_a_table():
@@ -129,4 +192,7 @@ def test_a_claim_of_parts():
     assert all_of(holds, fails).evidence == "holds; fails"
     assert all_of((v for v in (holds, open_)), fails) == all_of(holds, open_, fails)
     assert all_of([], none="0 networks").evidence == "0 networks"
-    assert all_of(at_most(SURE, 2, "a"), at_least(UNSURE, 2, "b")).estimates == (SURE, UNSURE)
+    assert all_of(at_most(SURE, 2, "a"), at_least(UNSURE, 2, "b")).quantities == [
+        at_most(SURE, 2, "a").quantity, at_least(UNSURE, 2, "b").quantity
+    ]  # fmt: skip
+    assert exact(0, 1, "maps").quantities == at_most(1.0, 2, "a").quantities == []

@@ -1,0 +1,62 @@
+"""Answers beside each other: kept small enough to be committed, and those of two measurements."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnnlab.files import write_atomically
+from cnnlab.lab.answer import FORM
+from cnnlab.lab.page import Answer
+from cnnlab.lab.verdict import INCONCLUSIVE
+
+FILE = "answer.json"
+
+
+def keep(answers: Sequence[tuple[Path, Answer]], folder: Path) -> None:
+    """Write each answer without its data, and its figures, to `folder/<question>/`."""
+    for source, result in answers:
+        kept = folder / result["question"]
+        shutil.rmtree(kept / "figures", ignore_errors=True)
+        small = {name: value for name, value in result.items() if name not in ("data", "crc32")}
+        write_atomically(kept / FILE, f"{json.dumps(small, indent=1)}\n".encode())
+        for name in result["figures"]:
+            picture = (source / "figures" / f"{name}.png").read_bytes()
+            write_atomically(kept / "figures" / f"{name}.png", picture)
+
+
+def kept(
+    folder: Path, questions: Sequence[str]
+) -> tuple[list[tuple[Path, Answer]], dict[str, str]]:
+    """What `keep` has written of these questions, and why others have no answer."""
+    answers, failed = [], {}
+    for name in questions:
+        file = folder / name / FILE
+        try:
+            result = json.loads(file.read_text())
+            if not isinstance(result, dict) or not result.keys() >= FORM:
+                raise ValueError
+            answers.append((file.parent, result))
+        except OSError as error:
+            failed[name] = f"{file}: {error.strerror}"
+        except ValueError:
+            failed[name] = f"{file}: not an answer that keep={folder} wrote"
+    return answers, failed
+
+
+def flips(
+    answers: Sequence[tuple[Path, Answer]], again: Sequence[tuple[Path, Answer]]
+) -> list[str]:
+    """The claims that held and then failed, or the other way round, a line each; and those that
+    one of two measurements does not settle."""
+    found = {result["question"]: result for _, result in again}
+    lines = []
+    for _, result in answers:
+        after = found.get(result["question"], {"claims": []})["claims"]
+        verdicts = {claim["name"]: claim["verdict"] for claim in after}
+        for claim in result["claims"]:
+            now = verdicts.get(claim["name"], claim["verdict"])
+            if now != claim["verdict"]:
+                where = f"{result['question']}, {claim['source']}"
+                lines.append(f"{where}: {claim['verdict']}, then {now}: {claim['statement']}")
+    return sorted(lines, key=lambda line: f" {INCONCLUSIVE}" in line)
