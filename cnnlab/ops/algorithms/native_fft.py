@@ -21,11 +21,9 @@ def refusal(problem: Problem) -> str | None:
 
 
 def _nanoseconds(problem: Problem, which: Pass) -> float:
-    # A vector's lanes are channels of different groups; the transforms are of pairs of examples.
-    lanes = 16 if ENGINE.wide() else 8
+    # The lanes of two vectors are channels of different groups.
+    lanes = 32 if ENGINE.wide() else 16
     filled = problem.groups / (-(-problem.groups // lanes) * lanes)
-    batch = max(problem.batch, 1)
-    filled *= batch / (batch + batch % 2)
     rate = 4.0 if causal.causal(problem) and which != "kernel_gradient" else 8.0
     return fft.cost(problem, transform_lengths(problem), 1) / (rate * filled)
 

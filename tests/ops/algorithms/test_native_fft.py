@@ -7,7 +7,7 @@ import pytest
 from algorithm_checks import are_exact
 from primitive_cases import arrays, compiled, needs_engine, predicted
 
-from cnnlab.bench.reference import convolution
+from cnnlab.bench.reference import convolution, relative_error
 from cnnlab.ops import PASSES, REGISTRY, describe
 from cnnlab.ops.algorithms.native import NATIVE
 from cnnlab.ops.algorithms.native_fft import NATIVE_FFT
@@ -71,6 +71,19 @@ def test_what_is_to_come_changes_no_bit(n):
         np.testing.assert_array_equal(forward(later, kernel)[:, :now], y[:, :now])
         np.testing.assert_array_equal(back(earlier, kernel)[:, now:], dx[:, now:])
     assert np.isfinite(y).all() and np.isfinite(dx).all()
+
+
+@pytest.mark.parametrize("padding", ["CAUSAL", "SAME"])
+def test_no_example_meets_another(padding):
+    """However loud its neighbour in the batch is, or if that is no number."""
+    problem = describe((2, 150, 24), (60, 1, 24), groups=24, padding=padding)
+    values = x, kernel, dy = arrays(problem)
+    forward, back = passes(problem, NATIVE_FFT.name)
+    y, dx, _ = convolution(*map(np.asarray, values), problem)
+    for factor in (1e6, np.nan):
+        louder = np.array([1, factor], np.float32)[:, None, None]
+        assert relative_error(forward(x * louder, kernel)[0], y[0]) < NATIVE_FFT.rounding
+        assert relative_error(back(dy * louder, kernel)[0], dx[0]) < NATIVE_FFT.rounding
 
 
 @pytest.mark.parametrize("padding", ["CAUSAL", "SAME", "VALID"])

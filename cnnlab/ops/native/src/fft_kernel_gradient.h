@@ -5,8 +5,7 @@
 
 namespace cnnlab {
 
-// dk of <conv(x, k), dy>, of a map from x to `to`, whose data are dy's; summed over the batch in the
-// frequencies.
-void FftKernelGradient(const Map& map, const float* dy, float* dk, Team::Helpers helpers);
+// dk of <conv(x, k), dy>, of a map from x to dy; summed over the batch in the frequencies.
+void FftKernelGradient(const Map& map, float* dk, Team::Helpers helpers);
 
 }  // namespace cnnlab

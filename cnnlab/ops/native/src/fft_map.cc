@@ -2,6 +2,16 @@
 
 namespace cnnlab {
 
+Complex Strand::Gather(const float* at) const {
+  Complex v{};
+  for (int64_t i = 0; i < groups; ++i) (i < kWidest ? v.re : v.im)[i % kWidest] = at[i * apart];
+  return v;
+}
+
+void Strand::Scatter(float* at, Complex v) const {
+  for (int64_t i = 0; i < groups; ++i) at[i * apart] = (i < kWidest ? v.re : v.im)[i % kWidest];
+}
+
 Map Map::Of(Pass pass, const Convolution& p, const float* a, const float* b, float* out) {
   const int64_t groups = p.groups, in = p.x.back() / groups, outs = p.y.back() / groups;
   const auto floats = [](const float* data) { return const_cast<float*>(data); };

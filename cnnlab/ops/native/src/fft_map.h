@@ -1,4 +1,4 @@
-// What a pass of a convolution of sequences maps to what, a vector of channels at a time.
+// What a pass of a convolution of sequences maps to what, two vectors of channels at a time.
 #pragma once
 
 #include <algorithm>
@@ -9,50 +9,68 @@
 
 namespace cnnlab {
 
+// Groups whose channels are computed together: a vector of them is real part, a vector imaginary
+// part of a complex sequence.
+constexpr int64_t kGroups = 2 * kWidest;
+
+// One channel of each of these groups along one example, or along a kernel's taps.
+struct Strand {
+  float* data;            // of the first entry
+  int64_t count, stride;  // entries, and floats from one to the next
+  int64_t step;           // positions from one entry to the next
+  int64_t groups, apart;  // how many there are, and floats from one's channel to the next's
+
+  bool whole() const { return apart == 1 && groups == kGroups; }
+  int64_t length() const { return (count - 1) * step + 1; }
+
+  // The entry of a position; null where there is none.
+  float* At(int64_t position) const {
+    if (step > 1) {  // a division takes long
+      if (position % step != 0) return nullptr;
+      position /= step;
+    }
+    return position < 0 || position >= count ? nullptr : data + position * stride;
+  }
+  // Whether all positions have whole entries, one after another: a loop over them is then quick.
+  bool Plain(int64_t first, int64_t number) const {
+    return whole() && step == 1 && first >= 0 && first + number <= count;
+  }
+  Complex Load(int64_t position) const {
+    const float* at = At(position);
+    if (at == nullptr) return Complex{};
+    return whole() ? Complex::Load(at) : Gather(at);
+  }
+  void Store(float* at, Complex v) const { whole() ? v.Store(at) : Scatter(at, v); }
+
+  // Calls `run(load)` with a function that loads the k-th of so many entries from `first` on.
+  template <typename Run>
+  void Entries(int64_t first, int64_t number, const Run& run) const {
+    if (Plain(first, number)) {
+      const float* const at = data + first * stride;
+      const int64_t next = stride;
+      return run([at, next](int64_t k) { return Complex::Load(at + k * next); });
+    }
+    run([this, first](int64_t k) { return Load(first + k); });
+  }
+
+ private:
+  Complex Gather(const float* at) const;
+  void Scatter(float* at, Complex v) const;
+};
+
 // An array (batch, count, channels) whose entries lie `step` positions apart, zeros between them;
-// backwards if reversed. A vector has one channel of each of some groups of `per_group`.
+// backwards if reversed.
 struct ChannelArray {
   float* data;
   int64_t batch, count, step, channels, per_group;
   bool reversed;
 
   int64_t length() const { return (count - 1) * step + 1; }
-
-  // The channels of a position; null where there is no entry, or no such example.
-  float* At(int64_t example, int64_t position) const {
-    if (example >= batch || position < 0 || position >= length()) return nullptr;
-    if (reversed) position = length() - 1 - position;
-    if (step > 1) {
-      if (position % step != 0) return nullptr;
-      position /= step;
-    }
-    return data + (example * count + position) * channels;
-  }
-};
-
-// The vector of groups `group` and the next: their `channel`-th channels.
-struct Lane {
-  int64_t group, groups, per_group;  // `groups` of them, no more than a vector has
-
-  using L = Lanes<kWidest>;
-
-  L::Vec Load(const float* at, int64_t channel) const {
-    L::Vec v{};
-    if (at == nullptr) return v;
-    at += group * per_group + channel;
-    if (per_group == 1 && groups == kWidest) return L::Load(at);
-    for (int64_t i = 0; i < groups; ++i) v[i] = at[i * per_group];
-    return v;
-  }
-  void Store(float* at, int64_t channel, L::Vec v) const {
-    at += group * per_group + channel;
-    if (per_group == 1 && groups == kWidest) return L::Store(at, v);
-    for (int64_t i = 0; i < groups; ++i) at[i * per_group] = v[i];
-  }
-  bool AllZero(const float* at) const {
-    if (at == nullptr) return true;
-    at += group * per_group;
-    return std::all_of(at, at + groups * per_group, [](float v) { return v == 0; });
+  Strand Channel(int64_t example, int64_t first_group, int64_t channel) const {
+    float* first = data + example * count * channels + first_group * per_group + channel;
+    if (reversed) first += (count - 1) * channels;
+    const int64_t groups = std::min(kGroups, channels / per_group - first_group);
+    return {first, count, reversed ? -channels : channels, step, groups, per_group};
   }
 };
 
@@ -70,28 +88,22 @@ struct Map {
     const auto [first, last] = std::minmax({Lag(0), Lag(taps - 1)});
     return {from.length(), to.length(), first, last};
   }
-  // The kernel's row of that lag, or -1.
-  int64_t Tap(int64_t lag) const {
-    const int64_t at = lag * sign + low;
-    if (dilation == 1) return at < 0 || at >= taps ? -1 : at;  // a division takes long
-    return at < 0 || at % dilation != 0 || at / dilation >= taps ? -1 : at / dilation;
+  int64_t blocks() const { return (groups + kGroups - 1) / kGroups; }
+
+  Strand From(int64_t example, int64_t block, int64_t row) const {
+    return from.Channel(example, block * kGroups, row);
   }
-  Lane Side(int64_t block, int64_t per_group) const {
-    return {block * kWidest, std::min<int64_t>(kWidest, groups - block * kWidest), per_group};
+  Strand To(int64_t example, int64_t block, int64_t column) const {
+    return to.Channel(example, block * kGroups, column);
   }
-  int64_t blocks() const { return (groups + kWidest - 1) / kWidest; }
-  int64_t pairs() const { return (from.batch + 1) / 2; }
-  // Where the kernel has the tap's products of a row and a column, for the vector's first group.
-  float* Weight(float* kernel, int64_t tap, int64_t row, int64_t column) const {
+  // The products of a row and a column: the position of a lag is `PositionOf(lag)`.
+  Strand Weights(float* kernel, int64_t block, int64_t row, int64_t column) const {
     const auto [in, out] = transposed ? std::pair(column, row) : std::pair(row, column);
-    return kernel + (tap * group_in + in) * out_channels + out;
+    kernel += in * out_channels + block * kGroups * group_out + out;
+    const int64_t present = std::min(kGroups, groups - block * kGroups);
+    return {kernel, taps, group_in * out_channels, dilation, present, group_out};
   }
-  Lane::L::Vec Weights(const float* kernel, int64_t lag, int64_t row, int64_t column, int64_t block) const {
-    const int64_t tap = Tap(lag);
-    if (tap < 0) return Lane::L::Vec{};
-    const float* at = Weight(const_cast<float*>(kernel), tap, row, column);
-    return Side(block, group_out).Load(at, 0);
-  }
+  int64_t PositionOf(int64_t lag) const { return lag * sign + low; }
 
   // Of the kernel's gradient: `from` x to `to` dy.
   static Map Of(Pass pass, const Convolution& p, const float* a, const float* b, float* out);

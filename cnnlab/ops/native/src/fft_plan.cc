@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <string>
+
+#include "cache.h"
+#include "fft_direct.h"
 
 namespace cnnlab {
 namespace {
@@ -33,14 +37,14 @@ Level Cut(const Sequences& s, int64_t shift, int64_t h) {
   return level;
 }
 
-double Cost(const Level& l, int64_t pairs) {
+double Cost(const Level& l, int64_t examples) {
   double products = 0;
   for (int64_t d = l.first_window; d <= l.last_window; ++d) {
     const int64_t begin = std::max<int64_t>(l.first_output - d, 0);
     const int64_t end = std::min(l.first_output + l.outputs - d, l.inputs);
     products += std::max<int64_t>(end - begin, 0);
   }
-  const double rows = l.inputs + l.outputs + 1. * std::max<int64_t>(l.windows(), 0) / pairs;
+  const double rows = l.inputs + l.outputs + 1. * std::max<int64_t>(l.windows(), 0) / examples;
   return rows * OneTransform(l.h) + 2 * products * l.h * kProduct;
 }
 
@@ -74,13 +78,22 @@ void Level::Trim() {
   outputs = std::max<int64_t>(end - first_output, 0);
 }
 
-FftPlan FftPlan::Whole(const Sequences& s, int64_t pairs) {
+std::shared_ptr<const FftPlan> FftPlan::Get(const Sequences& s, int64_t examples, bool causal) {
+  static auto* cache = new LruCache<FftPlan>;
+  std::string key;
+  for (const int64_t n : {s.inputs, s.outputs, s.first_lag, s.last_lag, examples, int64_t{causal}}) {
+    key += std::to_string(n) + ' ';
+  }
+  return cache->Get(key, [&] { return causal ? Causal(s) : Whole(s, examples); });
+}
+
+FftPlan FftPlan::Whole(const Sequences& s, int64_t examples) {
   FftPlan plan{s, 0, {}, 0};
   double least = HUGE_VAL;
   const int64_t most = std::max({s.inputs, s.outputs, s.last_lag - s.first_lag + 1});
   Level best;
-  const int64_t shortest = std::max(std::min<int64_t>(most, 16), most / 256);
-  for (int64_t h = shortest; h <= most + most / 4 + 1; ++h) {
+  const int64_t shortest = std::max<int64_t>({std::min<int64_t>(most, 16), most / 256, 2});
+  for (int64_t h = shortest; h <= most + most / 4 + 2; ++h) {
     if (!Smooth(h)) {
       // From one size to the next that could be smooth, of long ones.
       const int64_t step = int64_t{1} << std::max(0, static_cast<int>(std::log2(h)) - 8);
@@ -89,7 +102,7 @@ FftPlan FftPlan::Whole(const Sequences& s, int64_t pairs) {
     }
     for (const int64_t shift : {int64_t{0}, -s.first_lag}) {
       const Level level = Cut(s, shift, h);
-      const double cost = Cost(level, pairs);
+      const double cost = Cost(level, examples);
       if (cost < least) {
         least = cost;
         best = level;
@@ -115,7 +128,7 @@ FftPlan FftPlan::Causal(const Sequences& s) {
     level.fourier = Fourier::Get(h);
     plan.levels.push_back(level);
   }
-  plan.direct = length;
+  plan.direct = Ceil(length, kResults) * kResults;
   return plan;
 }
 

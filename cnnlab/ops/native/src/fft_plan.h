@@ -21,7 +21,7 @@ struct Sequences {
 // with the taps of lags `(d - 1) h + u`, u = 0 .. 2 h - 1. As half of the input is zero, and of the
 // result only one half is wanted, even and odd frequencies are two transforms of h entries.
 struct Level {
-  int64_t h = 1;
+  int64_t h = 2;
   int64_t first_window = 0, last_window = 0;
   int64_t inputs = 1;                      // blocks of the input
   int64_t first_output = 0, outputs = 1;  // blocks of the result
@@ -32,7 +32,7 @@ struct Level {
 
   int64_t windows() const { return last_window - first_window + 1; }
   // From one row of `h` entries to the next, in floats: not a multiple of what caches go by.
-  int64_t row() const { return h * kEntry + 17 * 16; }
+  int64_t row() const { return h * kEntry + 17 * kEntry; }
 };
 
 // Either one level that has every lag; or, where later inputs may not touch earlier results, levels
@@ -43,10 +43,16 @@ struct FftPlan {
   Sequences sequences;
   int64_t shift = 0;
   std::vector<Level> levels;
-  int64_t direct = 0;
+  int64_t direct = 0;  // a multiple of kResults
 
-  // The fastest cut; `pairs`: sequences that one kernel meets.
-  static FftPlan Whole(const Sequences& s, int64_t pairs);
+  // The fastest cut, kept for the next call; `examples`: sequences that one kernel meets.
+  static std::shared_ptr<const FftPlan> Get(const Sequences& s, int64_t examples, bool causal);
+
+  // Entries of the longest pieces that are inside of nothing.
+  int64_t block() const { return levels.empty() ? direct : levels[0].h; }
+
+ private:
+  static FftPlan Whole(const Sequences& s, int64_t examples);
   static FftPlan Causal(const Sequences& s);
 };
 

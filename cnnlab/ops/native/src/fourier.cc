@@ -8,127 +8,50 @@
 namespace cnnlab {
 namespace {
 
-using Vec = Complex::Vec;
-
 constexpr int64_t kInCache = 256;  // entries: what is no longer is transformed pass by pass
 constexpr double kPi = 3.14159265358979323846;
 
-inline Complex operator+(Complex a, Complex b) { return {a.re + b.re, a.im + b.im}; }
-inline Complex operator-(Complex a, Complex b) { return {a.re - b.re, a.im - b.im}; }
-inline Complex operator*(float s, Complex a) { return {s * a.re, s * a.im}; }
-
-// a times w, or times its conjugate.
-template <bool kConjugate>
-inline Complex Turn(Complex a, const float* w) {
-  const float c = w[0], s = kConjugate ? -w[1] : w[1];
-  return {a.re * c - a.im * s, a.im * c + a.re * s};
-}
-
-// a times -i forward, i back.
-template <bool kBack>
-inline Complex Quarter(Complex a) {
-  return kBack ? Complex{-a.im, a.re} : Complex{a.im, -a.re};
-}
-
-// The transform of `radix` entries, in place.
-template <bool kBack>
-inline void Small(Complex (&v)[2]) {
-  const Complex a = v[0];
-  v[0] = a + v[1];
-  v[1] = a - v[1];
-}
-
-template <bool kBack>
-inline void Small(Complex (&v)[3]) {
-  constexpr float kSin = 0.866025403784438647f;
-  const Complex sum = v[1] + v[2], turned = kSin * Quarter<kBack>(v[1] - v[2]);
-  const Complex rest = v[0] - 0.5f * sum;
-  v[0] = v[0] + sum;
-  v[1] = rest + turned;
-  v[2] = rest - turned;
-}
-
-template <bool kBack>
-inline void Small(Complex (&v)[4]) {
-  const Complex a = v[0] + v[2], b = v[0] - v[2], c = v[1] + v[3];
-  const Complex d = Quarter<kBack>(v[1] - v[3]);
-  v[0] = a + c;
-  v[1] = b + d;
-  v[2] = a - c;
-  v[3] = b - d;
-}
-
-template <bool kBack>
-inline void Small(Complex (&v)[5]) {
-  constexpr float c1 = 0.309016994374947424f, c2 = -0.809016994374947424f;
-  constexpr float s1 = 0.951056516295153572f, s2 = 0.587785252292473129f;
-  const Complex a = v[1] + v[4], b = v[2] + v[3];
-  const Complex p = Quarter<kBack>(v[1] - v[4]), q = Quarter<kBack>(v[2] - v[3]);
-  const Complex one = v[0] + c1 * a + c2 * b, two = v[0] + c2 * a + c1 * b;
-  const Complex first = s1 * p + s2 * q, second = s2 * p - s1 * q;
-  v[0] = v[0] + a + b;
-  v[1] = one + first;
-  v[2] = two + second;
-  v[3] = two - second;
-  v[4] = one - first;
-}
-
-// One pass over `blocks` parts of `kRadix` times `part` entries.
-template <int kRadix, bool kBack>
-void Pass(float* z, int64_t blocks, int64_t part, const float* factors) {
-  for (int64_t block = 0; block < blocks; ++block, z += kRadix * part * kEntry) {
-    const float* w = factors;
-    for (int64_t k = 0; k < part; ++k, w += 2 * (kRadix - 1)) {
-      float* at = z + k * kEntry;
-      Complex v[kRadix];
-#pragma GCC unroll 5
-      for (int r = 0; r < kRadix; ++r) v[r] = Complex::Load(at + r * part * kEntry);
-      if (kBack && part > 1) {
-#pragma GCC unroll 5
-        for (int r = 1; r < kRadix; ++r) v[r] = Turn<true>(v[r], w + 2 * (r - 1));
-      }
-      Small<kBack>(v);
-      if (!kBack && part > 1) {
-#pragma GCC unroll 5
-        for (int r = 1; r < kRadix; ++r) v[r] = Turn<false>(v[r], w + 2 * (r - 1));
-      }
-#pragma GCC unroll 5
-      for (int r = 0; r < kRadix; ++r) v[r].Store(at + r * part * kEntry);
-    }
-  }
-}
-
-template <bool kBack>
-void Pass(int radix, float* z, int64_t blocks, int64_t part, const float* factors) {
-  switch (radix) {
-    case 2: return Pass<2, kBack>(z, blocks, part, factors);
-    case 3: return Pass<3, kBack>(z, blocks, part, factors);
-    case 4: return Pass<4, kBack>(z, blocks, part, factors);
-    default: return Pass<5, kBack>(z, blocks, part, factors);
-  }
+// exp(-2 pi i angle)
+void Append(double angle, std::vector<float>* factors) {
+  factors->push_back(static_cast<float>(std::cos(2 * kPi * angle)));
+  factors->push_back(static_cast<float>(-std::sin(2 * kPi * angle)));
 }
 
 }  // namespace
 
-Fourier::Fourier(int64_t n) : n_(n), twist_(2 * n) {
-  for (int64_t k = 0; k < n; ++k) {
-    twist_[2 * k] = static_cast<float>(std::cos(kPi * k / n));
-    twist_[2 * k + 1] = static_cast<float>(-std::sin(kPi * k / n));
-  }
+Fourier::Fourier(int64_t n) : n_(n) {
   while (n > 1) {
     const int radix = n % 4 == 0 ? 4 : n % 2 == 0 ? 2 : n % 3 == 0 ? 3 : 5;
     const int64_t part = n / radix;
     Step step{radix, n, {}};
-    if (part > 1) step.factors.reserve(2 * part * (radix - 1));
-    for (int64_t k = 0; part > 1 && k < part; ++k) {
-      for (int r = 1; r < radix; ++r) {
-        const double angle = 2 * kPi * static_cast<double>(r * k) / static_cast<double>(n);
-        step.factors.push_back(static_cast<float>(std::cos(angle)));
-        step.factors.push_back(static_cast<float>(-std::sin(angle)));
-      }
+    const auto size = static_cast<double>(n);
+    for (int64_t k = 0; k < part; ++k) {
+      for (int r = 1; r < radix; ++r) Append(static_cast<double>(r * k) / size, &step.factors);
+      if (n < n_) continue;
+      for (int r = 0; r < radix; ++r) Append(static_cast<double>((2 * r + 1) * k) / 2 / size, &odd_);
     }
     steps_.push_back(std::move(step));
     n = part;
+  }
+  FindMirrors(0, 0);
+  // The k-th of odd frequencies is 2 k + 1. Where k lies in digits of it, n - 1 - k has the others.
+  for (int64_t k = 0; k <= n_ - 1 - k; ++k) {
+    mirrors_[1].push_back({static_cast<int32_t>(k), static_cast<int32_t>(n_ - 1 - k)});
+  }
+}
+
+// Of a step's part r are the frequencies r + radix j: their negatives are in part radix - r, at
+// n / radix - 1 - j. Those of part 0 are in part 0, as of a transform of its entries alone.
+void Fourier::FindMirrors(int64_t begin, size_t step) {
+  const auto add = [this](int64_t at, int64_t other) {
+    mirrors_[0].push_back({static_cast<int32_t>(at), static_cast<int32_t>(other)});
+  };
+  if (step == steps_.size()) return add(begin, begin);
+  FindMirrors(begin, step + 1);
+  const int64_t radix = steps_[step].radix, part = steps_[step].n / radix;
+  for (int64_t r = 1; r <= radix - r; ++r) {
+    const int64_t at = begin + r * part, last = begin + (radix - r + 1) * part - 1;
+    for (int64_t j = 0; j < part && at + j <= last - j; ++j) add(at + j, last - j);
   }
 }
 
@@ -137,40 +60,58 @@ std::shared_ptr<const Fourier> Fourier::Get(int64_t n) {
   return cache->Get(std::to_string(n), [n] { return Fourier(n); });
 }
 
-void Fourier::Twist(float* z) const {
-  for (int64_t k = 0; k < n_; ++k, z += kEntry) {
-    Turn<false>(Complex::Load(z), &twist_[2 * k]).Store(z);
-  }
+template <bool kBack>
+void Fourier::Pass(const Step& step, float* z, int64_t blocks) {
+  OfRadix(step.radix, [&](auto radix) {
+    constexpr int kRadix = radix();
+    const int64_t part = step.n / kRadix;
+    for (int64_t block = 0; block < blocks; ++block, z += step.n * kEntry) {
+      const float* w = step.factors.data();
+      for (int64_t k = 0; k < part; ++k, w += 2 * (kRadix - 1)) {
+        float* at = z + k * kEntry;
+        Complex v[kRadix];
+#pragma GCC unroll 5
+        for (int r = 0; r < kRadix; ++r) v[r] = Complex::Load(at + r * part * kEntry);
+        if (kBack && part > 1) {
+#pragma GCC unroll 5
+          for (int r = 1; r < kRadix; ++r) v[r] = Turn<true>(v[r], w[2 * r - 2], w[2 * r - 1]);
+        }
+        Small<kBack>(v);
+        if (!kBack && part > 1) {
+#pragma GCC unroll 5
+          for (int r = 1; r < kRadix; ++r) v[r] = Turn<false>(v[r], w[2 * r - 2], w[2 * r - 1]);
+        }
+#pragma GCC unroll 5
+        for (int r = 0; r < kRadix; ++r) v[r].Store(at + r * part * kEntry);
+      }
+    }
+  });
 }
 
-void Fourier::Down(float* z, size_t first) const {
-  if (first == steps_.size()) return;
-  const int64_t n = steps_[first].n;
+void Fourier::Down(float* z, int64_t n, size_t first) const {
   if (n <= kInCache) {
-    for (size_t i = first; i < steps_.size(); ++i) {
-      const Step& s = steps_[i];
-      Pass<false>(s.radix, z, n / s.n, s.n / s.radix, s.factors.data());
-    }
+    for (size_t i = first; i < steps_.size(); ++i) Pass<false>(steps_[i], z, n / steps_[i].n);
     return;
   }
   const Step& s = steps_[first];
-  Pass<false>(s.radix, z, 1, n / s.radix, s.factors.data());
-  for (int r = 0; r < s.radix; ++r) Down(z + r * (n / s.radix) * kEntry, first + 1);
+  const bool alone = s.n > kInCache;
+  for (; n > 0; n -= s.n, z += s.n * kEntry) {
+    if (alone) Pass<false>(s, z, 1);
+    Down(z, s.n, first + alone);
+  }
 }
 
-void Fourier::Up(float* z, size_t first) const {
-  if (first == steps_.size()) return;
-  const int64_t n = steps_[first].n;
+void Fourier::Up(float* z, int64_t n, size_t first) const {
   if (n <= kInCache) {
-    for (size_t i = steps_.size(); i > first; --i) {
-      const Step& s = steps_[i - 1];
-      Pass<true>(s.radix, z, n / s.n, s.n / s.radix, s.factors.data());
-    }
+    for (size_t i = steps_.size(); i > first; --i) Pass<true>(steps_[i - 1], z, n / steps_[i - 1].n);
     return;
   }
   const Step& s = steps_[first];
-  for (int r = 0; r < s.radix; ++r) Up(z + r * (n / s.radix) * kEntry, first + 1);
-  Pass<true>(s.radix, z, 1, n / s.radix, s.factors.data());
+  const bool alone = s.n > kInCache;
+  for (; n > 0; n -= s.n, z += s.n * kEntry) {
+    Up(z, s.n, first + alone);
+    if (alone) Pass<true>(s, z, 1);
+  }
 }
 
 bool Smooth(int64_t n) {

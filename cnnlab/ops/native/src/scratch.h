@@ -1,6 +1,8 @@
 // Scratch memory, reused between calls and bounded.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -39,10 +41,13 @@ class ScratchPool {
         std::free(block.data);
       }
     }
-    constexpr size_t kPage = 4096;
-    bytes = (bytes + kPage - 1) / kPage * kPage;
-    void* data = std::aligned_alloc(kPage, bytes);
+    // Of a large block a page is larger, too: a new one takes a fault each.
+    constexpr size_t kPage = 4096, kLarge = size_t{2} << 20;
+    const size_t page = bytes < 2 * kLarge ? kPage : kLarge;
+    bytes = (bytes + page - 1) / page * page;
+    void* data = std::aligned_alloc(page, bytes);
     if (data == nullptr) throw std::bad_alloc();
+    if (page == kLarge) madvise(data, bytes, MADV_HUGEPAGE);
     return {data, bytes};
   }
 
