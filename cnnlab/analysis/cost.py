@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-import equinox as eqx
 from jax import lax
 from jax.core import ShapedArray
 from jax.extend.core import Jaxpr, JaxprEqn
 
 from cnnlab.accelerate.recognition import recognise
+from cnnlab.analysis.program import traced
 from cnnlab.display import View, shown
 from cnnlab.models import reach
 from cnnlab.ops import Problem
@@ -48,7 +48,7 @@ def cost(function: Callable[..., Any], *inputs: Any) -> Cost:
 
     - `inputs`: its arguments, or `jax.ShapeDtypeStruct`s for arrays.
     """
-    closed, *_ = eqx.filter_make_jaxpr(function)(*inputs)
+    closed, *_ = traced(function, *inputs)
     return _program(closed.jaxpr)
 
 

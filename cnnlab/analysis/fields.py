@@ -14,6 +14,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+from cnnlab.analysis.program import traced
 from cnnlab.display import View, shown
 from cnnlab.models import reach
 from cnnlab.models.trace import position, trace
@@ -76,7 +77,7 @@ def receptive_field(
     axes = tuple(range(1, np.ndim(x) - 1) if axes is None else axes)
     if not axes or not all(isinstance(a, int) and 0 <= a < np.ndim(x) for a in axes):
         raise ValueError(f"axes: expected some of 0 to {np.ndim(x) - 1}, got {axes}")
-    closed, out, static = eqx.filter_make_jaxpr(lambda x, others: f(x, *others))(x, others)
+    closed, out, static = traced(lambda x, others: f(x, *others), x, others)
     if len(jax.tree.leaves(out)) != 1 or jax.tree.leaves(static):
         raise ValueError(f"f: expected a function with one array as its result, got {out}")
     first, *rest = closed.jaxpr.invars

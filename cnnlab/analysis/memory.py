@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import equinox as eqx
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 
 from cnnlab.analysis.cost import UNSEEN
+from cnnlab.analysis.program import traced
 from cnnlab.models import reach
 
 # Other names for the same bytes.
@@ -57,7 +57,7 @@ def memory(function: Callable[..., Any], *inputs: Any) -> Memory:
     - `inputs`: its arguments, or `jax.ShapeDtypeStruct`s for arrays. Of `jax.grad(loss)`, what the
       backward pass needs of the forward one is live in between.
     """
-    closed, *_ = eqx.filter_make_jaxpr(function)(*inputs)
+    closed, *_ = traced(function, *inputs)
     jaxpr = closed.jaxpr
     arguments = _bytes([*jaxpr.invars, *_constants(jaxpr)])
     made = _made(jaxpr)

@@ -1,7 +1,9 @@
 """Measure which algorithm is fastest for a convolution, in each of its three passes."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from cnnlab import nn
+from cnnlab.arguments import checked, having, positive_int
 from cnnlab.bench.selection import skip_reason
 from cnnlab.bench.timing import interleaved, median
 from cnnlab.console import progress
@@ -42,9 +45,10 @@ class Tuned:
         return View(table=[header, *rows] if rows else [], names=2, notes=[str(self.file)])
 
 
+@checked
 def tune(
     model: PyTree,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: Sequence[int] | None = None,
     state: eqx.nn.State | None = None,
     *,
     batch_size: int = 128,
@@ -66,8 +70,9 @@ def tune(
     - `file`: of the table, instead of the one in the user's cache folder.
     - `show`: a progress bar.
 
-    **Raises:** `ValueError` without an input shape; `ConfigError`, `CnnlabError`, before anything
-    is measured, where the table can't be written.
+    **Raises:** `ValueError` or `TypeError` that begins with the name of a wrong argument, or
+    without an input shape; `ConfigError`, `CnnlabError`, before anything is measured, where the
+    table can't be written.
     """
     if isinstance(model, Experiment):
         input_shape, batch_size = model.data.input_shape, model.settings.batch_size
@@ -77,7 +82,11 @@ def tune(
         raise ValueError(
             "input_shape: expected the shape (*spatial, c) of one input of this model, got None"
         )
-    problems = convolutions(model, input_shape, batch_size, state)
+    having("model", model, "a layer or a network", "__call__")
+    shape = tuple(positive_int(f"input_shape[{i}]", n) for i, n in enumerate(input_shape))
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"seconds: expected a finite number above 0, got {seconds}")
+    problems = convolutions(model, shape, positive_int("batch_size", batch_size), state)
     return measure_and_keep(problems, seconds=seconds, file=file, show=show)
 
 
@@ -96,16 +105,23 @@ def measure_and_keep(
         line: measure_algorithms(problem, seconds=seconds)
         for line, problem in progress(todo, show=show)
     }
-    return Tuned(entries, table.remember(entries, platform, file))
+    with _table_errors(file):
+        return Tuned(entries, table.remember(entries, platform, file))
 
 
 def check_table(file: str | Path | None) -> None:
     """**Raises:** `ConfigError` where a `file` is given that can't be written or is no table,
     `CnnlabError` where the user's own can't be."""
-    try:
+    with _table_errors(file):
         table.writable(jax.default_backend(), file)
+
+
+@contextlib.contextmanager
+def _table_errors(file: str | Path | None) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        reason = f"{error.filename}: {error.strerror}"
+        reason = f"{error.filename or file}: {error.strerror}"
         raise (CnnlabError(reason) if file is None else ConfigError(f"table: {reason}")) from None
 
 

@@ -16,6 +16,11 @@ _MAX_LISTED = 16
 _REWORDED = (
     (r"You must specify '([^']+)'", "{0}: required, e.g. {0}=...; choices: {options}"),
     (
+        r"Could not override '((?!hydra/)[^'/]+)/([^']+)'\.\s+No match in the defaults list",
+        "{0}/{1}: the {0} that is chosen has no {1} to choose",
+    ),
+    (r"Multiple values for (\S+)\.\s+To override", "{0}: already chosen; write {0}=..."),
+    (
         r"Could not override '([^']+)'\.\s+No match in the defaults list",
         "{0}: not in the defaults list; write +{0}=...",
     ),

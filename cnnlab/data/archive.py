@@ -1,5 +1,6 @@
 """One's own arrays: passed in, or from an `.npz` file."""
 
+import logging
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,11 @@ from jaxtyping import Shaped
 from cnnlab.arguments import checked
 from cnnlab.data.dataset import Dataset, validation_split
 from cnnlab.data.fingerprint import fingerprint
-from cnnlab.data.labels import TaskName
+from cnnlab.data.labels import TaskName, labels_of
 from cnnlab.data.splits import NUMBERS, ArraySplit, Placement, Split
 from cnnlab.machine import memory
+
+_log = logging.getLogger(__name__)
 
 Channels = Literal["auto", "last", "first", "none"]
 Examples = tuple[Shaped[np.ndarray, "n ..."], Shaped[np.ndarray, "n ..."]]
@@ -23,6 +26,8 @@ Examples = tuple[Shaped[np.ndarray, "n ..."], Shaped[np.ndarray, "n ..."]]
 # How files name the images and the labels of a split, and where there is one split only.
 _NAMES = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"))
 _WHOLE = (("x", "y"), ("images", "labels"), ("image", "label"))
+_HIGHEST = 65_535
+_SHOWN = 8
 _SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
@@ -126,6 +131,8 @@ def from_arrays(
         names = list(class_names)
     elif classes:
         top = max((int(label.max()) for label in labels.values() if label.size), default=0)
+        if top > _HIGHEST:
+            raise ValueError(f"train: expected classes from 0 to {_HIGHEST:,}, got {top:,}")
         names = [str(k) for k in range(top + 1)]
     else:
         names = [str(k) for k in range(labels["train"].shape[1])]
@@ -144,7 +151,7 @@ def from_arrays(
             )
         kept, held = validation_split(len(images["train"]), test_fraction, 1, "test_fraction")
         splits |= {"train": splits["train"].select(kept), "test": splits["train"].select(held)}
-    return Dataset.from_splits(
+    data = Dataset.from_splits(
         "arrays",
         splits["train"],
         splits["test"],
@@ -156,6 +163,23 @@ def from_arrays(
         fingerprint=made,
         task=task,
     )
+    if classes:
+        _remark(data)
+    return data
+
+
+def _remark(data: Dataset) -> None:
+    """Say which classes no training example is of."""
+    there = np.zeros(data.num_classes, bool)
+    label = labels_of(data.train).reshape(-1)
+    for piece in np.array_split(label, 1 + label.size // 2**24):
+        there[piece] = True
+    if not there.all():
+        without = [data.class_names[k] for k in np.flatnonzero(~there)]
+        shown = ", ".join(map(repr, without[:_SHOWN])) + ", ..." * (len(without) > _SHOWN)
+        _log.warning(
+            "no training example is of %d of %d classes: %s", len(without), len(there), shown
+        )
 
 
 def _read(place: Path) -> dict[str, Any]:
@@ -253,7 +277,11 @@ def _labels(split: str, label: np.ndarray, places: tuple[int, ...], task: TaskNa
             f" {list(label.shape)}{hint if same else ''}"
         )
     if label.dtype.kind == "S":
-        return np.char.decode(label, "utf-8")
+        try:
+            return np.char.decode(label, "utf-8")
+        except UnicodeDecodeError as error:
+            wrong = error.object
+            raise ValueError(f"{split}: expected labels in UTF-8, got {wrong!r:.60}") from error
     if task == "regression":
         with np.errstate(over="ignore"):  # beyond float32's range: inf, which `Dataset` refuses
             return label.astype(np.float32)

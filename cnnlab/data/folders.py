@@ -96,8 +96,8 @@ Classes = dict[str, list[str]]
 
 def _by_split(top: str) -> dict[Literal["train", "val", "test"], Classes]:
     """The files of each class of each split; all in `train` where the folder has no splits."""
-    folders = {entry.name: entry.path for entry in _entries(top) if entry.is_dir()}
-    has_splits = "train" in folders and any(e.is_dir() for e in _entries(folders["train"]))
+    folders = {entry.name: entry.path for entry in _entries(top) if _is_folder(entry)}
+    has_splits = "train" in folders and any(map(_is_folder, _entries(folders["train"])))
     if not has_splits:
         return {"train": _classes(top)}
     others = sorted(folders.keys() - _SPLITS.keys())
@@ -122,7 +122,7 @@ def _classes(top: str) -> Classes:
     """The files of each class below a folder, by name."""
     found = {}
     for entry in _entries(top):
-        if entry.is_dir():
+        if _is_folder(entry):
             if shown_path(entry.name) != entry.name:
                 raise ValueError(
                     f"root: expected names of classes in UTF-8 that can be printed, got"
@@ -139,10 +139,17 @@ def _files(folder: str, above: tuple[str, ...]) -> Iterator[str]:
             f"root: the link {shown_path(folder)} leads back to a folder that it is in"
         )
     for entry in _entries(folder):
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _files(entry.path, (*above, real))
         else:
             yield entry.path
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:  # a link to itself, say
+        raise DataError(f"{shown_path(entry.path)} can't be read: {error.strerror}") from error
 
 
 def _entries(folder: str) -> list["os.DirEntry[str]"]:

@@ -66,6 +66,7 @@ def picture_dataset(
     kept = [
         (example, look) for example, look in zip(examples, looks, strict=True) if not look.problem
     ]
+    _remark(kept)
     reading = dataclasses.replace(
         reading,
         size=reading.size or _one_size(kept),
@@ -122,6 +123,22 @@ def _settle(examples: Sequence[Example], looks: Sequence[Look], broken: Broken) 
     if len(bad) == len(examples):
         raise ValueError(f"broken: none of {len(bad):,} files is left: {shown}{more}")
     _log.warning("%d of %d files are left out: %s%s", len(bad), len(examples), shown, more)
+
+
+def _remark(pairs: Sequence[Pair]) -> None:
+    """Say which pictures contradict each other, or are trained on and tested with."""
+    first: dict[str, Example] = {}
+    differ, leak = [], []
+    for example, look in pairs:
+        other = first.setdefault(look.digest, example)
+        if other.label != example.label:
+            differ.append((other.path, example.path))
+        elif other.split != example.split:
+            leak.append((other.path, example.path))
+    for found, what in ((differ, "have another label too"), (leak, "are in another split too")):
+        if found:
+            one, other = map(shown_path, found[0])
+            _log.warning("%d of %d pictures %s: %s, %s", len(found), len(pairs), what, one, other)
 
 
 def _one_size(pairs: Sequence[Pair]) -> None:

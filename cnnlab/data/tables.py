@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,7 @@ _SPLITS: dict[str, Literal["train", "val", "test"]] = {
     "validation": "val",
     "test": "test",
 }
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 Cells = list[tuple[int, list[str]]]
 """Of each row the line that it ends on, and some of its values."""
 
@@ -57,7 +59,7 @@ def table(
     - `task`: what the labels are. Classes: what the label's column says, in the order of numbers
       where all are whole numbers, else of letters. Several labels: a column of 0 and 1 for each, or
       one column with the names of those that are there, none or some. Numbers: a column for each.
-    - `root`: the folder in which the files are; that of the table if not given.
+    - `root`: the folder below which all files are; that of the table if not given.
     - `image_column`, `label_column`: the names of the columns; of several labels or numbers a list.
     - `label_separator`: what stands between the names of several labels in one column.
     - `split_column`: that which says `train`, `val` or `test`; without it, or where it names no
@@ -76,8 +78,8 @@ def table(
     columns = [("image_column", image_column)]
     columns += [("label_column", name) for name in labelled]
     columns += [] if split_column is None else [("split_column", split_column)]
-    may_be_empty = task == "multilabel" and len(labelled) == 1
-    rows = list(_rows(place, columns, delimiter, may_be_empty))
+    named = task == "multilabel" and isinstance(label_column, str)  # else a column for each label
+    rows = list(_rows(place, columns, delimiter, named))
     if not rows:
         raise ValueError(f"file: {shown(place)} has no rows below the names of its columns")
     cells = [(line, values[1 : 1 + len(labelled)]) for line, values in rows]
@@ -85,10 +87,10 @@ def table(
         names, labels = labelled, _numbers(cells, labelled)
     elif task == "classification":
         names, labels = _classes(place, cells, labelled)
-    elif len(labelled) > 1:
-        names, labels = labelled, _flags(cells, labelled)
-    else:
+    elif named:
         names, labels = _several(place, cells, label_separator)
+    else:
+        names, labels = labelled, _flags(cells, labelled)
     for name in names:
         if not name.isprintable():
             raise ValueError(f"label_column: expected names that can be printed, got {name!r}")
@@ -97,7 +99,7 @@ def table(
         raise ValueError(f"root: no such folder: {shown_path(top)!r}")
     examples = [
         Example(
-            os.path.join(top, values[0]),
+            _below(top, line, values[0]),
             label,
             "train" if split_column is None else _split_of(line, values[-1]),
         )
@@ -169,6 +171,17 @@ def _rows(
         ) from error
 
 
+def _below(top: str, line: int, name: str) -> str:
+    """The path of a file that a row names, in a folder."""
+    path, root = os.path.join(top, name), os.path.abspath(top)
+    if os.path.commonpath([root, os.path.abspath(path)]) != root:
+        raise ValueError(
+            f"image_column: line {line} names {shown_path(name)}, which is outside of"
+            f" {shown_path(top)}; data.root=/ takes absolute paths"
+        )
+    return path
+
+
 def _split_of(line: int, value: str) -> Literal["train", "val", "test"]:
     if value.lower() not in _SPLITS:
         raise ValueError(f"split_column: expected train, val or test, line {line} has {value!r}")
@@ -234,13 +247,11 @@ def _numbers(cells: Cells, columns: Sequence[str]) -> list[Label]:
 
 def _is_number(text: str) -> bool:
     """Whether a text is a number that a float32 holds."""
-    try:
-        return abs(float(text)) <= float(np.finfo(np.float32).max)
-    except ValueError:
-        return False
+    return bool(_NUMBER.fullmatch(text)) and abs(float(text)) <= float(np.finfo(np.float32).max)
 
 
 def _ordered(names: set[str]) -> Sequence[str]:
-    if all(name.isascii() and name.isdigit() for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
-    return sorted(names)
+    if not all(name.isascii() and name.isdigit() for name in names):
+        return sorted(names)
+    digits = lambda name: name.lstrip("0")  # Python makes no number of thousands of them
+    return sorted(names, key=lambda name: (len(digits(name)), digits(name), name))

@@ -5,8 +5,8 @@ import functools
 import json
 import logging
 import math
-import os
 import re
+import tempfile
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -103,8 +103,11 @@ def writable(platform: str, file: str | Path | None = None) -> Path:
                 errno.EEXIST, "not a table of measurements, it stays", str(file)
             ) from None
     folder = next(parent for parent in file.absolute().parents if parent.exists())
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise PermissionError(errno.EACCES, "can't be written to", str(folder))
+    try:  # tried: what may be written is not told by permissions alone
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = f"can't be written to: {error.strerror}"
+        raise PermissionError(error.errno, reason, str(folder)) from None
     return file
 
 

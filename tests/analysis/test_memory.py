@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from cnnlab import nn, ops
-from cnnlab.analysis import memory, summary
+from cnnlab.analysis import cost, memory, receptive_field, summary
 
 
 @jax.custom_vjp
@@ -159,3 +159,9 @@ def test_as_compiled():
 def test_the_summary_of_a_function():
     text = str(summary(chain, jnp.ones((512, 512))))
     assert text.endswith("3.0 MiB live at most, unfused (arguments 1.0 MiB, results 1.0 MiB)")
+
+
+@pytest.mark.parametrize("question", [memory, cost, receptive_field])
+def test_shapes_that_no_array_has_are_refused(question):
+    with pytest.raises(ValueError, match=r"^inputs: expected shapes of sizes >= 0, got \(2, -3, 4"):
+        question(jnp.tanh, jax.ShapeDtypeStruct((2, -3, 4), jnp.float32))

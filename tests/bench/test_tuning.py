@@ -1,6 +1,7 @@
 """What is measured of a model is kept, and taken from then on."""
 
 import json
+import math
 
 import jax
 import pytest
@@ -38,3 +39,16 @@ def test_what_can_not_be_measured_or_kept_is_refused_first(tmp_path, monkeypatch
     with pytest.raises(ConfigError, match=r"table: .*not a table of measurements"):
         (tmp_path / "notes.txt").write_text("mine")
         cnnlab.tune(layer, (6, 6, 1), file=tmp_path / "notes.txt")
+    for wrong, says in (
+        ({"batch_size": 0}, "^batch_size: expected an int > 0, got 0"),
+        ({"batch_size": 1.5}, "^batch_size: expected a whole number, got 1.5"),
+        ({"seconds": math.inf}, "^seconds: expected a finite number above 0, got inf"),
+        ({"seconds": 0}, "^seconds: expected a finite number above 0, got 0"),
+        ({"input_shape": (6, -6, 1)}, r"^input_shape\[1\]: expected an int > 0, got -6"),
+        ({"input_shape": "ab"}, "^input_shape: expected a list"),
+        ({"model": 3, "input_shape": (6, 6, 1)}, "^model: expected a layer or a network, got 3"),
+        ({"file": "/proc/none.json"}, "^table: /proc.*: "),
+    ):
+        with pytest.raises((ValueError, TypeError), match=says):
+            cnnlab.tune(**{"model": layer, "input_shape": (6, 6, 1), **wrong})
+    assert not (tmp_path / "table.json").exists()

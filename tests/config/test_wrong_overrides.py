@@ -152,3 +152,10 @@ def test_errors_are_value_errors_and_known_failures():
     assert issubclass(ConfigError, ValueError)
     assert issubclass(ConfigError, CnnlabError)
     assert not issubclass(CnnlabError, ValueError)
+
+
+def test_a_part_that_what_is_chosen_has_not_or_has_already():
+    with pytest.raises(ConfigError, match=r"^backbone/filter: the backbone .* has no filter to ch"):
+        compose(["backbone=vgg", "backbone/filter=hyena"])
+    with pytest.raises(ConfigError, match=r"^backbone/filter: already chosen; write backbone/filt"):
+        compose(["backbone=sequence", "+backbone/filter=hyena"])

@@ -1,6 +1,7 @@
 """One's own arrays, passed in or from a file: what they are taken for, and refused."""
 
 import itertools
+import logging
 import os
 import zipfile
 
@@ -157,12 +158,29 @@ def test_labels_of_other_tasks(tmp_path, task, label, found, names):
         ((IMAGE, LABEL), {"class_names": ["a", "b"]}, "expected labels from 0 to 1, .* has 2"),
         ((IMAGE, LABEL - 1), {}, "expected labels from 0 to 1, the split .* has -1"),
         ((np.where(IMAGE < 9, np.nan, IMAGE), LABEL), {}, "are not finite"),
+        ((IMAGE, LABEL * 10**15), {}, "^train: expected classes from 0 to 65,535, got 2,000,000,"),
+        (
+            (IMAGE, MAP * np.int64(65_536)),
+            {"task": "segmentation"},
+            "^train: expected classes from 0 to 65,",
+        ),
+        ((IMAGE, np.array([b"a", b"\xff"])[LABEL % 2]), {}, r"^train: .* UTF-8, got b'\\xff'"),
     ],
 )
 def test_arrays_that_are_refused(train, options, says):
     with pytest.raises((ValueError, DataError), match=says) as caught:
         from_arrays(train, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_classes_without_an_example_are_said(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("cnnlab"), "propagate", True)
+    from_arrays((IMAGE, LABEL))
+    assert caplog.text == ""
+    from_arrays((IMAGE, LABEL * 7), (IMAGE[:3], np.array([0, 3, 1])))
+    assert "no training example is of 12 of 15 classes: '1', '2', '3', '4'," in caplog.text
+    from_arrays((IMAGE, MAP), task="segmentation", class_names=["a", "b", "c", "rare"])
+    assert "1 of 4 classes: 'rare'" in caplog.text
 
 
 class Evil:

@@ -189,6 +189,10 @@ def test_what_is_not_as_it_should_be(photos, tmp_path, caplog, monkeypatch):
     (photos / "dog").mkdir()
     (photos / "dog" / "a.txt").write_text("x")
     refused("^broken: no training picture of the class 'dog' is left", broken="skip")
+    for place in (photos, photos / "dog"):
+        (place / "loop").symlink_to("loop")
+        refused("loop can't be read: Too many levels of symbolic links", DataError)
+        (place / "loop").unlink()
     os.symlink(photos, photos / "dog" / "again")
     refused("^root: the link .*again leads back to a folder that it is in")
     os.rename(photos / "dog", os.fsdecode(bytes(photos) + b"/\xff"))

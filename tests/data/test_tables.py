@@ -44,6 +44,8 @@ def test_a_table_of_files_and_labels(write):
         enumerate([1, 1, 1, 0, 0, 0, 2, 2, 2, 0, 1, 0])
     )
     assert write(rows([10, 9] * 6)).class_names == ("9", "10")
+    long = "1" * 5000
+    assert write(rows([long, 9, "010", 10] * 3)).class_names == ("9", "010", "10", long)
 
 
 def test_quotes_spaces_other_columns_and_splits(write, tmp_path):
@@ -65,7 +67,7 @@ def test_quotes_spaces_other_columns_and_splits(write, tmp_path):
     assert data.class_names == ('big "cat"', "dog")
     for split, places in ((data.train, range(6)), (data.val, (6, 7)), (data.test, range(8, 12))):
         assert values_of(split) == {i: 1 - i % 2 for i in places}
-    # Absolute paths are taken as they are.
+    # Absolute paths are taken as they are, below the folder.
     text = rows("ab" * 6, name=f"{tmp_path}/pictures/{{}}.png").replace("/1.png", "/1, one.png")
     quoted = text.replace(f"{tmp_path}/pictures/1, one.png", f'"{tmp_path}/pictures/1, one.png"')
     assert len(write(quoted).train) == 8
@@ -93,13 +95,19 @@ MANY = {"task": "multilabel", "label_column": ["a", "b"]}
             lambda i: [i % 2, i % 3 // 2],
         ),
         (
+            rows([i % 2 for i in range(12)]),
+            {"task": "multilabel", "label_column": ["label"]},
+            ("label",),
+            lambda i: [i % 2],
+        ),
+        (
             rows(["", "10", "9; 10", "9;;"] * 3),
             {"task": "multilabel", "label_separator": ";"},
             ("9", "10"),
             lambda i: [i % 4 > 1, i % 4 in (1, 2)],
         ),
     ],
-    ids=["number", "numbers", "flags", "names"],
+    ids=["number", "numbers", "flags", "flag", "names"],
 )
 def test_numbers_and_several_labels(write, tmp_path, text, options, names, expected):
     data = write(text, **options)
@@ -170,6 +178,15 @@ def test_a_network_has_an_output_for_each_number(write, tmp_path):
             "^label_column: expected a number in 'label', line 2 has 'a'",
         ),
         (rows(["1e99"] * 6), {"task": "regression"}, "^label_column: expected a number .* '1e99'"),
+        (rows(["1_00"] * 6), {"task": "regression"}, "^label_column: expected a number .* '1_00'"),
+        (rows(["\u0661"] * 6), {"task": "regression"}, "^label_column: expected a number in"),
+        (
+            rows(["", "1"] * 6),
+            {"task": "multilabel", "label_column": ["label"]},
+            "^label_column: line 2 of .* has no 'label'",
+        ),
+        (rows("ab", "../{}.png"), {}, r"^image_column: line 2 names ../0.png, which is outside of"),
+        (rows("ab", "/etc/{}.png"), {}, r"^image_column: line 2 names /etc/0.png, which is outsi"),
         (rows(["nan"] * 6), {"task": "regression"}, "^label_column: expected a number .* 'nan'"),
         (
             rows(["1,0"] * 5 + ["1,2"]).replace("label", "a,b"),
@@ -204,3 +221,16 @@ def test_a_split_of_another_name_and_a_table_that_is_not_there(
     data = write(GOOD + "pictures/12.png,a\n", broken="skip")
     assert len(data.train) + len(data.val) + len(data.test) == 12
     assert "1 of 13 files are left out: " in caplog.text
+
+
+def test_pictures_that_contradict_each_other_are_said(write, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("cnnlab"), "propagate", True)
+    write(GOOD)
+    assert caplog.text == ""
+    write(GOOD + "pictures/0.png,b\n")
+    assert "1 of 13 pictures have another label too: " in caplog.text
+    parts = [
+        f"pictures/{i % 11}.png,{i % 11 % 2},{'test' if i > 8 else 'train'}" for i in range(12)
+    ]
+    write("\n".join(["file,label,part", *parts]), split_column="part")
+    assert "1 of 12 pictures are in another split too: " in caplog.text
