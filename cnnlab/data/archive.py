@@ -2,7 +2,6 @@
 
 import logging
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +13,8 @@ from cnnlab.arguments import checked
 from cnnlab.data.dataset import Dataset, validation_split
 from cnnlab.data.fingerprint import fingerprint
 from cnnlab.data.labels import TaskName, labels_of
+from cnnlab.data.npz import read_npz
 from cnnlab.data.splits import NUMBERS, ArraySplit, Placement, Split
-from cnnlab.machine import memory
 
 _log = logging.getLogger(__name__)
 
@@ -23,12 +22,8 @@ Channels = Literal["auto", "last", "first", "none"]
 Examples = tuple[Shaped[np.ndarray, "n ..."], Shaped[np.ndarray, "n ..."]]
 """Images and labels."""
 
-# How files name the images and the labels of a split, and where there is one split only.
-_NAMES = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"))
-_WHOLE = (("x", "y"), ("images", "labels"), ("image", "label"))
 _HIGHEST = 65_535
 _SHOWN = 8
-_SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
 @checked
@@ -55,7 +50,7 @@ def arrays(
     of objects, and what `from_arrays` refuses.
     """
     place = Path(file).expanduser()
-    found = _read(place)
+    found = read_npz(place)
     return from_arrays(
         found.pop("train"),
         **found,
@@ -180,53 +175,6 @@ def _remark(data: Dataset) -> None:
         _log.warning(
             "no training example is of %d of %d classes: %s", len(without), len(there), shown
         )
-
-
-def _read(place: Path) -> dict[str, Any]:
-    """Images and labels of each split of a file."""
-    try:
-        with zipfile.ZipFile(place) as archive:
-            announced = sum(entry.file_size for entry in archive.infolist())
-        if announced > memory():
-            raise ValueError(f"it announces {announced:,} bytes, more than the memory here")
-        with np.load(place, allow_pickle=False) as content:
-            names = _names(place, content.files)
-            return {split: tuple(content[name] for name in both) for split, both in names.items()}
-    except _Wrong:
-        raise
-    except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
-        raise ValueError(f"file: {place} can't be read: {reason}") from error
-    except Exception as error:  # whatever a damaged archive makes its readers run into
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"file: expected an .npz of arrays of numbers or texts, {place} is none: {reason[:200]}"
-        ) from error
-
-
-class _Wrong(ValueError):
-    """What is not a damage of the file: it is in order, and holds something else."""
-
-
-def _names(place: Path, held: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """The names of images and labels of each split among those that a file holds."""
-    found: dict[str, tuple[str, str]] = {}
-    for x, y in _NAMES:
-        for split, called in _SPLITS.items():
-            for pair in ((x.format(name), y.format(name)) for name in called):
-                if set(pair) & set(held):
-                    found[split] = pair
-    for pair in _WHOLE:
-        if not found and set(pair) & set(held):
-            found["train"] = pair
-    missing = [name for pair in found.values() for name in pair if name not in held]
-    if "train" not in found or missing:
-        lacking = f" without {', '.join(missing)}" if missing else ""
-        raise _Wrong(
-            "file: expected x_train and y_train, x_test and y_test (train_images and train_labels,"
-            f" ...), or x and y; {place} holds {', '.join(held) or 'nothing'}{lacking}"
-        )
-    return found
 
 
 def _with_channels(split: str, image: np.ndarray, channels: Channels) -> np.ndarray:

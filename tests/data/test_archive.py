@@ -10,7 +10,7 @@ import pytest
 
 from cnnlab.config import build, compose
 from cnnlab.config.naming import run_directory
-from cnnlab.data import archive, arrays, from_arrays
+from cnnlab.data import arrays, from_arrays, npz
 from cnnlab.data.splits import DataError
 
 RANDOM = np.random.RandomState(0)
@@ -220,7 +220,7 @@ def test_files_that_are_refused(tmp_path, monkeypatch):
         file.writestr("x.npy", b"no array")
         file.writestr("y.npy", b"no array")
     refused(tmp_path / "text.npz", r"^train: expected images of numbers, got \|S8")
-    monkeypatch.setattr(archive, "memory", lambda: 1000)
+    monkeypatch.setattr(npz, "memory", lambda: 1000)
     refused(saved(tmp_path, x=IMAGE, y=LABEL), r"^file: .* announces [\d,]+ bytes, more than the")
 
 
