@@ -50,6 +50,8 @@ DOORS = [
     (data.statistics, {}, {"split": OBJECTS}),
     (data.fake, {}, {**MADE, **SIZE, **SIZES, "shape": LISTS, "num_classes": WHOLE}),
     (data.quadratic, {}, {**MADE, **SIZES, "dimension": WHOLE}),
+    (data.recall, {}, {**MADE, **SIZES, "length": WHOLE, "pairs": WHOLE}),
+    (data.listops, {}, {**MADE, **SIZES, "min_length": WHOLE, "depth": WHOLE}),
     (data.digits, {}, {**MADE, **SIZE, "test_fraction": NUMBERS}),
     (data.mnist1d, {}, {**MADE, "shuffled": (None, 1, "x"), "cache": (None, 1, "x")}),
     (data.mnist, {}, PUBLISHED),

@@ -8,6 +8,8 @@ shapes, the convolution of a backbone) are not in it, and so can't be configured
 import re
 from pathlib import Path
 
+from cnnlab.config.within import WITHIN
+
 SWITCH = "true or false"
 _SHARE = "number from 0 to below 1"
 _SMALL = "whole number from 1 to 65536"
@@ -52,7 +54,6 @@ _VGG = {
     "use_bias": "true or false or null",
     "dropout": _SHARE,
 }
-_POLES = {"poles": "one of lin, inv, legs, real", "rule": "one of zoh, bilinear"}
 _WIDTHS = "list of channel counts > 0"
 _POOL = "one of avg, max, sum, flatten"
 _READ = {"placement": "one of auto, device, stream", "workers": "whole number from 0 to 64"}
@@ -76,16 +77,13 @@ _SIZES = {
     "test_size": _COUNT,
     "seed": "whole number >= 0",
 }
+_LENGTH = "whole number from 2 to 16777216"
+_GENERATED = {**_DATA, **_SIZES, "length": _LENGTH, "vocabulary": _SMALL}
 _RULE = {"lr": "number > 0", "weight_decay": "number >= 0"}
 _ADAM = {**_RULE, "b1": _SHARE, "b2": _SHARE, "eps": "number > 0"}
 _FACTOR = "number from 0 to 1"
 _WEIGHTS = "'balanced' or list of at least 1 numbers > 0 or null"
 _DEVICES = {"devices": "whole number from 1 to 256 or null"}
-# jax.nn's activations without arguments, and its initialisers by name.
-_PLAIN = ("hard_sigmoid", "hard_swish", "hard_tanh", "log_sigmoid", "mish", "relu", "relu6", "selu")
-_PLAIN += ("sigmoid", "silu", "soft_sign", "softplus", "tanh")
-_FANS = ("glorot", "he", "kaiming", "lecun", "xavier")
-
 # group -> target -> argument -> kind
 TARGETS: dict[str, dict[str, dict[str, str]]] = {
     "conv": {
@@ -144,6 +142,7 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
         },
         "cnnlab.data.cifar10": {**_PUBLISHED, **_SPLITS},
         "cnnlab.data.cifar100": {**_PUBLISHED, **_SPLITS, "label": "one of fine, coarse"},
+        "cnnlab.data.copying": {**_GENERATED, "symbols": _SMALL, "selective": SWITCH},
         "cnnlab.data.digits": {**_DATA, **_SIZE, "test_fraction": "number above 0 to below 1"},
         "cnnlab.data.fake": {
             **_DATA,
@@ -153,7 +152,19 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             "num_classes": "whole number from 2 to 65536",
         },
         "cnnlab.data.fashion_mnist": _PUBLISHED,
+        "cnnlab.data.fashion_sequence": {
+            **_DATA,
+            **_FOLDERS,
+            "permute": SWITCH,
+            "source": "path or null",
+        },
         "cnnlab.data.folder": {**_PICTURES, "root": "path"},
+        "cnnlab.data.induction": _GENERATED,
+        "cnnlab.data.listops": {
+            **_DATA,
+            **_SIZES,
+            **dict.fromkeys(("min_length", "max_length", "depth", "arguments"), _SMALL),
+        },
         "cnnlab.data.mnist": _PUBLISHED,
         "cnnlab.data.mnist1d": {**_DATA, "shuffled": SWITCH, "cache": SWITCH},
         "cnnlab.data.quadratic": {
@@ -161,10 +172,16 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             **_SIZES,
             "dimension": "even whole number from 2 to 65536",
         },
+        "cnnlab.data.recall": {**_GENERATED, "pairs": _SMALL, "queries": _COUNT},
         "cnnlab.data.scattered_digits": {
             **_DATA,
             **_SIZES,
             "labels": "one of present, sum, map",
+        },
+        "cnnlab.data.stdlib_bytes": {
+            **_READ,
+            "length": _LENGTH,
+            **dict.fromkeys(("val_fraction", "test_fraction"), "number above 0 to below 0.5"),
         },
         "cnnlab.data.table": {
             **_PICTURES,
@@ -256,37 +273,7 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             "mode": "one of online, offline, disabled",
         },
     },
-    # What may stand within a node.
-    "activation": {
-        "jax.nn.celu": {"alpha": "number > 0"},
-        "jax.nn.elu": {"alpha": "number > 0"},
-        "jax.nn.gelu": {"approximate": SWITCH},
-        "jax.nn.leaky_relu": {"negative_slope": "number"},
-        **{f"jax.nn.{name}": {} for name in _PLAIN},
-        "jax.nn.squareplus": {"b": "number >= 0"},
-    },
-    "filter": {
-        "cnnlab.nn.filters.Explicit": {
-            "max_length": _COUNT,
-            "squash": "number >= 0",
-            "smoothing": "whole number >= 0",
-        },
-        "cnnlab.nn.filters.Hyena": {
-            "span": _COUNT,
-            **dict.fromkeys(("width", "depth", "bands"), _SMALL),
-            **dict.fromkeys(("rate", "fast", "slow"), "number > 0"),
-        },
-        "cnnlab.nn.filters.S4D": {"modes": _SMALL, "step": "list of 2 numbers > 0", **_POLES},
-    },
-    "initializer": {
-        **{f"jax.nn.initializers.{name}_normal": {} for name in _FANS},
-        **{f"jax.nn.initializers.{name}_uniform": {} for name in _FANS},
-        "jax.nn.initializers.constant": {"value": "number"},
-        "jax.nn.initializers.normal": {"stddev": "number >= 0"},
-        "jax.nn.initializers.orthogonal": {"scale": "number"},
-        "jax.nn.initializers.truncated_normal": {"stddev": "number >= 0"},
-        "jax.nn.initializers.uniform": {"scale": "number"},
-    },
+    **WITHIN,
 }
 
 # Groups of which several may be chosen: a mapping of nodes, in their order.

@@ -1,11 +1,13 @@
 """From a config's conv, norm, backbone and head to a network: itself, or tried out as shapes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax.typing import DTypeLike
 from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig
 
@@ -19,16 +21,22 @@ Network = tuple[Classifier, eqx.nn.State]
 
 
 def build_model(
-    cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int, *, key: PRNGKeyArray
+    cfg: DictConfig,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    *,
+    vocabulary: int | None = None,
+    key: PRNGKeyArray,
 ) -> Network:
     """The classifier of a config, with random weights, and its state.
 
-    **Arguments:** `input_shape`, `(*spatial, c)` of one example.
+    **Arguments:** `input_shape`, `(*spatial, c)` of one example; `(length,)` where examples are
+    tokens, of which there are `vocabulary`.
 
     **Raises:** `ConfigError`: its parts do not fit together, or it can't fit into memory.
     """
     # Compiled as one program: hundreds of small kernels would take longer to dispatch.
-    make = eqx.nn.make_with_state(_maker(cfg, input_shape, num_classes))
+    make = eqx.nn.make_with_state(_maker(cfg, input_shape, num_classes, vocabulary))
     try:
         return eqx.filter_jit(make)(key)
     except jax.errors.JaxRuntimeError as error:
@@ -42,6 +50,7 @@ def check_model(
     input_shape: tuple[int, ...],
     num_classes: int,
     positions: tuple[int, ...] = (),
+    vocabulary: int | None = None,
 ) -> tuple[Classifier, eqx.nn.State]:
     """Make the classifier and run it on two examples, as shapes only, which are given back.
 
@@ -50,7 +59,7 @@ def check_model(
 
     **Raises:** `ConfigError`: its parts do not fit together, or it can't fit into memory.
     """
-    make = eqx.nn.make_with_state(_maker(cfg, input_shape, num_classes))
+    make = eqx.nn.make_with_state(_maker(cfg, input_shape, num_classes, vocabulary))
     model, state = eqx.filter_eval_shape(make, jr.key(0))
     arrays = [leaf for leaf in jax.tree.leaves(model) if hasattr(leaf, "dtype")]
     size = sum(array.size * array.dtype.itemsize for array in arrays)
@@ -59,7 +68,7 @@ def check_model(
             f"backbone: expected a network that fits into {memory() / 2**30:.0f} GiB of memory, "
             f"got {sum(array.size for array in arrays):,} parameters"
         )
-    found = _try_model(model, state)
+    found = _try_model(model, state, jnp.float32 if vocabulary is None else jnp.int32)
     if found[1:-1] != positions:
         where = lambda spatial: f"at {list(spatial)} positions" if spatial else "of whole examples"
         hint = (
@@ -72,12 +81,12 @@ def check_model(
     return model, state
 
 
-def _try_model(model: Classifier, state: eqx.nn.State) -> tuple[int, ...]:
+def _try_model(model: Classifier, state: eqx.nn.State, dtype: DTypeLike) -> tuple[int, ...]:
     """Run a classifier of shapes on two examples of shapes: the shape of the scores.
 
     **Raises:** `ConfigError`: a layer can't take what it gets.
     """
-    inputs = jax.ShapeDtypeStruct((2, *model.in_shape), jnp.float32)
+    inputs = jax.ShapeDtypeStruct((2, *model.in_shape), dtype)
     try:
         run = lambda m, s, x: m(x, s, key=jr.key(0))
         return eqx.filter_eval_shape(run, model, state, inputs)[0].shape
@@ -89,10 +98,11 @@ def _try_model(model: Classifier, state: eqx.nn.State) -> tuple[int, ...]:
 
 
 def _maker(
-    cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int
+    cfg: DictConfig, input_shape: tuple[int, ...], num_classes: int, vocabulary: int | None
 ) -> Callable[[PRNGKeyArray], Classifier]:
     conv = instantiate(cfg.conv, key="conv")
     norm = None if cfg.norm is None else instantiate(cfg.norm, key="norm")
+    tokens: dict[str, Any] = {} if vocabulary is None else {"vocabulary": vocabulary}
 
     def make(key: PRNGKeyArray) -> Classifier:
         backbone_key, head_key = jr.split(key)
@@ -101,6 +111,7 @@ def _maker(
             key="backbone",
             in_shape=input_shape,
             optional={"conv": conv, "norm": norm, "key": backbone_key},
+            **tokens,
         )
         head = instantiate(
             cfg.head,

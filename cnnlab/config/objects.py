@@ -105,9 +105,10 @@ def runtime_and_data(cfg: DictConfig, data: Dataset | None = None) -> tuple[Runt
 
 def initial_model(cfg: DictConfig, data: Dataset) -> tuple[Network, PRNGKeyArray]:
     """The untrained model of a config for a data set, with its state; the key of its training."""
-    check_model(cfg, data.input_shape, data.num_classes, data.positions)
+    check_model(cfg, data.input_shape, data.num_classes, data.positions, data.vocabulary)
     weights, training = seed_keys(cfg.seed)
-    return build_model(cfg, data.input_shape, data.num_classes, key=weights), training
+    shape, classes = data.input_shape, data.num_classes
+    return build_model(cfg, shape, classes, vocabulary=data.vocabulary, key=weights), training
 
 
 def make_experiment(

@@ -92,7 +92,8 @@ class Own(NamedTuple):
         shape = (2, *data.input_shape)
         try:
             model, state = self.model if isinstance(self.model, tuple) else with_state(self.model)
-            image = jax.ShapeDtypeStruct(shape, jnp.float32)
+            dtype = jnp.float32 if data.vocabulary is None else jnp.int32
+            image = jax.ShapeDtypeStruct(shape, dtype)
             run = lambda m, s, x: scores(m, x, s, key=jr.key(0))
             logits, _ = eqx.filter_eval_shape(run, model, state, image)
             found = logits.shape

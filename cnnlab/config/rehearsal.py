@@ -64,6 +64,6 @@ class Rehearsal:
         name = config_hash({key: values[key] for key in _NETWORK})
         if name not in self._networks:
             self._networks[name] = check_model(
-                cfg, data.input_shape, data.num_classes, data.positions
+                cfg, data.input_shape, data.num_classes, data.positions, data.vocabulary
             )
         return self._networks[name], jr.key(cfg.seed)

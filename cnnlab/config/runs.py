@@ -17,7 +17,7 @@ from cnnlab.config.objects import Parts, make_experiment
 from cnnlab.config.saved import read_config
 from cnnlab.config.tree import plain
 from cnnlab.config.trust import granted
-from cnnlab.data.labels import TASKS
+from cnnlab.data.labels import PER_POSITION, TASKS
 from cnnlab.errors import ConfigError
 from cnnlab.files import JsonObject
 from cnnlab.models import Report, freeze, load_backbone
@@ -35,7 +35,7 @@ from cnnlab.train.rundir import RunDirectory
 
 # What a checkpoint says of its examples (`describe`); older ones lack the second part.
 _DATA = {
-    "input_shape": "list of at least 2 whole numbers from 1 to 65536",
+    "input_shape": "list of at least 1 whole numbers from 1 to 16777216",
     "class_names": "list of at least 1 texts",
     "mean": "list of numbers",
     "std": "list of numbers > 0",
@@ -46,6 +46,7 @@ _MORE_DATA = {
     "fit": "one of pad, stretch",
     "light_borders": "number from 0 to 1 or null",
     "fingerprint": "text",
+    "vocabulary": "whole number from 1 to 65536",
     "task": f"one of {', '.join(TASKS)}",
     "label_mean": "list of numbers",
     "label_std": "list of numbers > 0",
@@ -168,8 +169,10 @@ def _network(
     `CheckpointError` where it has other arrays; at another shape than that of training,
     `ConfigError` that names the `key`.
     """
-    positions = shape[:-1] if about.get("task") == "segmentation" else ()
-    model, state = check_model(cfg, shape, len(about["class_names"]), positions)
+    vocabulary = about.get("vocabulary")
+    spatial = shape[:-1] if vocabulary is None else shape
+    positions = spatial if about.get("task") in PER_POSITION else ()
+    model, state = check_model(cfg, shape, len(about["class_names"]), positions, vocabulary)
     try:
         return with_model_arrays(model, state, evaluated_arrays(arrays))
     except CheckpointError as error:
@@ -189,7 +192,7 @@ def _check_data(data: JsonObject) -> None:
                 kinds.read_value(kind, data.get(name), f"data.{name}")
         if not all(map(str.isprintable, data["class_names"])):  # they are written to terminals
             raise ConfigError("data.class_names: expected printable names")
-        channels = data["input_shape"][-1]
+        channels = 0 if "vocabulary" in data else data["input_shape"][-1]
         if not len(data["mean"]) == len(data["std"]) == channels:
             raise ConfigError(f"data: expected means and deviations of {channels} channels")
         numbers = [len(data.get(key, ())) for key in ("label_mean", "label_std")]

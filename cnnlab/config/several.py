@@ -24,6 +24,12 @@ def augmentations_of(
 
     **Raises:** `ConfigError`: what can't be applied to these data.
     """
+    if data.vocabulary is not None:
+        for key, given in (("augment", list(cfg.augment)), ("tta", cfg.get("tta", "none"))):
+            if given not in ([], "none"):
+                raise ConfigError(
+                    f"{key}: expected none, as the examples of {data.name} are tokens, got {given}"
+                )
     of_batches, of_pictures = [], []
     for name, one in zip(cfg.augment, named(cfg, "augment"), strict=True):
         if isinstance(one, Perturbation):
@@ -37,6 +43,6 @@ def augmentations_of(
             of_pictures.append(one)
         else:
             with config_errors(f"augment.{name}."):
-                one.check(data.input_shape[:-1])
+                one.check(data.spatial)
             of_batches.append(one)
     return of_batches, of_pictures

@@ -31,6 +31,12 @@ _EXPORTS = {
     "quadratic": "embedded",
     "fake": "embedded",
     "scattered_digits": "scenes",
+    "recall": "sequences",
+    "induction": "sequences",
+    "copying": "sequences",
+    "listops": "expressions",
+    "stdlib_bytes": "text",
+    "fashion_sequence": "pixels",
 }
 _SUBMODULES = ("augment", "perturb")
 

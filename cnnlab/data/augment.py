@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 from cnnlab.arguments import checked
 from cnnlab.data import warp
 from cnnlab.data.batches import Batch
+from cnnlab.data.splits import are_tokens
 from cnnlab.data.warp import view_weights, views
 
 __all__ = [
@@ -42,10 +43,13 @@ Epoch = int | Int[Array | np.ndarray, ""]
 
 def normalise(
     image: Shaped[Array | np.ndarray, "*batch c"],
-    mean: Float[Array | np.ndarray, " c"],
-    std: Float[Array | np.ndarray, " c"],
-) -> Float[Array, "*batch c"]:
-    """`(image - mean) / std` per channel, float32, with the statistics in raw units."""
+    mean: Float[Array | np.ndarray, "..."],
+    std: Float[Array | np.ndarray, "..."],
+) -> Shaped[Array, "*batch c"]:
+    """`(image - mean) / std` per channel, float32, with the statistics in raw units; tokens as
+    int32."""
+    if are_tokens(image):
+        return jnp.asarray(image, jnp.int32)
     own = lambda v: jnp.broadcast_to(v, image.shape)
     return (jnp.asarray(image, jnp.float32) - own(mean)) / own(std)
 

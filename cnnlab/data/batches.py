@@ -15,7 +15,8 @@ from cnnlab.arguments import checked
 class Batch(NamedTuple):
     """Examples of one step; a pytree.
 
-    - `image`: `(b, *spatial, c)`, raw (uint8 or float32), or float32 once prepared.
+    - `image`: `(b, *spatial, c)`, raw (uint8 or float32), or float32 once prepared; tokens `(b,
+      length)` stay whole numbers.
     - `label`: `(b,)` int32 classes, or float32 targets, such as `(b, k)` once prepared.
     - `index`: `(b,)` int32 position in the split; -1 marks the padding of a last batch.
     """

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from cnnlab.arguments import checked
-from cnnlab.data.labels import TaskName, check_labels, labels_of, scale
-from cnnlab.data.splits import RESIDENT_BYTES, ArraySplit, DataError, Split
+from cnnlab.data.labels import PER_POSITION, TaskName, check_labels, labels_of, scale
+from cnnlab.data.splits import RESIDENT_BYTES, ArraySplit, DataError, Split, are_tokens
 from cnnlab.display import View, shown
 
 _STATISTICS_SAMPLE = 10_000
@@ -24,9 +24,11 @@ class Dataset:
     - `val` is empty when no part of the training split was set aside for validation.
     - `class_names`: of the classes; of the labels, of the numbers (with their unit) where the
       `task` is about these. A network has `num_classes` outputs, one for each.
-    - `input_shape` is one example's `(*spatial, c)`.
+    - `input_shape` is one example's `(*spatial, c)`; `(length,)` of tokens.
+    - `vocabulary`: how many different tokens there can be, numbered from 0; None where examples are
+      none.
     - `mean`, `std`: `(c,)`, of the training split (validation part taken away), in raw units:
-      0..255 for uint8 images.
+      0..255 for uint8 images. Tokens have none: `(0,)`.
     - `origin`: where the data came from, in words.
     - `high`: the raw value of white: 255 for uint8 images unless told otherwise; None where it is
       not known.
@@ -55,6 +57,7 @@ class Dataset:
     light_borders: float | None = None
     fingerprint: str = ""
     task: TaskName = "classification"
+    vocabulary: int | None = None
     label_mean: Float[np.ndarray, " k"] | None = None
     label_std: Float[np.ndarray, " k"] | None = None
 
@@ -71,7 +74,12 @@ class Dataset:
     @property
     def positions(self) -> tuple[int, ...]:
         """Those of one example that each have a class: none where the example has the label."""
-        return self.input_shape[:-1] if self.task == "segmentation" else ()
+        return self.spatial if self.task in PER_POSITION else ()
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """`input_shape` without the channels."""
+        return self.input_shape[:-1] if self.vocabulary is None else self.input_shape
 
     @classmethod
     def from_splits(
@@ -88,27 +96,30 @@ class Dataset:
         resized: bool = False,
         fingerprint: str = "",
         task: TaskName = "classification",
+        vocabulary: int | None = None,
     ) -> "Dataset":
         """Set a validation split aside, measure the statistics, and put the data set together.
 
         **Arguments:** `val`, the validation split where there is one: of the training split
         `val_fraction` becomes it otherwise; `high`, the value of white (255 for uint8 images if not
-        given); `resized`, whether the images were brought to their size from another.
+        given); `resized`, whether the images were brought to their size from another; `vocabulary`,
+        how many tokens there are, where the examples are tokens.
 
         **Raises:** `DataError` for labels that are not the task's, such as of no class, and images
         that are not finite.
         """
         given = {"train": train, "test": test} | ({} if val is None else {"val": val})
         for split, examples in given.items():
-            _check_examples(name, split, examples, class_names, task)
+            _check_examples(name, split, examples, class_names, task, vocabulary)
         if val is None:
             kept, held = validation_split(len(train), val_fraction)
             val = train.select(held)
             train = train.select(kept) if len(held) else train
-        mean, std = statistics(train)
+        none = np.zeros(0, np.float32)
+        mean, std = statistics(train) if vocabulary is None else (none, none)
         numbers = scale(labels_of(train)) if task == "regression" else (None, None)
         first = train.take(np.arange(1))[0]
-        if high is None and first.dtype == np.uint8:
+        if high is None and first.dtype == np.uint8 and vocabulary is None:
             high = 255
         light = None
         if first.ndim == 4 and first.shape[-1] == 1 and high is not None:
@@ -131,6 +142,7 @@ class Dataset:
             light_borders=light,
             fingerprint=fingerprint,
             task=task,
+            vocabulary=vocabulary,
             label_mean=numbers[0],
             label_std=numbers[1],
         )
@@ -210,7 +222,12 @@ def statistics(split: Split) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray,
 
 
 def _check_examples(
-    name: str, split: str, examples: Split, class_names: Sequence[str], task: TaskName
+    name: str,
+    split: str,
+    examples: Split,
+    class_names: Sequence[str],
+    task: TaskName,
+    vocabulary: int | None,
 ) -> None:
     """Refuse what would train on nonsense; of streamed splits, their source looks at each."""
     if not len(examples):
@@ -218,5 +235,18 @@ def _check_examples(
     if not isinstance(examples, ArraySplit):
         return
     check_labels(name, split, examples, class_names, task)
+    if (vocabulary is not None) != are_tokens(examples.image):
+        shape = f"{examples.image.dtype}{list(examples.image.shape)}"
+        raise DataError(
+            f"{name}: expected whole numbers (n, length) and their vocabulary, or neither, the"
+            f" split {split} has {shape} with vocabulary {vocabulary}"
+        )
+    if vocabulary is not None:
+        low, high = int(examples.image.min()), int(examples.image.max())
+        if low < 0 or high >= vocabulary:
+            raise DataError(
+                f"{name}: expected tokens from 0 to {vocabulary - 1}, the split {split} has"
+                f" {low if low < 0 else high}"
+            )
     if examples.image.dtype != np.uint8 and not np.isfinite(examples.image).all():
         raise DataError(f"{name}: images of the split {split} hold values that are not finite")

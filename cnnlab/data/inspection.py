@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from cnnlab.data.dataset import Dataset, statistics
-from cnnlab.data.labels import labels_of
+from cnnlab.data.labels import NO_LABEL, labels_of
 from cnnlab.data.pictures import PictureSplit, shown_path
 from cnnlab.data.splits import Labels, Split
 
@@ -78,7 +78,7 @@ def inspect(data: Dataset) -> Inspection:
         if data.task == "regression"
         else {name: _counts(data, label) for name, label in labels.items()},
         statistics={
-            name: (data.mean, data.std) if name == "train" else statistics(split)
+            name: (data.mean, data.std) if name == "train" or data.vocabulary else statistics(split)
             for name, split in splits.items()
         },
         duplicates=tuple(_duplicates(splits, labels)),
@@ -89,7 +89,7 @@ def inspect(data: Dataset) -> Inspection:
 def _counts(data: Dataset, label: Labels) -> Int[np.ndarray, " k"]:
     if data.task == "multilabel":
         return label.sum(0).astype(int)
-    return np.bincount(label.reshape(-1), minlength=data.num_classes)
+    return np.bincount(label[label != NO_LABEL], minlength=data.num_classes)
 
 
 def _read(split: Split) -> Iterator[tuple[Shaped[np.ndarray, "b ..."], Labels]]:

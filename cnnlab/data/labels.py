@@ -7,17 +7,22 @@ import numpy as np
 from jaxtyping import Float
 
 from cnnlab.data.pictures import PictureSplit
-from cnnlab.data.splits import ArraySplit, DataError, Labels, Split
+from cnnlab.data.splits import ArraySplit, DataError, Labels, Split, places
 
-TaskName = Literal["classification", "multilabel", "regression", "segmentation"]
-"""Labels of `n` images are
+TaskName = Literal["classification", "multilabel", "regression", "segmentation", "tokens"]
+"""Labels of `n` examples are
 
 - `classification`: a class each, `(n,)`;
 - `multilabel`: any of `k` labels each, `(n, k)` of 0 and 1;
 - `regression`: `k` numbers each, `(n, k)`;
-- `segmentation`: a class at each position, `(n, *spatial)`.
+- `segmentation`: a class at each position, `(n, *spatial)`, or `NO_LABEL`;
+- `tokens`: the same of sequences, `(n, length)`: the next token, say, or an answer where there is
+  one.
 """
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
+PER_POSITION: tuple[TaskName, ...] = ("segmentation", "tokens")
+NO_LABEL = -1
+"""The label of a position that has none: it counts neither in losses nor in scores."""
 
 
 def check_labels(
@@ -31,25 +36,28 @@ def check_labels(
     **Raises:** `DataError`.
     """
     label, k = examples.label, len(names)
-    n, *positions = examples.image.shape[:-1]
+    n, *positions = places(examples.image)
     expected, shape = {
         "classification": ("one class for each example", (n,)),
         "multilabel": (f"{k} labels of 0 or 1 for each example", (n, k)),
         "regression": (f"{k} finite numbers for each example", (n, k)),
-        "segmentation": ("a class at each position", (n, *positions)),
+        **dict.fromkeys(PER_POSITION, ("a class at each position", (n, *positions))),
     }[task]
-    classes = task in ("classification", "segmentation")
+    classes = task == "classification" or task in PER_POSITION
     if label.shape != shape or (classes and label.dtype.kind == "f"):
         raise DataError(
             f"{name}: expected {expected}, the split {split} has {label.dtype}{list(label.shape)}"
         )
     if classes:
         low, high = int(label.min()), int(label.max())
-        if low < 0 or high >= k:
+        least = NO_LABEL if task in PER_POSITION else 0
+        if low < least or high >= k:
             raise DataError(
                 f"{name}: expected labels from 0 to {k - 1}, the split {split} has"
-                f" {low if low < 0 else high}"
+                f" {low if low < least else high}"
             )
+        if high < 0:
+            raise DataError(f"{name}: no position of the split {split} has a label")
         return
     right = np.isfinite(label) if task == "regression" else (label == 0) | (label == 1)
     if not right.all():

@@ -40,6 +40,17 @@ def check_fits(argument: str, count: int, example: int) -> None:
         )
 
 
+def are_tokens(examples: Any) -> bool:
+    """Whether an array of examples is one of tokens, `(n, length)` whole numbers: they have no axis
+    of channels."""
+    return examples.ndim == 2 and examples.dtype.kind in "iu"
+
+
+def places(examples: Shaped[np.ndarray, "n ..."]) -> tuple[int, ...]:
+    """Examples and their positions, `(n, *spatial)`, without the channels that images have."""
+    return examples.shape if are_tokens(examples) else examples.shape[:-1]
+
+
 def as_raw(image: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
     """Images in one of the two dtypes that batches have: uint8 as they are, others as float32.
 
@@ -58,7 +69,7 @@ def as_labels(label: Shaped[np.ndarray, "n ..."]) -> Labels:
     others as float32."""
     if label.dtype.kind == "f":
         return label.astype(np.float32)
-    return np.clip(label, -1, 2**31 - 1).astype(np.int32)
+    return np.clip(label, -2, 2**31 - 1).astype(np.int32)  # -1 may say that there is none
 
 
 @runtime_checkable
@@ -118,8 +129,9 @@ class Split(abc.ABC):
 
 @checked
 class ArraySplit(Split):
-    """A split in memory: `image` `(n, *spatial, c)`, uint8 or float32; `label` `(n,)` int32, the
-    classes, or float32 targets `(n, ...)` of another task.
+    """A split in memory: `image` `(n, *spatial, c)`, uint8 or float32, or whole numbers `(n,
+    length)`, tokens; `label` `(n,)` int32, the classes, or float32 targets `(n, ...)` of another
+    task.
 
     **Raises:** `ValueError`: not one label for each image, or what is no number.
     """
@@ -137,7 +149,7 @@ class ArraySplit(Split):
                 f"label: expected {len(image)} numbers, as many as images,"
                 f" got {len(label)} of {label.dtype}"
             )
-        self.image = as_raw(image)
+        self.image = image if are_tokens(image) else as_raw(image)
         self.label: Labels = as_labels(label)
         self.placement = placement
         self.workers = workers

@@ -88,9 +88,7 @@ def along_axis(x: Shaped[Array, "b n"], ndim: int, axis: int) -> Shaped[Array, "
 VIEWS = ("none", "flip", "shift")
 
 
-def views(
-    image: Float[Array, "b *spatial c"], kind: str = "flip"
-) -> Float[Array, "v b *spatial c"]:
+def views(image: Shaped[Array, "b *shape"], kind: str = "flip") -> Shaped[Array, "v b *shape"]:
     """Test-time views of a batch, to average predictions over with `view_weights(kind)`.
 
     - `"none"`: the images themselves.

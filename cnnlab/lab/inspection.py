@@ -46,7 +46,10 @@ def samples(
         batch = Batch(image, jnp.asarray(targets, jnp.float32), places.astype(np.int32))
         key = jr.fold_in(jr.key(seed), epoch)
         columns.append(np.asarray(augment(of_batches, batch, key=key, epoch=epoch).image))
-    values = [column * data.std + data.mean for column in columns]
+    if data.vocabulary is None:
+        values = [column * data.std + data.mean for column in columns]
+    else:  # tokens, which nothing augments
+        values = [raw[..., None]]
     low, high = (0, data.high) if data.high is not None else (values[0].min(), values[0].max())
     rows, across = len(places), len(columns)
     figure = Figure(figsize=(1.6 * across + 0.4, 1.7 * rows), layout="constrained")

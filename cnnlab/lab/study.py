@@ -68,8 +68,11 @@ class Study:
         self.cfg = configured({**settings, "progress": False}, **own)
         known = _read(self.cfg.data) if data is None else data
         runtime, self.data = runtime_and_data(self.cfg, known)
-        shape, classes = self.data.input_shape, self.data.num_classes
-        self._initial = eqx.filter_jit(lambda key: build_model(self.cfg, shape, classes, key=key))
+        make = functools.partial(
+            build_model, self.cfg, self.data.input_shape, self.data.num_classes,
+            vocabulary=self.data.vocabulary,
+        )  # fmt: skip
+        self._initial = eqx.filter_jit(lambda key: make(key=key))
         self._frozen = frozen
         model, state = self.initial(self.cfg.seed)
         trainable = None

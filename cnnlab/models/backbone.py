@@ -5,13 +5,14 @@ from typing import Any
 
 import equinox as eqx
 import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 
 class Backbone(eqx.nn.StatefulLayer):
     """`H = (stage o ... o stage)(X)` (A 4.6). Its subclasses say only which stages.
 
-    Works on sequences `(n, c)`, images `(h, w, c)` and volumes `(d, h, w, c)`.
+    Works on sequences `(n, c)`, images `(h, w, c)` and volumes `(d, h, w, c)`; where its first
+    stage says what tokens are, on `(n,)` whole numbers.
     """
 
     stages: tuple[Any, ...]
@@ -19,7 +20,7 @@ class Backbone(eqx.nn.StatefulLayer):
     out_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(
-        self, x: Float[Array, "..."], state: eqx.nn.State, *, key: PRNGKeyArray | None = None
+        self, x: Shaped[Array, "..."], state: eqx.nn.State, *, key: PRNGKeyArray | None = None
     ) -> tuple[Float[Array, "..."], eqx.nn.State]:
         """Maps `(*batch, *spatial, c)` to features `(*batch, *spatial', c')`."""
         return run_stages(self.stages, x, state, key)

@@ -4,7 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from cnnlab.arguments import having
 
@@ -40,9 +40,9 @@ class Classifier(eqx.nn.StatefulLayer):
             )
 
     def __call__(
-        self, x: Float[Array, "..."], state: eqx.nn.State, *, key: PRNGKeyArray | None = None
+        self, x: Shaped[Array, "..."], state: eqx.nn.State, *, key: PRNGKeyArray | None = None
     ) -> tuple[Float[Array, "... classes"], eqx.nn.State]:
-        """Maps `(*batch, *spatial, c)` to logits `(*batch, num_classes)`.
+        """Maps `(*batch, *in_shape)` to logits `(*batch, num_classes)`.
 
         `key` is for dropout: None is allowed when there is none or in inference mode.
         """
@@ -52,7 +52,7 @@ class Classifier(eqx.nn.StatefulLayer):
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """Shape of one input, `(*spatial, c)`."""
+        """Shape of one input, `(*spatial, c)`; `(n,)` of tokens."""
         return self.backbone.in_shape
 
     @property

@@ -44,7 +44,7 @@ from cnnlab.nn.fully_connected import (
 from cnnlab.nn.gated import Gated, GatedBlock
 from cnnlab.nn.initializers import initializer
 from cnnlab.nn.layer import Convolution, Layer, ShapePreserving, WindowLayer
-from cnnlab.nn.linear import Identity, Linear
+from cnnlab.nn.linear import Embedding, Identity, Linear
 from cnnlab.nn.local import (
     LocallyConnected,
     LocallyConnected1d,
@@ -94,6 +94,7 @@ __all__ = [
     "DepthwiseConv2d",
     "DepthwiseConv3d",
     "Dropout",
+    "Embedding",
     "FullyConnected",
     "FullyConnected1d",
     "FullyConnected2d",

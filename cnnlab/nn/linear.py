@@ -1,11 +1,12 @@
-"""Dense layer on the last axis, and the layer that does nothing."""
+"""Dense layer on the last axis, its like for tokens, and the layer that does nothing."""
 
 import math
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import jax.random as jr
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from cnnlab.arguments import check_channels, positive_int, takes_arrays
 from cnnlab.nn.initializers import initializer
@@ -66,6 +67,45 @@ class Linear(Layer):
     def multiply_adds(self, in_shape: Sequence[int]) -> int:
         """Of one example of shape `(..., in_features)`."""
         return math.prod(in_shape) * self.out_features
+
+
+class Embedding(Layer):
+    """A vector for each of a vocabulary's tokens: `Linear` of what is one-hot.
+
+    `weight` is `(vocabulary, features)`, drawn with a deviation of 1.
+    """
+
+    weight: Float[Array, "v n"]
+
+    def __init__(self, vocabulary: int, features: int, *, key: PRNGKeyArray):
+        """**Raises:** `ValueError`, in one line that begins with the argument's name."""
+        shape = positive_int("vocabulary", vocabulary), positive_int("features", features)
+        self.weight = jr.normal(key, shape)
+
+    @takes_arrays
+    def __call__(
+        self, x: Int[Array, "*dims"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*dims n"]:
+        """**Arguments:** `x`, `(*batch, length)` whole numbers from 0 to `vocabulary - 1`.
+
+        **Raises:** `ValueError`: numbers that are not whole.
+        """
+        del key
+        if not jnp.issubdtype(x.dtype, jnp.integer):
+            raise ValueError(f"x: expected tokens, whole numbers, got {x.dtype}")
+        return self.weight[x]
+
+    @property
+    def window(self) -> None:
+        return None
+
+    def output_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
+        return (*in_shape, self.weight.shape[1])
+
+    def multiply_adds(self, in_shape: Sequence[int]) -> int:
+        """0: nothing is multiplied."""
+        del in_shape
+        return 0
 
 
 class Identity(ShapePreserving):

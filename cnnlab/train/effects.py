@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Sequence
 
 from cnnlab.data.augment import Augmentation, CutMix, Cutout, Mixup, RandomErasing
+from cnnlab.data.labels import PER_POSITION
 from cnnlab.data.perturb import ColorJitter, Perturbation
 from cnnlab.models import VGG
 from cnnlab.nn import factories
@@ -47,9 +48,9 @@ def check_effects(
         name = type(one).__name__
         if isinstance(one, Mixup | CutMix) and task.name == "regression":
             raise ValueError(f"augment: {name} mixes classes, the labels are of regression")
-        if task.name == "segmentation" and not isinstance(one, _IN_PLACE):
+        if task.name in PER_POSITION and not isinstance(one, _IN_PLACE):
             raise ValueError(f"augment: {name} moves the image, and would leave its labels behind")
-    if settings.tta != "none" and task.name == "segmentation":
+    if settings.tta != "none" and task.name in PER_POSITION:
         raise ValueError(
             f"tta: expected none, as other views move the image and leave its labels behind, got "
             f"{settings.tta}"

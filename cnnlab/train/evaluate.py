@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from cnnlab.arguments import checked
+from cnnlab.data.labels import NO_LABEL, PER_POSITION
 from cnnlab.data.loaders import Loader, loader
 from cnnlab.data.splits import Split
 from cnnlab.display import View, shown
@@ -37,7 +38,7 @@ class Evaluation(NamedTuple):
 
     def view(self) -> View:
         right = None
-        if self.task.name in ("classification", "multilabel", "segmentation"):
+        if self.task.name != "regression":
             right = f"{self.accuracy:.4f}"
         facts = {"task": self.task.name, "examples": f"{len(self.label):,}", "accuracy": right}
         return View.of("evaluation", facts)
@@ -47,16 +48,26 @@ class Evaluation(NamedTuple):
         """The most likely labels, such as the class of highest probability."""
         return self.task.predicted(self.answers)
 
+    def pairs(self) -> tuple[Shaped[np.ndarray, "m ..."], Shaped[np.ndarray, "m ..."]]:
+        """True and predicted labels; those of all positions that have one, `(m,)`, where the task
+        is about positions."""
+        if self.task.name not in PER_POSITION:
+            return self.label, self.predicted
+        there = self.label != NO_LABEL
+        return self.label[there], self.predicted[there]
+
     @property
     def accuracy(self) -> float:
         """The fraction of labels that are right."""
-        return float((self.predicted == self.label).mean())
+        label, predicted = self.pairs()
+        return float((predicted == label).mean())
 
     @property
     def loss(self) -> float:
         """The mean loss; of several views, that of their mean answer."""
         if isinstance(self.criterion, CrossEntropy):
-            p = np.take_along_axis(self.answers, self.label[..., None], -1)[..., 0]
+            there = np.maximum(self.label, 0)[..., None]
+            p = np.take_along_axis(self.answers, there, -1)[..., 0][self.label != NO_LABEL]
             return float(-np.log(np.maximum(p, np.finfo(np.float32).tiny)).mean())
         criterion = self.criterion
         if isinstance(criterion, TaskLoss):
@@ -69,8 +80,8 @@ class Evaluation(NamedTuple):
         """`confusion[i, j]`: how many examples (or positions) of class `i` were taken for class
         `j`."""
         k = self.answers.shape[-1]
-        pairs = self.label.reshape(-1) * k + self.predicted.reshape(-1)
-        return np.bincount(pairs, minlength=k * k).reshape(k, k)
+        label, predicted = self.pairs()
+        return np.bincount(label * k + predicted, minlength=k * k).reshape(k, k)
 
 
 @checked

@@ -146,7 +146,7 @@ class Experiment:
         step = make_train_step(
             self.optimizer,
             loss=self.loss,
-            hits=self.task.hits,
+            task=self.task,
             compute_dtype=self.settings.compute_dtype,
             average_decay=self.settings.average,
         )

@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, Shaped
 
 from cnnlab.arguments import checked, fraction, positive_int
 from cnnlab.data import ArraySplit, Dataset, Split, loader
+from cnnlab.data.labels import NO_LABEL
+from cnnlab.data.splits import are_tokens
 from cnnlab.display import View, shown
 from cnnlab.files import png
 from cnnlab.models import described
@@ -21,7 +23,7 @@ from cnnlab.train.parallel import Jit, Runtime
 from cnnlab.train.scores import shown as scores_shown
 from cnnlab.train.state import init_state, seed_keys
 from cnnlab.train.step import Prepare, make_prepare, make_train_step, scores
-from cnnlab.train.tasks import hits, task_of
+from cnnlab.train.tasks import task_of
 from cnnlab.train.training import Callback, History, NonFiniteLoss, Trainer
 
 _AnyArray = Shaped[Array | np.ndarray, "..."]
@@ -85,7 +87,8 @@ def fit(
         -> logits`; the key, for dropout, may be left out.
     - `data`: what to train on. A `Dataset`: its training split, by default normalised and with
         the targets of its task, one-hot for classes. A `Split`, or two arrays: images
-        `(n, *spatial, c)`, which become float32 as they are, and labels, classes `(n,)` or for
+        `(n, *spatial, c)`, which become float32 as they are, or tokens `(n, length)`, which stay
+        whole numbers; and labels, classes `(n,)` or for
         other losses any numbers `(n, ...)`.
     - `optimizer`: of `optax`, or from `cnnlab.train.optim`.
     - `steps`: how many; an epoch has `n // batch_size`.
@@ -121,11 +124,11 @@ def fit(
         prepare = _default_prepare(data, batches.steps_per_epoch)
         if loss is cross_entropy:
             _check_classes(model, state, split)
-    right = hits
+    task = None
     if isinstance(data, Dataset):
-        loss, right = for_data(loss, data), task_of(data).hits
+        task, loss = task_of(data), for_data(loss, data)
     step = make_train_step(
-        optimizer, loss=loss, hits=right, compute_dtype=jnp.dtype(precision), average_decay=average
+        optimizer, loss=loss, task=task, compute_dtype=jnp.dtype(precision), average_decay=average
     )
     _, key = seed_keys(seed)
     start = init_state(model, state, optimizer, average=average is not None, key=key)
@@ -189,11 +192,12 @@ def _check_classes(model: eqx.Module, state: eqx.nn.State, split: Split) -> None
     """Refuse a class for which the model has no score: its loss would not be a number."""
     if not isinstance(split, ArraySplit) or split.label.dtype.kind != "i" or not len(split):
         return
-    image = jnp.asarray(split.image[:1], jnp.float32)
+    image = jnp.asarray(split.image[:1], None if are_tokens(split.image) else jnp.float32)
     logits, _ = eqx.filter_eval_shape(scores, model, image, state, key=jr.key(0))
     low, high = split.label.min(), split.label.max()
-    if low < 0 or high >= logits.shape[-1]:
+    least = NO_LABEL if split.label.ndim > 1 else 0
+    if low < least or high >= logits.shape[-1]:
         raise ValueError(
             f"data: expected classes from 0 to {logits.shape[-1] - 1}, of which the model has a "
-            f"score each, got {low if low < 0 else high}"
+            f"score each, got {low if low < least else high}"
         )

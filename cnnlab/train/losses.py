@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Shaped
 
 from cnnlab.arguments import checked
 from cnnlab.data import Dataset, Split
-from cnnlab.data.labels import TaskName, labels_of
+from cnnlab.data.labels import NO_LABEL, PER_POSITION, TaskName, labels_of
 
 Loss = Callable[[Array, Array], Array]
 Weights = Literal["balanced"] | Sequence[float | int] | None
@@ -27,12 +27,14 @@ def cross_entropy(
     logits: Float[Array, "*batch k"], label: Shaped[Array, "..."]
 ) -> Float[Array, "*batch"]:
     """Softmax cross-entropy in nats, of classes `(*batch,)` or of targets `(*batch, k)` that sum to
-    1.
+    1; 0 where a position has no class (`NO_LABEL`) or its targets are all 0.
 
     **Raises:** `ValueError` where the labels are neither.
     """
     if are_classes(logits, label):
-        return optax.softmax_cross_entropy_with_integer_labels(logits, label)
+        there = label != NO_LABEL
+        own = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(there, label, 0))
+        return jnp.where(there, own, 0)
     _check_targets(logits, label, f"classes {logits.shape[:-1]} or targets")
     return optax.softmax_cross_entropy(logits, label)
 
@@ -51,12 +53,12 @@ def _check_targets(logits: Array, label: Array, expected: str = "targets") -> No
 
 
 class TaskLoss(abc.ABC):
-    """A loss for the labels of one task.
+    """A loss for labels of one kind.
 
-    **Attributes:** `task`, its name.
+    **Attributes:** `tasks`, those that have them.
     """
 
-    task: ClassVar[TaskName]
+    tasks: ClassVar[tuple[TaskName, ...]]
 
     def settled(self, train: Split, k: int) -> "TaskLoss":
         """The same with all that it takes from the training labels, of `k` classes or labels.
@@ -86,11 +88,12 @@ class CrossEntropy(TaskLoss):
     """
 
     class_weights: Weights = None
-    task: ClassVar[TaskName] = "classification"
+    tasks: ClassVar[tuple[TaskName, ...]] = ("classification", "tokens")
 
     def settled(self, train: Split, k: int) -> "CrossEntropy":
         if self.class_weights == "balanced":
-            counts = np.bincount(labels_of(train).reshape(-1), minlength=k)
+            label = labels_of(train)
+            counts = np.bincount(label[label != NO_LABEL], minlength=k)
             weights = np.where(counts > 0, counts.sum() / (k * np.maximum(counts, 1)), 1.0)
         else:
             weights = _checked("class_weights", self.class_weights, k)
@@ -104,7 +107,7 @@ class CrossEntropy(TaskLoss):
             return cross_entropy(logits, label)
         weights = _array("class_weights", self.class_weights, logits)
         if are_classes(logits, label):
-            return weights[label] * cross_entropy(logits, label)
+            return weights[jnp.maximum(label, 0)] * cross_entropy(logits, label)
         _check_targets(logits, label)
         return cross_entropy(logits, weights * label)
 
@@ -112,9 +115,10 @@ class CrossEntropy(TaskLoss):
 @checked
 @dataclasses.dataclass(frozen=True)
 class PerPositionCrossEntropy(CrossEntropy):
-    """Softmax cross-entropy at every position, where each has a class: semantic segmentation."""
+    """Softmax cross-entropy at every position that has a class: semantic segmentation, the next
+    token of a sequence."""
 
-    task: ClassVar[TaskName] = "segmentation"
+    tasks: ClassVar[tuple[TaskName, ...]] = PER_POSITION
 
 
 @checked
@@ -129,7 +133,7 @@ class BinaryCrossEntropy(TaskLoss):
     """
 
     positive_weights: Weights = None
-    task: ClassVar[TaskName] = "multilabel"
+    tasks: ClassVar[tuple[TaskName, ...]] = ("multilabel",)
 
     def settled(self, train: Split, k: int) -> "BinaryCrossEntropy":
         if self.positive_weights == "balanced":
@@ -154,7 +158,7 @@ class BinaryCrossEntropy(TaskLoss):
 class MeanSquaredError(TaskLoss):
     """The mean square of the differences, over the numbers of an example."""
 
-    task = "regression"
+    tasks = ("regression",)
 
     def __call__(self, logits: Float[Array, "*batch k"], label: Array) -> Float[Array, "*batch"]:
         _check_targets(logits, label)
@@ -171,7 +175,7 @@ class Huber(TaskLoss):
     """
 
     delta: float | int = 1.0
-    task: ClassVar[TaskName] = "regression"
+    tasks: ClassVar[tuple[TaskName, ...]] = ("regression",)
 
     def __post_init__(self) -> None:
         if not self.delta > 0:
@@ -197,12 +201,12 @@ def for_data(loss: Loss, data: Dataset) -> Loss:
 
     **Raises:** `ValueError` that begins with `loss`: one for labels of another kind.
     """
-    if loss is cross_entropy and data.task != "classification":
+    if loss is cross_entropy and data.task not in CrossEntropy.tasks:
         loss = CrossEntropy()
     if not isinstance(loss, TaskLoss):
         return loss
-    if loss.task != data.task:
-        fitting = [name for name, known in LOSSES.items() if known.task == data.task]
+    if data.task not in loss.tasks:
+        fitting = [name for name, known in LOSSES.items() if data.task in known.tasks]
         raise ValueError(
             f"loss: expected {' or '.join(fitting)}, as the labels of {data.name} are of "
             f"{data.task}, got {next(n for n, known in LOSSES.items() if type(loss) is known)}"

@@ -28,6 +28,8 @@ def describe(data: Dataset) -> JsonObject:
     """What a prediction needs to know of a data set, as JSON; every checkpoint holds it."""
     # Runs made before there were other tasks say nothing of theirs.
     about = {} if data.task == "classification" else {"task": data.task}
+    if data.vocabulary is not None:
+        about |= {"vocabulary": data.vocabulary}
     if data.label_mean is not None and data.label_std is not None:
         about |= {"label_mean": data.label_mean.tolist(), "label_std": data.label_std.tolist()}
     return {
@@ -93,7 +95,8 @@ class Predictor:
 
     **Arguments:** `data`, what `describe` said; `input_shape`, where not that of its examples.
 
-    **Attributes:** `input_shape` `(*spatial, c)`, `task`, `class_names`, `mean` and `std` `(c,)` of
+    **Attributes:** `input_shape` `(*spatial, c)`, or `(n,)` of tokens, of which there
+    are `vocabulary`; `task`, `class_names`, `mean` and `std` `(c,)` of
     the training examples, which are subtracted and divided by; `form`, what pictures must become.
     """
 
@@ -107,6 +110,7 @@ class Predictor:
     ) -> None:
         self.form = form_of(data)
         self.input_shape = input_shape or self.form.shape
+        self.vocabulary = data.get("vocabulary")
         self.task = described_task(data)
         self.class_names = self.task.names
         self.mean, self.std = (np.asarray(data[k], np.float32) for k in ("mean", "std"))
@@ -128,16 +132,21 @@ class Predictor:
 
     def __call__(self, example: Shaped[Array | np.ndarray, "..."]) -> Float[np.ndarray, "... k"]:
         """The answer for one raw example of shape `input_shape`: the probability of each class or
-        label, or the numbers; of segmentation at each position.
+        label, or the numbers; where the task is about positions, at each.
 
         **Raises:** `ValueError` for another shape, and for what is no number; `CnnlabError` where
         the answer is not numbers.
         """
-        example = as_raw(np.asarray(example))
+        example = np.asarray(example)
+        if self.vocabulary is None or example.dtype.kind not in "iu":
+            example = as_raw(example)
         if example.shape != self.input_shape:
             raise ValueError(
                 f"example: expected shape {self.input_shape}, got {tuple(example.shape)}"
             )
+        most = np.inf if self.vocabulary is None else self.vocabulary - 1
+        if self.vocabulary is not None and not ((example >= 0) & (example <= most)).all():
+            raise ValueError(f"example: expected tokens from 0 to {self.vocabulary - 1}")
         batch = Batch(jnp.asarray(example)[None], jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32))
         answer = np.asarray(self._run(self._model, self._state, batch)[0])
         if not np.isfinite(answer).all():
@@ -148,11 +157,12 @@ class Predictor:
         """Write the answers for raw examples as StableHLO (`cnnlab.export`)."""
         model = eqx.nn.inference_mode(self._model)
 
-        def answers(x: Float[Array, "n *shape"]) -> Float[Array, "n ..."]:
+        def answers(x: Shaped[Array, "n *shape"]) -> Float[Array, "n ..."]:
             logits, _ = scores(model, normalise(x, self.mean, self.std), self._state)
             return self.task.answer(logits)
 
-        export(answers, self.input_shape, path)
+        dtype = jnp.float32 if self.vocabulary is None else jnp.int32
+        export(answers, self.input_shape, path, dtype=dtype)
 
     def top(self, example: Shaped[Array | np.ndarray, "..."], count: int = 3) -> Prediction:
         """The answer by name: the `count` most probable classes with their probabilities; so many

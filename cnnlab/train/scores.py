@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnlab.data.labels import TASKS, TaskName
+from cnnlab.data.labels import PER_POSITION, TASKS, TaskName
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.tasks import Task
 
@@ -45,19 +45,13 @@ def _sklearn() -> Any:
     return sklearn.metrics
 
 
-def _labels(e: Evaluation) -> tuple[np.ndarray, np.ndarray]:
-    """True and predicted: classes `(n,)`, those of all positions; or labels `(n, k)`."""
-    shape = (-1,) if e.task.name == "segmentation" else e.label.shape
-    return e.label.reshape(shape).astype(np.int32), e.predicted.reshape(shape)
-
-
 def _macro(name: str) -> Callable[[Evaluation], float]:
     """The mean over classes, those that there are or that were predicted, of a scikit-learn score;
     0 for one that divides by none."""
 
     def measure(e: Evaluation) -> float:
         score = getattr(_sklearn(), name)
-        return float(score(*_labels(e), average="macro", zero_division=0))
+        return float(score(*e.pairs(), average="macro", zero_division=0))
 
     return measure
 
@@ -76,7 +70,7 @@ def top5_accuracy(e: Evaluation) -> float:
 
 def balanced_accuracy(e: Evaluation) -> float:
     """The mean over classes that there are of the share found of each (recall)."""
-    label, predicted = _labels(e)
+    label, predicted = e.pairs()
     recall = _sklearn().recall_score
     return float(recall(label, predicted, labels=np.unique(label), average="macro"))
 
@@ -112,15 +106,24 @@ def mean_absolute_error(e: Evaluation) -> float:
     return float(np.abs(e.answers - e.label).mean())
 
 
+def bits_per_byte(e: Evaluation) -> float:
+    """The mean loss in bits, where what is predicted are bytes: what a coder that knows the
+    probabilities takes for one."""
+    return e.loss / math.log(2)
+
+
+_OF_CLASSES: Sequence[TaskName] = ("classification", *PER_POSITION)
+
 METRICS: Mapping[str, Metric] = {
     "loss": Metric(lambda e: e.loss, larger_is_better=False),
-    "accuracy": Metric(lambda e: e.accuracy, ("classification", "multilabel", "segmentation")),
+    "accuracy": Metric(lambda e: e.accuracy, (*_OF_CLASSES, "multilabel")),
     "top5_accuracy": Metric(top5_accuracy, ("classification",)),
-    "balanced_accuracy": Metric(balanced_accuracy, ("classification", "segmentation")),
-    "f1": Metric(_macro("f1_score"), ("classification", "multilabel", "segmentation")),
+    "balanced_accuracy": Metric(balanced_accuracy, _OF_CLASSES),
+    "f1": Metric(_macro("f1_score"), (*_OF_CLASSES, "multilabel")),
     "auroc": Metric(auroc, ("classification", "multilabel")),
     "exact_match": Metric(exact_match, ("multilabel",)),
-    "mean_iou": Metric(_macro("jaccard_score"), ("segmentation",)),
+    "mean_iou": Metric(_macro("jaccard_score"), PER_POSITION),
+    "bits_per_byte": Metric(bits_per_byte, ("tokens",), larger_is_better=False),
     "r2": Metric(r2, ("regression",)),
     "mean_absolute_error": Metric(mean_absolute_error, ("regression",), larger_is_better=False),
 }
@@ -131,6 +134,7 @@ DEFAULT: Mapping[TaskName, tuple[str, ...]] = {
     "multilabel": ("f1", "auroc", "accuracy"),
     "regression": ("r2", "mean_absolute_error"),
     "segmentation": ("mean_iou", "accuracy"),
+    "tokens": ("accuracy",),
 }
 
 
@@ -148,6 +152,10 @@ def metrics_for(
         if name not in fitting:
             raise ValueError(
                 f"metrics: expected some of {', '.join(fitting)} for {task.name}, got {name!r}"
+            )
+        if name == "bits_per_byte" and len(task.names) != 256:
+            raise ValueError(
+                f"metrics: expected bits_per_byte of 256 tokens only, there are {len(task.names)}"
             )
         if name == "top5_accuracy" and len(task.names) <= 5:
             raise ValueError(

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from cnnlab.arguments import checked
 from cnnlab.data import augment
 from cnnlab.data.batches import Batch
+from cnnlab.data.splits import are_tokens
 from cnnlab.nn.replicas import pmean
 from cnnlab.train import tasks
 from cnnlab.train.losses import Loss, cross_entropy
@@ -67,8 +68,9 @@ def make_prepare(
 
     def prepare(raw: Batch, key: PRNGKeyArray, step: Int[Array, ""]) -> Batch:
         label = task.target(jnp.asarray(raw.label))
-        if one_hot:
-            label = optax.smooth_labels(label, label_smoothing)
+        if label_smoothing:
+            smooth = optax.smooth_labels(label, label_smoothing)
+            label = jnp.where(label.any(-1, keepdims=True), smooth, 0)  # none stays none
         batch = raw._replace(image=augment.normalise(raw.image, mean, std), label=label)
         epoch = step // steps_per_epoch
         return augment.augment(transforms, batch, key=step_key(key, step, 0), epoch=epoch)
@@ -85,7 +87,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     loss: Loss = cross_entropy,
-    hits: Callable[[Array, Array], Array | None] = tasks.hits,
+    task: Task | None = None,
     compute_dtype: DTypeLike = jnp.float32,
     average_decay: float | None = None,
 ) -> Step:
@@ -98,19 +100,23 @@ def make_train_step(
     **Arguments:**
 
     - `loss`: `(logits, label) -> ` a loss for each example, or their mean.
-    - `hits`: `(logits, label) -> ` where the scores are right (`Task.hits`), or None.
+    - `task`: tells where the scores are right (`Task.hits`) and which positions count in the means
+      of the loss and the accuracy (`Task.counted`). None: those with classes as labels.
     - `average_decay`: of the moving average of parameters and state, `None` for none.
 
     **Returns:** a function; its metrics are `loss`, `accuracy` (unless `hits` gives None), and the
     norms of gradient, update and parameters.
     """
 
+    about = tasks if task is None else task
+
     def of_params(
         params: PyTree, static: PyTree, state: TrainState, batch: Batch
     ) -> tuple[Array, tuple[eqx.nn.State, Array]]:
         model = eqx.combine(_cast(params, compute_dtype), static)
         key = step_key(state.key, state.step, 1)
-        image, label = jnp.asarray(batch.image, compute_dtype), jnp.asarray(batch.label)
+        image, label = jnp.asarray(batch.image), jnp.asarray(batch.label)
+        image = image if are_tokens(image) else image.astype(compute_dtype)
         logits, model_state = scores(model, image, state.model_state, key=key)
         logits = logits.astype(jnp.float32)
         losses = loss(logits, label)
@@ -119,7 +125,7 @@ def make_train_step(
                 f"loss: expected one for each example, or their mean, got shape {losses.shape} of "
                 f"scores {logits.shape} and labels {label.shape}"
             )
-        return losses.mean(), (model_state, logits)
+        return _mean(losses, about.counted(logits, label)), (model_state, logits)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         params, static = eqx.partition(state.model, eqx.is_inexact_array)
@@ -131,8 +137,9 @@ def make_train_step(
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             updates, opt_state = optimizer.update(grads, state.opt_state, params)
         params: PyTree = optax.apply_updates(params, updates)
-        right = hits(logits, jnp.asarray(batch.label))
-        accuracy = {} if right is None else {"accuracy": right.mean(dtype=jnp.float32)}
+        label = jnp.asarray(batch.label)
+        right = about.hits(logits, label)
+        accuracy = {} if right is None else {"accuracy": _mean(right, about.counted(logits, label))}
         metrics = {
             **pmean({"loss": value, **accuracy}),
             "grad_norm": optax.tree.norm(grads),
@@ -153,6 +160,15 @@ def make_train_step(
         return state, metrics
 
     return train_step
+
+
+def _mean(values: Array, counted: Array | None) -> Float[Array, ""]:
+    """The mean of the values that count, such that its mean over replicas is that of all theirs;
+    0 where none does."""
+    if counted is None or values.shape != counted.shape:
+        return values.mean(dtype=jnp.float32)
+    each = pmean(counted.sum(dtype=jnp.float32))  # of a replica, on average
+    return (values * counted).sum(dtype=jnp.float32) / jnp.maximum(each, jnp.finfo(each).tiny)
 
 
 def _move(average: PyTree, new: PyTree, decay: float, step: Int[Array, ""]) -> PyTree:
@@ -188,7 +204,8 @@ def make_judge(
         images = augment.views(augment.normalise(raw.image, mean, std), views)
 
         def one(image: Array) -> Array:
-            logits, _ = scores(network, image.astype(compute_dtype), model_state)
+            image = image if are_tokens(image) else image.astype(compute_dtype)
+            logits, _ = scores(network, image, model_state)
             return answer(logits.astype(jnp.float32))
 
         return jnp.tensordot(weights, jax.lax.map(one, images), axes=1)

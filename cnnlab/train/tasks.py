@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from cnnlab.data import Dataset
-from cnnlab.data.labels import TaskName
+from cnnlab.data.labels import NO_LABEL, TaskName
 from cnnlab.train.losses import are_classes
 
 _TINY = np.finfo(np.float32).tiny
@@ -36,7 +36,8 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def target(self, label: Shaped[Array, "b ..."]) -> Float[Array, "b ..."]:
-        """What is trained on: raw labels as float32, of the shape of the scores."""
+        """What is trained on: raw labels as float32, of the shape of the scores; zeros at a
+        position that has none."""
 
     @abc.abstractmethod
     def answer(self, logits: Float[Array, "... k"]) -> Float[Array, "... k"]:
@@ -52,6 +53,11 @@ class Task(abc.ABC):
 
     def hits(self, logits: Array, target: Array) -> Bool[Array, "..."] | None:
         """Where scores are right about a target; None where there is no right and wrong."""
+        del logits, target
+        return None
+
+    def counted(self, logits: Array, target: Array) -> Bool[Array, "..."] | None:
+        """Which positions have a target; None where there is one for each example."""
         del logits, target
         return None
 
@@ -94,13 +100,24 @@ class Classification(Task):
 
 @dataclasses.dataclass(frozen=True)
 class Segmentation(Classification):
-    """One of `k` classes at each position: probabilities `(n, *spatial, k)`."""
+    """One of `k` classes at each position that has a label: probabilities `(n, *spatial, k)`."""
 
     name: ClassVar[TaskName] = "segmentation"
+
+    def counted(self, logits: Array, target: Array) -> Bool[Array, "..."] | None:
+        del logits
+        return target.any(-1)
 
     def top(self, answer: Float[np.ndarray, "... k"], count: int) -> list[tuple[str, float]]:
         counts = np.bincount(self.predicted(answer).reshape(-1), minlength=len(self.names))
         return self._largest(counts / counts.sum(), count)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens(Segmentation):
+    """The same at the positions of a sequence: the token that comes next, say."""
+
+    name: ClassVar[TaskName] = "tokens"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +182,7 @@ class Regression(Task):
         return f"{number:.4g}  {name}"
 
 
-_TASKS = {task.name: task for task in (Classification, Multilabel, Segmentation)}
+_TASKS = {task.name: task for task in (Classification, Multilabel, Segmentation, Tokens)}
 
 
 def make_task(
@@ -193,3 +210,8 @@ def hits(logits: Array, label: Array) -> Bool[Array, "*batch"] | None:
     if label.shape == logits.shape and label.ndim > 1 and label.shape[-1] > 1:
         return jnp.argmax(logits, -1) == jnp.argmax(label, -1)
     return None
+
+
+def counted(logits: Array, label: Array) -> Bool[Array, "..."] | None:
+    """Which positions have a class; None where labels are not classes of positions."""
+    return label != NO_LABEL if label.ndim > 1 and are_classes(logits, label) else None

@@ -62,3 +62,18 @@ def test_a_pooled_head_gives_an_example_its_scores(getkey):
 def test_images_are_refused(getkey):
     with pytest.raises(ValueError, match=r"^in_shape: expected a sequence's \(n, c\), got"):
         SequenceModel((8, 8, 1), key=getkey())
+
+
+def test_tokens_are_embedded(getkey):
+    layer = nn.Embedding(6, 4, key=getkey())
+    tokens = np.random.default_rng(0).integers(0, 6, (2, 11))
+    one_hot = np.eye(6, dtype=np.float32)[tokens]
+    np.testing.assert_allclose(layer(jnp.asarray(tokens)), one_hot @ layer.weight, rtol=1e-6)
+    assert layer.output_shape((11,)) == (11, 4) and layer.multiply_adds((11,)) == 0
+    with pytest.raises(ValueError, match=r"^x: expected tokens, whole numbers, got float32"):
+        layer(jnp.ones(11))
+    body = SequenceModel((11,), width=4, depth=1, filter=FILTER, vocabulary=6, key=getkey())
+    assert body.out_shape == (11, 4) and body.stages[0].layers[0].weight.shape == (6, 4)
+    for shape, vocabulary in (((11, 3), 6), ((11,), None)):
+        with pytest.raises(ValueError, match=r"^in_shape: expected a sequence's \(n"):
+            SequenceModel(shape, vocabulary=vocabulary, key=getkey())

@@ -65,7 +65,8 @@ def test_every_layer_is_asked():
     abstract = {v for v in found if inspect.isabstract(v)}
     assert abstract == {nn.Convolution, nn.Layer, nn.Pool, nn.ShapePreserving, nn.WindowLayer}
     blocks = {nn.ConvBlock, nn.ConvNeXtBlock, nn.GatedBlock, nn.ResidualBlock}
-    assert ({*found} | {Flatten}) - ranks - abstract == {*blocks, *LAYERS}
+    of_tokens = {nn.Embedding}
+    assert ({*found} | {Flatten}) - ranks - abstract == {*blocks, *of_tokens, *LAYERS}
     assert all(issubclass(kind, nn.Layer) for kind in LAYERS)
 
 
