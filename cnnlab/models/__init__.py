@@ -12,6 +12,7 @@ from cnnlab.models.names import count_parameters, described, named_arrays, with_
 from cnnlab.models.plan import PLANS, parse_plan
 from cnnlab.models.resnet import ResNet
 from cnnlab.models.sequence import SequenceModel
+from cnnlab.models.streaming import Stream
 from cnnlab.models.transfer import Report, freeze, load_backbone, replace_head
 from cnnlab.models.unet import UNet
 from cnnlab.models.vgg import VGG, prototype
@@ -31,6 +32,7 @@ __all__ = [
     "Report",
     "ResNet",
     "SequenceModel",
+    "Stream",
     "UNet",
     "count_parameters",
     "described",

@@ -7,6 +7,8 @@ import equinox as eqx
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from cnnlab.models.streaming import Stream
+
 
 class Backbone(eqx.nn.StatefulLayer):
     """`H = (stage o ... o stage)(X)` (A 4.6). Its subclasses say only which stages.
@@ -24,6 +26,10 @@ class Backbone(eqx.nn.StatefulLayer):
     ) -> tuple[Float[Array, "..."], eqx.nn.State]:
         """Maps `(*batch, *spatial, c)` to features `(*batch, *spatial', c')`."""
         return run_stages(self.stages, x, state, key)
+
+    def stream(self, state: eqx.nn.State, *, length: int | None = None) -> Stream:
+        """The features of one position after another, as of a whole sequence: see `Stream`."""
+        return Stream(self, state, length=length)
 
 
 def run_stages(

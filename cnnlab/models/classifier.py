@@ -7,6 +7,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from cnnlab.arguments import having
+from cnnlab.models.streaming import Stream
 
 
 class Classifier(eqx.nn.StatefulLayer):
@@ -49,6 +50,10 @@ class Classifier(eqx.nn.StatefulLayer):
         keys = (None, None) if key is None else jr.split(key)
         features, state = self.backbone(x, state, key=keys[0])
         return self.head(features, state, key=keys[1])
+
+    def stream(self, state: eqx.nn.State, *, length: int | None = None) -> Stream:
+        """The scores of one position after another, as of a whole sequence: see `Stream`."""
+        return Stream(self, state, length=length)
 
     @property
     def in_shape(self) -> tuple[int, ...]:

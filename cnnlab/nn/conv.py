@@ -12,6 +12,7 @@ from cnnlab import ops
 from cnnlab.arguments import check_channels, divisor, one_of, positive_int, takes_arrays
 from cnnlab.nn.initializers import initializer
 from cnnlab.nn.layer import Convolution, WindowLayer, spatial_rank
+from cnnlab.nn.memory import Memory, Recent
 from cnnlab.ops import Ints, Padding, Pass, Problem, Window
 
 
@@ -95,6 +96,25 @@ class Conv(Convolution, WindowLayer):
         if self.padding_mode != "zeros":
             pads = window.at(window.spatial(x.shape)).pads
             x, window = ops.pad(x, pads, self.padding_mode), window.without_padding
+        return self._over(window, x, activation)
+
+    def memory(self, length: int) -> Memory:
+        """To compute outputs one after another: the inputs that a window reaches back to.
+
+        **Raises:** `ValueError`: an output sees later inputs, or there is not one for each input.
+        """
+        del length
+        causal = tuple((extent - 1, 0) for extent in self.window.extent)
+        pads = self.window.at(self.window.extent).pads
+        if (self.window.rank, self.stride, self.padding_mode, pads) != (1, (1,), "zeros", causal):
+            raise ValueError(
+                'padding: expected "CAUSAL" with zeros, and one spatial axis without stride, got '
+                f"padding={self.padding!r} ({self.padding_mode}), stride={self.stride}"
+            )
+        windows = eqx.Partial(self._over, self.window.without_padding)
+        return Recent(windows, causal[0][0])
+
+    def _over(self, window: Window, x: Array, activation: str | None = None) -> Array:
         return ops.conv(
             x,
             self.weight,

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from numbers import Real
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from cnnlab.arguments import one_of, positive_int, to_tuple
@@ -94,13 +94,41 @@ _FREQUENCIES: dict[str, Callable[[int], np.ndarray]] = {
 _RULES = ("zoh", "bilinear")
 
 
-class S4D(Filter):
+class Diagonal(Filter):
+    """The response of `modes` states of each channel that do not mix: their powers, weighed.
+
+    One position after another it is a recurrence, at the same cost for each.
+    """
+
+    @abc.abstractmethod
+    def system(
+        self,
+    ) -> tuple[Complex[Array, "c modes"], Complex[Array, "c modes"], Complex[Array, "c modes"]]:
+        """`log A`, `B` and `C` of `s[l] = A s[l - 1] + B u[l]`, `y[l] = Re sum_n C_n s_n[l]`, whose
+        kernel is `Re sum_n C_n B_n A_n^l`."""
+
+    def kernel(self, length: int) -> Float[Array, "length c"]:
+        """The powers of `A` from two tables of about `sqrt(length)` of them: `l = i m + j`, so that
+        nothing of the size `length x modes` is made."""
+        log_a, b, c = self.system()
+        inner = math.isqrt(max(length - 1, 0)) + 1
+        outer = -(-length // inner)
+        table = lambda n, step: jnp.exp(step * jnp.arange(n)[:, None] * log_a[:, None])
+        coarse = (c * b)[:, None] * table(outer, inner)
+        fine = table(inner, 1)
+        # Re(x y) = Re x Re y - Im x Im y: one real product of matrices.
+        left = jnp.concatenate([coarse.real, -coarse.imag], -1)
+        right = jnp.concatenate([fine.real, fine.imag], -1)
+        sums = jnp.einsum("cin,cjn->ijc", left, right)
+        return sums.reshape(outer * inner, self.channels)[:length]
+
+
+class S4D(Diagonal):
     """The response of a diagonal linear system (Gu et al. 2022, arXiv:2206.11893).
 
     Each channel has `modes` states `s' = a s + u` with `a = -exp(log_decay) + i frequency`, sampled
-    at steps of `exp(log_step)`; `output`, real and imaginary parts, weighs them. With `A` and `B`
-    the sampled system's factors (`discrete`), the kernel is `2 Re sum_n C_n B_n A_n^l` (equation 5
-    there, a state and its conjugate together): four numbers a mode, whatever the length.
+    at steps of `exp(log_step)`; `output`, real and imaginary parts, weighs them, a state and its
+    conjugate together (equation 5 there): four numbers a mode, whatever the length.
     """
 
     log_decay: Float[Array, "c modes"]
@@ -147,41 +175,16 @@ class S4D(Filter):
         self.output = jr.normal(output, (*shape, 2)) * math.sqrt(0.5)
         self.log_step = jr.uniform(steps, (self.channels,), minval=low, maxval=high)
 
-    def _sampled(self) -> tuple[Complex[Array, "c modes"], Complex[Array, "c modes"]]:
-        """`log A` and `B`: `s[l] = A s[l - 1] + B u[l]`."""
-        a = -jnp.exp(self.log_decay) + 1j * self.frequency
-        step = jnp.exp(self.log_step)[:, None]
-        if self.rule == "zoh":  # the exact solution for an input that is constant over a step
-            return step * a, jnp.expm1(step * a) / a
-        half = step * a / 2  # the trapezoidal rule
-        return jnp.log1p(half) - jnp.log1p(-half), step / (1 - half)
-
-    def discrete(
+    def system(
         self,
     ) -> tuple[Complex[Array, "c modes"], Complex[Array, "c modes"], Complex[Array, "c modes"]]:
-        """`A`, `B` and `C` of the recurrence `s = A s + B u`, `y = 2 Re sum(C s)`."""
-        log_a, b = self._sampled()
-        return jnp.exp(log_a), b, _complex(self.output)
-
-    def kernel(self, length: int) -> Float[Array, "length c"]:
-        """The powers of `A` from two tables of about `sqrt(length)` of them: `l = i m + j`, so that
-        nothing of the size `length x modes` is made."""
-        log_a, b = self._sampled()
-        inner = math.isqrt(max(length - 1, 0)) + 1
-        outer = -(-length // inner)
-        table = lambda n, step: jnp.exp(step * jnp.arange(n)[:, None] * log_a[:, None])
-        coarse = 2 * (_complex(self.output) * b)[:, None] * table(outer, inner)
-        fine = table(inner, 1)
-        # Re(x y) = Re x Re y - Im x Im y: one real product of matrices.
-        left = jnp.concatenate([coarse.real, -coarse.imag], -1)
-        right = jnp.concatenate([fine.real, fine.imag], -1)
-        sums = jnp.einsum("cin,cjn->ijc", left, right)
-        return sums.reshape(outer * inner, self.channels)[:length]
-
-
-def _complex(pair: Float[Array, "*dims 2"]) -> Complex[Array, "*dims"]:
-    """Complex numbers from their parts on the last axis."""
-    return jax.lax.complex(pair[..., 0], pair[..., 1])
+        a = -jnp.exp(self.log_decay) + 1j * self.frequency
+        step = jnp.exp(self.log_step)[:, None]
+        c = 2 * lax.complex(self.output[..., 0], self.output[..., 1])
+        if self.rule == "zoh":  # the exact solution for an input that is constant over a step
+            return step * a, jnp.expm1(step * a) / a, c
+        half = step * a / 2  # the trapezoidal rule
+        return jnp.log1p(half) - jnp.log1p(-half), step / (1 - half), c
 
 
 class Hyena(Filter):

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
 from cnnlab.arguments import check_channels, one_of, positive_int, takes_arrays
-from cnnlab.nn.filters import S4D, Filter
+from cnnlab.nn.filters import S4D, Diagonal, Filter
 from cnnlab.nn.layer import Convolution
+from cnnlab.nn.memory import Memory, Recurrence, Tiles
 from cnnlab.ops import Pass, Problem
 
 
@@ -83,6 +84,18 @@ class LongConv1d(Convolution):
             algorithm=self.algorithm,
         )
         return y + self.skip.astype(x.dtype) * x
+
+    def memory(self, length: int) -> Memory:
+        """To compute outputs one after another, `length` of them: the states of a filter that is a
+        recurrence, or else the past (`nn.memory.Tiles`).
+
+        **Raises:** `ValueError`: an output sees later inputs.
+        """
+        if self.future is not None:
+            raise ValueError("causal: expected True, got False: an output sees later inputs")
+        if isinstance(self.filter, Diagonal):
+            return Recurrence(*self.filter.system(), self.skip)
+        return Tiles(self._kernel(self.filter, length).at[0].add(self.skip), self.algorithm)
 
     def _kernel(self, filter: Filter, length: int) -> Float[Array, "n c"]:
         kernel, expected = filter.kernel(length), (length, self.channels)

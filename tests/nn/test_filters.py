@@ -50,7 +50,8 @@ def test_s4d_is_the_response_of_its_recurrence(poles, rule, build):
         state = after * state + into * (position == 0)
         expected.append(2 * (weight * state).sum(-1).real)
     np.testing.assert_allclose(kernel(layer, LENGTH), expected, atol=1e-5)
-    for found, wanted in zip(layer.discrete(), (after, into, weight), strict=True):
+    log_a, b, c = layer.system()
+    for found, wanted in ((np.exp(log_a), after), (b, into), (c, 2 * weight)):
         np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=1e-6)
 
 

@@ -125,6 +125,14 @@ def _dot(ins, shape, /, *, dimension_numbers, **_):
     return joined(parts, "dot_general")
 
 
+def _gather(ins, shape, /, *, dimension_numbers, **_):
+    table, indices = ins
+    if not table.free:
+        return joined_unknown(ins, shape, "gather")
+    places = [i for i in range(len(shape)) if i not in dimension_numbers.offset_dims]
+    return indices.without([len(indices.axes) - 1]).broadcast(shape, places)
+
+
 def _windows(ins, shape, /, *, window_dimensions, window_strides, window_dilation, base_dilation,
              padding, **_):  # fmt: skip
     if set(base_dilation) != {1}:
@@ -197,6 +205,7 @@ _RULES: dict[str, Rule] = {
     "cum": _cumulative,
     "dot_general": _dot,
     "fft": _fft,
+    "gather": _gather,
     "max_pool": _max_pool,
     "optimization_barrier": lambda ins, shape, /, *, index, **_: ins[index],
     "pad": _pad,
