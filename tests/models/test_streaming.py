@@ -22,19 +22,18 @@ def with_head(body, head, key):
     return eqx.nn.make_with_state(lambda: Classifier(body, head(body.out_shape, 5, key=key)))()
 
 
-def sequence_model(filter, key, channels=5):
-    options = {"width": 16, "depth": 2, "dropout": 0.5, "filter": filter}
-    return with_head(SequenceModel((90, channels), **options, key=key), HEAD, key)
+def sequence_model(filter, key, in_shape=(90, 3), **options):
+    options = {"width": 16, "depth": 2, "dropout": 0.5, "filter": filter, **options}
+    return with_head(SequenceModel(in_shape, **options, key=key), HEAD, key)
 
 
-def vgg(plan, key, **options):
-    options = {"conv": CAUSAL, **options}
-    return with_head(VGG((90, 3), plan, key=key, **options), HEAD, key)
+def vgg(plan, key, head=HEAD, **options):
+    return with_head(VGG((90, 3), plan, key=key, **{"conv": CAUSAL, **options}), head, key)
 
 
 MODELS = {
-    "S4D": functools.partial(sequence_model, functools.partial(S4D, modes=4), channels=3),
-    "Hyena": functools.partial(sequence_model, functools.partial(Hyena, span=40), channels=3),
+    "S4D": functools.partial(sequence_model, functools.partial(S4D, modes=4)),
+    "Hyena": functools.partial(sequence_model, functools.partial(Hyena, span=40)),
     "plain convolutions": functools.partial(vgg, [4, 6]),
 }
 
@@ -54,10 +53,15 @@ def test_a_prompt_and_steps_are_the_whole(name, getkey):
     np.testing.assert_allclose(alone, whole, atol=1e-5 * float(jnp.abs(whole).max()))
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.5])
-def test_tokens_are_drawn_from_the_models_scores(temperature, getkey):
-    model, state = sequence_model(functools.partial(S4D, modes=4), getkey())
-    encode = lambda tokens: jax.nn.one_hot(tokens, 5)
+@pytest.mark.parametrize(
+    ("temperature", "model", "encode"),
+    [
+        (0.0, {"in_shape": (90,), "vocabulary": 5}, lambda tokens: tokens),
+        (0.5, {"in_shape": (90, 5)}, lambda tokens: jax.nn.one_hot(tokens, 5)),
+    ],
+)
+def test_tokens_are_drawn_from_the_models_scores(temperature, model, encode, getkey):
+    model, state = sequence_model(functools.partial(S4D, modes=4), getkey(), depth=1, **model)
     prompt, key = jnp.array([[1, 4, 0], [2, 2, 3]]), getkey()
     run = eqx.filter_jit(eqx.nn.inference_mode(model))
     tokens = np.zeros((2, 9), np.int32)  # of one length: what comes later changes nothing
@@ -106,7 +110,7 @@ GROUPS = functools.partial(nn.GroupNorm, groups=1)
         (lambda key: vgg([4], key, norm=GROUPS), "^model: expected layers that are causal or see"),
         (lambda key: (_Twice(nn.Conv1d(2, 2, 1, key=key), True), None), "^model: expected layers"),
         (
-            lambda key: with_head(SequenceModel((9, 3), key=key), LinearHead, key),
+            lambda key: vgg([4], key, head=LinearHead),
             r"^model: expected an output for each position, .* got \(5,\)",
         ),
         (lambda key: vgg([4, "M"], key), "^model: expected an output for each"),
@@ -122,7 +126,7 @@ def test_what_is_not_causal_is_refused(make, message, getkey):
 
 
 def test_lengths_are_checked(getkey):
-    model, state = sequence_model(functools.partial(S4D, modes=4), getkey())
+    model, state = sequence_model(functools.partial(S4D, modes=4), getkey(), (90, 5), depth=1)
     stream, tokens = model.stream(state, length=12), jnp.zeros(3, jnp.int32)
     with pytest.raises(ValueError, match=r"^x: expected at most length=12 positions, got 13"):
         stream.prompt(jnp.zeros((13, 5)))
