@@ -5,6 +5,7 @@
 #include "fft_direct.h"
 #include "fft_kernel_gradient.h"
 #include "fft_map.h"
+#include "fft_share.h"
 #include "fft_spectra.h"
 #include "scratch.h"
 
@@ -13,10 +14,10 @@ namespace {
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Where the parts of one thread's memory lie, in floats.
+// Where the parts of a task's memory lie, in floats, and those of a thread's.
 struct Places {
-  std::vector<int64_t> levels;  // rows of each level, even frequencies and odd ones
-  int64_t window, copies, in, out, last, end = 0;
+  std::vector<int64_t> levels;  // rows of each, even frequencies and odd ones: the first a task's
+  int64_t last, task, window, copies, in, out, end = 0;
 
   static int64_t Rows(const Map& m, const Level& l) {
     return std::max(m.rows * l.inputs, m.columns * l.outputs);
@@ -28,16 +29,18 @@ struct Places {
       return at;
     };
     int64_t inputs = 0, longest = 0;
+    last = take(m.from.length() + 1);
     for (const Level& l : plan.levels) {
       levels.push_back(take(2 * Rows(m, l) * l.row()));
       inputs = std::max(inputs, l.inputs);
       longest = std::max(longest, l.h);
+      if (levels.size() == 1) task = std::exchange(end, 0);
     }
+    if (plan.levels.empty()) task = std::exchange(end, 0);
     window = take(2 * longest * kEntry);
     copies = take(m.rows * inputs * kChunk * Both::kSize);
     in = take(m.rows * plan.direct * kEntry);
     out = take(m.causal ? m.columns * plan.block() * kEntry : 0);
-    last = take(m.from.length());
   }
 };
 
@@ -49,15 +52,22 @@ struct Task {
   const Places& places;
   const float* kernel;  // its spectra
   int64_t block, example;
-  float* work;
+  float *memory, *work;  // the task's and the thread's
+  Share share;
   const int32_t* last = nullptr;  // up to each position, that has not only zeros; null: all have
 
   void Compute() {
-    FindZeros();
+    const int64_t length = map.from.length();
+    auto* found = reinterpret_cast<int32_t*>(memory + places.last);
+    if (share.rank == 0) found[length] = FindZeros(found);
+    share.Wait();
+    if (found[length] != 0) last = found;
     map.causal ? Causal(0, 0, map.to.length()) : Whole();
+    share.Wait();
   }
 
-  void FindZeros() {
+  // Whether there are any; and up to each position the last that has not only zeros.
+  bool FindZeros(int32_t* found) const {
     const Strand channels = map.From(example, block, 0);
     const auto zero = [&](int64_t position) {
       const float* at = channels.At(position);
@@ -68,13 +78,12 @@ struct Task {
     const int64_t length = map.from.length();
     int64_t p = 0;
     while (p < length && !zero(p)) ++p;
-    if (p == length) return;
-    auto* found = reinterpret_cast<int32_t*>(work + places.last);
+    if (p == length) return false;
     for (int64_t i = 0; i < p; ++i) found[i] = static_cast<int32_t>(i);
     for (; p < length; ++p) {
       found[p] = !zero(p) ? static_cast<int32_t>(p) : p > 0 ? found[p - 1] : -1;
     }
-    last = found;
+    return true;
   }
 
   // Whether the window of a result holds anything but zeros.
@@ -98,13 +107,18 @@ struct Task {
     });
   }
 
+  // Of one block of the first level a thread does all.
+  Share Part(size_t level) const { return level == 0 ? share : Share{}; }
+
   float* Rows(size_t level, const Level& l, int64_t row, int parity) const {
-    return work + places.levels[level] + (parity * Places::Rows(map, l) + row) * l.row();
+    return (level == 0 ? memory : work) + places.levels[level] + (parity * Places::Rows(map, l) + row) * l.row();
   }
 
   // The spectra of a level's results, of the inputs from `first` on.
   void Transform(size_t level, const Level& l, int64_t first) const {
-    for (int64_t i = 0; i < map.rows * l.inputs; ++i) {
+    const Share part = Part(level);
+    const int64_t rows = map.rows * l.inputs;
+    for (int64_t i = part.Begin(rows); i < part.End(rows); ++i) {
       const Strand from = map.From(example, block, i / l.inputs);
       const int64_t at = first + i % l.inputs * l.h;
       from.Entries(at, l.h, [&](const auto& load) {
@@ -112,10 +126,12 @@ struct Task {
                            Rows(level, l, i, 1));
       });
     }
+    part.Wait();
     for (int parity = 0; parity < 2; ++parity) {
-      Multiply(spectra.Of(l), kernel + spectra.at[level], parity, Rows(level, l, 0, parity),
+      Multiply(spectra.Of(l), kernel + spectra.at[level], parity, part, Rows(level, l, 0, parity),
                work + places.copies);
     }
+    part.Wait();
   }
 
   // The results of block number j: `sink(k, value)` for each of its entries.
@@ -131,7 +147,7 @@ struct Task {
     Transform(0, l, 0);
     for (int64_t column = 0; column < map.columns; ++column) {
       const Strand to = map.To(example, block, column);
-      for (int64_t j = 0; j < l.outputs; ++j) {
+      for (int64_t j = share.Begin(l.outputs); j < share.End(l.outputs); ++j) {
         const int64_t first = (l.first_output + j) * l.h - plan.shift;
         Writer(to, first, l.h, [&](const auto& write) { Results(0, l, column, j, write); });
       }
@@ -153,7 +169,7 @@ struct Task {
     l.inputs = std::min(l.inputs, blocks - l.first_window);
     const bool joined = l.outputs > 0 && l.inputs > 0 && l.windows() > 0;
     if (joined) Transform(level, l, first);
-    for (int64_t b = 0; b < blocks; ++b) {
+    for (int64_t b = Part(level).Begin(blocks); b < Part(level).End(blocks); ++b) {
       const int64_t at = first + b * l.h;
       for (int64_t column = 0; column < map.columns; ++column) {
         float* const sums = Sums(column, at);
@@ -206,12 +222,18 @@ void ForwardOrBack(const Map& map, float* kernel, Team::Helpers helpers) {
   const int64_t windows = spectra.windows();
   const Team team(helpers);
   const int64_t blocks = map.blocks(), examples = map.from.batch;
-  const Scratch scratch(ScratchPool::Shared(),
-                        (blocks * spectra.size() + team.size() * places.end) * sizeof(float));
+  const int64_t tasks = blocks * examples;
+  const bool together = !plan->levels.empty() && Share::Pays(tasks, team.size(), places.task);
+  const int64_t memories = together ? 1 : team.size(), own = blocks * spectra.size();
+  const Scratch scratch(
+      ScratchPool::Shared(),
+      (own + memories * places.task + team.size() * places.end) * sizeof(float));
   auto* all = reinterpret_cast<float*>(scratch.data());
 #pragma omp parallel num_threads(team.size())
   {
-    float* work = all + blocks * spectra.size() + omp_get_thread_num() * places.end;
+    const int64_t thread = omp_get_thread_num();
+    float* memory = all + own + (together ? 0 : thread * places.task);
+    float* work = all + own + memories * places.task + thread * places.end;
 #pragma omp for schedule(dynamic) nowait
     for (int64_t i = 0; i < blocks * windows; ++i) {
       spectra.Fill(kernel, i / windows, i % windows, work + places.window,
@@ -219,12 +241,16 @@ void ForwardOrBack(const Map& map, float* kernel, Team::Helpers helpers) {
     }
 #pragma omp for schedule(dynamic)
     for (int64_t i = 0; i < blocks; ++i) spectra.FillDirect(kernel, i, all + i * spectra.size());
-#pragma omp for schedule(dynamic)
-    for (int64_t i = 0; i < blocks * examples; ++i) {
-      const int64_t block = i % blocks;
-      Task{map, *plan, spectra, places, all + block * spectra.size(), block, i / blocks, work}
-          .Compute();
+    const auto compute = [&](int64_t block, int64_t example, Share share) {
+      const float* of_block = all + block * spectra.size();
+      Task{map, *plan, spectra, places, of_block, block, example, memory, work, share}.Compute();
+    };
+    for (int64_t i = 0; together && i < tasks; ++i) {
+      compute(i / examples, i % examples, {thread, team.size()});
     }
+    // One after another the channels of an example, which lie side by side.
+#pragma omp for schedule(dynamic)
+    for (int64_t i = 0; i < (together ? 0 : tasks); ++i) compute(i % blocks, i / blocks, {});
   }
 }
 

@@ -1,5 +1,6 @@
 #include "fft_kernel_gradient.h"
 
+#include "fft_share.h"
 #include "fft_spectra.h"
 #include "scratch.h"
 
@@ -18,35 +19,44 @@ struct Correlation {
   int64_t inputs() const { return map.rows * level.inputs; }
   int64_t rows() const { return inputs() + map.columns * level.outputs; }
   int64_t copies() const { return rows() * kChunk * Both::kSize; }
-  // Of a thread: all rows of both parities, and a chunk of each.
-  int64_t memory() const {
-    return std::max(2 * rows() * level.row() + copies(), 2 * level.h * kEntry);
-  }
+  int64_t memory() const { return 2 * rows() * level.row(); }  // both parities
+  // Of a thread: a chunk of each row, then a window.
+  int64_t work() const { return std::max(copies(), 2 * level.h * kEntry); }
 
   // Adds an example's part to the sums of a block of groups.
-  void Add(int64_t block, int64_t example, float* z, float* sums) const {
+  void Add(int64_t block, int64_t example, Share share, float* z, float* work, float* sums) const {
     const Level& l = level;
     const int64_t half = rows() * l.row();
     const auto transform = [&](const Strand& from, int64_t first, int64_t row) {
       float* const even = z + row * l.row();
-      l.fourier->Forward([&](int64_t k, auto) { return from.Load(first + k); }, even, even + half);
+      from.Entries(first, l.h, [&](const auto& load) {
+        l.fourier->Forward([&](int64_t k, auto) { return load(k); }, even, even + half);
+      });
     };
-    for (int64_t i = 0; i < inputs(); ++i) {
-      transform(map.From(example, block, i / l.inputs), i % l.inputs * l.h, i);
+    for (int64_t i = share.Begin(rows()); i < share.End(rows()); ++i) {
+      const int64_t j = i - inputs();
+      if (j < 0) {
+        transform(map.From(example, block, i / l.inputs), i % l.inputs * l.h, i);
+      } else {
+        const int64_t first = (l.first_output + j % l.outputs) * l.h - shift;
+        transform(map.To(example, block, j / l.outputs), first, i);
+      }
     }
-    for (int64_t j = 0; j < map.columns * l.outputs; ++j) {
-      transform(map.To(example, block, j / l.outputs),
-                (l.first_output + j % l.outputs) * l.h - shift, inputs() + j);
+    share.Wait();
+    for (int parity = 0; parity < 2; ++parity) {
+      AddProducts(parity, share, z + parity * half, work, sums);
     }
-    for (int parity = 0; parity < 2; ++parity) AddProducts(parity, z + parity * half, z + 2 * half, sums);
+    share.Wait();
   }
 
-  void AddProducts(int parity, const float* z, float* copies, float* sums) const {
+  void AddProducts(int parity, Share share, const float* z, float* copies, float* sums) const {
     const Level& l = level;
     const auto& mirrors = l.fourier->mirrors(parity);
     const auto size = static_cast<int64_t>(mirrors.size());
     constexpr int64_t kNext = kChunk * Both::kSize;
-    for (int64_t f = 0; f < size; f += kChunk) {
+    const int64_t chunks = spectra().chunks(parity);
+    for (int64_t chunk = share.Begin(chunks); chunk < share.End(chunks); ++chunk) {
+      const int64_t f = chunk * kChunk;
       const int64_t count = std::min(kChunk, size - f);
       for (int64_t i = 0; i < rows(); ++i) {
         for (int64_t k = 0; k < count; ++k) {
@@ -57,7 +67,7 @@ struct Correlation {
         const int64_t row = i / map.columns, column = i % map.columns;
         const float* const x = copies + row * l.inputs * kNext;
         const float* const dy = copies + (inputs() + column * l.outputs) * kNext;
-        float* to = sums + spectra().Place(parity, f / kChunk, row, column, 0);
+        float* to = sums + spectra().Place(parity, chunk, row, column, 0);
         for (int64_t d = l.first_window; d <= l.last_window; ++d, to += kNext) {
           const int64_t begin = std::max(d, l.first_output);
           const int64_t end = std::min(d + l.inputs, l.first_output + l.outputs);
@@ -122,26 +132,34 @@ void FftKernelGradient(const Map& map, float* dk, Team::Helpers helpers) {
   const Correlation c{map, plan->levels[0], plan->shift};
   const Team team(helpers);
   const int64_t blocks = map.blocks(), examples = map.from.batch, size = c.spectra().size();
-  // In so many parts all threads have as much to do.
+  const bool together = Share::Pays(blocks * examples, team.size(), c.memory());
+  // In so many parts of the batch all threads have as much to do.
   int64_t parts = 1;
-  while (blocks * parts % team.size() != 0 && blocks * parts < 8 * team.size()) ++parts;
+  while (!together && blocks * parts % team.size() != 0 && blocks * parts < 8 * team.size()) ++parts;
   parts = std::clamp<int64_t>(examples, 1, parts);
-  const Scratch scratch(ScratchPool::Shared(),
-                        (blocks * parts * size + team.size() * c.memory()) * sizeof(float));
+  const int64_t memories = together ? 1 : team.size(), own = blocks * parts * size;
+  const Scratch scratch(
+      ScratchPool::Shared(),
+      (own + memories * c.memory() + team.size() * c.work()) * sizeof(float));
   auto* all = reinterpret_cast<float*>(scratch.data());
   std::fill_n(dk, map.taps * map.group_in * map.out_channels, 0.f);
 #pragma omp parallel num_threads(team.size())
   {
-    float* z = all + blocks * parts * size + omp_get_thread_num() * c.memory();
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < blocks * parts; ++i) {
+    const int64_t thread = omp_get_thread_num();
+    float* z = all + own + (together ? 0 : thread * c.memory());
+    float* work = all + own + memories * c.memory() + thread * c.work();
+    const auto add = [&](int64_t i, Share share) {
       const int64_t part = i % parts;
       float* sums = all + i * size;
-      std::fill_n(sums, size, 0.f);
+      std::fill(sums + share.Begin(size), sums + share.End(size), 0.f);
+      share.Wait();
       for (int64_t e = examples * part / parts; e < examples * (part + 1) / parts; ++e) {
-        c.Add(i / parts, e, z, sums);
+        c.Add(i / parts, e, share, z, work, sums);
       }
-    }
+    };
+    for (int64_t i = 0; together && i < blocks; ++i) add(i, {thread, team.size()});
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < (together ? 0 : blocks * parts); ++i) add(i, {});
     for (int64_t block = 0; parts > 1 && block < blocks; ++block) {
       float* sums = all + block * parts * size;
 #pragma omp for schedule(static)
@@ -154,7 +172,7 @@ void FftKernelGradient(const Map& map, float* dk, Team::Helpers helpers) {
 #pragma omp for schedule(static)
       for (int64_t i = 0; i < blocks * windows; ++i) {
         const int64_t block = i / windows;
-        c.Write(block, first + 2 * (i % windows), all + block * parts * size, z, dk);
+        c.Write(block, first + 2 * (i % windows), all + block * parts * size, work, dk);
       }
     }
   }

@@ -115,11 +115,13 @@ void Spectra::FillDirect(float* kernel, int64_t block, float* all) const {
   }
 }
 
-void Multiply(const WindowSpectra& s, const float* spectra, int parity, float* z, float* copies) {
+void Multiply(const WindowSpectra& s, const float* spectra, int parity, Share share, float* z,
+              float* copies) {
   const Level& l = s.level;
   const auto& mirrors = l.fourier->mirrors(parity);
   const auto size = static_cast<int64_t>(mirrors.size());
-  for (int64_t f = 0; f < size; f += kChunk) {
+  for (int64_t chunk = share.Begin(s.chunks(parity)); chunk < share.End(s.chunks(parity)); ++chunk) {
+    const int64_t f = chunk * kChunk;
     const Fourier::Mirror* const at = &mirrors[f];
     const int64_t count = std::min(kChunk, size - f);
     for (int64_t i = 0; i < s.rows * l.inputs; ++i) {
@@ -131,8 +133,8 @@ void Multiply(const WindowSpectra& s, const float* spectra, int parity, float* z
         __builtin_prefetch(row + at[kChunk + k].other * kEntry, 1);
       }
     }
-    const float* const chunk = spectra + s.Place(parity, f / kChunk, 0, 0, 0);
-    const Products products{s, chunk, copies, at, count, z};
+    const float* const w = spectra + s.Place(parity, chunk, 0, 0, 0);
+    const Products products{s, w, copies, at, count, z};
     for (int64_t column = 0; column < s.columns; ++column) {
       int64_t j = 0;
       for (; j + 1 < l.outputs; j += 2) products.Results<2>(column, j);

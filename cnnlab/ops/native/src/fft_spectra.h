@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fft_map.h"
+#include "fft_share.h"
 
 namespace cnnlab {
 
@@ -81,6 +82,7 @@ struct Spectra {
 
 // The rows of the input's spectra become those of the result, of one parity. `copies`: a chunk of
 // each row.
-void Multiply(const WindowSpectra& s, const float* spectra, int parity, float* z, float* copies);
+void Multiply(const WindowSpectra& s, const float* spectra, int parity, Share share, float* z,
+              float* copies);
 
 }  // namespace cnnlab

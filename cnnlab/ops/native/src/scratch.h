@@ -15,7 +15,7 @@ namespace cnnlab {
 // block each. A block is in use by one call at a time.
 class ScratchPool {
  public:
-  static constexpr size_t kLimit = size_t{256} << 20;
+  static constexpr size_t kLimit = size_t{512} << 20;
 
   struct Block {
     void* data = nullptr;
