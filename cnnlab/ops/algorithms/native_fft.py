@@ -24,7 +24,7 @@ def _nanoseconds(problem: Problem, which: Pass) -> float:
     # The lanes of two vectors are channels of different groups.
     lanes = 32 if ENGINE.wide() else 16
     filled = problem.groups / (-(-problem.groups // lanes) * lanes)
-    rate = 4.0 if causal.causal(problem) and which != "kernel_gradient" else 8.0
+    rate = 14.0 if causal.causal(problem) and which != "kernel_gradient" else 17.0
     return fft.cost(problem, transform_lengths(problem), 1) / (rate * filled)
 
 
