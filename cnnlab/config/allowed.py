@@ -139,6 +139,7 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             "task": "one of classification, multilabel, regression, segmentation",
             "channels": "one of auto, last, first, none",
             "class_names": "list of at least 1 texts or null",
+            "ignore_label": "whole number from 0 to 65535 or null",
         },
         "cnnlab.data.cifar10": {**_PUBLISHED, **_SPLITS},
         "cnnlab.data.cifar100": {**_PUBLISHED, **_SPLITS, "label": "one of fine, coarse"},

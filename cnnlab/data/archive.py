@@ -12,9 +12,9 @@ from jaxtyping import Shaped
 from cnnlab.arguments import checked
 from cnnlab.data.dataset import Dataset, validation_split
 from cnnlab.data.fingerprint import fingerprint
-from cnnlab.data.labels import TaskName, labels_of
+from cnnlab.data.labels import NO_LABEL, TaskName, labels_of
 from cnnlab.data.npz import read_npz
-from cnnlab.data.splits import NUMBERS, ArraySplit, Placement, Split
+from cnnlab.data.splits import NUMBERS, ArraySplit, Placement, Split, as_labels
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ def arrays(
     task: TaskName = "classification",
     channels: Channels = "auto",
     class_names: Sequence[str] | None = None,
+    ignore_label: int | None = None,
     val_fraction: float | int = 0.1,
     test_fraction: float | int = 0.2,
     placement: Placement = "auto",
@@ -57,6 +58,7 @@ def arrays(
         task=task,
         channels=channels,
         class_names=class_names,
+        ignore_label=ignore_label,
         val_fraction=val_fraction,
         test_fraction=test_fraction,
         placement=placement,
@@ -74,6 +76,7 @@ def from_arrays(
     task: TaskName = "classification",
     channels: Channels = "auto",
     class_names: Sequence[str] | None = None,
+    ignore_label: int | None = None,
     val_fraction: float | int = 0.1,
     test_fraction: float | int = 0.2,
     placement: Placement = "auto",
@@ -95,6 +98,8 @@ def from_arrays(
       others could be more than one thing, and are refused.
     - `class_names`: of the classes where they are whole numbers, of the labels or of the numbers;
       0, 1, ... if not given.
+    - `ignore_label`: what positions that have no class are labelled with, such as 255: they count
+      neither in losses nor in scores. -1 always says so.
     - `val_fraction`, `test_fraction`: shares of `train`, where there is no `val` or `test`.
     - `origin`: where the data came from, in words.
 
@@ -111,6 +116,14 @@ def from_arrays(
         image, label = (np.asarray(array) for array in pair)
         images[split] = _with_channels(split, image, channels)
         labels[split] = _labels(split, label, images[split].shape[:-1], task)
+    if ignore_label is not None:
+        if task != "segmentation":
+            raise ValueError(
+                f"ignore_label: expected None for {task}, as only a position may have no class, "
+                f"got {ignore_label}"
+            )
+        for split, label in labels.items():
+            labels[split] = np.where(label == ignore_label, NO_LABEL, as_labels(label))
     shapes = {split: image.shape[1:] for split, image in images.items()}
     for split, shape in shapes.items():
         if shape != shapes["train"]:
@@ -138,7 +151,7 @@ def from_arrays(
     splits: dict[str, Split] = {
         split: ArraySplit(images[split], labels[split], **options) for split in images
     }
-    made = fingerprint(*splits.values(), whole=True)
+    made = fingerprint(*splits.values(), whole=True, names=names if any(texts.values()) else ())
     if "test" not in splits:
         if test_fraction == 0:
             raise ValueError(
@@ -158,22 +171,28 @@ def from_arrays(
         fingerprint=made,
         task=task,
     )
-    if classes:
-        _remark(data)
+    _remark(data)
     return data
 
 
 def _remark(data: Dataset) -> None:
-    """Say which classes no training example is of."""
-    there = np.zeros(data.num_classes, bool)
-    label = labels_of(data.train).reshape(-1)
-    for piece in np.array_split(label, 1 + label.size // 2**24):
-        there[piece] = True
+    """Say which classes, or labels, no training example has."""
+    label = labels_of(data.train)
+    there = np.ones(data.num_classes, bool)
+    if data.task == "multilabel":
+        there = np.asarray(label.any(0))
+    elif data.task != "regression":
+        there[:] = False
+        for piece in np.array_split(label.reshape(-1), 1 + label.size // 2**24):
+            there[piece[piece != NO_LABEL]] = True
     if not there.all():
         without = [data.class_names[k] for k in np.flatnonzero(~there)]
         shown = ", ".join(map(repr, without[:_SHOWN])) + ", ..." * (len(without) > _SHOWN)
+        hint = data.task == "segmentation" and data.class_names[-1] == "255"
         _log.warning(
-            "no training example is of %d of %d classes: %s", len(without), len(there), shown
+            "no training example has %d of %d labels: %s%s",
+            *(len(without), len(there), shown),
+            "; data.ignore_label=255 leaves out positions without a class" * hint,
         )
 
 

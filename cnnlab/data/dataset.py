@@ -8,7 +8,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from cnnlab.arguments import checked
-from cnnlab.data.labels import PER_POSITION, TaskName, check_labels, labels_of, scale
+from cnnlab.data.labels import (
+    PER_POSITION,
+    TaskName,
+    at_least_tiny,
+    check_labels,
+    labels_of,
+    scale,
+)
 from cnnlab.data.splits import RESIDENT_BYTES, ArraySplit, DataError, Split, are_tokens
 from cnnlab.display import View, shown
 
@@ -218,7 +225,7 @@ def statistics(split: Split) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray,
         count, total, squares = count + len(rows), total + piece_total, squares + piece_squares
     mean = np.asarray(total) / count
     std = np.sqrt(np.maximum(np.asarray(squares) / count - mean**2, 0.0))
-    return mean.astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)
+    return mean.astype(np.float32), at_least_tiny(std)
 
 
 def _check_examples(

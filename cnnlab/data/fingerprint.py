@@ -1,6 +1,8 @@
 """A few digits that stand for the examples of a data set that lies on a disk."""
 
 import hashlib
+import json
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,8 +12,10 @@ _SAMPLE = 1000
 _PIECE = 4096
 
 
-def fingerprint(*splits: Split, whole: bool = False) -> str:
+def fingerprint(*splits: Split, whole: bool = False, names: Sequence[str] = ()) -> str:
     """16 hex digits of images, labels and their order; the same wherever the examples are kept.
+
+    `names`: of the classes, where the examples say them.
 
     All examples count; of a split too large to be held in memory their number and 1,000 of them,
     unless the `whole` is asked for.
@@ -29,4 +33,6 @@ def fingerprint(*splits: Split, whole: bool = False) -> str:
             digest.update(f"{image.dtype}{image.shape}".encode())
             digest.update(np.ascontiguousarray(image).data)
             digest.update(np.ascontiguousarray(as_labels(label)).data)
+    if names:
+        digest.update(json.dumps(list(names)).encode())
     return digest.hexdigest()

@@ -75,5 +75,9 @@ def labels_of(split: Split) -> Labels:
 def scale(label: Labels) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Mean and standard deviation `(k,)` of numbers `(n, k)`; 1 for one that never changes."""
     wide = label.astype(np.float64)
-    std = wide.std(0)
-    return wide.mean(0).astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)
+    return wide.mean(0).astype(np.float32), at_least_tiny(wide.std(0))
+
+
+def at_least_tiny(std: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    """Standard deviations in float32; 1 for what float32 can't divide by."""
+    return np.where(std >= np.finfo(np.float32).tiny, std, 1.0).astype(np.float32)

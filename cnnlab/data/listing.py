@@ -76,6 +76,10 @@ def picture_dataset(
         split: [pair for pair in kept if pair[0].split == split]
         for split in ("train", "val", "test")
     }
+    # Without a broken file it is the table that leaves none.
+    why = "broken" if len(kept) < len(examples) else "split_column"
+    if not parts["train"]:
+        raise ValueError(f"{why}: no picture to train on is left")
     for split, argument, fraction in (
         ("test", "test_fraction", test_fraction),
         ("val", "val_fraction", val_fraction),
@@ -85,7 +89,7 @@ def picture_dataset(
     left = {example.label for example, _ in parts["train"]}
     for label, class_name in enumerate(class_names if task == "classification" else ()):
         if label not in left:
-            raise ValueError(f"broken: no training picture of the class {class_name!r} is left")
+            raise ValueError(f"{why}: no training picture of the class {class_name!r} is left")
     splits = {
         split: _split(pairs, reading, placement=placement, workers=workers)
         for split, pairs in parts.items()

@@ -98,7 +98,10 @@ def auroc(e: Evaluation) -> float:
 def r2(e: Evaluation) -> float:
     """The share of the variance of the numbers that is explained, the mean over them: 1 is perfect,
     0 as good as their mean."""
-    return float(_sklearn().r2_score(e.label, e.answers)) if len(e.label) > 1 else math.nan
+    if len(e.label) < 2:
+        return math.nan
+    wide = (numbers.astype(np.float64) for numbers in (e.label, e.answers))  # squares of float32's
+    return float(_sklearn().r2_score(*wide))
 
 
 def mean_absolute_error(e: Evaluation) -> float:

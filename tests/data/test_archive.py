@@ -178,9 +178,13 @@ def test_classes_without_an_example_are_said(caplog, monkeypatch):
     from_arrays((IMAGE, LABEL))
     assert caplog.text == ""
     from_arrays((IMAGE, LABEL * 7), (IMAGE[:3], np.array([0, 3, 1])))
-    assert "no training example is of 12 of 15 classes: '1', '2', '3', '4'," in caplog.text
+    assert "no training example has 12 of 15 labels: '1', '2', '3', '4'," in caplog.text
     from_arrays((IMAGE, MAP), task="segmentation", class_names=["a", "b", "c", "rare"])
-    assert "1 of 4 classes: 'rare'" in caplog.text
+    assert "1 of 4 labels: 'rare'" in caplog.text
+    from_arrays((IMAGE, np.where(MAP == 2, 255, MAP)), task="segmentation")
+    assert "data.ignore_label=255 leaves" in caplog.text
+    from_arrays((IMAGE, np.eye(3)[LABEL] * [1, 0, 1]), task="multilabel")
+    assert "1 of 3 labels: '1'" in caplog.text
 
 
 class Evil:
@@ -241,8 +245,9 @@ def test_each_change_of_the_arrays_is_another_run(tmp_path):
         runs.append(run())
     runs += [run(image.astype(np.float32)), run(image[:, ::-1]), run(image[::-1], label[::-1])]
     runs += [run(image[:-1], label[:-1]), run(image[:, :-1]), run(image[..., :1])]
+    runs += [run(label=np.array(names)[label]) for names in (["a", "b", "c"], ["a", "b", "d"])]
     runs += [run(test=(image, label)), run(test=(image[:9], label[:9]), val=(image, label))]
-    assert all(a != b for a, b in itertools.combinations(runs, 2)) and len(runs) == 69
+    assert all(a != b for a, b in itertools.combinations(runs, 2)) and len(runs) == 71
     assert run() == run() == run(image.copy())
     file = saved(tmp_path, x=image, y=label)
     assert arrays(file).fingerprint == from_arrays((image, label)).fingerprint

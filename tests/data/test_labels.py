@@ -36,6 +36,8 @@ def test_labels_of_another_task_are_refused(task, label, message):
 
 
 def test_numbers_are_measured():
+    data = made("regression", [[1, 1e-42], [2, 2e-42], [3, 0.0]])  # of which no float32 divides
+    assert data.label_std[1] == 1
     data = made("regression", [[1, 5.0], [2, 5.0], [3, 5.0]])
     np.testing.assert_allclose(data.label_mean, [2, 5])
     np.testing.assert_allclose(data.label_std, [np.sqrt(2 / 3), 1])

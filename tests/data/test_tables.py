@@ -74,6 +74,7 @@ def test_quotes_spaces_other_columns_and_splits(write, tmp_path):
 
 
 GOOD = rows("ab" * 6)
+SPLIT = "file,label,part\npictures/1.png,a,{0}\npictures/2.png,a,{0}\npictures/3.png,b,{1}\n"
 NUMBERS = [i / 4 for i in range(12)]
 MANY = {"task": "multilabel", "label_column": ["a", "b"]}
 
@@ -165,6 +166,16 @@ def test_a_network_has_an_output_for_each_number(write, tmp_path):
         ),
         (GOOD + "pictures/12.png,a\n", {}, "^broken: .*12.png can't be read: No such file"),
         (GOOD.replace(",b", ",test"), {}, None),
+        (
+            SPLIT.format("test", "test"),
+            {"split_column": "part"},
+            "^split_column: no picture to train on is left",
+        ),
+        (
+            SPLIT.format("train", "test"),
+            {"split_column": "part", "val_fraction": 0},
+            "^split_column: no training picture of the class 'b' is left",
+        ),
         (rows(NUMBERS), {}, "^label_column: expected classes .*; task=regression takes numbers"),
         (
             rows(["a,1"] * 6).replace("label", "a,b"),
