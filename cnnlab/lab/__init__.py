@@ -7,11 +7,11 @@ from cnnlab.lab.comparison import compare
 from cnnlab.lab.drawing import curve, half_interval, log_axes, panels, picture
 from cnnlab.lab.estimates import Estimate, estimate, lead, paired, percent, proportion, slope
 from cnnlab.lab.keeping import flips, keep, kept
-from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive
+from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive, Rates
 from cnnlab.lab.page import Answer, markdown, page
 from cnnlab.lab.question import Claim, Question, Rows, Table
 from cnnlab.lab.records import Records, pack
-from cnnlab.lab.study import Study, Trained, classes_of, configured, read_data, tuned
+from cnnlab.lab.study import Study, Trained, best_rate, classes_of, configured, read_data, tuned
 from cnnlab.lab.verdict import (
     FAILS,
     HOLDS,
@@ -42,6 +42,7 @@ __all__ = [
     "Positive",
     "Quantity",
     "Question",
+    "Rates",
     "Records",
     "Rows",
     "Study",
@@ -54,6 +55,7 @@ __all__ = [
     "at_least",
     "at_most",
     "beats",
+    "best_rate",
     "between",
     "classes_of",
     "command",

@@ -18,6 +18,7 @@ from cnnlab.lab.cells import Cells
 from cnnlab.lab.page import Answer, markdown
 from cnnlab.lab.question import Question
 from cnnlab.lab.records import Record
+from cnnlab.lab.verdict import all_of
 from cnnlab.train.rundir import RunDirectory
 from cnnlab.versions import versions
 
@@ -105,7 +106,7 @@ def _result(
         "title": question.title,
         "answer": question.sentence(data),
         "note": question.note,
-        "learnt": None if learnt is None else learnt.json(),
+        "learnt": all_of(learnt.values()).json() if learnt else None,
         "claims": [{**asdict(claim), **verdicts[claim.name].json()} for claim in question.claims],
         "seconds": seconds,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",

@@ -1,10 +1,12 @@
 """What networks are to beat before anything is said of them: logistic regression on raw images."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cnnlab.data import Dataset, Split
 from cnnlab.lab.estimates import Estimate, Number
-from cnnlab.lab.verdict import Verdict, all_of, at_least
+from cnnlab.lab.verdict import Verdict, at_least
 
 
 def logistic_regression(data: Dataset, *, seed: int = 0, most: int = 20_000) -> float:
@@ -37,8 +39,8 @@ def logistic_regression(data: Dataset, *, seed: int = 0, most: int = 20_000) -> 
 
 
 def beats(
-    arms: dict[str, Estimate], baseline: Number, name: str = "logistic regression"
-) -> Verdict:
-    """That the mean of every arm, in points, is above a baseline's: `at_least` of each."""
+    arms: Mapping[str, Estimate], baseline: Number, name: str = "logistic regression"
+) -> dict[str, Verdict]:
+    """Of every arm, whether its mean, in points, is above a baseline's."""
     what = f"{{}}, to beat {name}".format
-    return all_of(at_least(found.mean, baseline, what(arm)) for arm, found in arms.items())
+    return {arm: at_least(found.mean, baseline, what(arm)) for arm, found in arms.items()}

@@ -10,6 +10,7 @@ Count = Annotated[int, "whole number >= 1"]
 Counts = Annotated[Sequence[int], "list of at least 1 whole numbers >= 1"]
 Limit = Annotated[int | None, "whole number >= 1 or null"]
 Positive = Annotated[float, "number > 0"]
+Rates = Annotated[Sequence[float], "list of at least 1 different numbers > 0"]
 Plan = Annotated[Sequence[int | str], "list of at least 1 channel counts > 0 and 'M'"]
 DataSet = Annotated[
     str,

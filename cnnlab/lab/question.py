@@ -26,6 +26,7 @@ from cnnlab.libraries import LIBRARIES
 
 Function = TypeVar("Function", bound=Callable[..., object])
 MeasureFunction = TypeVar("MeasureFunction", bound=Callable[..., Record])
+ArmsFunction = TypeVar("ArmsFunction", bound=Callable[..., Mapping[str, Verdict]])
 ClaimFunction = TypeVar("ClaimFunction", bound=Callable[..., Verdict])
 Procedure = TypeVar("Procedure", bound=Callable[..., None])
 Result = TypeVar("Result")
@@ -77,8 +78,8 @@ class Question:
         self._figures: dict[str, Callable[..., None]] = {}
         self._sizes: dict[str, tuple[float | int, float | int]] = {}
         self._checks: list[Callable[..., None]] = []
-        self._untrained: set[str] = set()
-        self._learnt: Callable[..., Verdict] | None = None
+        self._arms: dict[str, Sequence[str] | None] = {}
+        self._learnt: Callable[..., Mapping[str, Verdict]] | None = None
         self._answer: Callable[..., str] | None = None
         self._measure: Callable[..., Record]
         self._groups: Mapping[str, str] = {}
@@ -107,9 +108,9 @@ class Question:
         self._checks.append(function)
         return function
 
-    def learnt(self, function: ClaimFunction) -> ClaimFunction:
-        """`learnt(parts of the data...)`: whether all networks that were trained are better than
-        the baseline that it names. Where they are not, a claim that rests on estimates is
+    def learnt(self, function: ArmsFunction) -> ArmsFunction:
+        """`learnt(parts of the data...)`: of every arm, whether its networks are better than a
+        baseline (`lab.beats`). Where one's are not, a claim about it that rests on estimates is
         `inconclusive`: what networks that have not learnt do says nothing."""
         self._learnt = function
         return function
@@ -120,7 +121,12 @@ class Question:
         return function
 
     def claim(
-        self, source: str, refuted_by: str, *, instead: str | None = None, trained: bool = True
+        self,
+        source: str,
+        refuted_by: str,
+        *,
+        instead: str | None = None,
+        arms: Sequence[str] | None = None,
     ) -> Callable[[ClaimFunction], ClaimFunction]:
         """`claim(parts of the data...)`: its verdict; the docstring is its sentence.
 
@@ -129,16 +135,14 @@ class Question:
         - `source`: where it stands in the chapters.
         - `refuted_by`: what would refute it, as the object of that verb.
         - `instead`: of a claim that is too loose as it is printed, the claim's name that is right.
-        - `trained`: false where its estimates are not of trained networks, though the question has
-          some.
+        - `arms`: those of `learnt` that it is about; by default all of them.
         """
 
         def decorate(function: ClaimFunction) -> ClaimFunction:
             name = function.__name__.rstrip("_")
             self.claims.append(Claim(name, source, _sentence(function), refuted_by, instead))
             self._verdicts[name] = function
-            if not trained:
-                self._untrained.add(name)
+            self._arms[name] = arms
             return function
 
         return decorate
@@ -190,15 +194,17 @@ class Question:
         """The verdict on each claim, by name."""
         learnt, data = self.learning(data), tidy(data)
         verdicts = {name: _call(verdict, data) for name, verdict in self._verdicts.items()}
-        if learnt is not None and learnt.verdict != HOLDS:
-            for name, verdict in verdicts.items():
-                if verdict.quantities and name not in self._untrained:
-                    verdicts[name] = verdict.unless(f"not learnt: {learnt.evidence}")
+        for name, verdict in verdicts.items() if learnt else ():
+            about = self._arms[name]
+            found = [v for arm, v in learnt.items() if about is None or arm in about]
+            idle = [v.evidence for v in found if v.verdict != HOLDS]
+            if idle and verdict.quantities:
+                verdicts[name] = verdict.unless(f"not learnt: {'; '.join(idle)}")
         return verdicts
 
-    def learning(self, data: Data) -> Verdict | None:
-        """Whether its networks have learnt; `None` where it trains none."""
-        return None if self._learnt is None else _call(self._learnt, tidy(data))
+    def learning(self, data: Data) -> Mapping[str, Verdict]:
+        """Whether the networks of each arm have learnt; of no arm where it trains none."""
+        return {} if self._learnt is None else _call(self._learnt, tidy(data))
 
     def sentence(self, data: Data) -> str:
         """Its answer, in a sentence; empty where it has none."""

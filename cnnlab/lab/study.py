@@ -173,11 +173,13 @@ class Study:
         return self.experiment.metrics[judge].measure(self.evaluate(trained))
 
     def validation(self, trained: Any) -> float:
-        """As `score`, of the validation examples: what to choose settings by."""
+        """As `score`, of the validation examples, to choose settings by: more is always better (a
+        score of which less is better has another sign)."""
         if "val" not in self._evaluators:
             self._evaluators["val"] = self.experiment.evaluator(self.data.val)
-        found = self._evaluators["val"](trained[0], trained[1])
-        return self.experiment.metrics[self.experiment.judge].measure(found)
+        metric = self.experiment.metrics[self.experiment.judge]
+        found = metric.measure(self._evaluators["val"](trained[0], trained[1]))
+        return found if metric.larger_is_better else -found
 
     def seeds(self, first: int, n: int) -> Iterator[tuple[int, Trained]]:
         """`n` trained networks, one after the other, with their seeds."""
@@ -236,19 +238,29 @@ def tuned(
 ) -> float:
     """The learning rate with which a config's network does best on validation examples.
 
-    **Arguments:** `settings`, and `own`, as `Study` takes them; `rates`, to choose from, one
-    network each; one whose loss is not finite is out.
-
-    **Raises:** `FloatingPointError` where none is left.
+    **Arguments:** `settings`, and `own`, as `Study` takes them; `rates`, as `best_rate` does.
     """
-    best: tuple[float, float] | None = None
-    for rate in rates:
+
+    def score(rate: float) -> float:
         study = Study({**settings, "optimizer.lr": rate}, **own)
+        return study.validation(study.train(seed))
+
+    return best_rate(rates, score)
+
+
+def best_rate(rates: Sequence[float], score: Callable[[float], float]) -> float:
+    """The rate whose score is the highest; nothing is tried where there is no choice.
+
+    **Arguments:** `score`, of a rate; it may raise `FloatingPointError`, as `Study.train` does.
+
+    **Raises:** `FloatingPointError` where it does so with all of them.
+    """
+    if len(rates) == 1:
+        return rates[0]
+    found: dict[float, float] = {}
+    for rate in rates:
         with contextlib.suppress(FloatingPointError):
-            score = study.validation(study.train(seed))
-            better = study.experiment.metrics[study.experiment.judge].better
-            if best is None or better(score, best[1]):
-                best = rate, score
-    if best is None:
+            found[rate] = score(rate)
+    if not found:
         raise FloatingPointError(f"the loss is not finite with any of the rates {list(rates)}")
-    return best[0]
+    return max(found, key=lambda rate: found[rate])

@@ -185,6 +185,15 @@ def within_rounding(errors: Sequence[float], what: str) -> Verdict:
     return lab.at_most(max(errors), ROUNDING, largest)
 
 
+@question.answer
+def answer(stages: Records, about: str) -> str:
+    first, last = stages[0], stages[-1]
+    return (
+        f"Each map is the correlation of the image with a filter, from {first['field']} pixels "
+        f"wide in the first stage to {last['field']} in the last ({about})."
+    )
+
+
 @question.claim(
     "A 3.5, 3.6",
     "a map of the first layer that differs from scipy's correlation by more than rounding",

@@ -128,6 +128,18 @@ def gains(times: Records, than: str) -> Iterator[Verdict]:
         yield lab.at_most(rows[-1]["log2"], -math.log2(MUCH), what)
 
 
+@question.answer
+def answer(times: Records) -> str:
+    found = {}
+    for family, points in times.by("family").items():
+        mean = interval(crossings(points, "direct"))
+        found[family] = f"{mean[0]:.0f}" if mean else "no size measured"
+    return (
+        "Beside the best direct algorithm, from these kernel sizes on: "
+        f"{', '.join(f'{family} {size}' for family, size in found.items())}."
+    )
+
+
 @question.claim(
     "A 6.3",
     "a dense or depthwise convolution with such a kernel that Fourier transforms make faster",

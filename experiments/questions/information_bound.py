@@ -197,7 +197,18 @@ def at_least_the_bound(needed: Records, bounds: Records, count: str) -> Verdict:
     return lab.all_of(map(above, sorted({*needed["d"]})))
 
 
-@question.claim("B 10.2, eqs. 10.12 and 10.13", MOVES)
+@question.answer
+def answer(needed: Records, bounds: Records) -> str:
+    d = max(needed["d"])
+    n, least = mean_needed(needed, "fc_sgd", d).mean, bits(bounds, d, "orbit")
+    return (
+        f"{n / least:.0f} times: {n:.0f} examples in dimension {d}, where log2 M is {least:.0f}; "
+        f"the convolutional net, which the bound does not hold for, needs "
+        f"{mean_needed(needed, 'conv', d).mean:.0f}."
+    )
+
+
+@question.claim("B 10.2, eqs. 10.12 and 10.13", MOVES, instead="parameters")
 def parameters_printed(ranks: Records) -> Verdict:
     """As printed: the functions h* o R have D = d (d - 1) / 2 parameters, those of R."""
     return counted(ranks, "rotations")

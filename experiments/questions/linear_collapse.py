@@ -67,7 +67,9 @@ def measure(
     nonlinear = lambda stack: not_affine(*random_case(draw(0, stack)))
     uneven = lambda stack: uneven_diagonals(draw(1, stack))
     several, some = range(seed, seed + seeds), range(stacks)
+    baseline = lambda: lab.logistic_regression(lab.read_data({"data": dataset}))
     return {
+        "baseline": 100 * cells.get("logistic regression", baseline),
         "networks": cells.records("network", network, activation=ACTIVATIONS, seed=several),
         "stacks": cells.records("stack", against, stack=some),
         "relu": cells.records("nonlinear", nonlinear, stack=some),
@@ -187,10 +189,28 @@ def accuracies(study: Study, seed: int) -> dict[str, Any]:
     return row | shape | {"change": change, "predictions": len(found.label), "changed": changed}
 
 
+@question.learnt
+def learnt(networks: Records, baseline: float) -> dict[str, Verdict]:
+    relu, _ = ACTIVATIONS
+    shares = networks.where(activation=relu)["accuracy"]
+    return lab.beats({"with ReLUs": lab.estimate(lab.percent(shares))}, baseline)
+
+
+@question.answer
+def answer(networks: Records) -> str:
+    relu, linear = (networks.where(activation=name)["accuracy"] for name in ACTIVATIONS)
+    gain = 100 * lab.paired(relu, linear).mean
+    return (
+        "Without padding or with circular padding, exactly; with zeros only away from the border. "
+        f"ReLUs between the layers gain {gain:+.1f} points of accuracy."
+    )
+
+
 @question.claim(
     "A 4.2",
     "a stack of zero-padded layers whose matrix has unequal entries on a diagonal, which no single "
     "convolution's has, whatever its kernel",
+    instead="equivalent",
 )
 def as_printed(matrices: Records) -> Verdict:
     """A stack of purely linear convolutions is equivalent to a single convolution with a larger

@@ -185,6 +185,17 @@ def unlike_outputs(layer: Layer, shape: tuple[int, ...]) -> float:
     return float(np.ptp(y, axis=(0, 1)).max() / np.abs(y).max())
 
 
+@question.answer
+def answer(layers: Records) -> str:
+    radius = {row["layer"]: row["radius"] for row in layers}
+    convolutions = [name for name in radius if name.startswith("convolution")]
+    return (
+        f"A convolution exactly as far as its kernel reaches ({radius[convolutions[0]]:g} pixels "
+        f"for {convolutions[0].split()[-1]}), a dense layer to the far end "
+        f"({radius['dense']:g} pixels); the chapter's definition needs a radius below the image's."
+    )
+
+
 @question.claim("A 2.2", "a pixel of the patch without a derivative, or one outside with one")
 def patch(layers: Records) -> Verdict:
     """The pixels at Chebyshev distance at most k from (i, j) are the patch, s = 2k + 1 pixels wide:
@@ -211,7 +222,9 @@ def dense_(dense: Records) -> Verdict:
 
 
 @question.claim(
-    "A 2.3, 2.4", "a radius, if as large as the image, within which all that it depends on lies"
+    "A 2.3, 2.4",
+    "a radius, if as large as the image, within which all that it depends on lies",
+    instead="dense_radius",
 )
 def dense_as_printed(layers: Records) -> Verdict:
     """As printed (there exists some radius k), the definition leaves the dense layer out: it is
@@ -230,7 +243,11 @@ def dense_radius(layers: Records) -> Verdict:
     return lab.none_of(wrong, "radii of dense layers")
 
 
-@question.claim("A 2.3", "two pixels with equal patches and other outputs, beyond rounding")
+@question.claim(
+    "A 2.3",
+    "two pixels with equal patches and other outputs, beyond rounding",
+    instead="shared_function",
+)
 def same_function(equal_patches: Records) -> Verdict:
     """As printed, [f(X)]_ij = f(P_ij): in a local layer, a locally connected one too, the output is
     one function of the patch."""

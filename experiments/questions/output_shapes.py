@@ -209,6 +209,16 @@ def differing(rows: Records, count: str, what: str, differ: str = "differ") -> V
     return lab.exact(rows[count], rows["given"], what, differ)
 
 
+@question.answer
+def answer(shapes: Records) -> str:
+    rows = shapes.where(layer=LAYERS)
+    return (
+        "floor((W - K + 2 P) / S) + 1 outputs, for kernels without holes that fit; with the "
+        "padding of both sides, (K - 1) D + 1 and no less than 0, in all "
+        f"{sum(rows['given']):,} cases."
+    )
+
+
 @question.claim("B eq. 10.7", "a layer with another output size, or one that refuses such a window")
 def size(shapes: Records) -> Verdict:
     """W_out = floor((W_in - K_W + 2 P) / S) + 1, for kernels that fit (K_W <= W_in + 2 P)."""
@@ -218,6 +228,7 @@ def size(shapes: Records) -> Verdict:
 @question.claim(
     "B eq. 10.7",
     "a kernel larger than the padded input, for which lax's output size is not the formula's",
+    instead="general",
 )
 def any_kernel(shapes: Records) -> Verdict:
     """The same for any kernel, as it is printed, without that condition."""
@@ -225,7 +236,7 @@ def any_kernel(shapes: Records) -> Verdict:
     return differing(rows, "printed", "output shapes of windows that do not fit")
 
 
-@question.claim("B eq. 10.7", "a dilated layer with another output size")
+@question.claim("B eq. 10.7", "a dilated layer with another output size", instead="general")
 def holes(shapes: Records) -> Verdict:
     """The same, with K_W the number of weights, for kernels with holes (dilation)."""
     rows = shapes.where(layer=LAYERS, kind="dilated")
@@ -246,7 +257,7 @@ def general(shapes: Records) -> Verdict:
     )
 
 
-@question.claim("B 10.1.3", "a kernel size for which no P does")
+@question.claim("B 10.1.3", "a kernel size for which no P does", instead="preserve_sides")
 def preserve(kernels: Records) -> Verdict:
     """P pixels of padding around the input can be used to preserve the spatial dimensions."""
     what = f"kernel sizes from 1 to {len(kernels)} without such a P"

@@ -1,5 +1,6 @@
 """A backbone trained on some classes, a new head for others (A 4.8, 4.9)."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from cnnlab import lab
 from cnnlab.config import ConfigError
 from cnnlab.data import Dataset, Split
 from cnnlab.data.splits import ArraySplit
-from cnnlab.lab import Cells, Count, Limit, Plan, Positive, Records, Study, Verdict
+from cnnlab.lab import Cells, Count, Limit, Plan, Rates, Records, Study, Verdict
 
 # How a network for the target classes comes to be.
 MODES = {
@@ -20,6 +21,7 @@ MODES = {
     "scratch": "all from scratch",
     "random": "random backbone frozen, new head",
 }
+POINT = 1.0  # of accuracy: the intervals are to be as narrow
 PLAN = (8, "M", 16, "M", 32)
 Classes = Annotated[Sequence[int], "list of at least 2 different whole numbers >= 0"]
 Sizes = Annotated[Sequence[int], "increasing list of at least 2 whole numbers >= 1"]
@@ -45,7 +47,8 @@ def check(source: Sequence[int], target: Sequence[int], examples: Sequence[int],
 @question.measure(
     groups={"data": "fashion_mnist"},
     full={
-        "lr": 3e-3, "examples": [1, 2, 5, 10, 20, 50, 100, 200, 500],
+        "rates": [1e-3, 3e-3, 1e-2], "head_rates": [3e-2, 0.1, 0.3], "most_seeds": 20,
+        "examples": [1, 2, 5, 10, 20, 50, 100, 200, 500],
         "plan": [16, "M", 32, 32, "M", 64, 64], "seeds": 5, "limit_train": None,
         "limit_eval": None, "source_steps": 1500, "steps": 400,
     },
@@ -60,14 +63,17 @@ def measure(
     examples: Annotated[Sizes, "training images of each target class"] = (1, 10, 100, 500),
     few: Annotated[Count, "so many, or less, are few: where transfer should pay"] = 10,
     plan: Annotated[Plan, "of the backbone; the head is linear on the mean"] = PLAN,
-    seeds: Count = 3,
+    seeds: Annotated[Count, "networks of each kind, and more while the intervals are wide"] = 3,
+    most_seeds: Annotated[Count, "but no more than these"] = 3,
     limit_train: Annotated[Limit, "training images of the source classes"] = 6000,
     limit_eval: Annotated[Limit, "test images"] = 1000,
     source_steps: Annotated[Count, "batches of the source classes"] = 200,
     steps: Annotated[Count, "batches of the target classes, whatever trains"] = 100,
     batch_size: Count = 50,
-    lr: Annotated[Positive, "Adam's, where a backbone is trained"] = 1e-2,
-    head_lr: Annotated[Positive, "where only a head is: one linear layer, larger steps"] = 0.1,
+    rates: Annotated[Rates, "Adam's, where a backbone is trained: each way has the best one"] = (
+        1e-2,
+    ),
+    head_rates: Annotated[Rates, "where only a head is: one linear layer, larger steps"] = (0.1,),
 ) -> dict[str, Any]:
     """Test accuracies on the target classes: each way of training, number of examples and seed."""
     for key, classes in (("source", source), ("target", target)):
@@ -81,36 +87,66 @@ def measure(
 
     settings = {
         "batch_size": batch_size, "limit_eval": limit_eval, "backbone.plan": plan,
-        "optimizer": "adam", "optimizer.lr": lr,
+        "optimizer": "adam",
     }  # fmt: skip
-    new = lab.classes_of(data, target)
+    new, most = lab.classes_of(data, target), examples[-1]
 
     @functools.cache
-    def study(part: str) -> Study:
-        """Networks for the `source`, or for the target of which `all` or the `head` is trained."""
-        if part == "source":
-            own = {"steps": source_steps, "limit_train": limit_train}
-            return Study({**settings, **own}, data=lab.classes_of(data, source))
-        own = {"steps": steps, "optimizer.lr": head_lr if part == "head" else lr}
-        return Study({**settings, **own}, data=new, frozen=part == "head")
+    def source_study() -> Study:
+        """Networks for the source classes."""
+        old, own = lab.classes_of(data, source), {"steps": source_steps, "limit_train": limit_train}
+        of = {**settings, **own}
+        tuned = lambda: lab.tuned(of, rates, seed=seed + 10_000, data=old)
+        return Study({**of, "optimizer.lr": cells.get("rate: source", tuned)}, data=old)
 
-    backbone = functools.cache(lambda seed: study("source").train(seed))
-    known = lambda seed: study("source").evaluate(backbone(seed)).accuracy
+    @functools.cache
+    def study(head: bool, rate: float) -> Study:
+        """Networks for the target classes, of which all is trained or the head."""
+        return Study({**settings, "steps": steps, "optimizer.lr": rate}, data=new, frozen=head)
 
-    def accuracy(seed: int, examples: int, mode: str, most: int = examples[-1]) -> float:
-        networks = study("head" if mode in ("frozen", "random") else "all")
+    backbone = functools.cache(lambda seed: source_study().train(seed))
+    known = lambda seed: source_study().evaluate(backbone(seed)).accuracy
+
+    def trained(mode: str, rate: float, examples: int, seed: int) -> tuple[Study, Any]:
+        networks = study(mode in ("frozen", "random"), rate)
         reused = mode in ("frozen", "tuned")
         start = networks.on_backbone(seed, backbone(seed)) if reused else None
         some = repeated(new.train, examples, most, len(target), seed)
-        return networks.evaluate(networks.train(seed, start, examples=some)).accuracy
+        return networks, networks.train(seed, start, examples=some)
 
-    axes = {"seed": range(seed, seed + seeds), "examples": examples, "mode": MODES}
+    def rate(mode: str) -> float:
+        """The one that is best for a way of training, with the most examples."""
+
+        def score(rate: float) -> float:
+            networks, found = trained(mode, rate, most, seed + 10_000)
+            return networks.validation(found)
+
+        return lab.best_rate(head_rates if mode in ("frozen", "random") else rates, score)
+
+    best = {mode: cells.get(f"rate: {mode}", functools.partial(rate, mode)) for mode in MODES}
+
+    def accuracy(seed: int, examples: int, mode: str) -> float:
+        networks, found = trained(mode, best[mode], examples, seed)
+        return networks.evaluate(found).accuracy
+
+    def baselines() -> dict[str, float]:
+        """Logistic regression, in percent: on the source classes, and with the most examples."""
+        some = dataclasses.replace(new, train=repeated(new.train, most, most, len(target), seed))
+        sets = {"backbones": source_study().data, "scratch": some}
+        return {name: 100 * lab.logistic_regression(of) for name, of in sets.items()}
+
+    narrow = lambda runs: all(
+        lab.estimate(lead(runs, "frozen", "scratch", n)).narrow(POINT) for n in examples
+    )
+    several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
+    runs = cells.seeds("accuracy", accuracy, narrow, **several, examples=examples, mode=MODES)
     return {
         "few": few,
         "source": [data.class_names[c] for c in source],
         "target": [data.class_names[c] for c in target],
-        "backbones": cells.records("accuracy", known, seed=axes["seed"]),
-        "runs": cells.records("accuracy", accuracy, **axes),
+        "baselines": cells.get("logistic regression", baselines),
+        "backbones": cells.records("accuracy", known, seed=runs.by("seed")),
+        "runs": runs,
     }
 
 
@@ -139,6 +175,26 @@ def ahead(runs: Records, mode: str, over: str, most: float = float("inf")) -> Ve
     what = f"{{}} a class: {mode} - {over} in points".format
     counts = [n for n in runs.by("examples") if n <= most]
     return lab.all_of(lab.at_least(points(n), 0.0, what(n)) for n in counts)
+
+
+@question.learnt
+def learnt(runs: Records, backbones: Records, baselines: dict[str, float]) -> dict[str, Verdict]:
+    """The backbone on its classes, and the network from scratch with the most examples."""
+    *_, most = runs.by("examples")
+    scratch = runs.where(mode="scratch", examples=most)
+    of = {"backbones": backbones["accuracy"], "scratch": scratch["accuracy"]}
+    found = {name: lab.estimate(lab.percent(shares)) for name, shares in of.items()}
+    return {name: lab.beats({name: mean}, baselines[name])[name] for name, mean in found.items()}
+
+
+@question.answer
+def answer(runs: Records, few: int) -> str:
+    fewest, *_, most = runs.by("examples")
+    points = {n: lab.estimate(lead(runs, "frozen", "scratch", n)).mean for n in (fewest, most)}
+    return (
+        f"A trained backbone under a new head is {points[fewest]:+.0f} points ahead of training "
+        f"from scratch with {fewest} examples of each class, {points[most]:+.0f} with {most}."
+    )
 
 
 @question.claim(

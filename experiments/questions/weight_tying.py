@@ -186,6 +186,16 @@ def picture(seed: int) -> dict[str, Any]:
     return {name: values.tolist() for name, values in found.items()}
 
 
+@question.answer
+def answer(gradients: Records, trainings: Records) -> str:
+    apart = np.min(trainings["own"], 0)[-1]
+    return (
+        f"By the sum of the gradients of its copies (to {np.max(gradients['sum']):.0e}), not their "
+        f"mean; updated each by its own, copies come apart by {apart:.0%} of the largest weight "
+        "or more."
+    )
+
+
 @question.claim(
     "B 10.1.5", "a layer and a loss for which they differ by more than rounding (1e-10, in float64)"
 )
@@ -196,7 +206,11 @@ def pooled(gradients: Records) -> Verdict:
     return lab.at_most(np.max(gradients["sum"]), ROUNDING, what)
 
 
-@question.claim("B 10.1.5", "a layer and a loss for which the mean is not the kernel's gradient")
+@question.claim(
+    "B 10.1.5",
+    "a layer and a loss for which the mean is not the kernel's gradient",
+    instead="pooled",
+)
 def mean(gradients: Records) -> Verdict:
     """The same, with pooling read as the mean (the text does not say which)."""
     what = f"largest relative difference ({len(gradients)} pairs)"

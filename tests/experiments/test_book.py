@@ -27,6 +27,20 @@ def test_every_question_says_what_it_claims(name):
 
 
 @pytest.mark.parametrize("name", book.QUESTIONS)
+def test_every_question_answers_and_says_when_its_networks_have_learnt(name):
+    """In a sentence; and nobody who trains by a `Study` can forget the baseline. What is right
+    instead of a claim that is too loose is a claim, too."""
+    question = book.load(name)
+    module = Path(sys.modules[f"experiments.{name}"].__file__)
+    files = module.parent.glob("*.py") if module.name == "__init__.py" else [module]
+    source = "".join(file.read_text() for file in files)
+    assert "@question.answer" in source
+    assert "@question.learnt" in source or "Study(" not in source or name == "activation_maps"
+    names = {claim.name for claim in question.claims}
+    assert {claim.instead for claim in question.claims} <= names | {None}
+
+
+@pytest.mark.parametrize("name", book.QUESTIONS)
 def test_every_question_has_a_longer_version(name):
     book.load(name)
     fast, full = compose([], name), compose(["scale=full"], name)

@@ -49,6 +49,7 @@ def made_up():
             for shift in (1, 4)
         ],
         "peaks": {"differ": 0, "places": 576},
+        "baseline": 70.0,
         "pooled": [
             {"pool": "no pooling", "shift": 1, "changes": [0.5, 0.6, 0.7, 0.55]},
             {"pool": "no pooling", "shift": 4, "changes": [0.9] * 4},

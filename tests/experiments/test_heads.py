@@ -5,7 +5,12 @@ import pytest
 from experiments.heads import FLATTEN, POOLS, pooled_error, question, resize, shift
 
 from cnnlab.config import ConfigError, compose
-from cnnlab.lab import Records, answer
+from cnnlab.lab import Records, answer, pack
+
+
+def right(accuracy):
+    """Of 1,000 images, the first."""
+    return pack(np.arange(1000) < 1000 * accuracy)
 
 
 def run(pool, seed, accuracy, lost_moved=0.1, lost_resized=0.1, changed=0.2):
@@ -19,6 +24,7 @@ def run(pool, seed, accuracy, lost_moved=0.1, lost_resized=0.1, changed=0.2):
     return [
         {**names, "images": i, "by": by, "accuracy": a}
         | ({"changed": changed} if i == "moved" else {})
+        | ({"right": right(a)} if i == "test" else {})
         for i, by, a in found
     ]
 
@@ -34,6 +40,7 @@ def made_up():
     heads = {**dict.fromkeys(POOLS, 67), FLATTEN: 835}
     return {
         "native": 28,
+        "baseline": 70.0,
         "parameters": [
             {"pool": p, "backbone": 10, "head": n, "formula": n} for p, n in heads.items()
         ],
@@ -51,7 +58,8 @@ def put(data, pool, *runs):
 def test_tiny(tiny):
     result = tiny(
         "heads", "data=fake", "data.shape=[12,12,1]", "data.train_size=64", "data.test_size=32",
-        "plan=[4,M,6]", "hidden=[5]", "seeds=2", "limit_train=null", "limit_eval=32", "steps=2",
+        "plan=[4,M,6]", "hidden=[5]", "seeds=1", "most_seeds=2",
+        "limit_train=null", "limit_eval=32", "steps=2",
         "batch_size=16", "shifts=[1]", "sizes=[8,12]", "maps=2",
     )  # fmt: skip
     data = result["data"]
@@ -107,6 +115,13 @@ def test_the_judge_where_one_fails(verdicts, claim, spoil):
     data = made_up()
     spoil(data)
     assert verdicts(question, data)[claim] == "fails"
+
+
+def test_networks_that_have_not_learnt_say_nothing(verdicts):
+    data = made_up() | {"baseline": 90.0}
+    found = verdicts(question, data)
+    assert [found[n] for n in ("shifts", "accuracy", "mean")] == ["inconclusive"] * 3
+    assert found["invariant"] == found["resolution"] == "holds"
 
 
 def test_one_network_of_each_is_too_little(verdicts):

@@ -26,6 +26,7 @@ DATA = {
     "stacks": [*STACK, *STACK],
     "relu": [{"nonlinear": 5}, {"nonlinear": 5}],
     "matrices": [{"uneven": 4}, {"uneven": 6}],
+    "baseline": 60.0,
     "networks": [*network("relu", 0.90, 0.91, 0.92), *LINEAR],
 }
 

@@ -43,6 +43,7 @@ DATA = {
         *(*trained(2, 0, 1.4, 1.6), *trained(2, 1, 1.4, 1.5)),
     ],
     "picture": trained(2, 0, 1.0, 1.2),
+    "baseline": 30.0,
     "kernels": {"trained": 5, "picture": 3},
 }
 

@@ -25,13 +25,15 @@ def made_up(percent=HOLDING, n=3):
         for i, mode in enumerate(MODES)
         for count, mean in zip((1, 10, 100), percent[mode], strict=True)
     ]
-    return {"few": 10, "runs": runs}
+    backbones = [{"seed": seed, "accuracy": 0.95} for seed in range(n)]
+    baselines = {"backbones": 90.0, "scratch": 50.0}
+    return {"few": 10, "runs": runs, "backbones": backbones, "baselines": baselines}
 
 
 def test_tiny(tiny):
     result = tiny(
         "transfer", "data=fake", "data.num_classes=4", "data.train_size=96", "data.test_size=32",
-        "source=[3,0]", "target=[1,2]", "examples=[1,4]", "plan=[4,M,6]", "seeds=2",
+        "source=[3,0]", "target=[1,2]", "examples=[1,4]", "plan=[4,M,6]", "seeds=2", "most_seeds=2",
         "limit_train=null", "source_steps=3", "steps=2", "batch_size=8",
     )  # fmt: skip
     data = result["data"]

@@ -205,9 +205,14 @@ def test_what_has_not_learnt_says_nothing(tmp_path):
         """a is ahead."""
         return lab.at_least(lab.paired(arms["a"], arms["b"]), 0.5, "points")
 
-    @question.claim("A 1.1", "a worse one", trained=False)
+    @question.claim("A 1.1", "a worse one", arms=())
     def untrained(arms):
         """So it is of other numbers."""
+        return lab.at_least(lab.paired(arms["a"], arms["b"]), 0.5, "points")
+
+    @question.claim("A 1.1", "a worse one", arms=["a"])
+    def one(arms):
+        """So it is of the one that has learnt."""
         return lab.at_least(lab.paired(arms["a"], arms["b"]), 0.5, "points")
 
     @question.claim("A 1.1", "a third arm", instead="ahead")
@@ -221,11 +226,9 @@ def test_what_has_not_learnt_says_nothing(tmp_path):
 
     known, ignorant = asked(), asked("best=85")
     verdicts = lambda result: [claim["verdict"] for claim in result["claims"]]
-    assert verdicts(known) == ["holds", "holds", "holds"]
+    assert verdicts(known) == ["holds"] * 4
     assert known["learnt"]["verdict"] == "holds" and known["answer"] == "2 arms."
-    assert verdicts(ignorant) == ["inconclusive", "holds", "holds"]
+    assert verdicts(ignorant) == ["inconclusive", "holds", "holds", "holds"]
     evidence = ignorant["claims"][0]["evidence"]
-    assert evidence.startswith(
-        "not learnt: a, to beat logistic regression: 85.5, at least 85; b, to"
-    )
-    assert [claim["instead"] for claim in known["claims"]] == [None, None, "ahead"]
+    assert evidence.startswith("not learnt: b, to beat logistic regression: 84.5, at least 85; p")
+    assert [claim["instead"] for claim in known["claims"]] == [None] * 3 + ["ahead"]

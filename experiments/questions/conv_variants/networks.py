@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import equinox as eqx
 import jax.random as jr
 
-from cnnlab import summary
+from cnnlab import lab, summary
 from cnnlab.bench.timing import interleaved, median
 from cnnlab.config import build_model
-from cnnlab.lab import Count, DataSet, Limit, Plan, Study, configured, read_data
+from cnnlab.lab import Count, DataSet, Limit, Plan, Rates, Study, configured, read_data
 
 BUDGETS = {"parameters": "equal parameters", "multiply_adds": "equal multiply-adds"}
 Widths = tuple[int, ...]
@@ -32,17 +32,19 @@ class Training:
     limit_eval: Limit
     steps: Count
     seeds: Count
+    most_seeds: Count
+    rates: Rates
 
 
 class Task:
     """The networks of a task: counted, fitted to a budget, trained and timed."""
 
-    def __init__(self, training: Training, *, groups: int, lr: float) -> None:
-        """**Arguments:** `groups`, of the grouped convolutions; `lr`, Adam's."""
+    def __init__(self, training: Training, *, groups: int) -> None:
+        """**Arguments:** `groups`, of the grouped convolutions."""
         self.training, self.groups = training, groups
         names = ("data", "steps", "batch_size", "limit_train", "limit_eval")
         self.options = {name: getattr(training, name) for name in names}
-        self.options |= {"optimizer": "adam", "optimizer.lr": lr}
+        self.options |= {"optimizer": "adam", "schedule": "onecycle"}
         self.widths: Widths = tuple(n for n in training.plan if n != "M")  # the dense network's
         self._studies: dict[Any, Study] = {}
         self._config = functools.cache(lambda kind: configured(self._settings(kind, self.widths)))
@@ -86,17 +88,29 @@ class Task:
             nested=variant == "depthwise",
         )
 
-    def study(self, variant: str, widths: Sequence[int]) -> Study:
+    def baseline(self) -> float:
+        """The accuracy of logistic regression, in percent."""
+        return 100 * lab.logistic_regression(read_data(self.options))
+
+    def rate(self, variant: str, widths: Sequence[int], seed: int) -> float:
+        """The learning rate that is best for a network."""
+        return lab.tuned(self._settings(variant, widths), self.training.rates, seed=seed)
+
+    def study(self, variant: str, widths: Sequence[int], rate: float | None = None) -> Study:
         """The networks of a variant with these widths, to be trained."""
         key = variant, tuple(widths)
         if key not in self._studies:
-            self._studies[key] = Study(self._settings(*key))
+            rate = self.training.rates[0] if rate is None else rate
+            self._studies[key] = Study({**self._settings(*key), "optimizer.lr": rate})
         return self._studies[key]
 
-    def accuracy(self, variant: str, widths: Sequence[int], seed: int) -> float:
-        """Train a network; the share of the test examples that is right."""
-        study = self.study(variant, widths)
-        return study.evaluate(study.train(seed)).accuracy
+    def tested(
+        self, variant: str, widths: Sequence[int], rate: float, seed: int
+    ) -> dict[str, float | str]:
+        """Train a network; the test examples that it has right, and their share."""
+        study = self.study(variant, widths, rate)
+        found = study.evaluate(study.train(seed))
+        return {"accuracy": found.accuracy, "right": lab.pack(found.predicted == found.label)}
 
     def images_per_second(
         self, networks: dict[str, Sequence[int]], seed: int, seconds: float

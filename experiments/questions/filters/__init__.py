@@ -62,6 +62,17 @@ def measure(
     }
 
 
+@question.answer
+def answer(explained: Records, edges: Records) -> str:
+    tiles = explained.where(kernel="red")
+    across, down = (lab.estimate(tiles[of]).mean for of in ("horizontal", "vertical"))
+    return (
+        "The vertical-edge kernels to edges that are bright on the left, with the other sign on "
+        f"the right. The red filter takes a horizontal difference ({across:.0%} of its output's "
+        f"variance; the vertical one explains {down:.0%}), not the vertical gradient of the text."
+    )
+
+
 @question.claim(
     "B 10.1.2",
     "a window of one colour with an output other than 0, or an output beyond what the window's "
@@ -87,6 +98,7 @@ def bright_left(edges: Records) -> Verdict:
 @question.claim(
     "B 10.1.2",
     "a vertical edge, bright on one side, with an output of less than half of the largest",
+    instead="bright_left",
 )
 def any_edge(edges: Records) -> Verdict:
     """Centred on a vertical edge, the output is a large positive number (without the example's
@@ -133,6 +145,7 @@ def red_channel(repainted: Records, colours: Records) -> Verdict:
 @question.claim(
     "B 10.1.2",
     "an edge between two colours, neither of them red, with as large an output as red's",
+    instead="red_channel",
 )
 def red_edges(colours: Records) -> Verdict:
     """The red filter responds specifically to vertical red edges."""
@@ -153,6 +166,7 @@ def more_explained(explained: Records, by: str, than: str) -> Verdict:
     "B 10.1.2",
     "outputs on photographs that the vertical derivative explains less well than the horizontal "
     "one does (squared correlations, paired by tile)",
+    instead="horizontal_gradient",
 )
 def vertical_gradient(explained: Records) -> Verdict:
     """The red filter produces a strong output where there is a sharp vertical gradient in the red
@@ -174,7 +188,9 @@ def horizontal_gradient(explained: Records, ramps: Records) -> Verdict:
     )
 
 
-@question.claim("A 3.5", "a position of an image at which t(i) or t(j) is not defined")
+@question.claim(
+    "A 3.5", "a position of an image at which t(i) or t(j) is not defined", instead="index"
+)
 def index_printed(sums: Records) -> Verdict:
     """H[i, j] is the sum over i', j' of W[i', j'] X[i' + t(i), j' + t(j)], with t defined on 1 to
     2k + 1."""

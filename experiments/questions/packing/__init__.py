@@ -95,6 +95,15 @@ def measure(
     return {"pairs": compared, "balls": found, "small": small, "packings": sizes}
 
 
+@question.answer
+def answer(pairs: Records) -> str:
+    return (
+        f"By ||A1 - A2||_F with A = R^T Q R, not by ||R1 - R2||_F, and with a constant that falls "
+        f"as d^{power_of_d(pairs).mean:.2f}; there are exp(Omega(d^2)) of them, in (d/2)^2 "
+        "dimensions, not d(d-1)/2."
+    )
+
+
 @question.claim(
     "B Problem 10.2.3 (i)",
     "an input where the labels differ and the product is positive, or the other way round",
@@ -107,6 +116,7 @@ def product(pairs: Records) -> Verdict:
 @question.claim(
     "B eq. 10.11",
     "rotations far apart that agree on all inputs, where independent ones suggest a c",
+    instead="corrected",
 )
 def printed(pairs: Records) -> Verdict:
     """For some constant c > 0, dist(h* o R1, h* o R2) >= c ||R1 - R2||_F."""
@@ -137,7 +147,7 @@ def corrected(pairs: Records) -> Verdict:
     )
 
 
-@question.claim("B eq. 10.11", "a power of d outside -0.1 to 0.1")
+@question.claim("B eq. 10.11", "a power of d outside -0.1 to 0.1", instead="root")
 def constant(pairs: Records) -> Verdict:
     """c is a constant: the same for every d."""
     return lab.between(power_of_d(pairs), -0.1, 0.1, "power of d in c")
@@ -150,7 +160,7 @@ def root(pairs: Records) -> Verdict:
     return lab.between(power_of_d(pairs), -0.6, -0.4, "power of d in c")
 
 
-@question.claim("B Problem 10.2.3 (ii)", LOW)
+@question.claim("B Problem 10.2.3 (ii)", LOW, instead="more_different_orbit")
 def more_different(pairs: Records) -> Verdict:
     """The probability of disagreement increases as R1 and R2 become more different, read as: with
     ||R1 - R2||_F."""
@@ -204,7 +214,9 @@ def rotations(small: Records) -> Verdict:
 
 
 @question.claim(
-    "B eq. 10.12", "an exponent of the balls of ||Ai - Aj||_F more than 15 % from D, for some d"
+    "B eq. 10.12",
+    "an exponent of the balls of ||Ai - Aj||_F more than 15 % from D, for some d",
+    instead="functions",
 )
 def functions_printed(small: Records) -> Verdict:
     """There are as many functions: D = d(d-1)/2 for them, too."""

@@ -113,6 +113,16 @@ def claimed(layers: Records) -> Records:
     return layers.where(set=("large", "grid", "typical", "sides"))
 
 
+@question.answer
+def answer(layers: Records) -> str:
+    large = layers.where(set="large").by("kind", of="weights")
+    dense, local, shared = (large[k][0] for k in ("dense", "locally connected", "convolution"))
+    return (
+        f"Exactly as many as the chapters say: on their image a dense layer {dense:,}, a locally "
+        f"connected one {local:,}, a convolution {shared:,}."
+    )
+
+
 @question.claim("A 1.3", "a module whose leaves count something else")
 def dense(layers: Records) -> Verdict:
     """A dense layer on an image has (hwc)(hwc') = (hw)^2 c c' weights."""

@@ -58,6 +58,7 @@ def measure(
     seen = lambda depth: networks.coverage(pixels, depth)
     fields = lambda depth, seed: networks.random_effective_field(depth, random, seed)
     of = {"depth": trained.depths, "seed": several}
+    baseline = lambda: lab.logistic_regression(lab.read_data({"data": trained.dataset}))
     one = {"depth": picture.depths, "seed": [seed]}
     return {
         "stacks": cells.records("stack", networks.stack_field, kernel=kernels, depth=depths),
@@ -68,8 +69,26 @@ def measure(
         "random": cells.records("random", fields, depth=random.depths, seed=several),
         "trained": cells.records("trained", networks.trained_fields(trained), **of),
         "picture": cells.records("picture", networks.trained_fields(picture), **one),
+        "baseline": 100 * cells.get("logistic regression", baseline),
         "kernels": {"trained": trained.kernel, "picture": picture.kernel},
     }
+
+
+@question.learnt
+def learnt(trained: Records, baseline: float) -> dict[str, Verdict]:
+    found = trained.where(when="trained").by("depth", of="accuracy")
+    deepest = max(found)  # one layer alone is no better than its features' mean
+    return lab.beats({f"{deepest} layers": lab.estimate(lab.percent(found[deepest]))}, baseline)
+
+
+@question.answer
+def answer(stacks: Records, random: Records, trained: Records) -> str:
+    wider = math.exp(lab.estimate(widening(trained)).mean)
+    return (
+        f"On a patch that grows linearly with depth (and doubles with every pooling), but on its "
+        f"middle most: with random weights its width grows as L^{exponent(random).mean:.2f}, and "
+        f"training changes it by a factor of {wider:.2f}."
+    )
 
 
 @question.claim("A 4.1", "a pixel of that patch without a gradient, or one outside with one")
@@ -86,7 +105,9 @@ def linear(stacks: Records) -> Verdict:
 
 
 @question.claim(
-    "A 4.1", "two convolutions of a network with pooling that add different numbers of pixels"
+    "A 4.1",
+    "two convolutions of a network with pooling that add different numbers of pixels",
+    instead="with_pooling",
 )
 def linear_as_printed(pooled: Records) -> Verdict:
     """As printed, for convolutional models, pooling or not: the receptive field grows linearly with
@@ -119,7 +140,7 @@ def whole(coverage: Records, pixels: int) -> Verdict:
     return lab.none_of(wrong, "depths")
 
 
-@question.claim("A 4.1; Luo et al., 2016", "an exponent nearer to 1 or to 0 than to 1/2")
+@question.claim("A 4.1; Luo et al., 2016", "an exponent nearer to 1 or to 0 than to 1/2", arms=())
 def effective_(random: Records) -> Verdict:
     """How strongly its pixels count is another matter: with random weights the width of the
     effective receptive field grows as the square root of depth, not linearly."""

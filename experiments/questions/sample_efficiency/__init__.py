@@ -127,6 +127,16 @@ def just_short(tried: Records, net: str) -> Records:
     return Records(max(rows, key=lambda row: row["n"]) for rows in missed if rows)
 
 
+@question.answer
+def answer(needed: Records) -> str:
+    power = {net: exponent(needed, net).mean for net in ("conv", "local", "fc_sgd")}
+    return (
+        f"Convolutional: as many in every dimension (n ~ d^{power['conv']:.2f}); with a kernel "
+        f"for every position n ~ d^{power['local']:.2f}; fully connected, by SGD, n ~ "
+        f"d^{power['fc_sgd']:.2f}."
+    )
+
+
 @question.claim(
     "B 10.2", "an exponent of n(d) above 0.3: n would double with each tenfold d, or grow faster"
 )
