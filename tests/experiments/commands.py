@@ -21,11 +21,13 @@ TINY = [
 SMALLER = [*TINY[:-1], "backbone.plan=[4]", "norm=none", "augment=[]", "steps=1"]
 
 
+ENVIRONMENT = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
+
+
 def command(module, *arguments, **kwargs):
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [sys.executable, "-m", f"experiments.{module}", *arguments],
-        env=environment,
+        env=ENVIRONMENT,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,6 +1,7 @@
 """The lab book: its questions, its command, its page."""
 
 import json
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -82,11 +83,15 @@ def test_the_command_asks_once_and_writes_the_page(tmp_path, monkeypatch, capsys
     result["claims"][0] |= {"verdict": "fails", "evidence": "changed by hand"}
     del result["crc32"]
     file.write_text(json.dumps(result))
+    asked = []
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: asked.append(command[2:]) or done)
     run(monkeypatch, *arguments)
     second = (tmp_path / "fast.html").read_text()
-    assert "changed by hand" in second and "changed by hand" not in first
+    assert "changed by hand" in second and "changed by hand" not in first and asked == []
     run(monkeypatch, *arguments, "force=true")
-    assert "changed by hand" not in (tmp_path / "fast.html").read_text()
+    [[*question, force]] = asked
+    assert question[:2] == ["cnnlab", "toeplitz"] and force == "force=True"
 
 
 @pytest.mark.parametrize(

@@ -4,36 +4,36 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
-from commands import ROOT, SMALLER, TINY, command
+from commands import ENVIRONMENT, ROOT, SMALLER, TINY
 
 from cnnlab.train.checkpoint import read
 
-LONGER = [*TINY[:-1], "steps=400", "checkpoint_every.steps=4", "evaluate_every.epochs=20"]
-
-
-def _reached(folder, step):
-    if step == 0:
-        return any(folder.glob("train/*/metrics.jsonl"))
-    steps = [int(path.stem.split("-")[1]) for path in folder.glob("train/*/checkpoints/step-*")]
-    return max(steps, default=0) >= step
+STEPS = [*TINY[:-1], "steps=24", "checkpoint_every.steps=4"]
+# Ends at once, as what it has written is about to take the place of a file of this name.
+KILLED = """
+import os, runpy, signal, sys
+name = sys.argv.pop(1)
+def at(event, arguments):
+    if event == "os.rename" and os.path.basename(arguments[1]).startswith(name):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(at)
+runpy.run_module("experiments.train", run_name="__main__")
+"""
 
 
 def test_a_run_killed_twice_resumes_to_the_bit(tmp_path, call):
-    call("train", *LONGER, f"output={tmp_path / 'uninterrupted'}")
+    call("train", *STEPS, f"output={tmp_path / 'uninterrupted'}")
     [uninterrupted] = tmp_path.glob("uninterrupted/train/*")
-    arguments = [*LONGER, f"output={tmp_path}"]
-    # Killed as soon as it has begun (0), or has written a checkpoint of such a step or a later one.
-    for upto in (0, 100):
-        process = command("train", *arguments)
-        while process.poll() is None and not _reached(tmp_path, upto):
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+    arguments = [*STEPS, f"output={tmp_path}"]
+    for step, left in ((4, []), (16, [8, 12])):
+        program = [sys.executable, "-c", KILLED, f"step-{step:09}", *arguments]
+        done = subprocess.run(program, env=ENVIRONMENT, capture_output=True, timeout=300)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        checkpoints = tmp_path.glob("train/*/checkpoints/step-*")
+        assert sorted(int(path.stem.split("-")[1]) for path in checkpoints) == left
     call("train", *arguments)
     [directory] = tmp_path.glob("train/*")
     expected = read(max((uninterrupted / "checkpoints").glob("step-*")))[0]

@@ -149,6 +149,9 @@ def test_the_answer(question, tmp_path):
     # A judge of a file's data finds what it found in fresh ones.
     again = question.judge(json.loads((folder / "results.json").read_text())["data"])
     assert again["fair"].evidence == claim["evidence"]
+    (folder / "results.json").write_text("changed by hand")
+    forced = compose([f"output={tmp_path}", "progress=false", "force=true"], "coin")
+    assert lab.answer(question, forced)[1]["data"] == result["data"]
 
 
 def test_settings_that_do_not_fit_together(question, tmp_path):
