@@ -1,9 +1,11 @@
-"""Two CPU devices, bounded memory, hypothesis without deadlines, and one source of random keys."""
+"""Two CPU devices, bounded memory, hypothesis without deadlines, programs that are compiled
+quickly, empty pictures, and one source of random keys."""
 
 import ctypes
 import gc
 import inspect
 import os
+import sys
 from functools import partial, wraps
 from importlib.metadata import version
 from pathlib import Path
@@ -103,6 +105,27 @@ def getkey():
         return jr.fold_in(root, count)
 
     return _getkey
+
+
+@pytest.fixture(autouse=True)
+def _runs_leave_empty_pictures():
+    """Many runs train for a shorter time than their pictures take; `drawn` is for who looks."""
+    with pytest.MonkeyPatch.context() as patch:
+        if report := sys.modules.get("cnnlab.train.report"):
+            write = report.write_figure
+
+            def empty(path, figure):
+                figure.clear()
+                write(path, figure, dpi=10)
+
+            patch.setattr(report, "write_figure", empty)
+        yield patch
+
+
+@pytest.fixture
+def drawn(_runs_leave_empty_pictures):
+    """The pictures of a run are drawn in this test."""
+    _runs_leave_empty_pictures.undo()
 
 
 # JAX keeps every program that it has compiled, and the suite compiles thousands.

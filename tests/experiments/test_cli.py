@@ -45,7 +45,7 @@ def test_the_same_command_says_that_it_is_complete(trained, call, monkeypatch):
     ]
 
 
-def test_evaluate(trained, call):
+def test_evaluate(trained, call, drawn):
     _, out, directory = trained
     said, _ = call("evaluate", f"run={directory}", "tta=flip")
     assert said.splitlines()[0].split()[:2] == ["class", "examples"]

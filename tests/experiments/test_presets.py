@@ -58,8 +58,8 @@ def test_every_conv_in_every_dimension(conv, shape):
 def run(call, tmp_path, *overrides):
     call("train", *FAST, *overrides, f"output={tmp_path}")
     [result] = tmp_path.glob("*/*/result.json")
-    figures = {figure.stem: figure.stat().st_size for figure in result.parent.glob("figures/*.png")}
-    assert "curves" in figures and len(figures) == 2 and min(figures.values()) > 5000
+    figures = {figure.stem for figure in result.parent.glob("figures/*.png")}
+    assert "curves" in figures and len(figures) == 2
     return json.loads(result.read_text())
 
 

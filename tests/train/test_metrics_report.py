@@ -192,7 +192,7 @@ def test_a_curve_of_one_point_can_be_seen(tmp_path, monkeypatch):
         assert all(step.is_integer() for step in axes.get_xticks())
 
 
-def test_pictures_show_something(tmp_path):
+def test_pictures_show_something(tmp_path, drawn):
     lines = JsonLines(tmp_path / "metrics.jsonl", upto=0)
     for step in range(1, 9):
         lines.log({**RECORD, "step": step, "loss": 1 / step})
