@@ -41,6 +41,7 @@ import jax  # noqa: E402
 import jax.random as jr  # noqa: E402
 import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
+from jax._src.interpreters import mlir  # noqa: E402
 
 hypothesis.settings.register_profile("default", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("default")
@@ -91,6 +92,12 @@ def _types_only(plain, checked):
 
 
 jaxtyping.jaxtyped = _checked
+
+
+# JAX 0.10 loads every dialect of MLIR for each program, half of the time that lowering a small one
+# takes. 0.12 keeps its contexts; kept here, a program for one device after one for two crashes.
+if version("jax").startswith("0.10."):
+    mlir.JaxIrContext.load_all_available_dialects = lambda context: context.dialects["func"]
 
 
 @pytest.fixture
