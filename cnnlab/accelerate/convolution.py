@@ -1,5 +1,6 @@
 """Convolutions of JAX's by the algorithms of `cnnlab.ops`."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from cnnlab.accelerate.recognition import recognise
 from cnnlab.accelerate.service import PLATFORM, Service, left
 from cnnlab.ops import REFERENCE
 from cnnlab.ops.choice import check, choose
-from cnnlab.ops.problem import Pass, Problem
+from cnnlab.ops.problem import Problem
 from cnnlab.ops.table import key
 
 
@@ -28,9 +29,16 @@ def serve(lhs: ShapedArray, rhs: ShapedArray, **parameters: Any) -> Service:
         return left(what, "nothing is faster")
     what += f" in {reading.members} parts" if reading.members > 1 else ""
 
-    def run(which: Pass, a: Array, b: Array, problem: Problem) -> Array:
-        with jax.named_scope(f"{which}_{name}"):  # for profilers
-            return algorithm.compute(which, a, b, problem)
+    as_it_lies = algorithm.channels_first(reading.problem, reading.which)
+    read = reading.channels_first if as_it_lies else None
+    if as_it_lies and read:
+        reading, compute, what = read, as_it_lies, f"{what}, channels first"
+    else:
+        compute = functools.partial(algorithm.compute, reading.which)
+
+    def run(a: Array, b: Array, problem: Problem) -> Array:
+        with jax.named_scope(f"{reading.which}_{name}"):  # for profilers
+            return compute(a, b, problem)
 
     return Service(lambda lhs, rhs: reading.compute(lhs, rhs, run), f"{name}: {what}")
 

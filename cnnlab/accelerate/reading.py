@@ -1,18 +1,15 @@
 """A convolution of JAX's as a pass of one of cnnlab's: arrays from one to the other and back."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array
 
 from cnnlab.ops.algorithms.adjoint import transpose_kernel
+from cnnlab.ops.algorithms.base import Map
 from cnnlab.ops.problem import Pass, Problem
-
-# `(pass, a, b, problem) -> result`, arrays as an `Algorithm` has them.
-Run: TypeAlias = Callable[[Pass, Array, Array, Problem], Array]
 
 
 @dataclass(frozen=True)
@@ -23,8 +20,8 @@ class Reading:
     - `lhs`, `rhs`: axes of JAX's operands in cnnlab's order; `out`: those of cnnlab's result in
       JAX's order.
     - `exchanged`: of a kernel's gradient, whether JAX's first operand is `dy`; it is turned around.
-    - `edges`: per spatial axis what is put before, behind and between the entries of `x`, operand
-      or result; negative: taken away.
+    - `edges`: per axis of `x`, operand or result, what is put before, behind and between its
+      entries; negative: taken away.
     - `direct`: only an algorithm that sums every result by itself may serve.
     """
 
@@ -38,8 +35,21 @@ class Reading:
     edges: tuple[tuple[int, int, int], ...]
     direct: bool
 
-    def compute(self, lhs: Array, rhs: Array, run: Run) -> Array:
-        """JAX's result of JAX's operands, in the type of the problem, by what runs a pass."""
+    @property
+    def channels_first(self) -> "Reading | None":
+        """The same for what runs a pass of activations `(n, c, *spatial)`; None where JAX's are not
+        all like that."""
+        results = self.rhs if self.which == "kernel_gradient" else tuple(np.argsort(self.out))
+        last = range(2, len(self.lhs))
+        if self.members > 1 or not self.lhs == results == (0, *last, 1):
+            return None
+        name = "rhs" if self.which == "kernel_gradient" else "out"
+        batch, *edges, c = self.edges
+        same = (0, 1, *last)
+        return replace(self, lhs=same, edges=(batch, c, *edges), **{name: same})
+
+    def compute(self, lhs: Array, rhs: Array, run: Map) -> Array:
+        """JAX's result of JAX's operands, in the type of the problem, by what runs the pass."""
         lhs, rhs = (v.astype(self.problem.dtype) for v in (lhs, rhs))
         parts = {
             "forward": self._forward,
@@ -49,11 +59,11 @@ class Reading:
         y = parts[self.which](lax.transpose(lhs, self.lhs), rhs, run)
         return lax.transpose(y, self.out)
 
-    def _forward(self, lhs: Array, rhs: Array, run: Run) -> Array:
-        return run("forward", self._edged(lhs), lax.transpose(rhs, self.rhs), self.problem)
+    def _forward(self, lhs: Array, rhs: Array, run: Map) -> Array:
+        return run(self._edged(lhs), lax.transpose(rhs, self.rhs), self.problem)
 
-    def _input_gradient(self, lhs: Array, rhs: Array, run: Run) -> Array:
-        return self._edged(run("input_gradient", lhs, self._unturned(rhs), self.problem))
+    def _input_gradient(self, lhs: Array, rhs: Array, run: Map) -> Array:
+        return self._edged(run(lhs, self._unturned(rhs), self.problem))
 
     def _unturned(self, rhs: Array) -> Array:
         """The kernel that JAX turned around: its steps back, last one first, so that XLA finds each
@@ -65,12 +75,12 @@ class Reading:
         rhs = rhs.transpose(*at, o + 1, o, i)  # (.., c_in / g, g, c_out / g)
         return rhs.reshape(self.problem.kernel_shape)
 
-    def _kernel_gradient(self, lhs: Array, rhs: Array, run: Run) -> Array:
+    def _kernel_gradient(self, lhs: Array, rhs: Array, run: Map) -> Array:
         rhs = lax.transpose(rhs, self.rhs)
 
         def one(lhs: Array, rhs: Array) -> Array:
             x, dy = (rhs, lhs) if self.exchanged else (lhs, rhs)
-            kernel = run("kernel_gradient", self._edged(x), dy, self.problem)
+            kernel = run(self._edged(x), dy, self.problem)
             return transpose_kernel(kernel, self.problem.groups) if self.exchanged else kernel
 
         if self.members == 1:
@@ -84,5 +94,4 @@ class Reading:
     def _edged(self, x: Array) -> Array:
         if not any(map(any, self.edges)):
             return x
-        before = ((0, 0, 0),) * (x.ndim - len(self.edges) - 1)
-        return lax.pad(x, jnp.zeros((), x.dtype), (*before, *self.edges, (0, 0, 0)))
+        return lax.pad(x, jnp.zeros((), x.dtype), self.edges)

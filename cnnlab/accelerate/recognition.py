@@ -94,7 +94,7 @@ def recognise(lhs: ShapedArray, rhs: ShapedArray, **parameters: Any) -> Reading 
         rhs=rhs_axes,
         out=tuple(int(at) for at in np.argsort(out_axes)),
         exchanged=exchanged,
-        edges=edges,
+        edges=((0, 0, 0), *edges, (0, 0, 0)),
         direct=_exact(parameters["precision"]),
     )
 

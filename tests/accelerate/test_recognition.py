@@ -1,11 +1,13 @@
 """What JAX makes of a convolution is recognised as the pass that it is, or left with a reason."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
 import pytest
 from jax import lax
+from primitive_cases import needs_engine
 
 import cnnlab
 from cnnlab.accelerate import accelerated
@@ -163,3 +165,45 @@ def test_a_kernel_that_was_turned_around_is_taken_as_it_was(names):
         program = jax.jit(jax.grad(loss, (0, 1, 2))).lower(x, k, grouped).compile()
     calls = [line for line in program.as_text().splitlines() if '"cnnlab_conv"' in line]
     assert len(calls) == 6 and "reverse(" not in program.as_text()
+
+
+ROWS = ("NCH", "OIH", "NCH")
+
+
+@needs_engine
+def test_sequences_stay_as_they_lie():
+    """In a network of channels first no activation is copied into another layout."""
+
+    def loss(kernels, x):
+        first, gate, last = kernels
+        x = conv(x, first, names=ROWS, padding=((2, 0),))
+        a, b = jnp.split(conv(x, gate, names=ROWS, rhs_dilation=(4,)), 2, 1)
+        return jnp.sum(conv(jnp.tanh(a) * b, last, names=ROWS) ** 2)
+
+    kernels = [jnp.zeros(s) for s in ((32, 16, 3), (64, 32, 2), (16, 32, 1))]
+    x = jnp.zeros((5, 16, 256))
+    with accelerated():
+        text = jax.jit(jax.grad(loss, (0, 1))).lower(kernels, x).compile().as_text()
+    assert text.count('"cnnlab_conv_channels_first"') == 9
+    turned = re.compile(r"= f32\[5,\d+,\d+\]\{[012,]*\} (?:transpose|copy)\(")
+    assert not turned.findall(text) and "{1,2,0}" not in text
+
+
+@pytest.mark.parametrize(
+    ("names", "groups", "taken"),
+    [
+        (ROWS, 1, True),
+        (("NHC", "HIO", "NHC"), 1, False),
+        (("NCH", "OIH", "NHC"), 1, False),
+        (ROWS, 2, True),
+    ],
+)
+def test_channels_first_are_all_activations(names, groups, taken):
+    x = jnp.zeros((2, 4, 9) if names[0] == "NCH" else (2, 9, 4))
+    k = jnp.zeros((6, 4 // groups, 3) if names[1] == "OIH" else (3, 4, 6))
+    of = functools.partial(conv, names=names, feature_group_count=groups, padding=((-1, 2),))
+    found = [r.channels_first for r in readings(functools.partial(both, of), x, k)]
+    assert [r is not None for r in found] == [taken] * 3
+    if taken:  # what is cropped is cropped along space
+        assert all(r.edges[:2] == ((0, 0, 0), (0, 0, 0)) for r in found)
+        assert any(map(any, found[0].edges))

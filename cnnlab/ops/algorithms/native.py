@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm, on_the_cpu
-from cnnlab.ops.native import ENGINE, Code, convolve, convolve_bias
+from cnnlab.ops.algorithms.base import OWN_SUM, Algorithm, Map, on_the_cpu
+from cnnlab.ops.native import ENGINE, Code, convolve, convolve_bias, convolve_channels_first
 from cnnlab.ops.problem import Pass, Problem
 
 # float16 is converted to float32 and back.
 _DTYPES = [np.dtype(d) for d in (np.float32, jnp.bfloat16, np.float16)]
 _LARGEST = 2**31 - 1
 _TILE = 2**18  # bytes, unless a row and its kernel are longer
+_MOST_TERMS = 2048  # of a sum, whose factors at 64 positions stay in a cache
 
 
 def refusal(problem: Problem) -> str | None:
@@ -106,6 +107,15 @@ def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: s
     return y if inside == activation else jax.nn.gelu(y)
 
 
+def _channels_first(problem: Problem, which: Pass) -> Map | None:
+    """Of sequences; the engine reads them as they lie."""
+    terms = problem.taps * max(problem.in_channels, problem.out_channels)
+    plain = problem.rank == 1 and problem.stride == (1,) and problem.groups == 1
+    if not plain or terms > _MOST_TERMS or problem.dtype != np.float32:
+        return None
+    return functools.partial(convolve_channels_first, which)
+
+
 def _extra_memory(problem: Problem) -> int:
     """A reordered copy of the kernel; the activations stay as they are, but for a tile a thread."""
     if ENGINE.refusal() is None and code(problem, "forward") == Code.OWN_DEPTHWISE:
@@ -148,6 +158,7 @@ NATIVE = Algorithm(
     input_gradient=_input_gradient,
     kernel_gradient=functools.partial(convolve, "kernel_gradient"),
     fused=_fused,
+    channels_first=_channels_first,
     portable=False,
     unavailable=ENGINE.refusal,
     multiply_adds=lambda problem: problem.multiply_adds,

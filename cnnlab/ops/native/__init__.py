@@ -4,7 +4,12 @@ function interface (CPU).
 Optional: where it can't be built or loaded, or `CNNLAB_NATIVE=0`, all of them run as JAX.
 """
 
-from cnnlab.ops.native.call import convolve, convolve_bias, convolve_by_fft
+from cnnlab.ops.native.call import (
+    convolve,
+    convolve_bias,
+    convolve_by_fft,
+    convolve_channels_first,
+)
 from cnnlab.ops.native.engine import ENGINE, VARIABLE, Code, Engine, Implementation
 from cnnlab.ops.native.pool import max_pool, max_pool_gradient, pools
 
@@ -17,6 +22,7 @@ __all__ = [
     "convolve",
     "convolve_bias",
     "convolve_by_fft",
+    "convolve_channels_first",
     "max_pool",
     "max_pool_gradient",
     "pools",

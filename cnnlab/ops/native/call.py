@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -11,8 +12,10 @@ from cnnlab.ops.native.engine import ENGINE, Code
 from cnnlab.ops.native.partition import Axes, in_parts
 from cnnlab.ops.problem import PASSES, Pass, Problem
 
+Item = TypeVar("Item")
 # oneDNN's activations, in the order of `Activation` in convolution.h.
 _ACTIVATIONS = (None, "relu", "gelu")
+_CHANNELS_FIRST = "cnnlab_conv_channels_first"
 
 
 def convolve(which: Pass, a: Array, b: Array, problem: Problem, *, winograd: bool = False) -> Array:
@@ -21,6 +24,13 @@ def convolve(which: Pass, a: Array, b: Array, problem: Problem, *, winograd: boo
     # Of channels Winograd's takes whole vectors.
     channels = () if problem.groups > 1 or winograd else ("out_channels", "in_channels")
     return _convolve("cnnlab_conv", which, a, b, problem, channels, {"winograd": winograd})
+
+
+def convolve_channels_first(which: Pass, a: Array, b: Array, problem: Problem) -> Array:
+    """One of the three maps of sequences `(batch, c, length)`, with the kernel as ever; in float32,
+    for stride 1 and one group."""
+    channels = ("out_channels", "in_channels")
+    return _convolve(_CHANNELS_FIRST, which, a, b, problem, channels, {})
 
 
 def convolve_by_fft(which: Pass, a: Array, b: Array, problem: Problem) -> Array:
@@ -39,6 +49,8 @@ def _convolve(
 ) -> Array:
     """**Arguments:** `channels`, which of them may be cut into parts, as the batch may."""
     x, kernel, y = _axes(problem)
+    if target == _CHANNELS_FIRST:
+        x, y = (_with_channels_first(axes) for axes in (x, y))
     names = {"forward": (x, kernel, y), "input_gradient": (y, kernel, x)}
     *operands, result = names.get(which, (x, y, kernel))
 
@@ -46,6 +58,8 @@ def _convolve(
         part = _part(problem, operands, (a, b))
         number = PASSES.index(which)
         shape = (part.y_shape, part.x_shape, part.kernel_shape)[number]
+        if target == _CHANNELS_FIRST and which != "kernel_gradient":
+            shape = _with_channels_first(shape)
         return _call(target, which, part, shape, (a, b), {**attributes, "pass": np.int64(number)})
 
     return in_parts(run, operands, (result,), ("batch", *channels))(a, b)
@@ -83,6 +97,11 @@ def _axes(problem: Problem) -> tuple[Axes, Axes, Axes]:
     group = "in_channels" if problem.groups == 1 else "group_channels"
     x, y = ("batch", *spatial, "in_channels"), ("batch", *out, "out_channels")
     return x, (*taps, group, "out_channels"), y
+
+
+def _with_channels_first(axes: Sequence[Item]) -> tuple[Item, ...]:
+    batch, *spatial, channels = axes
+    return (batch, channels, *spatial)
 
 
 def _part(problem: Problem, names: Sequence[Axes], arrays: Sequence[Array]) -> Problem:

@@ -24,6 +24,7 @@ VARIABLE = "CNNLAB_NATIVE"
 TARGETS = (
     "cnnlab_conv",
     "cnnlab_conv_bias",
+    "cnnlab_conv_channels_first",
     "cnnlab_fft_conv",
     "cnnlab_max_pool",
     "cnnlab_max_pool_gradient",

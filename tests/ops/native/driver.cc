@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "channels_first.h"
 #include "convolution.h"
 #include "fft_convolution.h"
 #include "max_pool.h"
@@ -57,7 +58,7 @@ std::vector<double> Loop(Pass pass, const Convolution& p, const float* x, const 
 constexpr int64_t kGuard = 64;
 constexpr float kUntouched = 1234.5f;
 
-enum class Way { kConvolve, kWinograd, kFft };
+enum class Way { kConvolve, kWinograd, kFft, kChannelsFirst };
 
 // The last axis of a plane whose others are one row.
 Convolution Line(Convolution p) {
@@ -71,6 +72,18 @@ void Compute(Way way, Pass pass, const Convolution& p, const float* a, const flo
     case Way::kConvolve: return cnnlab::Convolve(pass, p, a, b, nullptr, out);
     case Way::kWinograd: return cnnlab::Winograd(pass, p, a, b, nullptr, out);
     case Way::kFft: return cnnlab::FftConvolve(pass, Line(p), a, b, out);
+    case Way::kChannelsFirst: return cnnlab::ConvolveChannelsFirst(pass, Line(p), a, b, out);
+  }
+}
+
+// Rows (n, 1, length, c) as (n, c, 1, length).
+template <typename T>
+void MoveChannels(const std::vector<int64_t>& shape, std::vector<T>& v) {
+  const auto last = v;
+  const int64_t length = shape[2], c = shape[3];
+  for (size_t i = 0; i < v.size(); ++i) {
+    const int64_t at = i / c;
+    v[(at / length * c + i % c) * length + at % length] = last[i];
   }
 }
 
@@ -81,8 +94,14 @@ bool Right(Pass pass, const Convolution& p, Way way) {
     for (auto& n : v) n = next();
     return v;
   };
-  const auto x = draw(p.x), k = draw(p.kernel), dy = draw(p.y);
-  const auto expected = Loop(pass, p, x.data(), k.data(), dy.data());
+  auto x = draw(p.x), k = draw(p.kernel), dy = draw(p.y);
+  auto expected = Loop(pass, p, x.data(), k.data(), dy.data());
+  if (way == Way::kChannelsFirst) {
+    MoveChannels(p.x, x);
+    MoveChannels(p.y, dy);
+    if (pass == Pass::kForward) MoveChannels(p.y, expected);
+    if (pass == Pass::kInputGradient) MoveChannels(p.x, expected);
+  }
   const auto* a = pass == Pass::kInputGradient ? dy.data() : x.data();
   const auto* b = pass == Pass::kKernelGradient ? dy.data() : k.data();
 
@@ -280,6 +299,17 @@ int main(int argc, char** argv) {
   for (const auto& problem : sequences) {
     for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {
       wrong += !Right(pass, problem, Way::kFft);
+      ++run;
+    }
+  }
+  const std::vector<Convolution> lines = {
+      Sequence(2, 150, 13, 3, 21, 1, 1, 4, 1),  // panels that are not full, an uneven padding
+      Sequence(3, 67, 8, 1, 5, 1, 1, 0, 0),     // points
+      Sequence(1, 5, 1, 4, 7, 1, 1, 9, 2),      // windows in the padding alone
+  };
+  for (const auto& problem : lines) {
+    for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {
+      wrong += !Right(pass, problem, Way::kChannelsFirst);
       ++run;
     }
   }

@@ -3,8 +3,10 @@
 #include <array>
 #include <stdexcept>
 
+#include "channels_first.h"
 #include "convolution.h"
 #include "fft_convolution.h"
+#include "large_pages.h"
 #include "max_pool.h"
 #include "winograd.h"
 #include "xla/ffi/api/ffi.h"
@@ -30,6 +32,12 @@ dnnl::memory::data_type DataType(ffi::DataType dtype) {
     case ffi::DataType::BF16: return dnnl::memory::data_type::bf16;
     default: throw std::invalid_argument("expected float32 or bfloat16 arrays");
   }
+}
+
+// The place of a result.
+void* Fresh(ffi::AnyBuffer& out) {
+  UseLargePages(out.untyped_data(), out.size_bytes());
+  return out.untyped_data();
 }
 
 struct Geometry {
@@ -63,11 +71,11 @@ ffi::Error Guarded(Call call) {
 void Compute(bool winograd, Pass pass, const Convolution& p, const ffi::AnyBuffer& a,
              const ffi::AnyBuffer& b, const void* bias, ffi::AnyBuffer& out) {
   if (!winograd) {
-    return Convolve(pass, p, a.untyped_data(), b.untyped_data(), bias, out.untyped_data());
+    return Convolve(pass, p, a.untyped_data(), b.untyped_data(), bias, Fresh(out));
   }
   const auto floats = [](const void* data) { return static_cast<const float*>(data); };
   Winograd(pass, p, floats(a.untyped_data()), floats(b.untyped_data()), floats(bias),
-           static_cast<float*>(out.untyped_data()));
+           static_cast<float*>(Fresh(out)));
 }
 
 // The problem of a pass that maps `a` and `b` to `out`.
@@ -98,7 +106,21 @@ ffi::Error RunFft(int64_t pass, Numbers stride, Numbers dilation, Numbers low, N
     const Convolution p = Of(which, {stride, dilation, low, high, groups}, a, b, *out);
     FftConvolve(which, p, static_cast<const float*>(a.untyped_data()),
                 static_cast<const float*>(b.untyped_data()),
-                static_cast<float*>(out->untyped_data()));
+                static_cast<float*>(Fresh(*out)));
+  });
+}
+
+// Of activations (batch, c, length).
+ffi::Error RunChannelsFirst(int64_t pass, Numbers stride, Numbers dilation, Numbers low,
+                            Numbers high, int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b,
+                            ffi::Result<ffi::AnyBuffer> out) {
+  return Guarded([&] {
+    const auto which = static_cast<Pass>(pass);
+    Convolution p = Of(which, {stride, dilation, low, high, groups}, a, b, *out);
+    for (auto* shape : {&p.x, &p.y}) std::swap(shape->at(1), shape->at(2));
+    ConvolveChannelsFirst(which, p, static_cast<const float*>(a.untyped_data()),
+                          static_cast<const float*>(b.untyped_data()),
+                          static_cast<float*>(Fresh(*out)));
   });
 }
 
@@ -148,7 +170,7 @@ ffi::Error RunMaxPool(Numbers window, Numbers stride, Numbers low, ffi::AnyBuffe
     OfType(x.element_type(), [&](auto number) {
       using T = decltype(number);
       MaxPool(Windows(Shape(x), Shape(*y), window, stride, low),
-              static_cast<const T*>(x.untyped_data()), static_cast<T*>(y->untyped_data()),
+              static_cast<const T*>(x.untyped_data()), static_cast<T*>(Fresh(*y)),
               index->typed_data());
     });
   });
@@ -161,7 +183,7 @@ ffi::Error RunMaxPoolGradient(Numbers window, Numbers stride, Numbers low, ffi::
       using T = decltype(number);
       MaxPoolGradient(Windows(Shape(*dx), Shape(dy), window, stride, low),
                       static_cast<const T*>(dy.untyped_data()), index.typed_data(),
-                      static_cast<T*>(dx->untyped_data()));
+                      static_cast<T*>(Fresh(*dx)));
     });
   });
 }
@@ -185,6 +207,8 @@ auto Map() {
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run, Map().Attr<bool>("winograd"));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft, Map());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_channels_first, RunChannelsFirst, Map());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_bias, RunBias,
                               ffi::Ffi::Bind()

@@ -1,6 +1,7 @@
 #include "kernel_gradient.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "position_tiles.h"
 #include "scratch.h"
@@ -140,10 +141,32 @@ struct Round {
   int64_t copies() const { return tiles.numbers_x() + tiles.numbers_dy(); }
 };
 
+// Images (n, all channels, shape) or (n, shape, all channels).
+template <typename T>
+struct Images {
+  const T* data;
+  Three shape;
+  int64_t all;
+  bool channels_first;
+
+  // A block of `channels` from the first one on, as `CopyBlock`.
+  void Copy(int64_t image, int64_t channel, int64_t channels, const Three& first,
+            const Three& size, int64_t pitch, float* to) const {
+    const int64_t positions = shape[0] * shape[1] * shape[2];
+    const T* from = data + image * positions * all;
+    if constexpr (std::is_same_v<T, float>) {
+      if (channels_first) {
+        return CopyTransposed(from + channel * positions, shape, channels, first, size, pitch, to);
+      }
+    }
+    CopyBlock(from + channel, shape, all, channels, first, size, pitch, to);
+  }
+};
+
 // The sums of a round over its tiles `first` to `last - 1`; `seen` is for the copies.
 template <typename T>
-void Sum(const Geometry& s, const Round& round, int64_t first, int64_t last, const T* x, const T* dy,
-         float* seen, float* sums) {
+void Sum(const Geometry& s, const Round& round, int64_t first, int64_t last, const Images<T>& x,
+         const Images<T>& dy, float* seen, float* sums) {
   const Channels& c = round.channels;
   const Tiles& t = round.tiles;
   float* cotangent = seen + t.numbers_x();
@@ -155,10 +178,8 @@ void Sum(const Geometry& s, const Round& round, int64_t first, int64_t last, con
     for (int axis = 0; axis < 3; ++axis) {
       begin[axis] = tile.first[axis] * s.stride[axis] - s.low[axis];
     }
-    CopyBlock(x + tile.image * s.x[0] * s.x[1] * s.x[2] * s.c + c.in, s.x, s.c, c.ins, begin, t.seen,
-         t.pitch_x, seen);
-    CopyBlock(dy + tile.image * s.y[0] * s.y[1] * s.y[2] * s.o + c.out, s.y, s.o, c.outs, tile.first,
-         tile.size, t.pitch_dy, cotangent);
+    x.Copy(tile.image, c.in, c.ins, begin, t.seen, t.pitch_x, seen);
+    dy.Copy(tile.image, c.out, c.outs, tile.first, tile.size, t.pitch_dy, cotangent);
     const int64_t x_row = t.seen[2] * t.pitch_x, dy_row = tile.size[2] * t.pitch_dy;
     round.blocks.Run(tile.size,
                      {seen, {s.stride[0] * t.seen[1] * x_row, s.stride[1] * x_row,
@@ -211,7 +232,7 @@ int64_t Parts(int64_t rounds, int64_t threads) {
 }
 
 template <typename T>
-void Run(const Geometry& s, const T* x, const T* dy, T* kernel, int threads) {
+void Run(const Geometry& s, const Images<T>& x, const Images<T>& dy, T* kernel, int threads) {
   const std::vector<Channels> rounds = Rounds(s);
   const int64_t count = rounds.size(), parts = Parts(count, threads);
   const Round largest(s, rounds.front());  // the others have as many channels, or fewer
@@ -250,12 +271,16 @@ bool ServesKernelGradient(Pass pass, const Convolution& p) {
          std::any_of(p.dilation.begin(), p.dilation.end(), dilated);
 }
 
-void KernelGradient(const Convolution& p, const void* x, const void* dy, void* kernel) {
+void KernelGradient(const Convolution& p, const void* x, const void* dy, void* kernel,
+                    bool channels_first) {
   const Team team(HelpersFor(p));
   const auto run = [&](auto number) {
     using T = decltype(number);
-    const auto* of_x = static_cast<const T*>(x);
-    Run(Geometry(p), of_x, static_cast<const T*>(dy), static_cast<T*>(kernel), team.size());
+    const Geometry s(p);
+    const auto images = [&](const void* data, const Three& shape, int64_t all) {
+      return Images<T>{static_cast<const T*>(data), shape, all, channels_first};
+    };
+    Run(s, images(x, s.x, s.c), images(dy, s.y, s.o), static_cast<T*>(kernel), team.size());
   };
   p.dtype == dnnl::memory::data_type::f32 ? run(float{}) : run(Bfloat16{});
 }

@@ -89,10 +89,11 @@ struct Tile {
   }
 };
 
-// A block (size, pitch) of an image (shape, all) that begins at `first`; zeros beside it.
-template <typename T>
-void CopyBlock(const T* from, const Three& shape, int64_t all, int64_t channels, const Three& first,
-          const Three& size, int64_t pitch, float* to) {
+// A block (size, pitch) that begins at `first` of an image (shape): `row(place, count, at)` writes so
+// many positions of it, from the one with this number; zeros beside the image.
+template <typename Row>
+void CopyRows(const Three& shape, const Three& first, const Three& size, int64_t pitch, float* to,
+              Row row) {
   const int64_t begin = std::clamp<int64_t>(-first[2], 0, size[2]);
   const int64_t end = std::clamp<int64_t>(shape[2] - first[2], begin, size[2]);
   for (int64_t i = first[0]; i < first[0] + size[0]; ++i) {
@@ -101,21 +102,74 @@ void CopyBlock(const T* from, const Three& shape, int64_t all, int64_t channels,
         std::fill_n(to, size[2] * pitch, 0.f);
         continue;
       }
-      const T* row = from + ((i * shape[1] + j) * shape[2] + first[2] + begin) * all;
       std::fill_n(to, begin * pitch, 0.f);
       std::fill(to + end * pitch, to + size[2] * pitch, 0.f);
-      float* at = to + begin * pitch;
-      if (all == channels && pitch == channels) {
-#pragma omp simd
-        for (int64_t k = 0; k < (end - begin) * channels; ++k) at[k] = Widen(row[k]);
-        continue;
-      }
-      for (int64_t k = begin; k < end; ++k, row += all, at += pitch) {
-#pragma omp simd
-        for (int64_t c = 0; c < channels; ++c) at[c] = Widen(row[c]);
-      }
+      row((i * shape[1] + j) * shape[2] + first[2] + begin, end - begin, to + begin * pitch);
     }
   }
+}
+
+// The same of `channels` of an image that has `all`, and has them last.
+template <typename T>
+void CopyBlock(const T* from, const Three& shape, int64_t all, int64_t channels, const Three& first,
+               const Three& size, int64_t pitch, float* to) {
+  CopyRows(shape, first, size, pitch, to, [&](int64_t place, int64_t count, float* at) {
+    const T* row = from + place * all;
+    if (all == channels && pitch == channels) {
+#pragma omp simd
+      for (int64_t k = 0; k < count * channels; ++k) at[k] = Widen(row[k]);
+      return;
+    }
+    for (int64_t k = 0; k < count; ++k, row += all, at += pitch) {
+#pragma omp simd
+      for (int64_t c = 0; c < channels; ++c) at[c] = Widen(row[c]);
+    }
+  });
+}
+
+// v[i][j] becomes v[j][i].
+inline void Transpose(Lanes<8>::Vec (&v)[8]) {
+  typedef int Places __attribute__((vector_size(32)));
+  const auto exchange = [&v](int apart, Places low, Places high) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      if (i & apart) continue;
+      const auto a = v[i], b = v[i + apart];
+      v[i] = __builtin_shuffle(a, b, low);
+      v[i + apart] = __builtin_shuffle(a, b, high);
+    }
+  };
+  exchange(4, Places{0, 1, 2, 3, 8, 9, 10, 11}, Places{4, 5, 6, 7, 12, 13, 14, 15});
+  exchange(2, Places{0, 1, 8, 9, 4, 5, 12, 13}, Places{2, 3, 10, 11, 6, 7, 14, 15});
+  exchange(1, Places{0, 8, 2, 10, 4, 12, 6, 14}, Places{1, 9, 3, 11, 5, 13, 7, 15});
+}
+
+// The same of an image (channels, shape), which has them first.
+inline void CopyTransposed(const float* from, const Three& shape, int64_t channels,
+                           const Three& first, const Three& size, int64_t pitch, float* to) {
+  using L = Lanes<8>;
+  const int64_t apart = shape[0] * shape[1] * shape[2];
+  CopyRows(shape, first, size, pitch, to, [&](int64_t place, int64_t count, float* at) {
+    for (int64_t c = 0; c < channels; c += 8) {
+      for (int64_t k = 0; k < count; k += 8) {
+        const float* block = from + c * apart + place + k;
+        float* into = at + k * pitch + c;
+        const int64_t rows = std::min<int64_t>(8, channels - c), columns = std::min<int64_t>(8, count - k);
+        if (rows == 8 && columns == 8) {
+          L::Vec v[8];
+#pragma GCC unroll 8
+          for (int i = 0; i < 8; ++i) v[i] = L::Load(block + i * apart);
+          Transpose(v);
+#pragma GCC unroll 8
+          for (int i = 0; i < 8; ++i) L::Store(into + i * pitch, v[i]);
+          continue;
+        }
+        for (int64_t i = 0; i < rows; ++i) {
+          for (int64_t j = 0; j < columns; ++j) into[j * pitch + i] = block[i * apart + j];
+        }
+      }
+    }
+  });
 }
 
 }  // namespace cnnlab

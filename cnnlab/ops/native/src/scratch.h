@@ -1,12 +1,12 @@
 // Scratch memory, reused between calls and bounded.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <new>
+
+#include "large_pages.h"
 
 namespace cnnlab {
 
@@ -47,7 +47,7 @@ class ScratchPool {
     bytes = (bytes + page - 1) / page * page;
     void* data = std::aligned_alloc(page, bytes);
     if (data == nullptr) throw std::bad_alloc();
-    if (page == kLarge) madvise(data, bytes, MADV_HUGEPAGE);
+    UseLargePages(data, bytes);
     return {data, bytes};
   }
 

@@ -1,0 +1,20 @@
+// Results in large pages.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace cnnlab {
+
+// A result's memory is often new: the system clears and maps it page by page as it is written, up to
+// half of a pass's time. Where it may (Linux, `transparent_hugepage`: madvise) it does 2 MB at a time.
+inline void UseLargePages(void* data, size_t bytes) {
+  constexpr uintptr_t kLarge = uintptr_t{2} << 20;
+  const auto begin = (reinterpret_cast<uintptr_t>(data) + kLarge - 1) / kLarge * kLarge;
+  const auto end = (reinterpret_cast<uintptr_t>(data) + bytes) / kLarge * kLarge;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+}
+
+}  // namespace cnnlab
