@@ -37,7 +37,7 @@ def _nanoseconds(problem: Problem, which: Pass) -> float:
 
 NATIVE_WINOGRAD = Algorithm(
     name="native_winograd",
-    source="arXiv 1509.09308; oneDNN's matrix products",
+    source="arXiv 1509.09308",
     refusal=refusal,
     errors=winograd.WINOGRAD.errors,
     forward=functools.partial(convolve, "forward", winograd=True),
@@ -50,6 +50,5 @@ NATIVE_WINOGRAD = Algorithm(
     portable=False,
     unavailable=ENGINE.refusal,
     multiply_adds=winograd.WINOGRAD.multiply_adds,
-    # The transformed kernel, and once more in the layout of the product.
-    extra_memory=lambda p: 2 * 36 * math.prod(p.kernel_shape[-2:]) * 4 + _THREADS_AND_BLOCK,
+    extra_memory=lambda p: 36 * math.prod(p.kernel_shape[-2:]) * 4 + _THREADS_AND_BLOCK,
 )

@@ -1,10 +1,9 @@
 #include "channels_first.h"
 
 #include <algorithm>
-#include <array>
-#include <utility>
 
 #include "kernel_gradient.h"
+#include "panels.h"
 #include "position_tiles.h"
 #include "scratch.h"
 
@@ -14,14 +13,7 @@ namespace {
 using L = Lanes<kWidest>;
 using Vec = L::Vec;
 
-// Results of so many channels, at so many positions, are summed in registers.
-#ifdef __AVX512F__
-constexpr int kMostRows = 12;
-#else
-constexpr int kMostRows = 6;
-#endif
-constexpr int64_t kPanel = 2 * kWidest;
-constexpr int64_t kPanels = 4;  // of a tile
+constexpr int64_t kPanels = 4;  // of positions, in a tile
 
 // The pass as a product: rows are channels of the result, terms are taps of channels of the input.
 struct Map {
@@ -44,50 +36,12 @@ struct Map {
   int64_t terms() const { return taps * in; }
 };
 
-// y[r, :] = sum over the terms of weights[term, r] panel[term, :].
-template <int kRows>
-void Multiply(const float* weights, const float* panel, int64_t terms, float* y, int64_t apart) {
-  Vec sum[kRows][2];
-#pragma GCC unroll 12
-  for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = Vec{};
-  for (int64_t term = 0; term < terms; ++term, weights += kRows, panel += kPanel) {
-    const Vec a = L::Load(panel), b = L::Load(panel + kWidest);
-#pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r) {
-      sum[r][0] += weights[r] * a;
-      sum[r][1] += weights[r] * b;
-    }
-  }
-#pragma GCC unroll 12
-  for (int r = 0; r < kRows; ++r) {
-    L::Store(y + r * apart, sum[r][0]);
-    L::Store(y + r * apart + kWidest, sum[r][1]);
-  }
-}
-
-template <int... kRows>
-constexpr auto Multiplies(std::integer_sequence<int, kRows...>) {
-  return std::array{&Multiply<kRows + 1>...};
-}
-
-// The rows, as even as may be.
-struct Block {
-  int64_t first, rows;
-
-  Block(const Map& m, int64_t blocks, int64_t number) : first(m.out * number / blocks) {
-    rows = m.out * (number + 1) / blocks - first;
-  }
-};
-
-// (block, term, row) of the kernel.
-void Pack(const Map& m, const float* kernel, int64_t blocks, float* weights) {
-  for (int64_t number = 0; number < blocks; ++number) {
-    const Block block(m, blocks, number);
+// (row, term) of the kernel.
+void Pack(const Map& m, const float* kernel, float* weights) {
+  for (int64_t row = 0; row < m.out; ++row) {
     for (int64_t tap = 0; tap < m.taps; ++tap) {
-      for (int64_t i = 0; i < m.in; ++i) {
-        const float* from = kernel + tap * m.in * m.out + i * m.of_term + block.first * m.of_row;
-        for (int64_t r = 0; r < block.rows; ++r) *weights++ = from[r * m.of_row];
-      }
+      const float* from = kernel + tap * m.in * m.out + row * m.of_row;
+      for (int64_t i = 0; i < m.in; ++i) *weights++ = from[i * m.of_term];
     }
   }
 }
@@ -116,38 +70,33 @@ void Read(const Map& m, const float* x, int64_t begin, int64_t panels, float* to
 }
 
 void Run(const Map& m, const float* x, const float* kernel, float* y, int threads) {
-  static constexpr auto kMultiply = Multiplies(std::make_integer_sequence<int, kMostRows>());
-  const int64_t blocks = CeilDiv(m.out, kMostRows), tile = kPanels * kPanel;
-  const int64_t tiles = CeilDiv(m.positions, tile), terms = m.terms();
-  const int64_t weights_size = Whole(terms * m.out, 16), own = terms * tile;
+  const int64_t tile = kPanels * kPanel, tiles = CeilDiv(m.positions, tile), terms = m.terms();
+  const int64_t weights_size = Whole(terms * m.out, 16);
+  const int64_t read_size = terms * tile, own = read_size + m.out * kPanel;
   const Scratch scratch(ScratchPool::Shared(), (weights_size + threads * own) * sizeof(float));
   auto* weights = reinterpret_cast<float*>(scratch.data());
-  Pack(m, kernel, blocks, weights);
+  Pack(m, kernel, weights);
+  const Factors factors{weights, terms, 1};
 #pragma omp parallel num_threads(threads)
   {
     float* read = weights + weights_size + omp_get_thread_num() * own;
-    float rest[kMostRows * kPanel];
+    float* rest = read + read_size;
 #pragma omp for schedule(static)
     for (int64_t number = 0; number < m.n * tiles; ++number) {
       const int64_t image = number / tiles, begin = number % tiles * tile;
       const int64_t count = std::min(tile, m.positions - begin), panels = CeilDiv(count, kPanel);
       Read(m, x + image * m.in * m.length, begin, panels, read);
-      for (int64_t b = 0; b < blocks; ++b) {
-        const Block block(m, blocks, b);
-        const auto multiply = kMultiply[block.rows - 1];
-        const float* factors = weights + block.first * terms;
-        float* rows = y + (image * m.out + block.first) * m.positions + begin;
-        for (int64_t panel = 0; panel < panels; ++panel) {
-          const float* from = read + panel * terms * kPanel;
-          const int64_t at = panel * kPanel, left = count - at;
-          if (left >= kPanel) {
-            multiply(factors, from, terms, rows + at, m.positions);
-            continue;
-          }
-          multiply(factors, from, terms, rest, kPanel);
-          for (int64_t r = 0; r < block.rows; ++r) {
-            std::copy_n(rest + r * kPanel, left, rows + r * m.positions + at);
-          }
+      for (int64_t panel = 0; panel < panels; ++panel) {
+        const float* from = read + panel * terms * kPanel;
+        float* to = y + image * m.out * m.positions + begin + panel * kPanel;
+        const int64_t left = count - panel * kPanel;
+        if (left >= kPanel) {
+          Multiply(m.out, factors, from, kPanel, terms, to, m.positions, false);
+          continue;
+        }
+        Multiply(m.out, factors, from, kPanel, terms, rest, kPanel, false);
+        for (int64_t r = 0; r < m.out; ++r) {
+          std::copy_n(rest + r * kPanel, left, to + r * m.positions);
         }
       }
     }

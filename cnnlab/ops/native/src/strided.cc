@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "batched_product.h"
+#include "product.h"
 #include "scratch.h"
 
 namespace cnnlab {
@@ -37,7 +37,7 @@ void StridedInputGradient(const Convolution& p, const float* dy, const float* ke
   const int64_t in = p.x.back(), out = p.y.back(), count = Size(p.y) / out;
   constexpr int64_t kFloats = int64_t{1} << 15;  // both sides of a product stay in the cache
   const int64_t size = std::min(std::clamp<int64_t>(kFloats / std::max(in, out), 16, 256), count);
-  const auto product = Product::Get({1, size, out, in}, Product::kPlain);
+  const auto product = Product::Get({size, out, in});
   const size_t own = (size * in * sizeof(float) + product->work_bytes() + 127) / 64 * 64;
   const size_t turned = (in * out * sizeof(float) + 63) / 64 * 64;
   const size_t packed = (product->packed_bytes() + 63) / 64 * 64;

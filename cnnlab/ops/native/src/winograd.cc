@@ -1,129 +1,56 @@
 #include "winograd.h"
 
 #include <algorithm>
-#include <array>
 
-#include "batched_product.h"
+#include "panels.h"
 #include "scratch.h"
 #include "team.h"
-#include "winograd_transforms.h"
+#include "winograd_tiles.h"
 
 namespace cnnlab {
 namespace {
 
-// Images of a pass: `data` (n, h, w, c); the window of tile (i, j) begins at (4 i - top, 4 j - left).
-template <typename T>
-struct Images {
-  T* data;
-  int64_t n, h, w, c, top, left;
-};
+using namespace winograd;
 
-// The tiles of the results, `rows` x `columns` an image.
-struct Tiles {
-  int64_t rows, columns, count;
+// Arrays (36, rows, c) whose c is filled up to whole panels: what is transformed of them is not read.
+int64_t Padded(int64_t c) { return (c + kPanel - 1) / kPanel * kPanel; }
 
-  Tiles(int64_t n, int64_t h, int64_t w)
-      : rows((h + kTile - 1) / kTile), columns((w + kTile - 1) / kTile), count(n * rows * columns) {}
-};
-
-// Pointers to the `kSide` x `kSide` pixels of a tile; to `outside` where there is none.
-template <int kSide, typename T>
-std::array<T*, kSide * kSide> Pixels(const Images<T>& x, const Tiles& tiles, int64_t tile,
-                                     T* outside) {
-  std::array<T*, kSide * kSide> found;
-  const int64_t image = tile / (tiles.rows * tiles.columns);
-  const int64_t top = tile / tiles.columns % tiles.rows * kTile - x.top;
-  const int64_t left = tile % tiles.columns * kTile - x.left;
-  for (int64_t i = 0; i < kSide; ++i) {
-    for (int64_t j = 0; j < kSide; ++j) {
-      const bool inside = top + i >= 0 && top + i < x.h && left + j >= 0 && left + j < x.w;
-      found[i * kSide + j] =
-          inside ? x.data + ((image * x.h + top + i) * x.w + left + j) * x.c : outside;
-    }
-  }
-  return found;
+// How far 36 arrays of so many numbers lie apart: not by a multiple of 4096 bytes, of which a cache
+// holds no more than eight lines.
+int64_t Apart(int64_t floats) {
+  constexpr int64_t kLine = 16;
+  return (floats + kLine - 1) / kLine * kLine + kLine;
 }
 
-// Tiles `first` to `first + count` of the images into `out` (36, count, c): B^T d B for windows,
-// A d A^T for the cotangents of results. Tiles beyond the last are zero.
-template <int kSide, int kLanes>
-void Gather(const Images<const float>& x, const Tiles& tiles, int64_t first, int64_t count,
-            const float* zeros, float* out) {
-  using F = Transform<kLanes>;
-  const int64_t step = count * x.c;
-  for (int64_t t = 0; t < count; ++t) {
-    std::array<const float*, kSide * kSide> pixels;
-    if (first + t < tiles.count) {
-      pixels = Pixels<kSide>(x, tiles, first + t, zeros);
-    } else {
-      pixels.fill(zeros);
-    }
-    for (int64_t c = 0; c < x.c; c += kLanes) {
-      typename F::Vec d[kSide * kSide], half[kWindow * kSide], v[kPositions];
-      for (int i = 0; i < kSide * kSide; ++i) d[i] = F::Load(pixels[i] + c);
-      for (int j = 0; j < kSide; ++j) {
-        if constexpr (kSide == kWindow) {
-          F::Input(d + j, half + j, kSide);
-        } else {
-          F::Cotangent(d + j, half + j, kSide, kSide);
-        }
-      }
-      for (int i = 0; i < kWindow; ++i) {
-        if constexpr (kSide == kWindow) {
-          F::Input(half + i * kSide, v + i * kWindow, 1);
-        } else {
-          F::Cotangent(half + i * kSide, v + i * kWindow, 1, 1);
-        }
-      }
-      float* at = out + t * x.c + c;
-      for (int i = 0; i < kPositions; ++i) F::Store(at + i * step, v[i]);
-    }
-  }
+// Where a transformed kernel has the `row`-th factor of result channel `c`: (36, panels, rows, kPanel).
+int64_t Place(int64_t rows, int64_t row, int64_t c) {
+  return (c / kPanel * rows + row) * kPanel + c % kPanel;
 }
 
-// A^T m A of `m` (36, count, c) into tiles `first` to `first + count` of the results.
-template <int kLanes>
-void Scatter(const float* m, const Images<float>& y, const Tiles& tiles, int64_t first,
-             int64_t count, const float* bias, bool relu) {
-  using F = Transform<kLanes>;
-  const int64_t step = count * y.c;
-  const int64_t last = std::min(first + count, tiles.count);
-  for (int64_t tile = first; tile < last; ++tile) {
-    const auto pixels = Pixels<kTile, float>(y, tiles, tile, nullptr);
-    for (int64_t c = 0; c < y.c; c += kLanes) {
-      typename F::Vec v[kPositions], half[kTile * kWindow], r[kTile * kTile];
-      const float* at = m + (tile - first) * y.c + c;
-      for (int i = 0; i < kPositions; ++i) v[i] = F::Load(at + i * step);
-      for (int j = 0; j < kWindow; ++j) F::Result(v + j, half + j, kWindow, kWindow);
-      for (int i = 0; i < kTile; ++i) F::Result(half + i * kWindow, r + i * kTile, 1, 1);
-      for (int i = 0; i < kTile * kTile; ++i) {
-        if (pixels[i] == nullptr) continue;
-        typename F::Vec value = bias != nullptr ? r[i] + F::Load(bias + c) : r[i];
-        if (relu) value = value < 0.f ? typename F::Vec{} : value;  // NaN stays
-        F::Store(pixels[i] + c, value);
-      }
-    }
-  }
-}
-
-// G k G^T of a kernel (3, 3, c_in, c_out) into `u` (36, c_in, c_out).
+// G k G^T of a kernel (3, 3, c_in, c_out) into `u`.
 template <int kLanes>
 void KernelForward(const float* kernel, int64_t in, int64_t out, float* u) {
   using F = Transform<kLanes>;
+  const int64_t apart = in * Padded(out);
 #pragma omp parallel for
-  for (int64_t at = 0; at < in * out; at += kLanes) {
-    typename F::Vec k[9], half[kWindow * 3], v[kPositions];
-    for (int i = 0; i < 9; ++i) k[i] = F::Load(kernel + i * in * out + at);
-    for (int j = 0; j < 3; ++j) F::Kernel(k + j, half + j, 3, 3);
-    for (int i = 0; i < kWindow; ++i) F::Kernel(half + i * 3, v + i * kWindow, 1, 1);
-    for (int i = 0; i < kPositions; ++i) F::Store(u + i * in * out + at, v[i]);
+  for (int64_t i = 0; i < in; ++i) {
+    for (int64_t o = 0; o < out; o += kLanes) {
+      typename F::Vec k[9], half[kWindow * 3], v[kPositions];
+      for (int t = 0; t < 9; ++t) k[t] = F::Load(kernel + (t * in + i) * out + o);
+      for (int j = 0; j < 3; ++j) F::Kernel(k + j, half + j, 3, 3);
+      for (int t = 0; t < kWindow; ++t) F::Kernel(half + t * 3, v + t * kWindow, 1, 1);
+      float* at = u + Place(in, i, o);
+      for (int t = 0; t < kPositions; ++t) F::Store(at + t * apart, v[t]);
+    }
   }
 }
 
-// The same of the kernel turned by half a circle, (36, c_out, c_in): the transpose in the input.
+// The same of the kernel turned by half a circle, of which c_in are the results: the transpose in the
+// input.
 template <int kLanes>
 void KernelTurned(const float* kernel, int64_t in, int64_t out, float* u) {
   using F = Transform<kLanes>;
+  const int64_t apart = out * Padded(in);
 #pragma omp parallel for
   for (int64_t c = 0; c < in; c += kLanes) {
     for (int64_t m = 0; m < out; ++m) {
@@ -135,27 +62,32 @@ void KernelTurned(const float* kernel, int64_t in, int64_t out, float* u) {
       }
       for (int j = 0; j < 3; ++j) F::Kernel(k + j, half + j, 3, 3);
       for (int i = 0; i < kWindow; ++i) F::Kernel(half + i * 3, v + i * kWindow, 1, 1);
-      for (int i = 0; i < kPositions; ++i) F::Store(u + (i * out + m) * in + c, v[i]);
+      float* at = u + Place(out, m, c);
+      for (int i = 0; i < kPositions; ++i) F::Store(at + i * apart, v[i]);
     }
   }
 }
 
-// G^T (the sum of `parts` arrays `u` (36, c_in, c_out), one after the other) G into a kernel.
+// G^T (the sum of `parts` arrays `u` (36, c_in, padded c_out), one after the other) G into a kernel.
 template <int kLanes>
 void KernelBack(const float* u, int64_t parts, int64_t in, int64_t out, float* kernel) {
   using F = Transform<kLanes>;
+  const int64_t apart = in * Padded(out);
 #pragma omp parallel for
-  for (int64_t at = 0; at < in * out; at += kLanes) {
-    typename F::Vec v[kPositions], half[3 * kWindow], k[9];
-    for (int i = 0; i < kPositions; ++i) {
-      v[i] = F::Load(u + i * in * out + at);
-      for (int64_t part = 1; part < parts; ++part) {
-        v[i] += F::Load(u + (part * kPositions + i) * in * out + at);
+  for (int64_t i = 0; i < in; ++i) {
+    for (int64_t o = 0; o < out; o += kLanes) {
+      typename F::Vec v[kPositions], half[3 * kWindow], k[9];
+      for (int t = 0; t < kPositions; ++t) {
+        const float* at = u + t * apart + i * Padded(out) + o;
+        v[t] = F::Load(at);
+        for (int64_t part = 1; part < parts; ++part) {
+          v[t] += F::Load(at + part * kPositions * apart);
+        }
       }
+      for (int j = 0; j < kWindow; ++j) F::KernelBack(v + j, half + j, kWindow, kWindow);
+      for (int t = 0; t < 3; ++t) F::KernelBack(half + t * kWindow, k + t * 3, 1, 1);
+      for (int t = 0; t < 9; ++t) F::Store(kernel + (t * in + i) * out + o, k[t]);
     }
-    for (int j = 0; j < kWindow; ++j) F::KernelBack(v + j, half + j, kWindow, kWindow);
-    for (int i = 0; i < 3; ++i) F::KernelBack(half + i * kWindow, k + i * 3, 1, 1);
-    for (int i = 0; i < 9; ++i) F::Store(kernel + i * in * out + at, k[i]);
   }
 }
 
@@ -163,12 +95,12 @@ void KernelBack(const float* u, int64_t parts, int64_t in, int64_t out, float* k
 struct Blocks {
   int64_t size, count;
 
-  // As many tiles at once as keep both sides of the product in the caches, but enough for each
+  // As many tiles at once as keep both sides of the product in a cache, but enough for each
   // transformed kernel that is read.
   Blocks(const Tiles& tiles, int64_t channels, int64_t least, int threads) {
-    constexpr int64_t kBytes = int64_t{2} << 20;
+    constexpr int64_t kBytes = int64_t{192} << 10;
     const int64_t fitting = kBytes / (kPositions * channels * int64_t{sizeof(float)});
-    const int64_t wanted = std::clamp<int64_t>(fitting, least, 256);
+    const int64_t wanted = std::clamp<int64_t>(fitting, least, 96);
     const int64_t each = (tiles.count + threads - 1) / threads;
     const int64_t rounds = (each + wanted - 1) / wanted;
     size = (each + rounds - 1) / rounds;
@@ -194,16 +126,16 @@ class Layout {
 template <int kLanes>
 void Filter(const Images<const float>& x, const float* kernel, bool turned, const float* bias,
             bool relu, const Images<float>& y, int threads) {
+  constexpr int64_t kTerms = 256;  // whose factors in a panel stay in the first cache
   const Tiles tiles(y.n, y.h, y.w);
-  const Blocks blocks(tiles, x.c + y.c, 64, threads);
-  const auto product = Product::Get({kPositions, blocks.size, x.c, y.c}, Product::kPlain);
+  const int64_t columns = Padded(y.c), of_kernel = x.c * columns;
+  const bool large = of_kernel > (1 << 14);  // too large for a cache beside the tiles
+  const Blocks blocks(tiles, x.c + y.c, large ? 32 : 12, threads);
+  const int64_t v_apart = Apart(blocks.size * x.c), m_apart = Apart(blocks.size * columns);
   Layout layout;
-  const size_t zeros = layout.Add(x.c), u = layout.Add(kPositions * x.c * y.c);
-  const size_t packed = layout.Add(product->packed_bytes() / sizeof(float) + 1);
+  const size_t zeros = layout.Add(x.c), u = layout.Add(kPositions * of_kernel);
   const size_t own = layout.bytes();
-  const size_t v = layout.Add(kPositions * blocks.size * x.c);
-  const size_t m = layout.Add(kPositions * blocks.size * y.c);
-  const size_t work = layout.Add(product->work_bytes() / sizeof(float) + 1);
+  const size_t v = layout.Add(kPositions * v_apart), m = layout.Add(kPositions * m_apart);
   const size_t stride = layout.bytes() - own;
   const Scratch scratch(ScratchPool::Shared(), own + stride * threads);
   const auto at = [&](size_t offset) { return reinterpret_cast<float*>(scratch.data() + offset); };
@@ -211,7 +143,6 @@ void Filter(const Images<const float>& x, const float* kernel, bool turned, cons
   std::fill_n(at(zeros), x.c, 0.f);
   turned ? KernelTurned<kLanes>(kernel, y.c, x.c, at(u))
          : KernelForward<kLanes>(kernel, x.c, y.c, at(u));
-  const float* right = product->Pack(at(u), at(packed));
 #pragma omp parallel num_threads(threads)
   {
     const size_t mine = stride * omp_get_thread_num();
@@ -219,9 +150,18 @@ void Filter(const Images<const float>& x, const float* kernel, bool turned, cons
     for (int64_t block = 0; block < blocks.count; ++block) {
       const int64_t first = block * blocks.size;
       if (first >= tiles.count) continue;
-      Gather<kWindow, kLanes>(x, tiles, first, blocks.size, at(zeros), at(v + mine));
-      product->Run(at(v + mine), right, at(m + mine), at(work + mine));
-      Scatter<kLanes>(at(m + mine), y, tiles, first, blocks.size, bias, relu);
+      Gather<kWindow, kLanes>(x, tiles, first, blocks.size, at(zeros), at(v + mine), x.c, v_apart);
+      for (int64_t i = 0; i < kPositions; ++i) {
+        for (int64_t column = 0; column < columns; column += kPanel) {
+          for (int64_t term = 0; term < x.c; term += kTerms) {
+            Multiply(blocks.size, {at(v + mine) + i * v_apart + term, x.c, 1},
+                     at(u) + i * of_kernel + Place(x.c, term, column), kPanel,
+                     std::min(kTerms, x.c - term), at(m + mine) + i * m_apart + column, columns,
+                     term > 0);
+          }
+        }
+      }
+      Scatter<kLanes>(at(m + mine), columns, m_apart, y, tiles, first, blocks.size, bias, relu);
     }
   }
 }
@@ -231,15 +171,14 @@ template <int kLanes>
 void KernelGradient(const Images<const float>& x, const Images<const float>& dy, float* kernel,
                     int threads) {
   const Tiles tiles(dy.n, dy.h, dy.w);
-  const Blocks blocks(tiles, x.c + dy.c, 128, threads);
-  const auto product = Product::Get({kPositions, x.c, blocks.size, dy.c}, Product::kAddTransposed);
-  const size_t sums = kPositions * x.c * dy.c;
+  const Blocks blocks(tiles, x.c + dy.c, 48, threads);
+  const int64_t columns = Padded(dy.c), of_kernel = x.c * columns;
+  const int64_t v_apart = Apart(blocks.size * x.c), m_apart = Apart(blocks.size * columns);
+  const size_t sums = kPositions * of_kernel;
   Layout layout;
   const size_t zeros = layout.Add(std::max(x.c, dy.c)), u = layout.Add(sums * threads);
   const size_t own = layout.bytes();
-  const size_t v = layout.Add(kPositions * blocks.size * x.c);
-  const size_t m = layout.Add(kPositions * blocks.size * dy.c);
-  const size_t work = layout.Add(product->work_bytes() / sizeof(float) + 1);
+  const size_t v = layout.Add(kPositions * v_apart), m = layout.Add(kPositions * m_apart);
   const size_t stride = layout.bytes() - own;
   const Scratch scratch(ScratchPool::Shared(), own + stride * threads);
   const auto at = [&](size_t offset) { return reinterpret_cast<float*>(scratch.data() + offset); };
@@ -255,9 +194,15 @@ void KernelGradient(const Images<const float>& x, const Images<const float>& dy,
     for (int64_t block = 0; block < blocks.count; ++block) {
       const int64_t first = block * blocks.size;
       if (first >= tiles.count) continue;
-      Gather<kWindow, kLanes>(x, tiles, first, blocks.size, at(zeros), at(v + mine));
-      Gather<kTile, kLanes>(dy, tiles, first, blocks.size, at(zeros), at(m + mine));
-      product->Run(at(v + mine), at(m + mine), sum, at(work + mine));
+      Gather<kWindow, kLanes>(x, tiles, first, blocks.size, at(zeros), at(v + mine), x.c, v_apart);
+      Gather<kTile, kLanes>(dy, tiles, first, blocks.size, at(zeros), at(m + mine), columns,
+                            m_apart);
+      for (int64_t i = 0; i < kPositions; ++i) {
+        for (int64_t column = 0; column < columns; column += kPanel) {
+          Multiply(x.c, {at(v + mine) + i * v_apart, 1, x.c}, at(m + mine) + i * m_apart + column,
+                   columns, blocks.size, sum + i * of_kernel + column, columns, true);
+        }
+      }
     }
   }
   KernelBack<kLanes>(at(u), threads, x.c, dy.c, kernel);

@@ -1,4 +1,4 @@
-// Minimal filtering F(4x4, 3x3) (Lavin and Gray, arXiv 1509.09308) around oneDNN's matrix products.
+// Minimal filtering F(4x4, 3x3) (Lavin and Gray, arXiv 1509.09308).
 // Knows nothing of XLA.
 #pragma once
 

@@ -13,11 +13,10 @@ template <int kLanes>
 struct Transform : Lanes<kLanes> {
   using Vec = typename Lanes<kLanes>::Vec;
 
-  // y = B^T d, y = A^T d and y = A d of one axis: the input, the result and its cotangent. `in` and
-  // `out` are `step` vectors apart.
+  // y = B^T d, y = A^T d and y = A d of one axis: the input, the result and its cotangent; `out` are
+  // `step` vectors apart.
   static void Input(const Vec* in, Vec* out, int step) {
-    const Vec d0 = in[0], d1 = in[step], d2 = in[2 * step], d3 = in[3 * step], d4 = in[4 * step],
-              d5 = in[5 * step];
+    const Vec d0 = in[0], d1 = in[1], d2 = in[2], d3 = in[3], d4 = in[4], d5 = in[5];
     const Vec a = d4 - 4.f * d2, b = d3 - 4.f * d1, c = d4 - d2, e = 2.f * (d3 - d1);
     out[0] = 4.f * d0 - 5.f * d2 + d4;
     out[step] = a + b;
@@ -27,24 +26,24 @@ struct Transform : Lanes<kLanes> {
     out[5 * step] = 4.f * d1 - 5.f * d3 + d5;
   }
 
-  static void Result(const Vec* in, Vec* out, int in_step, int out_step) {
-    const Vec a = in[in_step] + in[2 * in_step], b = in[in_step] - in[2 * in_step];
-    const Vec c = in[3 * in_step] + in[4 * in_step], d = in[3 * in_step] - in[4 * in_step];
+  static void Result(const Vec* in, Vec* out, int step) {
+    const Vec a = in[1] + in[2], b = in[1] - in[2];
+    const Vec c = in[3] + in[4], d = in[3] - in[4];
     out[0] = in[0] + a + c;
-    out[out_step] = b + 2.f * d;
-    out[2 * out_step] = a + 4.f * c;
-    out[3 * out_step] = b + 8.f * d + in[5 * in_step];
+    out[step] = b + 2.f * d;
+    out[2 * step] = a + 4.f * c;
+    out[3 * step] = b + 8.f * d + in[5];
   }
 
-  static void Cotangent(const Vec* in, Vec* out, int in_step, int out_step) {
-    const Vec d0 = in[0], d1 = in[in_step], d2 = in[2 * in_step], d3 = in[3 * in_step];
+  static void Cotangent(const Vec* in, Vec* out, int step) {
+    const Vec d0 = in[0], d1 = in[1], d2 = in[2], d3 = in[3];
     const Vec a = d0 + d2, b = d1 + d3, c = d0 + 4.f * d2, e = 2.f * d1 + 8.f * d3;
     out[0] = d0;
-    out[out_step] = a + b;
-    out[2 * out_step] = a - b;
-    out[3 * out_step] = c + e;
-    out[4 * out_step] = c - e;
-    out[5 * out_step] = d3;
+    out[step] = a + b;
+    out[2 * step] = a - b;
+    out[3 * step] = c + e;
+    out[4 * step] = c - e;
+    out[5 * step] = d3;
   }
 
   // y = G k: three taps to six positions; and its transpose.

@@ -1,4 +1,4 @@
-// Products of many pairs of matrices by oneDNN, on the calling thread alone.
+// Products of a matrix with many others by oneDNN, on the calling thread alone.
 #pragma once
 
 #include <memory>
@@ -7,21 +7,17 @@
 
 namespace cnnlab {
 
-// c[i] = a[i] b[i] for `batch` matrices a (m, k) and b (k, n).
+// c = a b for matrices a (m, k) and b (k, n); b is packed once (`Pack`) and used many times.
 class Product {
  public:
-  enum Kind {
-    kPlain,          // b is packed once (`Pack`) and used many times
-    kAddTransposed,  // c[i] += a[i] b[i], where a is stored as (k, m)
-  };
   struct Size {
-    int64_t batch, m, k, n;
+    int64_t m, k, n;
   };
 
   // Made once for a size, then shared; safe to run from several threads at once.
-  static std::shared_ptr<const Product> Get(const Size& size, Kind kind);
+  static std::shared_ptr<const Product> Get(const Size& size);
 
-  Product(const Size& size, Kind kind);
+  explicit Product(const Size& size);
 
   size_t packed_bytes() const { return packed_.get_size(); }
   size_t work_bytes() const { return work_.get_size(); }

@@ -1,4 +1,4 @@
-#include "batched_product.h"
+#include "product.h"
 
 #include <omp.h>
 
@@ -19,36 +19,26 @@ float* Mutable(const float* data) { return const_cast<float*>(data); }
 
 }  // namespace
 
-Product::Product(const Size& s, Kind kind) {
-  const bool transposed = kind == kAddTransposed;
-  a_ = {{s.batch, s.m, s.k}, kFloat, transposed ? Tag::acb : Tag::abc};
-  b_ = {{s.batch, s.k, s.n}, kFloat, Tag::abc};
-  c_ = {{s.batch, s.m, s.n}, kFloat, Tag::abc};
-  const memory::desc any({s.batch, s.k, s.n}, kFloat, Tag::any);
+Product::Product(const Size& s)
+    : a_({s.m, s.k}, kFloat, Tag::ab), b_({s.k, s.n}, kFloat, Tag::ab), c_({s.m, s.n}, kFloat, Tag::ab) {
+  const memory::desc any({s.k, s.n}, kFloat, Tag::any);
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  if (transposed) {
-    dnnl::post_ops ops;
-    ops.append_sum(1.f);
-    attr.set_post_ops(ops);
-  }
   // Made for one thread: those of a team each run their own.
   const int before = omp_get_max_threads();
   omp_set_num_threads(1);
-  const dnnl::matmul::primitive_desc pd(Engine(), a_, transposed ? b_ : any, c_, attr);
+  const dnnl::matmul::primitive_desc pd(Engine(), a_, any, c_, attr);
   matmul_ = dnnl::matmul(pd);
   omp_set_num_threads(before);
   packed_ = pd.weights_desc();
   work_ = pd.scratchpad_desc();
 }
 
-std::shared_ptr<const Product> Product::Get(const Size& size, Kind kind) {
+std::shared_ptr<const Product> Product::Get(const Size& size) {
   static auto* cache = new LruCache<Product>;
   std::string key;
-  for (int64_t n : {size.batch, size.m, size.k, size.n, static_cast<int64_t>(kind)}) {
-    key += std::to_string(n) + ' ';
-  }
-  return cache->Get(key, [&] { return Product(size, kind); });
+  for (int64_t n : {size.m, size.k, size.n}) key += std::to_string(n) + ' ';
+  return cache->Get(key, [&] { return Product(size); });
 }
 
 const float* Product::Pack(const float* b, float* into) const {
