@@ -2,6 +2,7 @@
 
 import jax
 
+from cnnlab.display import View
 from cnnlab.ops.algorithms import PASSES, REGISTRY, Pass
 from cnnlab.ops.choice import automatic, serving
 from cnnlab.ops.problem import Problem
@@ -32,16 +33,34 @@ class Candidates(list[str]):
         lines = []
         for name in self:
             algorithm = REGISTRY[name]
-            taken = [
-                f"  <- {asked}: {', '.join(p.replace('_', ' ') for p in passes)}"
-                for asked in ("auto", "direct")
-                if (passes := [p for p in PASSES if getattr(self, asked)[p] == name])
-            ]
-            megabytes = algorithm.extra_memory(self.problem) / 2**20
+            taken = "".join(f"  <- {words}" for words in self._taken(name))
             lines.append(
                 f"{name:<16} {algorithm.multiply_adds(self.problem):>16,} multiply-adds "
-                f"{megabytes:>9,.1f} MiB extra  {algorithm.source}; errors relative to "
-                f"{algorithm.errors}{''.join(taken)}"
+                f"{self._megabytes(name):>9,.1f} MiB extra  {algorithm.source}; errors relative to "
+                f"{algorithm.errors}{taken}"
             )
         lines += [f"{name:<16} no: {reason}" for name, reason in self.refused.items()]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same as a notebook's table."""
+        rows: list[tuple[object, ...]] = [
+            ("algorithm", "taken by", "source", "errors relative to", "multiply-adds", "MiB extra")
+        ]
+        for name in self:
+            about = REGISTRY[name]
+            costs = f"{about.multiply_adds(self.problem):,}", f"{self._megabytes(name):,.1f}"
+            rows.append((name, "; ".join(self._taken(name)), about.source, about.errors, *costs))
+        notes = [f"{name}: no, {reason}" for name, reason in self.refused.items()]
+        return View(table=rows, names=4, notes=notes).html()
+
+    def _taken(self, name: str) -> list[str]:
+        """What takes an algorithm, for which passes."""
+        return [
+            f"{asked}: {', '.join(p.replace('_', ' ') for p in passes)}"
+            for asked in ("auto", "direct")
+            if (passes := [p for p in PASSES if getattr(self, asked)[p] == name])
+        ]
+
+    def _megabytes(self, name: str) -> float:
+        return REGISTRY[name].extra_memory(self.problem) / 2**20

@@ -23,7 +23,7 @@ from cnnlab.train.parallel import Jit, Runtime
 from cnnlab.train.scores import shown as scores_shown
 from cnnlab.train.state import init_state, seed_keys
 from cnnlab.train.step import Prepare, make_prepare, make_train_step, scores
-from cnnlab.train.tasks import task_of
+from cnnlab.train.tasks import make_task, task_of
 from cnnlab.train.training import Callback, History, NonFiniteLoss, Trainer
 
 _AnyArray = Shaped[Array | np.ndarray, "..."]
@@ -127,6 +127,8 @@ def fit(
     task = None
     if isinstance(data, Dataset):
         task, loss = task_of(data), for_data(loss, data)
+    elif _numbers(split):
+        task = make_task("regression", (), (), ())  # of which none is right or wrong
     step = make_train_step(
         optimizer, loss=loss, task=task, compute_dtype=jnp.dtype(precision), average_decay=average
     )
@@ -186,6 +188,14 @@ def _default_prepare(data: Examples, steps_per_epoch: int) -> Prepare:
         label_smoothing=0.0,
         steps_per_epoch=steps_per_epoch,
     )
+
+
+def _numbers(split: Split) -> bool:
+    """Whether labels are numbers, and no probabilities of classes either."""
+    if not isinstance(split, ArraySplit) or split.label.dtype.kind != "f":
+        return False
+    label = split.label
+    return not ((label >= 0).all() and np.allclose(label.sum(-1), 1, atol=1e-3))
 
 
 def _check_classes(model: eqx.Module, state: eqx.nn.State, split: Split) -> None:

@@ -67,6 +67,8 @@ def test_everything_knows_a_new_algorithm(monkeypatch):
     assert choice.automatic(problem, "forward", "cpu") == NEW
     line = next(v for v in str(ops.algorithms(*shapes)).splitlines() if v.startswith(NEW))
     assert fast.source in line and "1.0 MiB extra" in line and "<- auto: forward" in line
+    row = ops.algorithms(*shapes)._repr_html_().partition(f">{NEW}<")[2].partition("</tr>")[0]
+    assert ">1.0<" in row and ">auto: forward" in row
     monkeypatch.setenv(choice.VARIABLE, NEW)
     assert choice.check("auto", problem) == NEW
     monkeypatch.delenv(choice.VARIABLE)

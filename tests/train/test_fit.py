@@ -150,6 +150,10 @@ def test_a_loss_of_ones_own():
     fitted = fit(model, (X, targets), loss=squares, steps=60)
     assert "accuracy" not in fitted.history
     assert fitted.history["loss"][-1] < fitted.history["loss"][0] / 2
+    two = {"loss": lambda found, wanted: jnp.square(found - wanted).mean(-1), "steps": 1}
+    model_of_two = Net(jr.key(0), 2)
+    assert "accuracy" not in fit(model_of_two, (X, np.hstack([targets, -targets])), **two).history
+    assert "accuracy" in fit(model_of_two, (X, np.eye(2, dtype=np.float32)[Y]), **two).history
     mean = fit(model, (X, targets), loss=lambda *both: squares(*both).mean(), steps=3)
     assert_same(mean.model, fit(model, (X, targets), loss=squares, steps=3).model)
 
