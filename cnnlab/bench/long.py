@@ -169,18 +169,24 @@ def markdown(machine: Mapping[str, Any], cases: Cases, passes: Sequence[str]) ->
 
 def figure(cases: Cases, passes: Sequence[str], path: Path) -> Path:
     """Time an entry against length, a panel a pass and a share of the kernel."""
-    drawn = Figure(figsize=(5 * len(passes), 4 * len(SHARES)), layout="constrained")
-    panels = drawn.subplots(len(SHARES), len(passes), squeeze=False)
-    for axes_of_share, share in zip(panels, SHARES, strict=True):
+    points: dict[int, dict[int, Any]] = {}  # of each share, by length
+    sizes: dict[int, int] = {}
+    for name, case in cases.items():
+        b, c, n = map(int, name.split(",")[0].split("x"))
+        share = n // int(name.split()[-1])
+        points.setdefault(share, {})[n] = case["passes"]
+        sizes[n] = b * c * n
+    drawn = Figure(figsize=(5 * len(passes), 4 * len(points)), layout="constrained")
+    panels = drawn.subplots(len(points), len(passes), squeeze=False)
+    for axes_of_share, (share, of_length) in zip(panels, points.items(), strict=True):
         for axes, which in zip(axes_of_share, passes, strict=True):
             for route in [*names(), JAX, TORCH]:
-                points = {}
-                for name, case in cases.items():
-                    b, c, n = map(int, name.split(",")[0].split("x"))
-                    row = case["passes"][which].get(route, {})
-                    if name.endswith(f" {n // share}") and "seconds" in row:
-                        points[n] = 1e9 * row["seconds"] / (b * c * n)
-                axes.plot(list(points), list(points.values()), marker="o", label=route)
+                each: dict[int, float] = {}
+                for n, found in of_length.items():
+                    row = found[which].get(route, {})
+                    if "seconds" in row:
+                        each[n] = 1e9 * row["seconds"] / sizes[n]
+                axes.plot(list(each), list(each.values()), marker="o", label=route)
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
             axes.set_title(f"{WORDS[which]}, kernel n{f' / {share}' * (share > 1)}")

@@ -42,6 +42,16 @@ CASES = {
         ((2, 300, 8), (120, 2, 12), {"groups": 4, "padding": "CAUSAL"}),
         ((2, 100, 3), (70, 3, 4), {}),
     ],
+    "images and volumes": [
+        ((2, 9, 11, 4), (3, 5, 1, 4), {"groups": 4}),
+        ((2, 5, 4, 8), (7, 9, 1, 8), EACH),  # the kernel is longer than a row
+        ((1, 6, 5, 8), (2, 3, 1, 8), {**EACH, "padding": ((1, 4), (6, 0)), "stride": (1, 2)}),
+        (
+            (2, 4, 5, 6, 4),
+            (3, 3, 2, 2, 6),
+            {"groups": 2, "stride": (1, 2, 1), "dilation": (1, 1, 2)},
+        ),
+    ],
 }
 
 
@@ -105,7 +115,6 @@ def test_zeros_where_a_window_holds_none_but_zeros(padding):
 
 def test_refusals():
     refusal = lambda *shapes, **options: NATIVE_FFT.refusal(describe(*shapes, **options))
-    assert refusal((1, 4, 4, 2), (3, 3, 2, 2)) == "it has 2 spatial axes, not 1"
     says = "its groups have 8 x 4 channels, more than 16 products"
     assert refusal((1, 9, 16), (3, 8, 8), groups=2) == says
 
@@ -115,3 +124,9 @@ def test_is_preferred_for_long_kernels(padding):
     problem = functools.partial(describe, (8, 4096, 64), groups=64, padding=padding)
     assert predicted(problem((4096, 1, 64)), engine=True) == [NATIVE_FFT.name] * len(PASSES)
     assert predicted(problem((31, 1, 64)), engine=True) == [NATIVE.name] * len(PASSES)
+
+
+def test_is_preferred_for_large_kernels_of_images():
+    problem = functools.partial(describe, (16, 32, 32, 32), groups=32)
+    assert predicted(problem((31, 31, 1, 32)), engine=True) == [NATIVE_FFT.name] * len(PASSES)
+    assert predicted(problem((11, 11, 1, 32)), engine=True) == [NATIVE.name] * len(PASSES)
