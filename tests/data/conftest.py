@@ -1,10 +1,13 @@
-"""Small made-up IDX files, a cache and a data directory that belong to one test."""
+"""Small made-up data sets, a cache and a data directory that belong to one test."""
 
 import gzip
 import struct
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
+from photographs import make
+from prepared_sets import png, prepare
 
 from cnnlab.data.idx import FILES
 
@@ -60,3 +63,21 @@ def idx_folder(tmp_path):
 @pytest.fixture
 def write_idx():
     return write_idx_folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of twelve pictures of two classes."""
+    make(tmp_path / "photos")
+    return tmp_path / "photos"
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """A folder that TFDS prepares data sets in."""
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture(scope="session")
+def cifar10(root):
+    return prepare(root, "cifar10", tfds.features.Image(shape=(32, 32, 3)), png, (32, 32, 3))

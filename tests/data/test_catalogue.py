@@ -1,75 +1,21 @@
 """Prepared TFDS data sets by name: images and tensors, in memory and streamed, no TensorFlow."""
 
-import io
 import pickle
-import shutil
 import sys
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from prepared_sets import examples, png, prepare
 from tensorflow_datasets.core.features import image_feature
 
 from cnnlab.data import loader, tfds_dataset
 from cnnlab.data.decode import resize
 from cnnlab.data.picture import read_picture
-from cnnlab.data.prepared import quiet_tfds
 from cnnlab.data.records import RecordSource
 from cnnlab.data.splits import DataError
 from cnnlab.train.predict import describe, form_of
-
-COUNTS = {"train": 24, "test": 8}
-
-
-def png(array):
-    """As Pillow writes it: 16 bits where the array has them."""
-    out = io.BytesIO()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(out, "PNG")
-    return out.getvalue()
-
-
-def examples(split, shape, classes=10):
-    random = np.random.RandomState(COUNTS[split])
-    n = COUNTS[split]
-    return random.randint(0, 256, (n, *shape)).astype(np.uint8), random.randint(0, classes, n)
-
-
-def prepare(root, name, image, encode, shape, *, version="3.0.2", labels=10):
-    """Prepare a small data set with TFDS itself; `encode` turns an array into what it stores."""
-
-    class Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        VERSION = tfds.core.Version(version)
-        pkg_dir_path = root
-
-        def _info(self):
-            features = {"image": image, "label": tfds.features.ClassLabel(num_classes=labels)}
-            features["id"] = tfds.features.Text()
-            return tfds.core.DatasetInfo(
-                builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
-            )
-
-        def _split_generators(self, dl_manager):
-            return {split: self._generate_examples(split) for split in COUNTS}
-
-        def _generate_examples(self, split):
-            for i, (one, label) in enumerate(zip(*examples(split, shape), strict=True)):
-                yield i, {"image": encode(one), "label": int(label), "id": f"{split}_{i}"}
-
-    Made.name = name
-    with quiet_tfds():
-        Made(data_dir=root, file_format="array_record").download_and_prepare()
-    return root / name / version
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("prepared")
-
-
-@pytest.fixture(scope="module")
-def cifar10(root):
-    return prepare(root, "cifar10", tfds.features.Image(shape=(32, 32, 3)), png, (32, 32, 3))
 
 
 @pytest.mark.usefixtures("cifar10")
@@ -178,79 +124,6 @@ def test_features_that_are_no_images(root):
     prepare(root, "wide_colours", colours, png, (6, 5, 3))
     with pytest.raises(ValueError, match="1 where they have more than 8 bits"):
         tfds_dataset("wide_colours", data_dir=str(root))
-
-
-def remove(folder, name):
-    next(folder.glob(name)).unlink()
-
-
-def replace(folder, name, change):
-    path = next(folder.glob(name))
-    path.write_bytes(change(path.read_bytes()))
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"),
-    [
-        (lambda f: replace(f, "*train.array_record*", lambda c: c[: len(c) // 2]), "damaged"),
-        (lambda f: replace(f, "*train.array_record*", lambda c: b""), "damaged"),
-        (lambda f: replace(f, "*test.array_record*", lambda c: c[:64] + bytes(len(c) - 64)), "dam"),
-        (lambda f: remove(f, "*test.array_record*"), "No such file"),
-        (lambda f: replace(f, "dataset_info.json", lambda c: b"\0\xff"), "damaged"),
-        (lambda f: replace(f, "dataset_info.json", lambda c: b"{}"), "damaged"),
-        (
-            lambda f: replace(f, "dataset_info.json", lambda c: c.replace(b'"24"', b'"5"')),
-            "holds 24",
-        ),
-        (
-            lambda f: replace(f, "dataset_info.json", lambda c: c.replace(b'"8"', b'"1e15"')),
-            "holds 8 records, 1000000000000000 are announced",
-        ),
-        (lambda f: replace(f, "features.json", lambda c: c[:99]), "damaged"),
-        (lambda f: replace(f, "features.json", lambda c: b"[1]"), "damaged"),
-        (
-            lambda f: replace(f, "features.json", lambda c: c.replace(b'"32"', b'"33"')),
-            "an image of .32, 32, 3., expected .33, 33, 3.",
-        ),
-        (
-            lambda f: replace(f, "features.json", lambda c: c.replace(b'ses": "10"', b'ses": "2"')),
-            "expected labels from 0 to 1",
-        ),
-        (
-            lambda f: replace(
-                f,
-                "features.json",
-                lambda c: c.replace(b"tensorflow_datasets.core.features.text", b"made_up.on_path"),
-            ),
-            "features.json names the class 'made_up.on_path",
-        ),
-    ],
-)
-def test_a_damaged_folder_is_named_with_the_remedy(cifar10, tmp_path, damage, says, monkeypatch):
-    folder = tmp_path / "cifar10" / "3.0.2"
-    shutil.copytree(cifar10, folder)
-    damage(folder)
-    # TFDS imports what features.json names.
-    (tmp_path / "made_up.py").write_text("raise SystemExit('imported')")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DataError, match=says) as caught:
-        tfds_dataset("cifar10", data_dir=str(tmp_path))
-    text = str(caught.value)
-    assert text.startswith(str(folder)) and "\n" not in text
-    assert "remove this folder" in text or "expected" in text
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_damage_met_while_streaming(cifar10, tmp_path, workers):
-    folder = tmp_path / "cifar10" / "3.0.2"
-    shutil.copytree(cifar10, folder)
-    options = {"placement": "stream", "workers": workers, "val_fraction": 0}
-    data = tfds_dataset("cifar10", data_dir=str(tmp_path), **options)
-    replace(folder, "*train.array_record*", lambda c: bytes(len(c)))
-    batches = loader(data.train, 4, seed=0).handles()
-    with pytest.raises(DataError, match="is damaged") as caught:
-        [next(batches) for _ in range(6)]
-    assert "\n" not in str(caught.value)
 
 
 def test_images_of_any_size_are_resized(root):

@@ -1,13 +1,13 @@
-"""One's own pictures: what is in a folder, how it is divided, read and refused."""
+"""One's own pictures: what is in a folder, how it is divided and read."""
 
 import json
-import logging
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import make, save, smooth
 from PIL import Image
 
 from cnnlab.config import build, compose
@@ -21,31 +21,6 @@ from cnnlab.data.splits import DataError
 from cnnlab.train.predict import describe, form_of
 
 EXIF = 0x0112
-
-
-def smooth(height, width, seed):
-    """A picture without much noise, so that formats that lose some keep most."""
-    random = np.random.RandomState(seed)
-    coarse = random.randint(0, 256, (3, 4, 3)).astype(np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def save(picture, path, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, **options)
-
-
-def make(root, count=6, classes=("cat", "dog"), height=20, width=30):
-    for c, name in enumerate(classes):
-        for i in range(count):
-            picture = smooth(height + i, width + c, 100 * c + i)
-            save(picture, root / name / f"{i}.jpg", quality=95)
-
-
-@pytest.fixture
-def photos(tmp_path):
-    make(tmp_path / "photos")
-    return tmp_path / "photos"
 
 
 def files(split):
@@ -145,81 +120,6 @@ def test_splits_of_their_own(tmp_path):
         file.rename(root / "train" / file.name)
     (root / "train" / "dog").rmdir()
     assert folder(root, size=8).class_names == ("cat", "train")
-
-
-def test_what_is_not_as_it_should_be(photos, tmp_path, caplog, monkeypatch):
-    def refused(says, kind=ValueError, root=photos, **options):
-        with pytest.raises(kind, match=says) as caught:
-            folder(root, **{"size": 8, **options})
-        assert "\n" not in str(caught.value)
-
-    refused("^root: no such folder: ", root=tmp_path / "nowhere")
-    refused(r"^size: the pictures differ in size, from 20 x 30 to 25 x 31: give the", size=None)
-    refused("^size: expected a side >= 1", size=0)
-    refused("^channels: expected 1, 3 or None, got 2", channels=2)
-    refused("^depth: expected 8 or 16, got 12", depth=12)
-    refused("^test_fraction: 0 of each class", test_fraction=0)
-    refused("^test_fraction: expected a number from 0 to below 1, got 1", test_fraction=1)
-    (photos / "empty").mkdir()
-    refused("^root: the folder of the class 'empty' holds no pictures")
-    (photos / "empty").rmdir()
-    shutil.move(photos / "dog", tmp_path / "dog")
-    refused("^root: expected a folder .* 2 or more classes in .*photos, found only 'cat'")
-    shutil.move(tmp_path / "dog", photos / "dog")
-    (photos / ".hidden").mkdir()
-    (photos / "cat" / ".DS_Store").write_bytes(b"x")
-    whole = [len(folder(photos, size=8).train)]
-    (photos / "cat" / "notes.txt").write_text("These are cats.")
-    (photos / "cat" / "dangling.jpg").symlink_to("nothing")
-    os.mkfifo(photos / "cat" / "pipe.png")
-    content = (photos / "dog" / "3.jpg").read_bytes()
-    Path(os.fsdecode(bytes(photos / "dog") + b"/cut\xff.jpg")).write_bytes(
-        content[: len(content) // 2]
-    )
-    refused(
-        r"^broken: .*dangling.jpg can't be read: No such file or directory; .*notes.txt is not a"
-        r" picture that can be read \(of .*\); .*pipe.png is not a file; and 1 more;"
-        r" data.broken=skip leaves such files out$"
-    )
-    monkeypatch.setattr(logging.getLogger("cnnlab"), "propagate", True)
-    assert [len(folder(photos, size=8, broken="skip").train)] == whole
-    [said] = {m for m in caplog.messages if "are left out" in m}
-    assert said.startswith("4 of 16 files are left out: ") and "\\xff" not in said
-    shutil.move(photos / "dog", tmp_path / "dog")
-    (photos / "dog").mkdir()
-    (photos / "dog" / "a.txt").write_text("x")
-    refused("^broken: no training picture of the class 'dog' is left", broken="skip")
-    for place in (photos, photos / "dog"):
-        (place / "loop").symlink_to("loop")
-        refused("loop can't be read: Too many levels of symbolic links", DataError)
-        (place / "loop").unlink()
-    os.symlink(photos, photos / "dog" / "again")
-    refused("^root: the link .*again leads back to a folder that it is in")
-    os.rename(photos / "dog", os.fsdecode(bytes(photos) + b"/\xff"))
-    refused(r"^root: expected names of classes in UTF-8 that can be printed, got .*\\xff$")
-
-
-def test_folders_of_splits_that_are_not_as_they_should_be(tmp_path):
-    root = tmp_path / "photos"
-    make(root / "train", 3)
-    make(root / "test", 1, classes=("cow",))
-    with pytest.raises(
-        ValueError, match=r"^root: test/ has the class 'cow', which train/ does not"
-    ):
-        folder(root, size=8)
-    shutil.rmtree(root / "test")
-    (root / "test").mkdir()
-    with pytest.raises(ValueError, match=r"^root: test/ has no pictures in folders of classes"):
-        folder(root, size=8)
-    (root / "more").mkdir()
-    with pytest.raises(ValueError, match=r"^root: expected beside train/ only .*, found more/"):
-        folder(root, size=8)
-    for name in ("more", "test"):
-        shutil.rmtree(root / name)
-    (root / "valid").mkdir()
-    make(root / "val", 1)
-    with pytest.raises(ValueError, match="two folders of validation pictures"):
-        folder(root, size=8)
 
 
 def test_each_file_is_looked_at_once(photos, monkeypatch):
