@@ -3,10 +3,7 @@
 import dataclasses
 import functools
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +11,6 @@ import pytest
 from cnnlab.ops import PASSES, REFERENCE, REGISTRY
 from experiments import agreement
 
-ROOT = Path(__file__).parents[2]
 # Two that sum every result by themselves.
 ONE, ANOTHER = [
     name
@@ -28,17 +24,8 @@ def run(monkeypatch, *arguments):
     agreement.main()
 
 
-def test_the_command_compares_every_algorithm_and_leaves_a_table(tmp_path):
-    arguments = ["geometries=2", "peers=[]", f"output={tmp_path / 'out'}"]
-    process = subprocess.run(
-        [sys.executable, "-m", "experiments.agreement", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
-        text=True,
-        capture_output=True,
-        timeout=300,
-    )
-    assert process.returncode == 0, process.stderr
+def test_the_command_compares_every_algorithm_and_leaves_a_table(monkeypatch, tmp_path, capsys):
+    run(monkeypatch, "geometries=2", "peers=[]", f"output={tmp_path / 'out'}")
     lines = json.loads((tmp_path / "out" / "agreement.json").read_text())["lines"]
     assert [(i["algorithm"], i["which"]) for i in lines] == [
         (name, which)
@@ -51,7 +38,7 @@ def test_the_command_compares_every_algorithm_and_leaves_a_table(tmp_path):
         assert line["limit"] == REGISTRY[line["algorithm"]].tolerance(np.float32)
         assert line["geometry"].endswith("float32")
     table = (tmp_path / "out" / "agreement.md").read_text()
-    assert table == process.stdout and table.count("\n|") == 2 + len(lines)
+    assert table == capsys.readouterr().out and table.count("\n|") == 2 + len(lines)
 
 
 @pytest.mark.parametrize("which", PASSES)
