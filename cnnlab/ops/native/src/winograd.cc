@@ -31,7 +31,7 @@ int64_t Place(int64_t rows, int64_t row, int64_t c) {
 template <int kLanes>
 void KernelForward(const float* kernel, int64_t in, int64_t out, float* u) {
   using F = Transform<kLanes>;
-  const int64_t apart = in * Padded(out);
+  const int64_t apart = Apart(in * Padded(out));
 #pragma omp parallel for
   for (int64_t i = 0; i < in; ++i) {
     for (int64_t o = 0; o < out; o += kLanes) {
@@ -50,10 +50,11 @@ void KernelForward(const float* kernel, int64_t in, int64_t out, float* u) {
 template <int kLanes>
 void KernelTurned(const float* kernel, int64_t in, int64_t out, float* u) {
   using F = Transform<kLanes>;
-  const int64_t apart = out * Padded(in);
+  const int64_t apart = Apart(out * Padded(in));
 #pragma omp parallel for
-  for (int64_t c = 0; c < in; c += kLanes) {
-    for (int64_t m = 0; m < out; ++m) {
+  for (int64_t line = 0; line < out * Padded(in); line += kPanel) {  // one after another in `u`
+    const int64_t first = line / (out * kPanel) * kPanel, m = line / kPanel % out;
+    for (int64_t c = first; c < std::min(first + kPanel, in); c += kLanes) {
       typename F::Vec k[9], half[kWindow * 3], v[kPositions];
       for (int i = 0; i < 9; ++i) {
         for (int lane = 0; lane < kLanes; ++lane) {
@@ -128,9 +129,9 @@ void Filter(const Images<const float>& x, const float* kernel, bool turned, cons
             bool relu, const Images<float>& y, int threads) {
   constexpr int64_t kTerms = 256;  // whose factors in a panel stay in the first cache
   const Tiles tiles(y.n, y.h, y.w);
-  const int64_t columns = Padded(y.c), of_kernel = x.c * columns;
+  const int64_t columns = Padded(y.c), of_kernel = Apart(x.c * columns);
   const bool large = of_kernel > (1 << 14);  // too large for a cache beside the tiles
-  const Blocks blocks(tiles, x.c + y.c, large ? 32 : 12, threads);
+  const Blocks blocks(tiles, x.c + y.c, large ? 64 : 12, threads);
   const int64_t v_apart = Apart(blocks.size * x.c), m_apart = Apart(blocks.size * columns);
   Layout layout;
   const size_t zeros = layout.Add(x.c), u = layout.Add(kPositions * of_kernel);
