@@ -173,7 +173,12 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
             **_SIZES,
             "dimension": "even whole number from 2 to 65536",
         },
-        "cnnlab.data.recall": {**_GENERATED, "pairs": _SMALL, "queries": _COUNT},
+        "cnnlab.data.recall": {
+            **_GENERATED,
+            "pairs": _SMALL,
+            "layout": "one of repeated, once",
+            "queries": _COUNT,
+        },
         "cnnlab.data.scattered_digits": {
             **_DATA,
             **_SIZES,

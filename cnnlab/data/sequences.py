@@ -1,10 +1,10 @@
 """Sequences of tokens that ask for something seen before: recall, induction, copying."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 
 from cnnlab.arguments import checked
 from cnnlab.data.dataset import Dataset
@@ -24,6 +24,7 @@ def recall(
     length: int = 1024,
     vocabulary: int = 32,
     pairs: int = 8,
+    layout: Literal["repeated", "once"] = "repeated",
     queries: int = 64,
     train_size: int = 2000,
     test_size: int = 500,
@@ -32,16 +33,22 @@ def recall(
     placement: Placement = "auto",
     workers: int = 0,
 ) -> Dataset:
-    """Associative recall with many queries (Arora et al. 2023, arXiv:2312.04927; of one query:
-    arXiv:2212.14052, 2302.10866).
+    """Associative recall: what value had this key?
 
-    A sequence begins with `pairs` of a key and its value, `k v k v ...`, its own keys and values;
-    then it is blank (token 0) but for `queries` keys among these at random positions. The label of
-    such a position is the key's value; no other has one. Tokens from 1 to `vocabulary / 2 - 1` are
-    keys, the second half of the vocabulary are values.
+    A sequence has `pairs` of a key and its value, its own ones. Tokens from 1 to `vocabulary / 2 -
+    1` are keys, the second half of the vocabulary are values.
+
+    - `layout="repeated"` (Fu et al. 2022, arXiv:2212.14052; Poli et al. 2023, arXiv:2302.10866):
+      pairs follow each other to the end, `k v k v ...`, in random order, each many times. The label
+      of a key that was there before is its value.
+    - `layout="once"` (Arora et al. 2023, arXiv:2312.04927): each pair once, at the beginning; then
+      blanks (token 0), with `queries` of the keys among them, whose labels are their values.
+
+    No other position has a label.
 
     **Raises:** `ValueError` that begins with the argument's name: an odd vocabulary, more pairs
-    than keys, more queries than positions, no examples, or more than fit into memory.
+    than keys or than the length has room for, more queries than positions, no examples, or more
+    than fit into memory.
     """
     half = vocabulary // 2
     if vocabulary % 2 or half < 2:
@@ -51,7 +58,9 @@ def recall(
             f"pairs: expected from 1 to {half - 1}, the keys of a vocabulary of {vocabulary}, got"
             f" {pairs}"
         )
-    if not 1 <= queries <= length - 2 * pairs:
+    if length < 4 * pairs:
+        raise ValueError(f"length: expected 4 times {pairs} pairs or more, got {length}")
+    if layout == "once" and not 1 <= queries <= length - 2 * pairs:
         raise ValueError(
             f"queries: expected from 1 to the {length - 2 * pairs} positions of {length} that"
             f" {pairs} pairs leave, got {queries}"
@@ -60,6 +69,13 @@ def recall(
     def draw(n: int, random: np.random.RandomState) -> Examples:
         keys = _places(n, half - 1, pairs, random) + 1
         values = random.randint(half, vocabulary, (n, pairs))
+        if layout == "repeated":
+            asked = random.randint(0, pairs, (n, -(-length // 2)))
+            key, value = (np.take_along_axis(column, asked, 1) for column in (keys, values))
+            tokens = np.stack([key, value], -1).reshape(n, -1)[:, :length]
+            label = np.full((n, length), NO_LABEL, np.int32)
+            label[:, ::2] = np.where(_seen_before(asked, pairs), value, NO_LABEL)
+            return tokens.astype(token_type(vocabulary)), label
         asked = random.randint(0, pairs, (n, queries))
         where = 2 * pairs + _places(n, length - 2 * pairs, queries, random)
         tokens, label = _blank(n, length, vocabulary)
@@ -210,6 +226,16 @@ def _places(
     least = drawn.argpartition(count - 1, axis=1)[:, :count]
     order = np.take_along_axis(drawn, least, 1).argsort(1)
     return np.take_along_axis(least, order, 1)
+
+
+def _seen_before(drawn: Int[np.ndarray, "n m"], many: int) -> Bool[np.ndarray, "n m"]:
+    """Where a number from 0 to `many - 1` stands in its row already."""
+    seen = np.ones(drawn.shape, bool)
+    for number in range(many):
+        its = drawn == number
+        rows = np.flatnonzero(its.any(1))
+        seen[rows, its[rows].argmax(1)] = False
+    return seen
 
 
 def _put(

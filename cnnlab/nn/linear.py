@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from cnnlab.arguments import check_channels, positive_int, takes_arrays
 from cnnlab.nn.initializers import initializer
@@ -84,7 +84,7 @@ class Embedding(Layer):
 
     @takes_arrays
     def __call__(
-        self, x: Int[Array, "*dims"], *, key: PRNGKeyArray | None = None
+        self, x: Shaped[Array, "*dims"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*dims n"]:
         """**Arguments:** `x`, `(*batch, length)` whole numbers from 0 to `vocabulary - 1`.
 

@@ -22,6 +22,7 @@ from cnnlab.data import (
 from cnnlab.data.expressions import TOKENS
 from cnnlab.data.splits import DataError
 
+ONCE = {"layout": "once", "queries": 5}
 SMALL = {"train_size": 12, "test_size": 4, "val_fraction": 0.25}
 
 
@@ -30,6 +31,15 @@ def answers_of_recall(tokens, pairs):
     for key, its in zip(tokens[:end:2], tokens[1:end:2], strict=True):
         value[key] = its
     return [-1] * end + [value.get(token, -1) for token in tokens[end:]]
+
+
+def answers_of_repeated(tokens, _):
+    last, labels = {}, []
+    for i, token in enumerate(tokens):
+        labels.append(last.get(token, -1) if i % 2 == 0 else -1)
+        if i % 2 == 0 and i + 1 < len(tokens):
+            last[token] = tokens[i + 1]
+    return labels
 
 
 def answers_of_induction(tokens, _):
@@ -44,8 +54,9 @@ def answers_of_copying(tokens, _):
 @pytest.mark.parametrize(
     ("make", "options", "answers"),
     [
-        (recall, {"length": 40, "vocabulary": 12, "pairs": 3, "queries": 5}, answers_of_recall),
-        (recall, {"length": 9, "vocabulary": 300, "pairs": 2, "queries": 4}, answers_of_recall),
+        (recall, {"length": 40, "vocabulary": 12, "pairs": 3, **ONCE}, answers_of_recall),
+        (recall, {"length": 9, "vocabulary": 300, "pairs": 2, **ONCE}, answers_of_recall),
+        (recall, {"length": 41, "vocabulary": 12, "pairs": 3}, answers_of_repeated),
         (induction, {"length": 12, "vocabulary": 5}, answers_of_induction),
         (copying, {"length": 20, "symbols": 4}, answers_of_copying),
         (copying, {"length": 20, "symbols": 4, "selective": False}, answers_of_copying),
@@ -65,7 +76,8 @@ def test_the_labels_are_the_answers(make, options, answers):
 
 
 def test_recall_asks_for_all_pairs_at_all_distances():
-    data = recall(length=24, vocabulary=10, pairs=2, queries=4, train_size=4000, test_size=1)
+    once = {"layout": "once", "queries": 4}
+    data = recall(length=24, vocabulary=10, pairs=2, **once, train_size=4000, test_size=1)
     tokens, label = data.train.image, data.train.label
     assert ((label >= 0).sum(1) == 4).all() and (tokens[:, 0] != tokens[:, 2]).all()
     share = (label >= 0).mean(0)
@@ -160,7 +172,11 @@ def test_a_python_without_sources_is_said(monkeypatch, tmp_path):
     [
         (lambda: recall(vocabulary=7), "vocabulary: expected an even number from 4 on, got 7"),
         (lambda: recall(pairs=16), "pairs: expected from 1 to 15, the keys of a vocabulary of 32"),
-        (lambda: recall(length=20), "queries: expected from 1 to the 4 positions of 20 that 8"),
+        (
+            lambda: recall(length=32, layout="once"),
+            "queries: expected from 1 to the 16 positions of 32 that 8 pairs leave, got 64",
+        ),
+        (lambda: recall(length=20), "length: expected 4 times 8 pairs or more, got 20"),
         (lambda: induction(length=3), "length: expected 4 positions or more, got 3"),
         (lambda: induction(vocabulary=2), "vocabulary: expected 3 tokens or more, got 2"),
         (lambda: copying(length=30), "symbols: expected from 1 to length / 2 = 15, got 16"),

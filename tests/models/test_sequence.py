@@ -1,6 +1,8 @@
 """Gated long convolutions: the formula written out, causal, of any length, with either head."""
 
 import functools
+import re
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -77,3 +79,17 @@ def test_tokens_are_embedded(getkey):
     for shape, vocabulary in (((11, 3), 6), ((11,), None)):
         with pytest.raises(ValueError, match=r"^in_shape: expected a sequence's \(n"):
             SequenceModel(shape, vocabulary=vocabulary, key=getkey())
+
+
+def test_the_ten_lines_of_the_documentation():
+    page = Path(__file__).parents[2] / "docs" / "sequences.md"
+    [example] = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+        if "cnnlab.fit" in block
+    ]
+    assert len([line for line in example.splitlines() if line]) <= 10
+    found = {}
+    exec(compile(example, "recall.py", "exec"), found)
+    accuracy = found["fitted"].history["accuracy"]
+    assert accuracy[0] < 0.3 and accuracy[-20:].mean() > 0.8

@@ -120,7 +120,7 @@ def test_scores_are_those_of_the_positions_with_a_label():
 
 
 RECALL = (
-    *("data=recall", "data.length=12", "data.vocabulary=6", "data.pairs=2", "data.queries=3"),
+    *("data=recall", "data.length=12", "data.vocabulary=6", "data.pairs=2"),
     *("data.train_size=24", "data.test_size=8", "data.val_fraction=0.25", "backbone=sequence"),
     *("backbone.width=4", "backbone.depth=1", "backbone.filter.modes=2", "head=conv"),
     *("head.pool=none", "optimizer=sgd", "batch_size=8", "eval_batch_size=8", "steps=2"),

@@ -1,0 +1,152 @@
+"""Which filter remembers how far? Tokens repeated after a delay (arXiv:2302.10866, A 6.3)."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
+from matplotlib.figure import Figure
+
+import cnnlab
+from cnnlab import lab, nn
+from cnnlab.data import copying
+from cnnlab.lab import Cells, Count, Positive, Records, Rows, Verdict
+
+FILTERS = ("explicit", "s4d", "hyena")
+GUESSED = 0.25  # four symbols, each as likely
+Lengths = Annotated[Sequence[int], "increasing list of whole numbers >= 16"]
+
+question = lab.Question(
+    "long_memory",
+    "Which filter remembers how far?",
+    note="The task is linear: the last four of n positions repeat the first four, so that a kernel "
+    "with a single weight, n - 4 positions back, does it. One weight a position can be any such "
+    "kernel; filters of few parameters are smooth, or decay, and have to make a delay of waves.",
+)
+
+
+@question.measure(full={"lengths": [32, 128, 512, 2048], "seeds": 5, "steps": 1000})
+def measure(
+    cells: Cells,
+    *,
+    seed: int,
+    lengths: Annotated[Lengths, "positions of a sequence"] = (32, 128, 512),
+    channels: Annotated[Count, "of the convolution"] = 32,
+    steps: Annotated[Count, "of training"] = 300,
+    batch_size: Annotated[Count, "sequences a step"] = 16,
+    lr: Annotated[Positive, "of Adam, at its highest"] = 0.01,
+    seeds: Annotated[Count, "networks of each kind"] = 3,
+) -> dict[str, Any]:
+    """The accuracy after training, of each filter at each length."""
+
+    def accuracy(filter: str, length: int, seed: int) -> float:
+        sizes = {"train_size": steps * batch_size, "test_size": 200, "val_fraction": 0}
+        data = copying(length=length, vocabulary=6, symbols=4, selective=False, seed=seed, **sizes)
+        net = Net(6, channels, filters(length)[filter], jr.key(seed))
+        schedule = optax.cosine_decay_schedule(lr, steps)
+        fitted = cnnlab.fit(
+            net, data, optimizer=optax.adam(schedule), steps=steps, batch_size=batch_size, seed=seed
+        )
+        tokens, label = data.test.take(np.arange(len(data.test)))
+        said = eqx.filter_jit(fitted.model)(jnp.asarray(tokens, jnp.int32)).argmax(-1)
+        return float((np.asarray(said) == label)[label >= 0].mean())
+
+    several = range(seed, seed + seeds)
+    found = cells.records("accuracy", accuracy, filter=FILTERS, length=lengths, seed=several)
+    return {"lengths": list(lengths), "remembered": found}
+
+
+def filters(length: int) -> dict[str, Callable[..., nn.filters.Filter]]:
+    """As long as the sequence; kernels of the sizes that fit it."""
+    return {
+        "explicit": functools.partial(nn.filters.Explicit, max_length=length, squash=0.0),
+        "s4d": functools.partial(nn.filters.S4D, step=(1 / length, 0.1)),
+        "hyena": functools.partial(nn.filters.Hyena, span=length),
+    }
+
+
+class Net(eqx.Module):
+    """An embedding, a long convolution, a linear layer to scores: what is between is linear."""
+
+    embedding: nn.Embedding
+    conv: nn.LongConv1d
+    linear: nn.Linear
+
+    def __init__(
+        self, vocabulary: int, channels: int, filter: Callable[..., Any], key: PRNGKeyArray
+    ) -> None:
+        first, second, third = jr.split(key, 3)
+        self.embedding = nn.Embedding(vocabulary, channels, key=first)
+        self.conv = nn.LongConv1d(channels, filter=filter, key=second)
+        self.linear = nn.Linear(channels, vocabulary, key=third)
+
+    def __call__(self, x: Integer[Array, "b n"]) -> Float[Array, "b n v"]:
+        return self.linear(self.conv(self.embedding(x)))
+
+
+def at(remembered: Records, filter: str, length: int) -> lab.Estimate:
+    return lab.estimate(remembered.where(filter=filter, length=length)["accuracy"])
+
+
+@question.answer
+def answer(remembered: Records, lengths: Sequence[int]) -> str:
+    share = lambda f, n: f"{100 * at(remembered, f, n).mean:.1f} %"
+    of = lambda n: ", ".join(f"{f} {share(f, n)}" for f in FILTERS)
+    return (
+        f"Tokens repeated at length {lengths[0]}: {of(lengths[0])}; at {lengths[-1]}: "
+        f"{of(lengths[-1])}."
+    )
+
+
+@question.claim(
+    "arXiv:2302.10866, 3.3",
+    "a filter that does not repeat 95 % of the tokens of the shortest sequences",
+)
+def near(remembered: Records, lengths: Sequence[int]) -> Verdict:
+    """A long convolution of any of the filters learns a delay."""
+    each = (
+        lab.at_least(at(remembered, f, lengths[0]), 0.95, f"{f}, n = {lengths[0]}") for f in FILTERS
+    )
+    return lab.all_of(each)
+
+
+@question.claim("arXiv:2302.10866, 3.3", "a filter of few parameters 5 points or more behind")
+def far(remembered: Records, lengths: Sequence[int]) -> Verdict:
+    """Filters of a few parameters remember as far as one weight a position."""
+    of = lambda f: remembered.where(filter=f, length=lengths[-1])["accuracy"]
+    lead = lambda f: lab.at_least(
+        lab.paired(of(f), of("explicit")), -0.05, f"{f} - explicit, n = {lengths[-1]}"
+    )
+    return lab.all_of(map(lead, FILTERS[1:]))
+
+
+@question.table
+def accuracies(remembered: Records, lengths: Sequence[int]) -> Rows:
+    """Accuracy in % of the tokens repeated, by filter and length"""
+    for filter in FILTERS:
+        numbers = {f"n = {n}": f"{100 * at(remembered, filter, n).mean:.1f}" for n in lengths}
+        yield {"filter": filter, **numbers}
+
+
+@question.figure(4.5, 3.2)
+def memory(figure: Figure, remembered: Records, lengths: Sequence[int]) -> None:
+    """The share of tokens repeated against the length; the grey line is guessing."""
+    axes = figure.subplots()
+    for filter in FILTERS:
+        found = remembered.where(filter=filter).by("length", of="accuracy")
+        lab.curve(axes, found, spread="range", label=filter)
+    axes.axhline(GUESSED, color="grey", lw=0.8)
+    lab.log_axes(axes, x=lengths)
+    axes.set(xlabel="length", ylabel="accuracy")
+    axes.legend()
+
+
+main = lab.command(question)
+
+if __name__ == "__main__":
+    main()
