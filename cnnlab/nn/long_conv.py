@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnnlab import ops
-from cnnlab.arguments import check_channels, one_of, positive_int, takes_arrays
+from cnnlab.arguments import check_channels, having, one_of, positive_int, takes_arrays
 from cnnlab.nn.filters import S4D, Diagonal, Filter
 from cnnlab.nn.layer import Convolution
 from cnnlab.nn.memory import Memory, Recurrence, Tiles
@@ -52,6 +52,7 @@ class LongConv1d(Convolution):
         """
         self.channels = positive_int("channels", channels)
         self.algorithm = one_of("algorithm", algorithm, ops.ALGORITHMS)
+        having("filter", filter, "a function (channels, *, key) -> Filter", "__call__")
         past, future, skip = jr.split(key, 3)
         self.filter = filter(self.channels, key=past)
         self.future = None if causal else filter(self.channels, key=future)

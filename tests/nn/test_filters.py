@@ -176,11 +176,12 @@ def _own(kernel, key):
         (lambda key: nn.LongConv1d(2, key=key)(jnp.ones((0, 2))), r"^x: .* 1 position"),
         (lambda key: _own(lambda n: jnp.ones((2, n)), key), r"^filter: .*\(5, 2\), got \(2, 5\)"),
         (lambda key: _own(lambda n: 1.0, key), r"^filter: .*\(5, 2\), got <class 'float'>"),
+        (lambda key: nn.LongConv1d(2, filter=3, key=key), r"^filter: expected a fun.* got 3"),
         (lambda key: nn.LongConv1d(0, key=key), r"^channels: expected .* got 0"),
         (lambda key: nn.LongConv1d(2, key=key)(jnp.ones((5, 3))), r"2 channels|channels.*2"),
     ],
 )
 def test_refusals(make, message, getkey, monkeypatch):
     monkeypatch.setattr(checking, "jaxtyping_disable", True)  # as a user has it
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         make(getkey())
