@@ -174,6 +174,16 @@ def test_channels_first_beside_the_float64_loop(x, kernel, dilation, padding):
 
 
 @needs_engine
+def test_minimal_filtering_of_more_channels_than_are_read_at_a_time():
+    problem = describe((1, 4, 5, 264), (3, 3, 264, 24), padding=1)
+    x, kernel, dy = arrays(problem)
+    algorithm = REGISTRY["native_winograd"]
+    y = algorithm.forward(*(v.astype(np.float32) for v in (x, kernel)), problem)
+    expected, *_ = convolution(x, kernel, dy, problem)
+    assert relative_error(np.asarray(y, np.float64), expected) <= algorithm.tolerance(np.float32)
+
+
+@needs_engine
 @pytest.mark.parametrize(
     ("kernel", "changes"),
     [
