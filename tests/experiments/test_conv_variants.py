@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from experiments.conv_variants import (
-    CHEAPER,
+from experiments.conv_variants import CHEAPER, VARIANTS, question
+from experiments.conv_variants.counts import counted, typical_ratios
+from experiments.conv_variants.networks import (
+    BUDGETS,
     SETTINGS,
-    VARIANTS,
-    counted,
-    question,
-    typical_ratios,
+    Task,
+    fit_widths,
+    scaled_widths,
 )
-from experiments.conv_variants.networks import BUDGETS, Task, fit_widths, scaled_widths
 
 from cnnlab.analysis import count_parameters, summary
 from cnnlab.config import ConfigError, compose

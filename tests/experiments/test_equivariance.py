@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from experiments.equivariance import lost, question
-from experiments.equivariance.networks import CIRCULAR, EXACT, FLAT, ZEROS, compare
+from experiments.equivariance import question
+from experiments.equivariance.networks import CIRCULAR, EXACT, FLAT, ZEROS, compare, lost
 
 from cnnlab.config import ConfigError
 from cnnlab.lab import Records

@@ -1,7 +1,8 @@
 """The question `from_scratch`: at a tiny scale, and its judge on made-up data."""
 
 import pytest
-from experiments.from_scratch import RECIPES, question
+from experiments.from_scratch import question
+from experiments.from_scratch.recipes import RECIPES
 
 from cnnlab.bench import grid
 from cnnlab.config import ConfigError

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from experiments.heads import FLATTEN, POOLS, pooled_error, question, resize, shift
+from experiments.heads import question
+from experiments.heads.networks import FLATTEN, POOLS, pooled_error, resize, shift
 
 from cnnlab.config import ConfigError, compose
 from cnnlab.lab import Records, answer, pack

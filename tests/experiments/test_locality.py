@@ -5,13 +5,13 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from experiments.locality import (
+from experiments.locality import question
+from experiments.locality.layers import (
     CONVOLUTION,
     FFT,
     LOCAL,
     Layer,
     distances,
-    question,
     random_inputs,
     reach,
     strength,

@@ -4,16 +4,15 @@ import itertools
 
 import numpy as np
 import pytest
-from experiments.output_shapes import (
+from experiments.output_shapes import preserving, question
+from experiments.output_shapes.windows import (
     KINDS,
     WINDOWS,
     counted_windows,
     general_size,
-    preserving,
     printed_size,
-    question,
     windows_of,
-)  # fmt: skip
+)
 from made_up import changed
 from scipy.signal import correlate2d
 

@@ -1,38 +1,23 @@
 """Kinds of convolution at equal parameters and at equal multiply-adds (A 4.6, 4.7, 5.1 to 5.3)."""
 
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from experiments.conv_variants.networks import BUDGETS, Task, Training
-from experiments.parameter_counts.layers import FORMULAS, Case, abstract
+from experiments.conv_variants.counts import counted, typical_ratios
+from experiments.conv_variants.networks import BUDGETS, SETTINGS, Task, Training
 from matplotlib.figure import Figure
 
 from cnnlab import lab
-from cnnlab.analysis import count_parameters
 from cnnlab.config import ConfigError
 from cnnlab.lab import Cells, Count, Positive, Records, Verdict
-from cnnlab.models import PLANS
 
 CHEAPER = ("grouped", "depthwise", "depthwise_separable")
 VARIANTS = ("dense", "pointwise", *CHEAPER, "dilated", "locally_connected", "strided")
 # Points of accuracy: "as accurate" is within one of them, and the intervals are to be as narrow.
 POINT = 1.0
 
-SETTINGS = {
-    "mnist1d": Training(
-        data="mnist1d", plan=(16, "M", 32), kernel_size=5, budgets=("parameters",),
-        batch_size=100, limit_train=None, limit_eval=None, steps=150, seeds=3, most_seeds=3,
-        rates=(2e-2,),
-    ),
-    "fashion_mnist": Training(
-        data="fashion_mnist", plan=(8, "M", 16), kernel_size=3, budgets=("multiply_adds",),
-        batch_size=32, limit_train=4000, limit_eval=1000, steps=300, seeds=3, most_seeds=3,
-        rates=(2e-2,),
-    ),
-}  # fmt: skip
 
 question = lab.Question(
     "conv_variants",
@@ -140,29 +125,6 @@ def measured(
             kind = found[net["variant"], *net["widths"]]
             shown = {"accuracy": kind["accuracy"], "right": kind["right"]}
             yield {**net, **shown, "images_per_second": speed[net["variant"]]}
-
-
-def counted(rng: np.random.Generator, draws: int) -> Iterator[dict[str, Any]]:
-    """Weights of random layers, and what A 5.1 to 5.3 say."""
-    for _ in range(draws):
-        s, (c, out) = 2 * int(rng.integers(0, 4)) + 1, rng.integers(1, 512, 2).tolist()
-        g = int(rng.integers(1, 16))
-        for kind in ("convolution", "1x1", "depthwise", "grouped", "separable"):
-            groups = g if kind == "grouped" else 1
-            case = Case(kind, 1, 1, groups * c, groups * out, s, groups)
-            yield {"layer": kind, "weights": weights(case), "formula": FORMULAS[kind](case)}
-
-
-def weights(case: Case) -> int:
-    return count_parameters(abstract(case))
-
-
-def typical_ratios() -> list[float]:
-    """Weights of a separable layer as a part of a dense one's, for the layers of VGG-16 on RGB."""
-    widths = [3, *(width for width in PLANS["vgg16"] if width != "M")]
-    of = lambda kind, c, out: weights(Case(kind, 1, 1, c, out, 3))
-    pairs = itertools.pairwise(widths)
-    return [of("separable", *channels) / of("convolution", *channels) for channels in pairs]
 
 
 @question.learnt

@@ -36,6 +36,20 @@ class Training:
     rates: Rates
 
 
+SETTINGS = {
+    "mnist1d": Training(
+        data="mnist1d", plan=(16, "M", 32), kernel_size=5, budgets=("parameters",),
+        batch_size=100, limit_train=None, limit_eval=None, steps=150, seeds=3, most_seeds=3,
+        rates=(2e-2,),
+    ),
+    "fashion_mnist": Training(
+        data="fashion_mnist", plan=(8, "M", 16), kernel_size=3, budgets=("multiply_adds",),
+        batch_size=32, limit_train=4000, limit_eval=1000, steps=300, seeds=3, most_seeds=3,
+        rates=(2e-2,),
+    ),
+}  # fmt: skip
+
+
 class Task:
     """The networks of a task: counted, fitted to a budget, trained and timed."""
 

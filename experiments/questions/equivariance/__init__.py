@@ -10,11 +10,13 @@ from experiments.equivariance.layers import (
     cases,
     error_map,
     global_errors,
+    interior,
     layer_errors,
+    multiples,
     peak_errors,
     pooling_changes,
 )
-from experiments.equivariance.networks import CIRCULAR, EXACT, FLAT, NETWORKS, ZEROS, Runner
+from experiments.equivariance.networks import CIRCULAR, EXACT, FLAT, NETWORKS, ZEROS, Runner, lost
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -97,22 +99,6 @@ def measure(
         "baseline": 100 * cells.get("logistic regression", baseline),
         "networks": cells.records("scores", scores, network=NETWORKS, seed=several),
     }
-
-
-def interior(rows: Records) -> list[float]:
-    """The errors away from padding, where there is an interior."""
-    return [error for error in rows["interior"] if error is not None]
-
-
-def multiples(rows: Records) -> Records:
-    """Those of shifts by multiples of the stride."""
-    return rows.where(lambda row: row["shift"] % row["stride"] == 0)
-
-
-def lost(networks: Records, name: str) -> list[float]:
-    """Of every seed: accuracy without a shift less the mean over the shifts."""
-    accuracy = networks.where(network=name, when="after").by("seed", of="accuracy").values()
-    return [first - sum(others) / len(others) for first, *others in accuracy]
 
 
 @question.learnt

@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from cnnlab import nn, ops
 from cnnlab.analysis.equivariance import equivariance_errors, invariance_error, relative_change
+from cnnlab.lab import Records
 
 # Largest error, relative to the largest output, that float32 sums in another order leave: they
 # round by 6e-8 a term, and a network's layers add up.
@@ -147,3 +148,13 @@ def pooling_changes(
         for name, pool in pools.items()
         for t in shifts
     ]
+
+
+def interior(rows: Records) -> list[float]:
+    """The errors away from padding, where there is an interior."""
+    return [error for error in rows["interior"] if error is not None]
+
+
+def multiples(rows: Records) -> Records:
+    """Those of shifts by multiples of the stride."""
+    return rows.where(lambda row: row["shift"] % row["stride"] == 0)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from cnnlab.data.augment import normalise
-from cnnlab.lab import Study
+from cnnlab.lab import Records, Study
 
 # Three networks of A 4.8 that differ in padding and head, and one without any stride.
 EXACT, CIRCULAR, ZEROS, FLAT = (
@@ -65,3 +65,9 @@ def compare(scores: np.ndarray, unmoved: np.ndarray, label: np.ndarray) -> dict[
         "change": float(np.abs(scores - unmoved).max() / np.abs(unmoved).max()),
         "same": float((predicted == unmoved.argmax(-1)).mean()),
     }
+
+
+def lost(networks: Records, name: str) -> list[float]:
+    """Of every seed: accuracy without a shift less the mean over the shifts."""
+    accuracy = networks.where(network=name, when="after").by("seed", of="accuracy").values()
+    return [first - sum(others) / len(others) for first, *others in accuracy]

@@ -9,6 +9,8 @@ from experiments.sample_efficiency.search import (
     TARGET,
     exponent,
     image_accuracy,
+    needed_by_seeds,
+    percent,
     power,
     sizes_needed,
 )
@@ -233,19 +235,6 @@ def on_images(images: Records) -> Rows:
     for (net, n), found in images.by("net", "n").items():
         accuracies = {of: percent(found[of]) for of in ("test", "training")}
         yield {"net": NETS[net], "training examples": n, **accuracies}
-
-
-def needed_by_seeds(sizes: Sequence[int | None]) -> str:
-    if not (there := [n for n in sizes if n is not None]):
-        return f"never ({len(sizes)})"
-    never = sizes.count(None)
-    return f"{lab.estimate(there):.0f} ({len(there)}{f', {never} never' if never else ''})"
-
-
-def percent(shares: Sequence[float] | None) -> str:
-    if not shares:
-        return "none missed"
-    return f"{lab.estimate(lab.percent(shares)):.2f} ({len(shares)})"
 
 
 @question.figure(10, 4.2)

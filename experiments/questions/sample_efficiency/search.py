@@ -201,3 +201,16 @@ def power(d: Sequence[int], n: Sequence[float | None]) -> Estimate:
     there = [(math.log(x), math.log(y)) for x, y in zip(d, n, strict=True) if y is not None]
     line = lab.slope([x for x, _ in there], [y for _, y in there])
     return line if len(there) == len(n) else replace(line, low=-math.inf, high=math.inf)
+
+
+def needed_by_seeds(sizes: Sequence[int | None]) -> str:
+    if not (there := [n for n in sizes if n is not None]):
+        return f"never ({len(sizes)})"
+    never = sizes.count(None)
+    return f"{lab.estimate(there):.0f} ({len(there)}{f', {never} never' if never else ''})"
+
+
+def percent(shares: Sequence[float] | None) -> str:
+    if not shares:
+        return "none missed"
+    return f"{lab.estimate(lab.percent(shares)):.2f} ({len(shares)})"

@@ -1,0 +1,3 @@
+from experiments.from_scratch import main
+
+main()

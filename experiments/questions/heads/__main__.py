@@ -1,0 +1,3 @@
+from experiments.heads import main
+
+main()

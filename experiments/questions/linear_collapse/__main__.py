@@ -1,0 +1,3 @@
+from experiments.linear_collapse import main
+
+main()

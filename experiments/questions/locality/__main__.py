@@ -1,0 +1,3 @@
+from experiments.locality import main
+
+main()

@@ -1,0 +1,3 @@
+from experiments.output_shapes import main
+
+main()
