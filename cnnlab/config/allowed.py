@@ -100,7 +100,11 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
         "cnnlab.nn.factories.fully_connected": {**_UNPADDED, "max_weights": _COUNT},
         "cnnlab.nn.factories.grouped": {**_CONV, **_GROUPS},
         "cnnlab.nn.factories.locally_connected": _CONV,
-        "cnnlab.nn.factories.long": {**_CONV, **_GROUPS},
+        "cnnlab.nn.factories.long": {
+            **_CONV,
+            **_GROUPS,
+            "filter": "mapping whose _target_ is a filter of cnnlab.nn.filters or null",
+        },
         "cnnlab.nn.factories.pointwise": _UNPADDED,
     },
     "norm": {

@@ -21,6 +21,7 @@ WITHIN: dict[str, dict[str, dict[str, str]]] = {
         "jax.nn.squareplus": {"b": "number >= 0"},
     },
     "filter": {
+        "cnnlab.nn.filters.EMA": {"modes": _SMALL, "span": "list of 2 numbers > 1"},
         "cnnlab.nn.filters.Explicit": {
             "max_length": _COUNT,
             "squash": "number >= 0",
@@ -32,6 +33,7 @@ WITHIN: dict[str, dict[str, dict[str, str]]] = {
             **dict.fromkeys(("rate", "fast", "slow"), "number > 0"),
         },
         "cnnlab.nn.filters.S4D": {"modes": _SMALL, "step": "list of 2 numbers > 0", **_POLES},
+        "cnnlab.nn.filters.SGConv": {"span": _COUNT, "size": _SMALL, "decay": "number >= 0"},
     },
     "initializer": {
         **{f"jax.nn.initializers.{name}_normal": {} for name in _FANS},

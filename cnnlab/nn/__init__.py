@@ -68,6 +68,7 @@ from cnnlab.nn.pool import (
 from cnnlab.nn.replicas import AXIS, pmean, rank
 from cnnlab.nn.residual import ConvNeXtBlock, LayerScale, ResidualBlock
 from cnnlab.nn.separable import SeparableConv, SeparableConv1d, SeparableConv2d, SeparableConv3d
+from cnnlab.nn.separable_long import SeparableLongConv
 
 __all__ = [
     "AXIS",
@@ -134,6 +135,7 @@ __all__ = [
     "SeparableConv1d",
     "SeparableConv2d",
     "SeparableConv3d",
+    "SeparableLongConv",
     "ShapePreserving",
     "WindowLayer",
     "activation",

@@ -86,8 +86,9 @@ def LongConv(
 ) -> Conv:
     """Convolution whose kernel is as long as the input, of shape `spatial_shape`, by FFT (A 6.3).
 
-    With padding `"CAUSAL"` (1-D) each output depends on the whole past and on nothing later.
-    For sequences of any length, and few parameters: `nn.LongConv1d`.
+    By default each output depends on all inputs that are less than half of the size away, later
+    ones too; with padding `"CAUSAL"` (1-D) on the whole past and on nothing later. For sequences of
+    any length, and few parameters: `nn.LongConv1d`, causal by default.
     """
     kernel_size = to_tuple("spatial_shape", tuple(spatial_shape), num_spatial_dims)
     window = (kernel_size, stride, padding)

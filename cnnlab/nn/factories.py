@@ -8,16 +8,18 @@ and stride 1 it keeps the spatial shape, and it takes any pair of channel counts
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cnnlab.arguments import positive_int
 from cnnlab.nn.conv import Conv
 from cnnlab.nn.conv_variants import LongConv, PointwiseConv
+from cnnlab.nn.filters import Filter
 from cnnlab.nn.fully_connected import FullyConnected
 from cnnlab.nn.local import LocallyConnected
 from cnnlab.nn.options import options_of
 from cnnlab.nn.separable import SeparableConv
+from cnnlab.nn.separable_long import SeparableLongConv
 from cnnlab.ops import REGISTRY, Ints
 
 
@@ -128,15 +130,21 @@ def long(
     kernel_size: Ints | None = None,
     spatial_shape: Sequence[int],
     groups: int = 1,
+    filter: Callable[..., Filter] | None = None,
     **options: Any,
-) -> Conv:
+) -> Conv | SeparableLongConv:
     """A kernel as long as the input, by FFT (A 6.3); the backbone's `kernel_size` is not used.
 
-    `groups` is reduced as in `grouped`.
+    Without a `filter`, one weight for each position and pair of channels (`LongConv`). With one,
+    depthwise kernels of few parameters along each axis, then 1x1 (`SeparableLongConv`). `groups` is
+    reduced as in `grouped`.
     """
     del kernel_size
     options["groups"] = math.gcd(positive_int("groups", groups), in_channels, out_channels)
-    return LongConv(len(spatial_shape), in_channels, out_channels, spatial_shape, **options)
+    rank = len(spatial_shape)
+    if filter is None:
+        return LongConv(rank, in_channels, out_channels, spatial_shape, **options)
+    return SeparableLongConv(rank, in_channels, out_channels, filter=filter, **options)
 
 
 @options_of(PointwiseConv, "num_spatial_dims")

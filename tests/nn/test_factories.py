@@ -59,6 +59,7 @@ def test_any_channels_rank_and_stride(name, getkey):
 @pytest.mark.parametrize("name", NAMES)
 def test_config_files_are_complete(name):
     cfg = OmegaConf.load(CONFIGS / "conv" / f"{name}.yaml")
+    cfg.pop("defaults", None)
     factory = "dense" if name in ALGORITHMS else name
     assert cfg._target_ == f"cnnlab.nn.factories.{factory}"
     conv = hydra.utils.instantiate(cfg)
@@ -143,3 +144,37 @@ def test_options_reach_the_layer(getkey):
     assert (padded.padding_mode, padded.algorithm) == ("circular", ops.REFERENCE)
     with pytest.raises(TypeError, match="dilaton"):
         factories.dilated(2, 4, **place, dilaton=3)
+
+
+HYENA = functools.partial(nn.filters.Hyena, span=5, width=4, bands=2)
+
+
+def test_a_filter_makes_long_kernels_of_few_parameters_along_each_axis(normal, run, getkey):
+    layer = factories.long(3, 4, kernel_size=3, spatial_shape=(5, 4), filter=HYENA, key=getkey())
+    x = normal(2, 5, 4, 3)
+    expected = np.asarray(x, np.float64)
+    for axis, along in enumerate(layer.along, 1):
+        n = x.shape[axis]
+        past, future = np.asarray(along.filter.kernel(n)), np.asarray(along.future.kernel(n - 1))
+        matrix = np.zeros((n, n, 3))
+        for i, j in np.ndindex(n, n):
+            matrix[i, j] = past[i - j] if i >= j else future[j - i - 1]
+        matrix += np.eye(n)[..., None] * np.asarray(along.skip)
+        rows = np.einsum("ijc,...jc->...ic", matrix, np.moveaxis(expected, axis, -2))
+        expected = np.moveaxis(rows, -2, axis)
+    expected = expected @ np.asarray(layer.pointwise.weight)[0, 0]
+    np.testing.assert_allclose(run(layer, x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_filter_serves_any_rank_and_stride(getkey):
+    for rank, padding in ((1, "CAUSAL"), (3, "SAME")):
+        spatial = (5, 4, 3)[:rank]
+        place = {"kernel_size": 3, "spatial_shape": spatial, "key": getkey()}
+        make = functools.partial(factories.long, 2, 6, filter=HYENA, padding=padding, stride=2)
+        layer = eqx.filter_eval_shape(make, **place)
+        assert [along.future is None for along in layer.along] == [padding == "CAUSAL"] * rank
+        x = jax.ShapeDtypeStruct((2, *spatial, 2), jnp.float32)
+        assert eqx.filter_eval_shape(layer, x).shape == (2, *(-(-n // 2) for n in spatial), 6)
+    for padding, message in (("VALID", "'VALID'"), ("CAUSAL", "'CAUSAL' needs 1 spatial axis")):
+        with pytest.raises(ValueError, match=f"^padding: .*{message}"):
+            factories.long(2, 6, spatial_shape=(4, 4), filter=HYENA, padding=padding, key=getkey())

@@ -13,7 +13,7 @@ from jaxtyping import config as checking
 
 from cnnlab import nn
 from cnnlab.analysis import receptive_field
-from cnnlab.nn.filters import S4D, Explicit, Hyena
+from cnnlab.nn.filters import EMA, S4D, Explicit, Hyena, SGConv
 from cnnlab.ops import REFERENCE
 
 LENGTH = 37
@@ -95,7 +95,33 @@ def test_hyena_is_a_network_of_the_position_under_a_window(build):
         np.testing.assert_allclose(found[position], expected, rtol=1e-4, atol=1e-6)
 
 
+def test_ema_is_its_moving_averages(build):
+    layer = build(EMA, 2, modes=3, span=(2.0, 50.0))
+    sigmoid = lambda a: 1 / (1 + np.exp(-np.asarray(a, np.float64)))
+    alpha, delta, beta = sigmoid(layer.alpha), sigmoid(layer.delta), np.asarray(layer.beta)
+    np.testing.assert_allclose(1 / (alpha * delta), [[2, 10, 50]] * 2, rtol=1e-5)
+    state, expected = np.zeros((2, 3)), []
+    for position in range(LENGTH):
+        state = alpha * beta * (position == 0) + (1 - alpha * delta) * state
+        expected.append((np.asarray(layer.eta) * state).sum(-1) / math.sqrt(3))
+    np.testing.assert_allclose(kernel(layer, LENGTH), expected, atol=1e-6)
+
+
+def test_sgconv_has_as_many_weights_at_each_scale(build):
+    layer = build(SGConv, 2, 20, size=4, decay=0.5)
+    weight, found = np.asarray(layer.weight), np.asarray(kernel(layer, LENGTH))
+    assert weight.shape == (4, 4, 2)  # of 4, 4, 8 and 16 positions
+    wide = lambda row, n: np.interp((np.arange(n) + 0.5) * 4 / n - 0.5, np.arange(4), row)
+    for channel in range(2):
+        parts = [wide(weight[i, :, channel], n) / 2**i for i, n in enumerate((4, 4, 8, 16))]
+        energy = 4 + 4 / 4 + 8 / 16 + 16 / 64
+        expected = np.concatenate([*parts, np.zeros(LENGTH - 32)]) / math.sqrt(energy)
+        np.testing.assert_allclose(found[:, channel], expected, atol=1e-6)
+
+
 FILTERS = {
+    "ema": functools.partial(EMA, modes=4),
+    "sgconv": functools.partial(SGConv, span=20, size=4),
     "s4d": functools.partial(S4D, modes=4),
     "hyena": functools.partial(Hyena, span=9, width=5, bands=2),
     "explicit": functools.partial(Explicit, max_length=30),
@@ -162,6 +188,11 @@ def _own(kernel, key):
         (lambda key: S4D(2, poles="lim", key=key), r"^poles: .*'lim'.*lin"),
         (lambda key: S4D(2, rule="euler", key=key), r"^rule: .*zoh.*'euler'"),
         (lambda key: S4D(2, step=(0.1, 0.01), key=key), r"^step: expected .* got \(0.1, 0.01\)"),
+        (
+            lambda key: EMA(2, span=(0.5, 3), key=key),
+            r"^span: .* 1 < least <= most, got",
+        ),
+        (lambda key: SGConv(2, 8, decay=-1, key=key), r"^decay: expected .* got -1"),
         (lambda key: Explicit(2, 0, key=key), r"^max_length: expected .* got 0"),
         (lambda key: Explicit(2, 4, squash=-1.0, key=key), r"^squash: expected .* got -1"),
         (lambda key: Hyena(2, 8, fast=2.0, key=key), r"^fast: expected .* got 2.0"),

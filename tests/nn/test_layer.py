@@ -1,5 +1,6 @@
 """What every layer can be asked: its answers are those of running it, and its arrays keep names."""
 
+import functools
 import inspect
 
 import equinox as eqx
@@ -13,6 +14,7 @@ from cnnlab.ops import REFERENCE, Window
 
 KEY = jax.random.key(0)
 SHAPE = (9, 7, 4)
+WEIGHTS = functools.partial(nn.filters.Explicit, max_length=9)
 # One of each kind, with the names of its arrays, which are those in checkpoints.
 LAYERS = {
     nn.Activation: (lambda: nn.Activation("relu"), ()),
@@ -50,6 +52,14 @@ LAYERS = {
     nn.SeparableConv: (
         lambda: nn.SeparableConv2d(4, 6, 3, 2, channel_multiplier=2, key=KEY),
         ("depthwise.weight", "pointwise.weight", "pointwise.bias"),
+    ),
+    nn.SeparableLongConv: (
+        lambda: nn.SeparableLongConv(2, 4, 6, 2, filter=WEIGHTS, key=KEY),
+        (
+            *("along[0].filter.weight", "along[0].future.weight", "along[0].skip"),
+            *("along[1].filter.weight", "along[1].future.weight", "along[1].skip"),
+            *("pointwise.weight", "pointwise.bias"),
+        ),
     ),
     Flatten: (lambda: Flatten(SHAPE), ()),
 }

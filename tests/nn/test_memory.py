@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 
 from cnnlab import nn
-from cnnlab.nn.filters import S4D, Explicit, Hyena
+from cnnlab.nn.filters import EMA, S4D, Explicit, Hyena
 from cnnlab.nn.memory import Recurrence, Tiles
 
 
@@ -34,7 +34,7 @@ LONG = {
     "hyena": (functools.partial(Hyena, span=90), Tiles),
     "explicit": (functools.partial(Explicit, max_length=70), Tiles),
     "s4d": (functools.partial(S4D, modes=4), Recurrence),
-    "s4d, bilinear": (functools.partial(S4D, modes=4, rule="bilinear"), Recurrence),
+    "ema": (functools.partial(EMA, modes=4), Recurrence),
 }
 
 
