@@ -1,6 +1,9 @@
 """Convolution by products of Fourier transforms (A 6.3)."""
 
+import functools
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import jax.numpy as jnp
 from jax import lax
@@ -9,22 +12,18 @@ from jaxtyping import Array, Inexact
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Problem
 
-
-def spectral(x: Array, kernel: Array, problem: Problem) -> Array:
-    """The convolution by one transform of the whole; `x` is `(batch, *spatial, c_in)`.
-
-    Linear, never circular: the transforms are long enough that nothing which wraps around reaches
-    the result. Any lengths of input and kernel, 1 to 3 spatial axes. Stride keeps every stride-th
-    result.
-    """
-    wide = accumulation_dtype(problem.dtype)
-    lengths = transform_lengths(problem)
-    y = filtered(channels_first(x.astype(wide), problem), kernel.astype(wide), lengths, problem)
-    return channels_last(crop(y, problem), problem)
+# What `filtered` does, `(x, kernel, lengths, problem) -> y`, by some transforms.
+Convolved: TypeAlias = Callable[[Array, Array, tuple[int, ...], Problem], Array]
+# There and back, of trailing axes; between them frequencies in any order, on any axes behind.
+Transforms: TypeAlias = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 
 
 def filtered(
-    x: Array, kernel: Array, lengths: tuple[int, ...], problem: Problem
+    x: Array,
+    kernel: Array,
+    lengths: tuple[int, ...],
+    problem: Problem,
+    transforms: Transforms | None = None,
 ) -> Inexact[Array, "batch g group_out *lengths"]:
     """The circular convolution of period `lengths`: `irfft(rfft(x) rfft(kernel))`.
 
@@ -43,14 +42,34 @@ def filtered(
     kernel = jnp.flip(_dilate(kernel, problem), range(rank))
     kernel = jnp.moveaxis(kernel, (-2, -1), (0, 1))
     kernel = kernel.reshape(kernel.shape[0], groups, -1, *kernel.shape[2:])
-    axes = tuple(range(-rank, 0))
-    real = not jnp.issubdtype(x.dtype, jnp.complexfloating)
-    forward, backward = (jnp.fft.rfftn, jnp.fft.irfftn) if real else (jnp.fft.fftn, jnp.fft.ifftn)
-    fx, fk = forward(x, lengths, axes), forward(kernel, lengths, axes)
+    forward, backward = transforms or _fast(x, lengths)
+    fx, fk = forward(x), forward(kernel)
     # Depthwise there is nothing to sum over: an elementwise product.
     one = kernel.shape[0] == 1
     fy = fx * fk if one else jnp.einsum("bgi...,igo...->bgo...", fx, fk)
-    return backward(fy, lengths, axes)
+    return backward(fy)
+
+
+def _fast(x: Array, lengths: tuple[int, ...]) -> Transforms:
+    """Fast ones, of real arrays where `x` is real."""
+    real = not jnp.issubdtype(x.dtype, jnp.complexfloating)
+    pair = (jnp.fft.rfftn, jnp.fft.irfftn) if real else (jnp.fft.fftn, jnp.fft.ifftn)
+    axes = tuple(range(-len(lengths), 0))
+    forward, backward = (functools.partial(f, s=lengths, axes=axes) for f in pair)
+    return forward, backward
+
+
+def spectral(x: Array, kernel: Array, problem: Problem, convolved: Convolved = filtered) -> Array:
+    """The convolution by one transform of the whole; `x` is `(batch, *spatial, c_in)`.
+
+    Linear, never circular: the transforms are long enough that nothing which wraps around reaches
+    the result. Any lengths of input and kernel, 1 to 3 spatial axes. Stride keeps every stride-th
+    result.
+    """
+    wide = accumulation_dtype(problem.dtype)
+    lengths = transform_lengths(problem)
+    y = convolved(channels_first(x.astype(wide), problem), kernel.astype(wide), lengths, problem)
+    return channels_last(crop(y, problem), problem)
 
 
 def channels_first(x: Array, problem: Problem) -> Array:

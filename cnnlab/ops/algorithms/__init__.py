@@ -2,6 +2,7 @@
 
 from cnnlab.ops.algorithms.base import Algorithm
 from cnnlab.ops.algorithms.fft import FFT
+from cnnlab.ops.algorithms.fft_monarch import FFT_MONARCH
 from cnnlab.ops.algorithms.im2col import IM2COL
 from cnnlab.ops.algorithms.lax import LAX
 from cnnlab.ops.algorithms.native import NATIVE
@@ -22,6 +23,7 @@ _ALL = (
     NATIVE,
     NATIVE_FFT,
     NATIVE_WINOGRAD,
+    FFT_MONARCH,
     FFT_OVERLAP_ADD,
     POINTWISE,
     TAPS,

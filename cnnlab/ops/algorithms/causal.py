@@ -23,7 +23,14 @@ from jaxtyping import Array
 from cnnlab.ops.algorithms import adjoint
 from cnnlab.ops.algorithms.im2col import IM2COL
 from cnnlab.ops.algorithms.taps import TAPS
-from cnnlab.ops.fft import channels_first, channels_last, crop, filtered, result_range
+from cnnlab.ops.fft import (
+    Convolved,
+    channels_first,
+    channels_last,
+    crop,
+    filtered,
+    result_range,
+)
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Problem
 from cnnlab.ops.window import Window
@@ -50,7 +57,7 @@ def pieces(problem: Problem) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def forward(x: Array, kernel: Array, problem: Problem) -> Array:
+def forward(x: Array, kernel: Array, problem: Problem, convolved: Convolved = filtered) -> Array:
     """`conv` of a problem that is `causal`, or of which later inputs are at most cropped."""
     wide = accumulation_dtype(problem.dtype)
     x, kernel = x.astype(wide), kernel.astype(wide)
@@ -63,16 +70,20 @@ def forward(x: Array, kernel: Array, problem: Problem) -> Array:
     y = channels_first(_directly(x, kernel, problem), problem)
     x = channels_first(x, problem)
     if count > 1:
-        tails = _tails(x.reshape(*x.shape[:-1], count, longest)[..., :-1, :], kernel, problem)
+        tails = _tails(
+            x.reshape(*x.shape[:-1], count, longest)[..., :-1, :], kernel, problem, convolved
+        )
         y += _behind(tails, longest)
     for half in halves:
         firsts = x.reshape(*x.shape[:-1], -1, 2, half)[..., 0, :]
-        tails = _tails(firsts, kernel, problem)
+        tails = _tails(firsts, kernel, problem, convolved)
         y += jnp.stack([jnp.zeros_like(tails), tails], -2).reshape(y.shape)
     return channels_last(crop(y, problem), problem)
 
 
-def input_gradient(dy: Array, kernel: Array, problem: Problem) -> Array:
+def input_gradient(
+    dy: Array, kernel: Array, problem: Problem, convolved: Convolved = filtered
+) -> Array:
     """The transpose in the input of a causal problem: the same with time reversed."""
     dy, problem = adjoint.without_stride(dy, problem)
     (n,), (out,), ((low, _),) = problem.spatial, problem.out, problem.padding
@@ -85,7 +96,7 @@ def input_gradient(dy: Array, kernel: Array, problem: Problem) -> Array:
         out_channels=problem.in_channels,
         window=replace(problem.window, padding=((n - out + low, 0),)),
     )
-    return jnp.flip(forward(jnp.flip(dy, 1), turned, back), 1)
+    return jnp.flip(forward(jnp.flip(dy, 1), turned, back, convolved), 1)
 
 
 def _directly(x: Array, kernel: Array, problem: Problem) -> Array:
@@ -107,7 +118,7 @@ def _directly(x: Array, kernel: Array, problem: Problem) -> Array:
     return y.reshape(batch, n, -1)
 
 
-def _tails(x: Array, kernel: Array, problem: Problem) -> Array:
+def _tails(x: Array, kernel: Array, problem: Problem, convolved: Convolved) -> Array:
     """What pieces `(batch, g, c_in / g, pieces, size)` contribute to the `size` entries behind
     them: `(batch, g, c_out / g, pieces, size)`."""
     *lead, count, size = x.shape
@@ -115,7 +126,7 @@ def _tails(x: Array, kernel: Array, problem: Problem) -> Array:
     taps = min(kernel.shape[0], (2 * size - 1) // problem.dilation[0] + 1)
     part = replace(problem, window=replace(problem.window, size=(taps,)))
     x = jnp.moveaxis(x, -2, 0).reshape(count * lead[0], *lead[1:], size)
-    y = filtered(x, kernel[-taps:], (2 * size,), part)[..., size:]
+    y = convolved(x, kernel[-taps:], (2 * size,), part)[..., size:]
     y = y.reshape(count, lead[0], *y.shape[1:])
     return jnp.moveaxis(y, 0, -2)
 

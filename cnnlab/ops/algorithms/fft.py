@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from cnnlab.ops.algorithms import causal, reach
 from cnnlab.ops.algorithms.base import Algorithm, Domain, Map, on_the_cpu, transpose
-from cnnlab.ops.fft import spectral, transform_lengths
+from cnnlab.ops.fft import Convolved, filtered, spectral, transform_lengths
 from cnnlab.ops.precision import accumulation_dtype
 from cnnlab.ops.problem import Pass, Problem
 
@@ -66,17 +66,20 @@ class Maps(TypedDict):
     kernel_gradient: Map
 
 
-def exact(forward: Map) -> Maps:
+def exact(forward: Map, convolved: Convolved = filtered) -> Maps:
     """The three maps of an algorithm whose forward pass is `forward`, such that causal results are
-    causal to the bit and where no window reaches there is zero."""
+    causal to the bit, by pieces that `convolved` transforms, and where no window reaches there is
+    zero."""
 
     def split(x: Array, kernel: Array, problem: Problem) -> Array:
-        run = causal.forward if causal.causal(problem) else forward
-        return run(x, kernel, problem)
+        if causal.causal(problem):
+            return causal.forward(x, kernel, problem, convolved)
+        return forward(x, kernel, problem)
 
     def back(dy: Array, kernel: Array, problem: Problem) -> Array:
-        run = transpose(forward, "input_gradient")
-        return (causal.input_gradient if causal.causal(problem) else run)(dy, kernel, problem)
+        if causal.causal(problem):
+            return causal.input_gradient(dy, kernel, problem, convolved)
+        return transpose(forward, "input_gradient")(dy, kernel, problem)
 
     return {
         "forward": reach.forward_within(split),
