@@ -1,10 +1,12 @@
 """The question `longer_sequences`: a tiny scale, and its judge on made-up data."""
 
+import sys
+
 from experiments.longer_sequences import FILTERS, question
 
 
 def test_tiny(tiny, monkeypatch):
-    monkeypatch.setattr("experiments.longer_sequences.FILTERS", ("s4d",))
+    monkeypatch.setattr(sys.modules["experiments.longer_sequences"], "FILTERS", ("s4d",))
     result = tiny(
         "longer_sequences", "length=16", "factors=[1,2]", "width=2", "depth=1", "steps=1",
         "batch_size=2", "seeds=1",

@@ -11,7 +11,6 @@ import pytest
 import cnnlab
 from cnnlab import nn, ops
 from cnnlab.config import build_model, compose
-from cnnlab.ops import REGISTRY
 
 
 # A size that is left open is no int, which annotations say sizes are.
@@ -51,17 +50,19 @@ class Beside(eqx.Module):
 
 def test_every_algorithm_and_every_kind_of_layer(tmp_path):
     shape, key = (5, 4, 8), jr.key(0)
-    size = lambda name: 1 if name in ops.algorithms((1, *shape), (3, 3, 8, 8)).refused else 3
-    example = lambda name, rank: name in REGISTRY and REGISTRY[name].example(rank)
-    sequences = [n for n in REGISTRY if example(n, 1) and not example(n, 2)]  # and no images
-    images = [n for n in ops.ALGORITHMS if n not in sequences]
-    by_algorithm = [nn.Conv2d(8, 8, size(name), algorithm=name, key=key) for name in images]
+
+    def served(name):
+        """A layer that an algorithm serves: dense, of one pixel, or depthwise."""
+        for size, groups in ((3, 1), (1, 1), (3, 8)):
+            kernel = (size, size, 8 // groups, 8)
+            if name not in ops.algorithms((1, *shape), kernel, groups=groups).refused:
+                return nn.Conv2d(8, 8, size, groups=groups, algorithm=name, key=key)
+        raise AssertionError(f"{name} serves none of these layers")
+
+    by_algorithm = [served(name) for name in ops.ALGORITHMS]
     others = [
         nn.LocallyConnected2d(8, 3, 3, shape[:2], key=key),
         nn.LongConv2d(8, 3, shape[:2], key=key),
         nn.FullyConnected2d(8, 3, shape[:2], key=key),
     ]
     check(Beside([*by_algorithm, *others]), shape, tmp_path / "layers.stablehlo")
-    layers = [nn.Conv1d(8, 8, 3, groups=8, algorithm=name, key=key) for name in sequences]
-    if layers:
-        check(Beside(layers), shape[1:], tmp_path / "sequences.stablehlo")
