@@ -193,6 +193,7 @@ def figure(cases: Cases, passes: Sequence[str], path: Path) -> Path:
             axes.set_xlabel("length n")
             axes.set_ylabel("nanoseconds an entry")
             axes.grid(alpha=0.3)
-    panels[0, 0].legend(fontsize="small")
+    lines = panels[0, 0].get_legend_handles_labels()
+    drawn.legend(*lines, loc="outside lower center", ncols=len(lines[1]))
     write_figure(path, drawn)
     return path
