@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
@@ -32,6 +33,7 @@ SHAPES = (
     (2, 16, 262144), (2, 16, 1048576),
 )  # fmt: skip
 SHARES = (1, 16)  # the kernel is as long as the sequence, and a part of that
+FOR_ACCELERATORS = ("fft_monarch",)  # minutes a call at a million positions on a CPU
 ERROR = 1e-4  # largest, beside the largest entry of a result
 
 
@@ -50,7 +52,8 @@ def grid(longest: int) -> dict[str, Problem]:
 def names() -> list[str]:
     """What is measured of cnnlab: `auto`, and what multiplies transforms and is there."""
     there = [n for n, a in REGISTRY.items() if a.fourier and a.unavailable() is None]
-    return ["auto", *there]
+    cpu = jax.default_backend() == "cpu"
+    return ["auto", *(n for n in there if not cpu or n not in FOR_ACCELERATORS)]
 
 
 def measure(
