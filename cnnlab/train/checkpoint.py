@@ -9,7 +9,7 @@ or altered is refused by name. Loading reads numbers and JSON: nothing in a file
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -147,10 +147,14 @@ class Checkpoints:
     - `folder`: where they are.
     - `config`, `data`: the resolved config and the data set's description, written into each.
     - `run`: what names the run: its checkpoints are those that hold this name.
+    - `before`: called before each is written; what it raises refuses that.
     """
 
-    def __init__(self, folder: Path, config: JsonObject, data: JsonObject, run: str = "") -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, config: JsonObject, data: JsonObject, run: str = "",
+        before: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
+        self.folder, self._before = folder, before
         self._about = {"config": config, "data": data, "run": {"name": run}}
 
     @property
@@ -164,6 +168,7 @@ class Checkpoints:
 
     def save(self, state: TrainState, loop: JsonObject) -> Path:
         """Write the state as the newest checkpoint; keep the one before, remove older ones."""
+        self._before()
         path = self.folder / f"step-{int(state.step):09d}.safetensors"
         write(path, state_arrays(state), {**self._about, "loop": loop})
         for old in self.by_step()[2:]:
@@ -172,6 +177,7 @@ class Checkpoints:
 
     def save_best(self, state: TrainState, loop: JsonObject) -> None:
         """Write the state as the best checkpoint."""
+        self._before()
         write(self.best, state_arrays(state), {**self._about, "loop": loop})
 
     def restore(self, state: TrainState) -> tuple[TrainState, Path, JsonObject, list[str]] | None:

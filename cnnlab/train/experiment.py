@@ -219,14 +219,14 @@ class Experiment:
         check_unchanged(self.given)
         if self.directory.complete() and not self.settings.force:
             return Result.read(self.directory, self.judge)
-        with self.directory.lock(), self.directory.saying_how_to_go_on():
+        with self.directory.lock() as claim, self.directory.saying_how_to_go_on():
+            if self.directory.complete() and not self.settings.force:  # since it was looked at
+                return Result.read(self.directory, self.judge)
             self.directory.begin(self.config_yaml, force=self.settings.force)
             checkpoints = Checkpoints(
-                self.directory.checkpoints,
-                self.config,
-                describe(self.data),
-                run=self.directory.path.name,
-            )
+                self.directory.checkpoints, self.config, describe(self.data),
+                run=self.directory.path.name, before=claim.check,
+            )  # fmt: skip
             state, position = newest(checkpoints, self.initial_state(), self.settings.steps)
             step = int(state.step)
             lines = JsonLines(self.directory.metrics, upto=step, records=position.records)

@@ -1,10 +1,9 @@
 """Run directories: `outputs/<name>/<config hash>-s<seed>/`.
 
 The same config, reading the same examples and weights, finds the same directory: complete
-(`result.json` is there), in progress by another process (locked), to be resumed, or new.
+(`result.json` is there), in progress by another process (claimed), to be resumed, or new.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cnnlab.arguments import checked
+from cnnlab.claims import Claim
 from cnnlab.errors import CnnlabError, ConfigError
 from cnnlab.files import JsonObject, write_atomically
 
@@ -38,7 +38,7 @@ class RunDirectory:
         """Raises `ConfigError` where a link leads out of the directory: a run from somebody else
         may not have files written elsewhere."""
         folders = (self.checkpoints, self.figures, self.profile, self.tensorboard)
-        files = (self.config, self.metrics, self.result, self.mlflow, self.path / ".lock")
+        files = (self.config, self.metrics, self.result, self.mlflow, *self.path.glob(".claim-*"))
         real = os.path.realpath  # Path.resolve raises for a link to itself
         inside = real(self.path)
         within = (entry for folder in folders if folder.is_dir() for entry in folder.iterdir())
@@ -100,26 +100,25 @@ class RunDirectory:
         write_atomically(self.result, (text + "\n").encode())
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the directory for this process; released by the system however it ends.
+    def lock(self) -> Iterator[Claim]:
+        """Hold the directory for this process, on whatever machine another one may be.
 
-        **Raises:** `CnnlabError` when another process holds it; `ConfigError` where none can be,
-        or links lead out of it.
+        **Raises:** `Held` when another process holds it; `ConfigError` where none can be, or links
+        lead out of it.
         """
         self.check_links()
+        claim = Claim(self.path / ".claim")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            held = open(self.path / ".lock", "w")  # noqa: SIM115
+            claim.take()
         except OSError as error:
             raise ConfigError(
                 f"output: expected a folder to write in, got {self.path} ({error.strerror})"
             ) from error
-        with held as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise CnnlabError(f"{self.path}: another process is running this config") from error
-            yield
+        try:
+            yield claim
+        finally:
+            claim.release()
 
     @contextmanager
     def saying_how_to_go_on(self) -> Iterator[None]:

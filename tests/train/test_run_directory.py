@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from cnnlab.claims import Claim, Held
 from cnnlab.config import load_run
 from cnnlab.errors import CnnlabError, ConfigError
 from cnnlab.train.interrupt import Interrupt
 from cnnlab.train.metrics import JsonLines, Loggers, read_lines
 from cnnlab.train.rundir import RunDirectory
 
+NUMBERS = ("test_loss", "test_examples", "parameters", "steps", "train_seconds", "peak_memory_mb")
 RECORD = {"kind": "train", "loss": 0.5, "accuracy": 0.75}
 
 
@@ -107,9 +109,11 @@ def test_an_output_that_can_be_no_folder(tiny, tmp_path):
             pass
 
 
-@pytest.mark.parametrize("name", [".lock", "figures", "checkpoints", "figures/confusion-test.png"])
+@pytest.mark.parametrize(
+    "name", [".claim-1", "figures", "checkpoints", "figures/confusion-test.png"]
+)
 def test_links_that_lead_out_of_a_run_are_not_written_through(run, tmp_path, name):
-    """A run directory from somebody else: opening its lock file would empty what it points to."""
+    """A run directory from somebody else: nothing is written to where it points."""
     folder, _ = run
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("mine")
@@ -125,6 +129,30 @@ def test_links_that_lead_out_of_a_run_are_not_written_through(run, tmp_path, nam
     ):
         pass
     assert elsewhere.read_text() == "mine"
+
+
+def test_what_another_process_ended_meanwhile_is_not_run_again(tiny, monkeypatch):
+    """It was not complete when this one looked, and is when this one has the directory."""
+    directory = tiny().directory
+    directory.write_result(
+        {"test_accuracy": 0.5, "test_accuracy_single_view": 0.5, **dict.fromkeys(NUMBERS, 1)}
+    )
+    looked = iter([False])
+    complete = RunDirectory.complete
+    monkeypatch.setattr(RunDirectory, "complete", lambda self: next(looked, complete(self)))
+    assert tiny().run()["test_accuracy"] == 0.5
+
+
+def test_a_run_that_was_taken_over_writes_no_more_checkpoints(tiny, monkeypatch):
+    def lost(claim):
+        raise Held("another process took this over")
+
+    monkeypatch.setattr(Claim, "check", lost)
+    experiment = tiny("epochs=1", "data.val_fraction=0")
+    with pytest.raises(Held):
+        experiment.run()
+    assert not experiment.directory.complete()
+    assert not list(experiment.directory.path.glob("checkpoints/*"))
 
 
 def test_links_within_a_run_and_to_it_are_fine(run, tmp_path):
