@@ -110,9 +110,10 @@ def fields(
     """
     found = []
     for call in trace(model, tuple(in_shape), state):
-        if not isinstance(call.receptive_field, tuple) or len(call.out_shape) != len(in_shape):
+        size = call.receptive_field
+        if not isinstance(size, tuple) or len(call.out_shape) != len(size) + 1:
             break
-        found.append(Field(call.path, call.receptive_field, call.step, call.offset))
+        found.append(Field(call.path, size, call.step, call.offset))
     return found
 
 

@@ -108,7 +108,7 @@ def summary(
     **Arguments:**
 
     - `model`: a layer, backbone, head or classifier; may be abstract (`eqx.filter_eval_shape`).
-    - `input_shape`: shape of one input, `(*spatial, c)`.
+    - `input_shape`: shape of one input, `(*spatial, c)`; `(n,)` of tokens.
     - `state`: the model's state; without it, normalisations are taken to keep their input's shape.
     - `batch_size`: examples at a time, which the choice of algorithms depends on.
 

@@ -1,7 +1,6 @@
 """One's own arrays: passed in, or from an `.npz` file."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +11,18 @@ from jaxtyping import Shaped
 from cnnlab.arguments import checked
 from cnnlab.data.dataset import Dataset, validation_split
 from cnnlab.data.fingerprint import fingerprint
-from cnnlab.data.labels import NO_LABEL, TaskName, labels_of
+from cnnlab.data.labels import NO_LABEL, PER_POSITION, TaskName, in_shape, labels_of
 from cnnlab.data.npz import read_npz
-from cnnlab.data.splits import NUMBERS, ArraySplit, Placement, Split, as_labels
+from cnnlab.data.sequences import token_type
+from cnnlab.data.splits import (
+    NUMBERS,
+    ArraySplit,
+    Placement,
+    Split,
+    are_tokens,
+    as_labels,
+    places,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +42,7 @@ def arrays(
     channels: Channels = "auto",
     class_names: Sequence[str] | None = None,
     ignore_label: int | None = None,
+    vocabulary: int | None = None,
     val_fraction: float | int = 0.1,
     test_fraction: float | int = 0.2,
     placement: Placement = "auto",
@@ -59,6 +68,7 @@ def arrays(
         channels=channels,
         class_names=class_names,
         ignore_label=ignore_label,
+        vocabulary=vocabulary,
         val_fraction=val_fraction,
         test_fraction=test_fraction,
         placement=placement,
@@ -77,13 +87,15 @@ def from_arrays(
     channels: Channels = "auto",
     class_names: Sequence[str] | None = None,
     ignore_label: int | None = None,
+    vocabulary: int | None = None,
     val_fraction: float | int = 0.1,
     test_fraction: float | int = 0.2,
     placement: Placement = "auto",
     workers: int = 0,
     origin: str = "passed in",
 ) -> Dataset:
-    """A data set of arrays: of each split images `(n, *spatial, c)` and labels.
+    """A data set of arrays: of each split images `(n, *spatial, c)`, or tokens `(n, length)`, and
+    labels.
 
     uint8 images are kept, others become float32 (uint16 has its white at 65535).
 
@@ -91,13 +103,15 @@ def from_arrays(
 
     - `task`: what the labels are (`data.TaskName`). Classes `(n,)` from 0, or texts, of which each
       is a class, in the order of letters; several labels `(n, k)` of 0 and 1; numbers `(n,)` or
-      `(n, k)`; classes of all positions `(n, *spatial)`, from 0.
+      `(n, k)`; classes of all positions `(n, *spatial)`, from 0; of `tokens`, `(n, length)`.
     - `channels`: where the images' channel axis is: `"last"`, `"first"` (after the examples'), or
       `"none"`, which gives them one channel. `"auto"`: last where there are four axes or more of
       which the last has up to 4 entries; none of two axes, and of three where they are uint8;
       others could be more than one thing, and are refused.
     - `class_names`: of the classes where they are whole numbers, of the labels or of the numbers;
       0, 1, ... if not given.
+    - `vocabulary`: how many tokens there are, where the examples are tokens, whole numbers from 0;
+      for the task `tokens`, which is about these, one more than the largest if not given.
     - `ignore_label`: what positions that have no class are labelled with, such as 255: they count
       neither in losses nor in scores. -1 always says so.
     - `val_fraction`, `test_fraction`: shares of `train`, where there is no `val` or `test`.
@@ -106,6 +120,9 @@ def from_arrays(
     **Raises:** `ValueError` that begins with the argument's name, `DataError` for labels without a
     class.
     """
+    of_tokens = task == "tokens" or vocabulary is not None
+    if of_tokens and channels != "auto":
+        raise ValueError(f"channels: expected auto for tokens, which have none, got {channels}")
     given = {"train": train, "val": val, "test": test}
     images, labels = {}, {}
     for split, pair in given.items():
@@ -114,10 +131,19 @@ def from_arrays(
         if len(pair) != 2:
             raise ValueError(f"{split}: expected (images, labels), got {len(pair)} arrays")
         image, label = (np.asarray(array) for array in pair)
-        images[split] = _with_channels(split, image, channels)
-        labels[split] = _labels(split, label, images[split].shape[:-1], task)
+        images[split] = (
+            _tokens(split, image) if of_tokens else _with_channels(split, image, channels)
+        )
+        labels[split] = in_shape(split, label, places(images[split]), task)
+    if of_tokens:
+        if vocabulary is None:
+            vocabulary = 1 + max(int(image.max()) for image in images.values())
+        if not 1 <= vocabulary <= _HIGHEST + 1:
+            raise ValueError(
+                f"vocabulary: expected from 1 to {_HIGHEST + 1:,} tokens, got {vocabulary:,}"
+            )
     if ignore_label is not None:
-        if task != "segmentation":
+        if task not in PER_POSITION:
             raise ValueError(
                 f"ignore_label: expected None for {task}, as only a position may have no class, "
                 f"got {ignore_label}"
@@ -132,7 +158,7 @@ def from_arrays(
                 f" got {list(shape)}"
             )
     texts = {split: label.dtype.kind in "US" for split, label in labels.items()}
-    classes = task in ("classification", "segmentation")
+    classes = task == "classification" or task in PER_POSITION
     if any(texts.values()):
         names, labels = _classes(labels, texts, class_names)
     elif class_names is not None:
@@ -145,8 +171,10 @@ def from_arrays(
     else:
         names = [str(k) for k in range(labels["train"].shape[1])]
     if classes and len(names) < 2:
-        raise ValueError(f"train: expected labels of 2 or more classes, got only {names[0]!r}")
-    high = 65535 if all(image.dtype == np.uint16 for image in images.values()) else None
+        got = f"only {names[0]!r}" if names else "none"
+        raise ValueError(f"train: expected labels of 2 or more classes, got {got}")
+    white = not of_tokens and all(image.dtype == np.uint16 for image in images.values())
+    high = 65535 if white else None
     options: Any = {"placement": placement, "workers": workers}
     splits: dict[str, Split] = {
         split: ArraySplit(images[split], labels[split], **options) for split in images
@@ -170,8 +198,10 @@ def from_arrays(
         high=high,
         fingerprint=made,
         task=task,
+        vocabulary=vocabulary,
     )
-    _remark(data)
+    if not of_tokens:  # of which many need not come up
+        _remark(data)
     return data
 
 
@@ -194,6 +224,21 @@ def _remark(data: Dataset) -> None:
             *(len(without), len(there), shown),
             "; data.ignore_label=255 leaves out positions without a class" * hint,
         )
+
+
+def _tokens(split: str, examples: np.ndarray) -> np.ndarray:
+    """Whole numbers, those that could be tokens in the type that sequences are kept in."""
+    if not are_tokens(examples) or 0 in examples.shape:
+        raise ValueError(
+            f"{split}: expected tokens, whole numbers (n, length), got {examples.dtype}"
+            f" {list(examples.shape)}"
+        )
+    low, high = int(examples.min()), int(examples.max())
+    if not 0 <= low <= high <= _HIGHEST:
+        raise ValueError(
+            f"{split}: expected tokens from 0 to {_HIGHEST:,}, got {low if low < 0 else high:,}"
+        )
+    return examples.astype(token_type(high + 1))
 
 
 def _with_channels(split: str, image: np.ndarray, channels: Channels) -> np.ndarray:
@@ -221,38 +266,6 @@ def _with_channels(split: str, image: np.ndarray, channels: Channels) -> np.ndar
             f" {channels}"
         )
     return np.ascontiguousarray(image)
-
-
-def _labels(split: str, label: np.ndarray, places: tuple[int, ...], task: TaskName) -> np.ndarray:
-    """Labels in the shape that a task has them in, for images at `places`, `(n, *spatial)`."""
-    n, hint = places[0], ""
-    if task == "classification":
-        shape, kinds, expected = (n,), "buiUS", f"{n} labels that are whole numbers or texts"
-        hint = "; task=regression takes numbers, task=multilabel several labels"
-    elif task == "segmentation":
-        shape, kinds = places, "bui"
-        expected = f"a whole number for each position {list(places)}"
-    else:
-        shape, kinds = (n, label.shape[1] if label.ndim == 2 else 1), "buif"
-        expected = f"{n} rows of {'numbers' if task == 'regression' else '0 and 1'}"
-    same = label.shape[:1] == (n,)
-    if label.shape != shape and same and label.size == math.prod(shape):
-        label = label.reshape(shape)  # an axis of length 1 at the end, more or less
-    if label.shape != shape or 0 in shape or label.dtype.kind not in kinds:
-        raise ValueError(
-            f"{split}: expected {expected}, as many as images, got {label.dtype}"
-            f" {list(label.shape)}{hint if same else ''}"
-        )
-    if label.dtype.kind == "S":
-        try:
-            return np.char.decode(label, "utf-8")
-        except UnicodeDecodeError as error:
-            wrong = error.object
-            raise ValueError(f"{split}: expected labels in UTF-8, got {wrong!r:.60}") from error
-    if task == "regression":
-        with np.errstate(over="ignore"):  # beyond float32's range: inf, which `Dataset` refuses
-            return label.astype(np.float32)
-    return label.astype(int) if label.dtype.kind == "b" else label
 
 
 def _classes(

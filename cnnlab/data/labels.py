@@ -1,10 +1,11 @@
 """What the labels of a data set are, and so the task that they set."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from cnnlab.data.pictures import PictureSplit
 from cnnlab.data.splits import ArraySplit, DataError, Labels, Split, places
@@ -62,6 +63,45 @@ def check_labels(
     right = np.isfinite(label) if task == "regression" else (label == 0) | (label == 1)
     if not right.all():
         raise DataError(f"{name}: expected {expected}, the split {split} has {label[~right][0]}")
+
+
+def in_shape(
+    split: str, label: Shaped[np.ndarray, "n ..."], places: tuple[int, ...], task: TaskName
+) -> Shaped[np.ndarray, "n ..."]:
+    """Labels in the shape that a task has them in, for examples at `places`, `(n, *spatial)`.
+
+    **Arguments:** `split`, the name of the part, for the message.
+
+    **Raises:** `ValueError`: labels that are not the task's.
+    """
+    n, hint = places[0], ""
+    if task == "classification":
+        shape, kinds, expected = (n,), "buiUS", f"{n} labels that are whole numbers or texts"
+        hint = "; task=regression takes numbers, task=multilabel several labels"
+    elif task in PER_POSITION:
+        shape, kinds = places, "bui"
+        expected = f"a whole number for each position {list(places)}"
+    else:
+        shape, kinds = (n, label.shape[1] if label.ndim == 2 else 1), "buif"
+        expected = f"{n} rows of {'numbers' if task == 'regression' else '0 and 1'}"
+    same = label.shape[:1] == (n,)
+    if label.shape != shape and same and label.size == math.prod(shape):
+        label = label.reshape(shape)  # an axis of length 1 at the end, more or less
+    if label.shape != shape or 0 in shape or label.dtype.kind not in kinds:
+        raise ValueError(
+            f"{split}: expected {expected}, as many as images, got {label.dtype}"
+            f" {list(label.shape)}{hint if same else ''}"
+        )
+    if label.dtype.kind == "S":
+        try:
+            return np.char.decode(label, "utf-8")
+        except UnicodeDecodeError as error:
+            wrong = error.object
+            raise ValueError(f"{split}: expected labels in UTF-8, got {wrong!r:.60}") from error
+    if task == "regression":
+        with np.errstate(over="ignore"):  # beyond float32's range: inf, which `Dataset` refuses
+            return label.astype(np.float32)
+    return label.astype(int) if label.dtype.kind == "b" else label
 
 
 def labels_of(split: Split) -> Labels:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 from cnnlab.arguments import having, positive_int
 from cnnlab.models import reach
 from cnnlab.models.trace import position
-from cnnlab.nn.memory import Carry, Memory
+from cnnlab.nn.memory import Carry, Memory, Pooled
 
 
 class Stream(eqx.Module):
@@ -28,6 +28,9 @@ class Stream(eqx.Module):
     `step` is for loops under `jit` (`lax.scan`), in which the past stays where it is: a step that
     is called by itself copies it, unless the carry is donated. Batches are leading axes: under
     `vmap` every step would take the time of the longest.
+
+    A model with one output for the whole, by a pool over all positions, gives with each position
+    what it gives of the sequence up to there, `(*batch, n, classes)` of a prompt, too.
 
     Layers that look back are replaced by what they keep of the past, their `memory`; that all else
     treats each position by itself is seen from the model's program. Layers within a loop or a
@@ -172,16 +175,33 @@ class Stream(eqx.Module):
         return model(x) if self.state is None else model(x, self.state)[0]
 
     def _check(self) -> None:
-        """That all but the memories treats each position by itself."""
+        """That all but the memories treats each position by itself, and that what a pool gives is
+        not pooled or looked back on again: it would be that of other positions."""
+        order: list[Memory] = []
 
         def apart(played: _Played, x: Array) -> Array:
-            shape = jax.eval_shape(played.layer, x).shape
-            return jnp.broadcast_to(x.sum(-1, keepdims=True), shape)
+            order.append(played.memory)
+            y = jax.eval_shape(lambda x: played.memory.start(played.layer, x)[1], x)
+            return jnp.broadcast_to(x.sum(-1, keepdims=True), y.shape)
+
+        def whole(played: _Played, x: Array) -> Array:
+            return played.layer(x) if isinstance(played.memory, Pooled) else apart(played, x)
 
         shape = 1, min(8, self.length), *self.in_shape[1:]
-        dtype = jnp.int32 if len(shape) == 2 else jnp.float32
-        run = lambda stream, x: stream._run(apart, x)
-        program = eqx.filter_make_jaxpr(run)(self, jax.ShapeDtypeStruct(shape, dtype))[0].jaxpr
+        like = jax.ShapeDtypeStruct(shape, jnp.int32 if len(shape) == 2 else jnp.float32)
+        run = lambda stream, play, x: stream._run(play, x)
+        try:
+            program = eqx.filter_make_jaxpr(run)(self, apart, like)[0].jaxpr
+        except ValueError as error:
+            raise ValueError(f"model: expected one of any number of positions: {error}") from None
+        pools = [isinstance(memory, Pooled) for memory in order]
+        if any(pools) and (
+            any(pools[:-1]) or eqx.filter_eval_shape(run, self, whole, like).ndim > 2
+        ):
+            raise ValueError(
+                "model: expected a pool over all positions to be the last layer that looks back, "
+                "and one output for the whole"
+            )
         *others, _ = program.invars
         constants = [reach.constant(v.aval.shape, 1) for v in others]
         (found,) = reach.follow(program, [*constants, reach.given(shape, [1])])

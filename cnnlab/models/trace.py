@@ -77,7 +77,8 @@ def trace(
     **Arguments:**
 
     - `model`: any layer or model of `cnnlab.nn` or `cnnlab.models`.
-    - `in_shape`: shape of one input, `(*spatial, c)`.
+    - `in_shape`: shape of one input, `(*spatial, c)`; `(n,)` of tokens, where the model has an
+      `nn.Embedding`.
     - `state`: the model's state. Without it, a layer with running statistics is taken to keep
       the shape of its input, as normalisations do.
     - `parts`: fields of the model that hold sequences of modules, such as `"stages"`; those are
@@ -95,11 +96,12 @@ def trace(
             return watched(x, state, key=jr.key(0))[0]
         return watched(x, key=jr.key(0))
 
+    tokens = len(in_shape) == 1 and log.embeds
     # A batch of one, because dropout's masks are drawn per example of a leading axis.
-    x = jax.ShapeDtypeStruct((1, *in_shape), jnp.float32)
+    x = jax.ShapeDtypeStruct((1, *in_shape), jnp.int32 if tokens else jnp.float32)
     program = eqx.filter_make_jaxpr(run)(model, state, x)[0].jaxpr
     *others, image = program.invars
-    spatial = tuple(range(1, len(in_shape)))
+    spatial = tuple(range(1, x.ndim if tokens else x.ndim - 1))
     constants = [reach.constant(v.aval.shape, len(spatial)) for v in others]
     reach.follow(program, [*constants, reach.given(image.aval.shape, spatial)], log.see)
     return tuple(log.calls)
@@ -117,6 +119,11 @@ class _CallLog:
         self.calls: list[LayerCall] = []
         self._entered: list[tuple[str, tuple[int, ...]]] = []
         self._before: dict[str, Reach] = {}
+
+    @property
+    def embeds(self) -> bool:
+        """Whether there is a layer that takes tokens."""
+        return any(isinstance(layer, nn.Embedding) for layer in self.layers.values())
 
     def watched(self, model: PyTree) -> PyTree:
         """The model with every layer in an observer."""

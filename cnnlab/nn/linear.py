@@ -50,11 +50,13 @@ class Linear(Layer):
         del key
         check_channels(x, self.in_features)
         dtype = jnp.result_type(x, self.weight)
+        # As rows: the gradient in the weight then takes XLA's CPU backend half of the time.
         y = jnp.matmul(
-            x.astype(dtype),
+            x.reshape(-1, self.in_features).astype(dtype),
             self.weight.astype(dtype),
             preferred_element_type=accumulation_dtype(dtype),
-        ).astype(dtype)
+        )
+        y = y.astype(dtype).reshape(*x.shape[:-1], self.out_features)
         return y if self.bias is None else add_bias(y, self.bias)
 
     @property

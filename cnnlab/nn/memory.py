@@ -105,6 +105,46 @@ class Recurrence(Memory):
         return state, y.astype(x.dtype)
 
 
+class Pooled(Memory):
+    """The mean, sum or maximum of all positions so far: after each, what a pool over all positions
+    gives of the sequence up to there.
+
+    Means and sums keep what rounding takes from them (Kahan, "Further remarks on reducing
+    truncation errors", 1965), so that they are as exact after a million positions.
+    """
+
+    kind: str = eqx.field(static=True)
+
+    def start(
+        self, layer: Layer, x: Float[Array, "*dims n c"]
+    ) -> tuple[Carry, Float[Array, "*dims n c"]]:
+        del layer  # gives the last of these
+        count = x.shape[-2]
+        wide = x.astype(accumulation_dtype(x.dtype))
+        running = lax.cummax if self.kind == "max" else lax.cumsum
+        found = running(wide, x.ndim - 2)
+        last = found[..., -1, :]
+        counts = jnp.arange(1, count + 1)[:, None]
+        carry = last, jnp.zeros_like(last), jnp.asarray(count, jnp.int32)
+        return carry, self._result(found, counts).astype(x.dtype)
+
+    def step(
+        self, carry: Carry, x: Float[Array, "*dims c"]
+    ) -> tuple[Carry, Float[Array, "*dims c"]]:
+        found, lost, count = carry
+        wide = x.astype(found.dtype)
+        if self.kind == "max":
+            found = jnp.where(count == 0, wide, jnp.maximum(found, wide))
+        else:
+            added = wide - lost
+            total = found + added
+            found, lost = total, (total - found) - added
+        return (found, lost, count + 1), self._result(found, count + 1).astype(x.dtype)
+
+    def _result(self, found: Array, count: Array) -> Array:
+        return found / count if self.kind == "avg" else found
+
+
 _PIECE = 256
 _SHORT = 32  # positions whose pairs are summed one by one
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from cnnlab import ops
 from cnnlab.arguments import one_of, takes_arrays
 from cnnlab.nn.layer import Layer, WindowLayer, spatial_rank
+from cnnlab.nn.memory import Memory, Pooled
 from cnnlab.ops import Ints, Padding, Window
 
 
@@ -87,6 +88,19 @@ class GlobalPool(Layer):
     ) -> Float[Array, "*batch c"]:
         del key
         return ops.global_pool(x, self.kind, self.num_spatial_dims)
+
+    def memory(self, length: int) -> Memory:
+        """To give after each position the pool of all so far.
+
+        **Raises:** `ValueError`: a pool over several axes.
+        """
+        del length
+        if self.num_spatial_dims != 1:
+            raise ValueError(
+                f"num_spatial_dims: expected 1, the positions of a sequence, got "
+                f"{self.num_spatial_dims}"
+            )
+        return Pooled(self.kind)
 
     @property
     def window(self) -> None:

@@ -11,12 +11,15 @@ import pytest
 import cnnlab
 from cnnlab import nn, ops
 from cnnlab.analysis import count_parameters, summary
+from cnnlab.analysis.fields import fields
 from cnnlab.models import (
     MLP,
     VGG,
     Classifier,
+    ConvHead,
     LinearHead,
     MLPHead,
+    SequenceModel,
     feature_info,
     named_arrays,
     prototype,
@@ -225,6 +228,23 @@ def test_dropout_and_hidden_layers_appear_in_order(getkey):
         "Flatten", "Linear", "Activation", "Dropout", "Linear",
     ]  # fmt: skip
     assert [row.output_shape for row in rows if row.parameters] == [(5,), (4,), (2,)]
+
+
+def test_summary_of_a_model_of_tokens(getkey):
+    long = ft.partial(nn.filters.Hyena, span=20)
+
+    def make(key):
+        body = SequenceModel((20,), width=8, depth=1, vocabulary=6, filter=long, key=key)
+        return Classifier(body, ConvHead(body.out_shape, 6, pool="none", key=key))
+
+    model, state = abstract(make)(getkey())
+    table = summary(model, (20,), state)
+    assert table.rows[0].kind == "Embedding" and table.rows[0].parameters == 6 * 8
+    (conv,) = (row for row in table.rows if row.kind == "LongConv1d")
+    # A kernel of 20 taps behind one of 3; the product with each tap and channel.
+    assert (conv.receptive_field, conv.multiply_adds) == ((22,), 20 * 20 * 8)
+    assert table.rows[-1].output_shape == (20, 6) and table.input_shape == (20,)
+    assert [found.size for found in fields(model, (20,), state)][-1] == (22,)
 
 
 def test_receptive_field_after_a_transposed_convolution_is_not_guessed(getkey):

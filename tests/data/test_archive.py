@@ -17,6 +17,8 @@ RANDOM = np.random.RandomState(0)
 IMAGE = RANDOM.randint(0, 256, (30, 6, 5, 3)).astype(np.uint8)
 LABEL = np.arange(30) % 3
 MAP = IMAGE[..., 0] // 100
+TOKENS = np.random.default_rng(1).integers(0, 300, (30, 8))
+NEXT = np.where(np.arange(8) % 3, np.roll(TOKENS, -1, 1), -1)
 
 
 def split_of(image=IMAGE, label=LABEL, count=12):
@@ -164,6 +166,14 @@ def test_labels_of_other_tasks(tmp_path, task, label, found, names):
             {"task": "segmentation"},
             "^train: expected classes from 0 to 65,",
         ),
+        ((IMAGE, MAP), {"task": "tokens"}, r"^train: expected tokens, whole numbers \(n, length"),
+        ((TOKENS * 1.0, NEXT), {"task": "tokens"}, "^train: expected tokens, .* float64"),
+        ((TOKENS - 9, NEXT), {"task": "tokens"}, "^train: expected tokens from 0 to 65,535, got -"),
+        ((TOKENS, NEXT[:, 1:]), {"task": "tokens"}, r"^train: expected .* position \[30, 8\]"),
+        ((TOKENS, NEXT * 0 - 1), {"task": "tokens"}, "^train: expected labels .*, got none"),
+        ((TOKENS, LABEL), {"vocabulary": 9}, "expected tokens from 0 to 8, the split train has"),
+        ((TOKENS, LABEL), {"vocabulary": 0}, "^vocabulary: expected from 1 to 65,536 tokens, got"),
+        ((TOKENS, LABEL), {"vocabulary": 999, "channels": "last"}, "^channels: expected auto for"),
         ((IMAGE, np.array([b"a", b"\xff"])[LABEL % 2]), {}, r"^train: .* UTF-8, got b'\\xff'"),
     ],
 )
@@ -171,6 +181,20 @@ def test_arrays_that_are_refused(train, options, says):
     with pytest.raises((ValueError, DataError), match=says) as caught:
         from_arrays(train, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_tokens_with_a_label_at_each_position_or_one(tmp_path):
+    file = saved(tmp_path, x=TOKENS, y=np.where(NEXT < 0, 299, NEXT))
+    data = arrays(file, task="tokens", ignore_label=299, val_fraction=0, test_fraction=0.5)
+    top = TOKENS.max()
+    assert (data.input_shape, data.vocabulary, data.positions) == ((8,), top + 1, (8,))
+    train = from_arrays((TOKENS, NEXT), (TOKENS, NEXT), task="tokens", val_fraction=0).train
+    np.testing.assert_array_equal(train.image, TOKENS)
+    np.testing.assert_array_equal(train.label, NEXT)
+    assert train.image.dtype == np.int32  # whatever type the file has
+    kinds = from_arrays((TOKENS % 200, LABEL), vocabulary=256)
+    assert (kinds.task, kinds.num_classes, kinds.vocabulary) == ("classification", 3, 256)
+    assert kinds.train.image.dtype == np.uint8
 
 
 def test_classes_without_an_example_are_said(caplog, monkeypatch):

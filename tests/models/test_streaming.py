@@ -31,8 +31,9 @@ def vgg(plan, key, head=HEAD, **options):
     return with_head(VGG((90, 3), plan, key=key, **{"conv": CAUSAL, **options}), head, key)
 
 
+MODES = functools.partial(S4D, modes=4)
 MODELS = {
-    "S4D": functools.partial(sequence_model, functools.partial(S4D, modes=4)),
+    "S4D": functools.partial(sequence_model, MODES),
     "Hyena": functools.partial(sequence_model, functools.partial(Hyena, span=40)),
     "plain convolutions": functools.partial(vgg, [4, 6]),
 }
@@ -53,6 +54,21 @@ def test_a_prompt_and_steps_are_the_whole(name, getkey):
     np.testing.assert_allclose(alone, whole, atol=1e-5 * float(jnp.abs(whole).max()))
 
 
+@pytest.mark.parametrize("pool", ["avg", "sum", "max"])
+def test_a_pooled_head_gives_what_it_gives_of_all_so_far(pool, getkey):
+    head = functools.partial(LinearHead if pool == "avg" else ConvHead, pool=pool)
+    model, state = vgg([4], getkey(), head=head)
+    x = -jnp.abs(jr.normal(getkey(), (2, 12, 3)))
+    stream = model.stream(state)
+    expected = jnp.stack([model(x[:, :n], state)[0] for n in (4, 9, 12)], 1)
+    carry, first = stream.prompt(x[:, :4])
+    _, more = eqx.filter_jit(Stream.steps)(stream, carry, x[:, 4:])
+    found = jnp.stack([first[:, 3], more[:, 4], more[:, 7]], 1)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * float(jnp.abs(expected).max()))
+    _, alone = eqx.filter_jit(Stream.steps)(stream, stream.prompt(x[:, :0])[0], x)
+    np.testing.assert_allclose(alone[:, 3:], jnp.concatenate([first[:, 3:], more], 1), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("temperature", "model", "encode"),
     [
@@ -61,7 +77,7 @@ def test_a_prompt_and_steps_are_the_whole(name, getkey):
     ],
 )
 def test_tokens_are_drawn_from_the_models_scores(temperature, model, encode, getkey):
-    model, state = sequence_model(functools.partial(S4D, modes=4), getkey(), depth=1, **model)
+    model, state = sequence_model(MODES, getkey(), depth=1, **model)
     prompt, key = jnp.array([[1, 4, 0], [2, 2, 3]]), getkey()
     run = eqx.filter_jit(eqx.nn.inference_mode(model))
     tokens = np.zeros((2, 9), np.int32)  # of one length: what comes later changes nothing
@@ -97,6 +113,24 @@ def test_a_layer_that_runs_twice_remembers_both(getkey):
     np.testing.assert_allclose(found, model(x), atol=1e-5)
 
 
+class _Squeezed(eqx.Module):
+    """Positions weighed by a pool over all, which a stream can't know; pooled again or not."""
+
+    pool: nn.GlobalPool
+    conv: nn.Conv
+    last: bool
+    in_shape = (9, 2)
+
+    def __init__(self, key, last=False):
+        self.pool, self.last = nn.GlobalPool("avg", 1), last
+        self.conv = nn.Conv1d(2, 2, 3, padding="CAUSAL", key=key)
+
+    def __call__(self, x):
+        y = self.conv(x)
+        y = y * jax.nn.sigmoid(self.pool(y).reshape(*y.shape[:-2], -1, 2))
+        return self.pool(y) if self.last else y
+
+
 GROUPS = functools.partial(nn.GroupNorm, groups=1)
 
 
@@ -110,9 +144,11 @@ GROUPS = functools.partial(nn.GroupNorm, groups=1)
         (lambda key: vgg([4], key, norm=GROUPS), "^model: expected layers that are causal or see"),
         (lambda key: (_Twice(nn.Conv1d(2, 2, 1, key=key), True), None), "^model: expected layers"),
         (
-            lambda key: vgg([4], key, head=LinearHead),
-            r"^model: expected an output for each position, .* got \(5,\)",
+            lambda key: vgg([4], key, head=functools.partial(LinearHead, pool="flatten")),
+            r"^model: expected one of any number of positions: x: expected",
         ),
+        (lambda key: (_Squeezed(key), None), "^model: expected a pool over all positions"),
+        (lambda key: (_Squeezed(key, last=True), None), "^model: expected a pool over all"),
         (lambda key: vgg([4, "M"], key), "^model: expected an output for each"),
         (
             lambda key: with_head(VGG((8, 8, 1), [4], conv=dense, key=key), HEAD, key),
@@ -126,7 +162,7 @@ def test_what_is_not_causal_is_refused(make, message, getkey):
 
 
 def test_lengths_are_checked(getkey):
-    model, state = sequence_model(functools.partial(S4D, modes=4), getkey(), (90, 5), depth=1)
+    model, state = sequence_model(MODES, getkey(), (90, 5), depth=1)
     stream, tokens = model.stream(state, length=12), jnp.zeros(3, jnp.int32)
     with pytest.raises(ValueError, match=r"^x: expected at most length=12 positions, got 13"):
         stream.prompt(jnp.zeros((13, 5)))

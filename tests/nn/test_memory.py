@@ -51,6 +51,17 @@ def test_long_convolutions_are_their_sums(name, first, normal, getkey):
         np.testing.assert_allclose(found / scale, expected / scale, atol=2e-6)
 
 
+def test_a_mean_of_many_positions_is_exact():
+    # Added one by one in float32, a mean of so many is wrong by 1e-5.
+    x = np.random.default_rng(0).uniform(0, 1, (200_000, 1)).astype(np.float32)
+    layer = nn.GlobalPool("avg", 1)
+    found = _stream(layer, layer.memory(len(x)), jnp.asarray(x), 1)[:, 0]
+    expected = np.cumsum(x[:, 0], dtype=np.float64) / np.arange(1, len(x) + 1)
+    np.testing.assert_allclose(found, expected, rtol=3e-7)
+    with pytest.raises(ValueError, match=r"^num_spatial_dims: expected 1, .* got 2"):
+        nn.GlobalPool("max").memory(8)
+
+
 def test_states_that_are_kept_long_do_not_drift(normal, getkey):
     # A step of 1 / 1000 of a state's time: exp(log_a) itself, rounded, is wrong by 1e-4 after that.
     layer = nn.LongConv1d(2, filter=functools.partial(S4D, step=(0.0005, 0.001)), key=getkey())
