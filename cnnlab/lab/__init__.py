@@ -12,6 +12,7 @@ from cnnlab.lab.page import Answer, markdown, page
 from cnnlab.lab.question import Claim, Question, Rows, Table
 from cnnlab.lab.records import Records, pack
 from cnnlab.lab.study import Study, Trained, best_rate, classes_of, configured, read_data, tuned
+from cnnlab.lab.tokens import fit_tokens, token_accuracy
 from cnnlab.lab.verdict import (
     FAILS,
     HOLDS,
@@ -65,6 +66,7 @@ __all__ = [
     "directory_of",
     "estimate",
     "exact",
+    "fit_tokens",
     "flips",
     "half_interval",
     "keep",
@@ -83,5 +85,6 @@ __all__ = [
     "proportion",
     "read_data",
     "slope",
+    "token_accuracy",
     "tuned",
 ]

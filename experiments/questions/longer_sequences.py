@@ -4,15 +4,11 @@ import functools
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import equinox as eqx
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import optax
 from jaxtyping import PRNGKeyArray
 from matplotlib.figure import Figure
 
-import cnnlab
 from cnnlab import lab, nn
 from cnnlab.data import recall
 from cnnlab.lab import Cells, Count, Positive, Records, Rows, Verdict
@@ -20,6 +16,7 @@ from cnnlab.models import Classifier, ConvHead, SequenceModel
 
 FILTERS = ("hyena", "s4d")
 VOCABULARY, PAIRS = 16, 4
+GUESSED = 1 / PAIRS  # one of the values that the sequence has
 Factors = Annotated[Sequence[int], "increasing list of at least 2 whole numbers >= 1"]
 
 question = lab.Question(
@@ -50,47 +47,38 @@ def measure(
     def tested(filter: str, seed: int) -> list[dict[str, float | int]]:
         made = functools.partial(recall, vocabulary=VOCABULARY, pairs=PAIRS, val_fraction=0)
         data = made(length=length, train_size=steps * batch_size, test_size=1, seed=seed)
-        model, state = make(filter, length, width, depth, jr.key(seed))
-        rate = optax.warmup_cosine_decay_schedule(0.0, lr, steps // 20, steps)
-        fitted = cnnlab.fit(
-            model, data, state=state, optimizer=optax.adamw(rate), steps=steps,
-            batch_size=batch_size, seed=seed,
-        )  # fmt: skip
-        run = eqx.filter_jit(lambda m, s, x: m(x, s)[0].argmax(-1))
-        found = []
-        for factor in factors:
-            test = made(length=factor * length, train_size=1, test_size=20, seed=seed).test
-            tokens, label = test.take(np.arange(20))
-            said = run(fitted.model, fitted.state, jnp.asarray(tokens, jnp.int32))
-            right = (np.asarray(said) == label)[label >= 0]
-            found.append({"factor": factor, "accuracy": float(right.mean())})
-        return found
+        model = make(filter, length, width, depth, jr.key(seed))
+        fitted = lab.fit_tokens(model, data, steps=steps, batch_size=batch_size, lr=lr, seed=seed)
+        test = lambda k: made(length=k * length, train_size=1, test_size=20, seed=seed).test
+        return [{"factor": k, "accuracy": lab.token_accuracy(fitted, test(k))} for k in factors]
 
     several = range(seed, seed + seeds)
     found = cells.records("tested", tested, filter=FILTERS, seed=several)
     return {"length": length, "factors": list(factors), "tests": found}
 
 
-def make(filter: str, length: int, width: int, depth: int, key: PRNGKeyArray) -> Any:
-    """A gated model of tokens with scores at every position, and its state."""
+def make(filter: str, length: int, width: int, depth: int, key: PRNGKeyArray) -> Classifier:
+    """A gated model of tokens with scores at every position."""
     made = {
         # Smooth kernels, which stay as large as they are: nothing of a sequence is too long ago.
         "hyena": functools.partial(nn.filters.Hyena, span=length, rate=1.0, fast=1.0, slow=5.0),
         "s4d": functools.partial(nn.filters.S4D, modes=8, step=(1 / length, 0.1)),
     }[filter]
-
-    def build(key: PRNGKeyArray) -> Classifier:
-        first, second = jr.split(key)
-        body = SequenceModel(
-            (length,), width=width, depth=depth, filter=made, vocabulary=VOCABULARY, key=first
-        )
-        return Classifier(body, ConvHead(body.out_shape, VOCABULARY, pool="none", key=second))
-
-    return eqx.nn.make_with_state(build)(key)
+    first, second = jr.split(key)
+    body = SequenceModel(
+        (length,), width=width, depth=depth, filter=made, vocabulary=VOCABULARY, key=first
+    )
+    return Classifier(body, ConvHead(body.out_shape, VOCABULARY, pool="none", key=second))
 
 
 def accuracy(tests: Records, filter: str, factor: int) -> Sequence[float]:
     return tests.where(filter=filter, factor=factor)["accuracy"]
+
+
+@question.learnt
+def trained(tests: Records, factors: Sequence[int]) -> dict[str, Verdict]:
+    arms = {f: lab.estimate(accuracy(tests, f, factors[0])) for f in FILTERS}
+    return lab.beats(arms, 2 * GUESSED, "twice guessing")
 
 
 @question.answer

@@ -26,3 +26,8 @@ def test_the_judge(verdicts):
     assert verdicts(question, made_up(hyena=0.2)) == {"near": "holds", "far": "fails"}
     assert verdicts(question, made_up(explicit=0.2)) == {"near": "holds", "far": "holds"}
     assert verdicts(question, made_up(near=0.2))["near"] == "fails"
+    # What has learnt nothing says nothing.
+    assert verdicts(question, made_up(near=0.6)) == dict.fromkeys(("near", "far"), "inconclusive")
+    assert verdicts(question, made_up(explicit=0.6, hyena=0.6, s4d=0.6)) == {
+        "near": "holds", "far": "inconclusive",
+    }  # fmt: skip

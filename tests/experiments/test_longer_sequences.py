@@ -29,4 +29,5 @@ def made_up(**lost):
 def test_the_judge(verdicts):
     assert verdicts(question, made_up()) == {"learnt": "holds", "longer": "holds"}
     assert verdicts(question, made_up(hyena=0.2)) == {"learnt": "holds", "longer": "fails"}
+    assert set(verdicts(question, made_up(all=0.6)).values()) == {"inconclusive"}
     assert verdicts(question, made_up(all=0.2)) == {"learnt": "fails", "longer": "holds"}
