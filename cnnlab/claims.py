@@ -1,7 +1,7 @@
 """Claims: one process at a time at a place on disk, whichever machines share it.
 
 Only what every shared file system has is used: that of two who create a file, one succeeds. The
-claim of `path` is its file `path-N` of the highest number N, which says whose it is. A claim that
+claim of a folder is its file `.claim-N` of the highest number N, which says whose it is. One that
 was released, or whose owner is dead, is never removed or rewritten by another process, which could
 hit a newer one: who takes it over creates N + 1, and only then removes what is older.
 
@@ -27,10 +27,18 @@ from cnnlab.files import JsonObject, write_atomically
 
 BEAT = 10.0
 STALE = 120.0  # a shared file system shows a file's time up to a minute late
+_NAME = re.compile(r"\.claim-(\d{1,9})", re.ASCII)
 
 
 class Held(CnnlabError):
-    """Another process has the claim."""
+    """Another process has the claim of something in `folder`."""
+
+    def __init__(self, folder: Path, message: str) -> None:
+        super().__init__(folder, message)
+        self.folder, self.message = folder, message
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,10 @@ def this_process() -> Owner:
 
 
 class Claim:
-    """The claim of `path`, whose folder exists; not held before `take`."""
+    """The claim of a folder, which exists; not held before `take`."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._name = re.compile(rf"{re.escape(path.name)}-(\d{{1,9}})", re.ASCII)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._number = 0  # of our own; 0: none
         self._lost = False
         self._let_go = threading.Event()
@@ -73,8 +80,8 @@ class Claim:
         """
         while True:
             newest = self._newest()
-            if newest and (owner := self._held_by(newest)) is not None:
-                raise Held(f"{self._path.parent}: another process is at work there{owner}")
+            if (owner := self._held_by(newest)) is not None:
+                raise Held(self.folder, f"another process is at work there{owner}")
             if self._created(newest + 1):
                 break
         self._number = newest + 1
@@ -84,6 +91,10 @@ class Claim:
         self._lost = False
         self._let_go.clear()
         threading.Thread(target=self._beat, daemon=True).start()
+
+    def free(self) -> bool:
+        """Whether nobody has it, as far as can be seen."""
+        return self._held_by(self._newest()) is None
 
     def release(self) -> None:
         """Let go of it."""
@@ -100,15 +111,16 @@ class Claim:
         """
         if self._lost:
             raise Held(
-                f"{self._path.parent}: another process took this over, as this one showed no sign "
-                f"of life for {STALE:.0f} s"
+                self.folder,
+                "another process took this over, as this one showed no sign of life for "
+                f"{STALE:.0f} s",
             )
 
     def _file(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}-{number}")
+        return self.folder / f".claim-{number}"
 
     def _numbers(self) -> list[int]:
-        names = map(self._name.fullmatch, os.listdir(self._path.parent))
+        names = map(_NAME.fullmatch, os.listdir(self.folder))
         return [int(match[1]) for match in names if match]
 
     def _newest(self) -> int:
@@ -142,7 +154,7 @@ class Claim:
 
     def _now(self) -> float:
         """The file system's time."""
-        probe = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}.tmp")
+        probe = self.folder / f".{secrets.token_hex(8)}.tmp"
         try:
             probe.touch()
             return probe.stat().st_mtime

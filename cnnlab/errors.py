@@ -15,3 +15,7 @@ class WriteError(CnnlabError):
 
 class Interrupted(CnnlabError):
     """The run was asked to stop, and can be resumed; the exit status is 130."""
+
+
+class Pruned(CnnlabError):
+    """A search gave the run up, as others were better by then."""

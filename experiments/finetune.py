@@ -9,6 +9,8 @@ from experiments.train import rehearsal, run
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from cnnlab.train.result import Result
+
 
 @cli(
     "finetune",
@@ -18,14 +20,14 @@ if TYPE_CHECKING:
         "run=outputs/... data=digits freeze=false head=mlp epochs=10 optimizer.lr=0.01",
     ),
 )
-def main(cfg: "DictConfig") -> None:
+def main(cfg: "DictConfig") -> "Result":
     """Load a run's backbone by name, put a new head on it, and train."""
     from cnnlab.config import build_finetune
 
     narrate()
     experiment, loaded = build_finetune(cfg)
     print(loaded)
-    run(experiment)
+    return run(experiment)
 
 
 if __name__ == "__main__":

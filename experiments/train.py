@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from omegaconf import DictConfig
 
     from cnnlab.train import Experiment
+    from cnnlab.train.result import Result
 
 
 def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], None]":
@@ -30,15 +31,15 @@ def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], None]":
         "-m conv=dense,depthwise_separable seed=0,1,2 epochs=2",
     ),
 )
-def main(cfg: "DictConfig") -> None:
+def main(cfg: "DictConfig") -> "Result":
     """Train, test, and write a run directory; the same command resumes or says it is complete."""
     from cnnlab.config import build
 
     narrate()
-    run(build(cfg))
+    return run(build(cfg))
 
 
-def run(experiment: "Experiment") -> None:
+def run(experiment: "Experiment") -> "Result":
     """Run it. Before, a line with the data, one with its length, and one for each setting without
     effect; after it, one with the result and one with where it is."""
     from cnnlab.train.scores import shown
@@ -67,6 +68,7 @@ def run(experiment: "Experiment") -> None:
         f"peak memory {result['peak_memory_mb']} MB)"
     )
     print(f"run directory {folder}")
+    return result
 
 
 if __name__ == "__main__":

@@ -15,17 +15,17 @@ from cnnlab.claims import STALE, Claim, Held, this_process
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / ".claim"
+def folder(tmp_path):
+    return tmp_path
 
 
-def left(path):
-    return sorted(file.name for file in path.parent.iterdir())
+def left(folder):
+    return sorted(file.name for file in folder.iterdir())
 
 
-def written(path, number, said, age=0.0):
+def written(folder, number, said, age=0.0):
     """A claim of somebody else, whose last sign of life is `age` seconds old."""
-    file = path.with_name(f"{path.name}-{number}")
+    file = folder / f".claim-{number}"
     file.write_text(said if isinstance(said, str) else json.dumps(said))
     then = file.stat().st_mtime - age
     os.utime(file, (then, then))
@@ -34,35 +34,35 @@ def written(path, number, said, age=0.0):
 ELSEWHERE = {"machine": "other boot ns", "process": 1, "begun": "5"}
 
 
-def test_one_at_a_time(path):
-    first, second = Claim(path), Claim(path)
+def test_one_at_a_time(folder):
+    first, second = Claim(folder), Claim(folder)
     first.take()
     with pytest.raises(Held, match=f": another process is at work there: {os.getpid()} on "):
         second.take()
     first.release()
     second.take()
-    assert left(path) == [".claim-2"]
+    assert left(folder) == [".claim-2"]
     second.release()
 
 
-def test_a_dead_process_of_this_machine_holds_nothing(path):
+def test_a_dead_process_of_this_machine_holds_nothing(folder):
     code = f"import sys; sys.path[:] = {sys.path}\nfrom pathlib import Path\n"
-    code += f"from cnnlab.claims import Claim\nClaim(Path({str(path)!r})).take()"
+    code += f"from cnnlab.claims import Claim\nClaim(Path({str(folder)!r})).take()"
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert json.loads((path.parent / ".claim-1").read_text())["process"] != os.getpid()
-    Claim(path).take()
-    assert left(path) == [".claim-2"]
+    assert json.loads((folder / ".claim-1").read_text())["process"] != os.getpid()
+    Claim(folder).take()
+    assert left(folder) == [".claim-2"]
 
 
-def test_a_living_process_that_stands_still_holds_it(path):
-    written(path, 1, vars(this_process()), age=10 * STALE)
+def test_a_living_process_that_stands_still_holds_it(folder):
+    written(folder, 1, vars(this_process()), age=10 * STALE)
     with pytest.raises(Held):
-        Claim(path).take()
+        Claim(folder).take()
 
 
-def test_another_process_of_the_same_number_is_another(path):
-    written(path, 1, {**vars(this_process()), "begun": "1"})
-    Claim(path).take()
+def test_another_process_of_the_same_number_is_another(folder):
+    written(folder, 1, {**vars(this_process()), "begun": "1"})
+    Claim(folder).take()
 
 
 @pytest.mark.parametrize(
@@ -70,28 +70,28 @@ def test_another_process_of_the_same_number_is_another(path):
     [ELSEWHERE, "", '{"machi', "[1]", {**ELSEWHERE, "process": "1"}, {"released": False}],
     ids=str,
 )
-def test_one_of_elsewhere_shows_signs_of_life(path, said):
-    written(path, 3, said, age=STALE - 5)
+def test_one_of_elsewhere_shows_signs_of_life(folder, said):
+    written(folder, 3, said, age=STALE - 5)
     with pytest.raises(Held, match="another process is at work"):
-        Claim(path).take()
-    written(path, 3, said, age=STALE + 5)
-    Claim(path).take()
-    assert left(path) == [".claim-4"]
+        Claim(folder).take()
+    written(folder, 3, said, age=STALE + 5)
+    Claim(folder).take()
+    assert left(folder) == [".claim-4"]
 
 
-def test_signs_of_life(path, monkeypatch):
+def test_signs_of_life(folder, monkeypatch):
     monkeypatch.setattr(claims, "BEAT", 0.001)
     seen = threading.Event()
     monkeypatch.setattr(claims.os, "utime", lambda file: seen.set())
-    Claim(path).take()
+    Claim(folder).take()
     assert seen.wait(10)
 
 
-def test_who_was_thought_dead_is_told(path, monkeypatch):
-    claim = Claim(path)
+def test_who_was_thought_dead_is_told(folder, monkeypatch):
+    claim = Claim(folder)
     claim.take()
     claim.check()
-    written(path, 2, ELSEWHERE)
+    written(folder, 2, ELSEWHERE)
     ended = iter([False, True])
     monkeypatch.setattr(claim._let_go, "wait", lambda _: next(ended))
     claim._beat()
@@ -99,56 +99,56 @@ def test_who_was_thought_dead_is_told(path, monkeypatch):
         claim.check()
     claim.release()
     with pytest.raises(Held):
-        Claim(path).take()
+        Claim(folder).take()
 
 
-def test_an_old_listing_takes_nothing_from_a_newer_owner(path, monkeypatch):
+def test_an_old_listing_takes_nothing_from_a_newer_owner(folder, monkeypatch):
     """One saw a dead claim and stood still; meanwhile others came and went."""
-    late = Claim(path)
+    late = Claim(folder)
     newest, listings = late._newest, iter([1])
-    written(path, 1, ELSEWHERE, age=2 * STALE)
-    written(path, 3, ELSEWHERE)
+    written(folder, 1, ELSEWHERE, age=2 * STALE)
+    written(folder, 3, ELSEWHERE)
     monkeypatch.setattr(late, "_newest", lambda: next(listings, None) or newest())
     with pytest.raises(Held):
         late.take()
-    assert left(path) == [".claim-1", ".claim-3"]
+    assert left(folder) == [".claim-1", ".claim-3"]
 
 
 def test_a_folder_that_was_removed_stays_so(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    claim = Claim(folder / ".claim")
+    claim = Claim(folder)
     claim.take()
     shutil.rmtree(folder)
     claim.release()
     assert not folder.exists()
 
 
-def _count(path, start, rounds):
+def _count(folder, start, rounds):
     """Add one to a number in a file, so often; a claim makes each of that whole."""
     start.wait()
     for _ in range(rounds):
-        claim = Claim(path)
+        claim = Claim(folder)
         while True:
             try:
                 claim.take()
                 break
             except Held:
                 pass
-        number = path.with_name("number")
+        number = folder / "number"
         found = int(number.read_text())
         number.write_text(str(found + 1))
         claim.release()
 
 
-def test_several_processes_at_once(path):
-    path.with_name("number").write_text("0")
+def test_several_processes_at_once(folder):
+    (folder / "number").write_text("0")
     context = multiprocessing.get_context("spawn")
     start = context.Event()
-    processes = [context.Process(target=_count, args=(path, start, 20)) for _ in range(3)]
+    processes = [context.Process(target=_count, args=(folder, start, 20)) for _ in range(3)]
     for process in processes:
         process.start()
     start.set()
     for process in processes:
         process.join()
-    assert path.with_name("number").read_text() == "60"
+    assert (folder / "number").read_text() == "60"

@@ -1,11 +1,9 @@
 """Entry points: Hydra's command line with our checks before it and one-line errors around it."""
 
-import errno
 import functools
 import inspect
-import os
 import sys
-import traceback
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,26 +11,39 @@ from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from cnnlab.claims import Claim
 from cnnlab.config.compose import compose_source
 from cnnlab.config.help import help_text
 from cnnlab.config.hydra_internals import get_args_parser
 from cnnlab.config.interrupts import INTERRUPTED, Interrupts
+from cnnlab.config.job import (
+    FAILED,
+    OK,
+    REFUSED,
+    Job,
+    Jobs,
+    Outcome,
+    Task,
+    full_errors,
+    known,
+    say,
+)
+from cnnlab.config.launchers import register
 from cnnlab.config.messages import listing, one_line, show
-from cnnlab.config.overrides import parse, quote_home, structural_lines
+from cnnlab.config.overrides import parse, quote_home, quoted, structural_lines
 from cnnlab.config.source import VERSION_BASE, Source, default_directory, directory_of_configs
-from cnnlab.config.sweep import sweep_jobs
+from cnnlab.config.sweep import hydra_lines, searches, settings_of_hydra, sweep_jobs
 from cnnlab.config.trust import home, take_trust
 from cnnlab.console import program, unread
-from cnnlab.errors import CnnlabError, ConfigError, Interrupted
+from cnnlab.errors import CnnlabError, ConfigError
 from cnnlab.files import lend_matplotlib_a_folder
 
-Task = Callable[[DictConfig], object]
 Rehearse = Callable[[list[DictConfig]], Callable[[DictConfig], object]]
-OK, FAILED, REFUSED = 0, 1, 2
+Conclude = Callable[[Path, list[Outcome]], object]
+_PAUSE = 1.0  # seconds between two looks at what others are at
 
 
 def cli(
@@ -41,6 +52,7 @@ def cli(
     config_dir: str | Path | None = None,
     examples: Sequence[str] = (),
     rehearsal: Rehearse | None = None,
+    conclude: Conclude | None = None,
 ) -> Callable[[Task], Callable[..., object]]:
     """Make `main(cfg)` a command: `main()` then reads the command line, and exits on failure.
 
@@ -57,6 +69,7 @@ def cli(
     - `examples`: arguments of the example commands that `--help` shows.
     - `rehearsal`: given the configs of all jobs of a sweep, makes a check of each that goes further
         than its values.
+    - `conclude`: given the folder of a sweep and what its jobs came to, when all have ended.
     """
 
     def decorate(task: Task) -> Callable[..., object]:
@@ -65,9 +78,8 @@ def cli(
             if cfg is not None:
                 return task(cfg)
             directory = Path(config_dir) if config_dir is not None else default_directory()
-            status = _Command(
-                task, Source(str(directory.resolve()), config_name), examples, rehearsal
-            ).run()
+            source = Source(str(directory.resolve()), config_name)
+            status = _Command(task, source, examples, rehearsal, conclude).run()
             if status != OK:
                 sys.exit(status)
             return None
@@ -86,12 +98,13 @@ class _Command:
         source: Source,
         examples: Sequence[str],
         rehearsal: Rehearse | None = None,
+        conclude: Conclude | None = None,
     ) -> None:
         self.task = task
         self.source = source
         self.examples = examples
         self.rehearsal = rehearsal
-        self.failed: list[str] = []
+        self.conclude = conclude
         self.interrupts = Interrupts()
 
     def run(self) -> int:
@@ -111,10 +124,10 @@ class _Command:
                 return INTERRUPTED
             raise
         except Exception as raised:
-            error = _plain(raised)
-            if _full_errors() or not isinstance(error, CnnlabError):
+            error = known(raised)
+            if full_errors() or not isinstance(error, CnnlabError):
                 raise
-            _say(f"error: {one_line(error)}")
+            say(f"error: {one_line(error)}")
             return REFUSED if isinstance(error, ConfigError) else FAILED
 
     def _run(self, argv: list[str]) -> int:
@@ -129,26 +142,59 @@ class _Command:
         if args.cfg == "job":
             self._show(args)
             return OK
-        jobs: dict[tuple[str, ...], DictConfig] = {}
+        # Flags first: Hydra's own parser does not find them between overrides.
+        flags = [a for a in argv if a not in given]
+        configs: dict[tuple[str, ...], DictConfig] = {}
         if sweep:
-            jobs = sweep_jobs(self.source, args.overrides, self.rehearsal)
+            configs = sweep_jobs(self.source, args.overrides, self.rehearsal)
         elif args.hydra_help:
             self.source.load(tuple(args.overrides))  # checked before Hydra does as it says
         elif args.shell_completion:
             self.source.load_base()
         else:
-            jobs = {tuple(args.overrides): compose_source(self.source, args.overrides)}
+            configs = {tuple(args.overrides): compose_source(self.source, args.overrides)}
         for name in trust:
-            _say(f"trusting {name}: {home(name)}")
-        # Flags first: Hydra's own parser does not find them between overrides.
-        flags = [a for a in argv if a not in given]
-        self._hand_over([*flags, *args.overrides], _Job(self, sweep, jobs))
-        if self.failed:
-            count = f"{len(self.failed)} of {len(jobs)}" if jobs else str(len(self.failed))
-            _say(f"error: {count} jobs failed: {listing(self.failed)}")
-        return FAILED if self.failed else OK
+            say(f"trusting {name}: {home(name)}")
+        if sweep and not (args.info or args.cfg or args.hydra_help or args.shell_completion):
+            return self._sweep(flags, args.overrides, configs)
+        job = Job(self.task, self.source, configs, None, self.interrupts)
+        self._hand_over([*flags, *args.overrides], job)
+        return OK
 
-    def _hand_over(self, argv: list[str], job: "_Job") -> None:
+    def _sweep(
+        self, flags: list[str], overrides: list[str], configs: dict[tuple[str, ...], DictConfig]
+    ) -> int:
+        """Run all jobs; those that others were at, once these have let go of them."""
+        hydra_node, folder = settings_of_hydra(self.source, overrides, configs)
+        register(hydra_node)
+        jobs = Jobs(folder)
+        job = Job(self.task, self.source, configs, jobs, self.interrupts)
+        place = f"hydra.sweep.dir={quoted(str(jobs.folder))}"
+        self._hand_over([*flags, *overrides, place], job)
+        if searches(hydra_node.sweeper):
+            return self._concluded(jobs.folder, jobs.found())
+        while held := [o for o in jobs.all(configs) if o.state == "held"]:
+            free = [outcome for outcome in held if Claim(Path(str(outcome.run))).free()]
+            for outcome in free:
+                lines = [*outcome.overrides, *hydra_lines(overrides), place]
+                self._hand_over([*flags, *lines], job)
+            if not free:
+                time.sleep(_PAUSE)
+        return self._concluded(jobs.folder, jobs.all(configs))
+
+    def _concluded(self, folder: Path, outcomes: list[Outcome]) -> int:
+        if self.conclude is not None:
+            self.conclude(folder, outcomes)
+        names = [
+            f"job {number} ({' '.join(outcome.overrides)}): {outcome.message}"
+            for number, outcome in enumerate(outcomes)
+            if outcome.state not in ("done", "pruned")
+        ]
+        if names:
+            say(f"error: {len(names)} of {len(outcomes)} jobs failed: {listing(names)}")
+        return FAILED if names else OK
+
+    def _hand_over(self, argv: list[str], job: Job) -> None:
         """Let Hydra run the jobs (or answer `--info`, ...), with the flags that it knows."""
         source = self.source
         lend_matplotlib_a_folder()
@@ -156,7 +202,7 @@ class _Command:
         before, sys.argv = sys.argv, [sys.argv[0], *argv]
         hydra_config = HydraConfig.instance()
         outer = hydra_config.cfg
-        self.interrupts.idle = not job.sweep  # until the job begins
+        self.interrupts.idle = job.jobs is None  # until the job begins
         try:
             run()
         except SystemExit as stop:  # Hydra has printed why
@@ -199,62 +245,6 @@ class _Command:
         print(OmegaConf.to_yaml(part) if OmegaConf.is_config(part) else show(part), end="")
 
 
-class _Job:
-    """The task as Hydra calls it, once a job, perhaps in another process."""
-
-    def __init__(
-        self, command: _Command, sweep: bool, configs: dict[tuple[str, ...], DictConfig]
-    ) -> None:
-        functools.update_wrapper(self, command.task)
-        self.command = command
-        self.sweep = sweep
-        self.configs = configs
-        self.process = os.getpid()
-
-    def __call__(self, cfg: DictConfig) -> object:
-        self.command.interrupts.idle = False
-        settings = HydraConfig.get()
-        overrides = list(settings.overrides.task)
-        number = settings.job.num if self.sweep else None
-        name = f"job {number} ({' '.join(overrides)})"
-        try:
-            cfg = self._config(overrides)
-            if not self.sweep:
-                return self.command.task(cfg)
-            total = f" of {len(self.configs)}" if self.configs else ""
-            _say(f"[job {number}{total}] {' '.join(overrides)}")
-            return self.command.task(cfg)
-        except Interrupted as stop:  # a sweep stops with its job
-            _say(one_line(stop))
-            sys.exit(INTERRUPTED)
-        except BrokenPipeError:
-            sys.exit(unread())
-        except Exception as raised:
-            if self.command.interrupts.pressed:
-                raise KeyboardInterrupt from raised
-            error = _plain(raised)
-            if _full_errors() or not (self.sweep or isinstance(error, CnnlabError)):
-                raise
-            if isinstance(error, CnnlabError):
-                _say(f"error: {f'{name}: ' if self.sweep else ''}{one_line(error)}")
-            else:
-                traceback.print_exception(error)
-                _say(f"error: {name}: {type(error).__name__}")
-            if not self.sweep:
-                sys.exit(REFUSED if isinstance(error, ConfigError) else FAILED)
-            if os.getpid() != self.process:  # a launcher's process: Hydra carries it back
-                raise CompactHydraException(f"{name} failed") from None
-            self.command.failed.append(name)
-            return None
-
-    def _config(self, overrides: list[str]) -> DictConfig:
-        """The job's checked config: made before the start, or now for a sweeper's own proposals and
-        for what only a running job of Hydra's can resolve."""
-        ready = self.configs.get(tuple(overrides))
-        later = any("${hydra:" in line for line in overrides)
-        return compose_source(self.command.source, overrides) if ready is None or later else ready
-
-
 def _parse_arguments(argv: list[str]) -> Namespace:
     parser: ArgumentParser = get_args_parser()
 
@@ -269,22 +259,3 @@ def _parse_arguments(argv: list[str]) -> Namespace:
             "run is repeated by its settings"
         )
     return args
-
-
-def _plain(error: Exception) -> Exception:
-    """A file, a disk or a memory that refuses as a known failure; other errors as they are."""
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # the latter is JAX's
-        return CnnlabError(f"out of memory: {str(error).splitlines()[0]}")
-    if not isinstance(error, OSError) or error.strerror is None:
-        return error
-    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return error
-    return CnnlabError(f"{error.filename or 'a file'}: {error.strerror}")
-
-
-def _full_errors() -> bool:
-    return os.environ.get("HYDRA_FULL_ERROR") == "1"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

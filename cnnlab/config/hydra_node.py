@@ -18,6 +18,7 @@ from cnnlab.config.messages import show
 from cnnlab.config.targets import TARGET, targets_in
 from cnnlab.config.tree import MISSING, leaves, plain
 from cnnlab.config.trust import how_to_trust
+from cnnlab.console import project
 from cnnlab.errors import ConfigError
 
 # Hydra instantiates its own launchers, sweepers and callbacks.
@@ -157,9 +158,9 @@ def _choices(node: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def _without_files(
     values: tuple[str, ...], groups: tuple[tuple[str, str], ...]
 ) -> dict[str, object]:
-    """The node, by dotted key, as Hydra and its plugins compose it without any file of ours; empty
-    where they can't."""
-    loader = ConfigLoaderImpl(create_config_search_path(None))
+    """The node, by dotted key, as Hydra, its plugins and the project compose it, without a file of
+    anybody else's; empty where they can't."""
+    loader = ConfigLoaderImpl(create_config_search_path(str(project() / "configs")))
     chosen = [f"{g}={c}" for g, c in groups if loader.repository.config_exists(f"{g}/{c}")]
     try:
         cfg = loader.load_configuration(None, [*chosen, *values], RunMode.MULTIRUN)

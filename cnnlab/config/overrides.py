@@ -33,6 +33,12 @@ def quote_home(lines: Sequence[str]) -> list[str]:
     return [f"{m[1]}='{m[2]}'" if m else o for m, o in zip(matches, lines, strict=True)]
 
 
+def quoted(text: str) -> str:
+    """A text as a value of Hydra's grammar that is taken as it is."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\'", text)
+    return f"'{escaped}'"
+
+
 def parse(lines: Sequence[str], source: Source, *, sweep: bool = False) -> list[Override]:
     """Hydra's overrides from their text.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_store import ConfigStore
 from hydra.core.default_element import InputDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.utils import setup_globals
@@ -177,12 +178,22 @@ def _loader(
 ) -> ConfigLoaderImpl:
     setup_globals()  # the resolvers `now` and `hydra`
     search_path = create_config_search_path(directory)
+    _drop_schemas(Path(directory))
     if extra is not None:
         anchor = SearchPathQuery(provider="schema")
         search_path.prepend("command-line", f"file://{extra}", anchor)
     loader = ConfigLoaderImpl(search_path)
     loader.repository = _Files(search_path, trust)
     return loader
+
+
+def _drop_schemas(directory: Path) -> None:
+    """Forget what an installed plugin stores under the name of a launcher or sweeper of this
+    directory: Hydra would merge the two."""
+    stored = ConfigStore.instance().repo.get("hydra", {})
+    for group in ("launcher", "sweeper"):
+        for file in (directory / "hydra" / group).glob("*.yaml"):
+            stored.get(group, {}).pop(file.name, None)
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,15 +1,17 @@
-"""The jobs of a sweep, composed and checked before the first one starts."""
+"""The jobs of a sweep, composed and checked before the first one starts, and where it is kept."""
 
 import contextlib
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from cnnlab.config.compose import compose_source
+from cnnlab.config.hashing import config_hash
 from cnnlab.config.messages import show
 from cnnlab.config.overrides import parse, structural_lines
 from cnnlab.config.source import Source
@@ -18,6 +20,10 @@ from cnnlab.errors import CnnlabError, ConfigError
 
 MOST_JOBS = 10_000
 _HYDRA = re.compile(r"[+~]*hydra[./]")
+_FOLDER = "${oc.select:output,outputs}/sweeps"  # as the project's config has it
+_UNCOUNTED = re.compile(  # for the folder's name
+    r"[+~]*(hydra[./](?!sweeper[./=])|hydra\.sweeper\.n_(trials|jobs)=|force=|progress=|output=)"
+)
 
 Check = Callable[[DictConfig], object]
 
@@ -39,7 +45,7 @@ def sweep_jobs(
     `CnnlabError` of a rehearsal (a damaged file) names it too.
     """
     parsed = parse(lines, source, sweep=True)
-    sweeper = plain(source.load(structural_lines(parsed, source), sweep=True))["hydra"]["sweeper"]
+    sweeper = plain(_loaded(source, lines))["hydra"]["sweeper"]
     swept = parse(
         [f"{k}={v}" for k, v in (sweeper.get("params") or {}).items()], source, sweep=True
     )
@@ -50,8 +56,7 @@ def sweep_jobs(
                 "and groups of the experiment"
             )
     overrides = {o.get_key_element(): o for o in [*swept, *parsed]}
-    searches = not str(sweeper.get("_target_", "")).endswith(".BasicSweeper")
-    number = math.prod(_count(o, searches) for o in overrides.values())
+    number = math.prod(_count(o, searches(sweeper)) for o in overrides.values())
     if number > MOST_JOBS:
         raise ConfigError(f"-m: expected at most {MOST_JOBS:,} jobs, got {number:,}")
     values = {key: _values(override) for key, override in overrides.items()}
@@ -71,6 +76,35 @@ def sweep_jobs(
             with _naming(names[short]):
                 check(cfg)
     return jobs
+
+
+def searches(sweeper: Mapping[str, object]) -> bool:
+    """Whether a sweeper proposes values itself, instead of taking each that is given."""
+    return not str(sweeper.get("_target_", "")).endswith(".BasicSweeper")
+
+
+def hydra_lines(lines: Sequence[str]) -> list[str]:
+    """Those that say something to Hydra."""
+    return [line for line in lines if _HYDRA.match(line)]
+
+
+def settings_of_hydra(
+    source: Source, lines: Sequence[str], configs: Mapping[tuple[str, ...], DictConfig]
+) -> tuple[DictConfig, Path]:
+    """Hydra's node for a sweep, and the sweep's folder: where it is not said, one that the same
+    settings find again, whatever launches them and however long they search."""
+    cfg, first = _loaded(source, lines).copy(), next(iter(configs.values()), {})
+    with open_dict(cfg):
+        cfg.update({key: first[key] for key in ("output", "name") if key in first})
+    folder, said = Path(cfg.hydra.sweep.dir), plain(cfg.hydra.sweep)["dir"]
+    if said == _FOLDER:
+        counts = [line for line in lines if not _UNCOUNTED.match(line)]
+        folder /= f"{source.name}-{config_hash({'lines': counts})}"
+    return cfg.hydra, folder
+
+
+def _loaded(source: Source, lines: Sequence[str]) -> DictConfig:
+    return source.load(structural_lines(parse(lines, source, sweep=True), source), sweep=True)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from cnnlab.versions import versions
 _SHOWN = (
     *("test_loss", "test_examples", "parameters", "steps", "train_seconds", "peak_memory_mb"),
 )
+_BEST = "best_validation_"
 
 
 @shown
@@ -35,6 +36,17 @@ class Result(dict[str, Any]):
         """
         scores = (f"test_{judge}", f"test_{judge}_single_view")
         return cls(directory.read_result((*scores, *_SHOWN)), directory)
+
+    @property
+    def judge(self) -> str:
+        """The metric that tells which network is the best."""
+        [name] = [n for n in self if n.startswith(_BEST)]
+        return name.removeprefix(_BEST)
+
+    @property
+    def objective(self) -> float | None:
+        """What a sweep searches by: the best score in validation; None where there was none."""
+        return self[_BEST + self.judge]
 
     def view(self) -> View:
         scores = {n.removeprefix("test_"): x for n, x in self.items() if self._is_score(n)}

@@ -107,7 +107,7 @@ class RunDirectory:
         lead out of it.
         """
         self.check_links()
-        claim = Claim(self.path / ".claim")
+        claim = Claim(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             claim.take()

@@ -11,7 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from cnnlab.config import ConfigError, cli, compose
-from cnnlab.config.cli import _Command, _Job
+from cnnlab.config.interrupts import Interrupts
+from cnnlab.config.job import Job, Jobs
 from cnnlab.config.source import Source
 from cnnlab.config.sweep import sweep_jobs
 
@@ -226,9 +227,8 @@ def test_sweep(command, tmp_path):
     ]
     assert Path.cwd() == tmp_path
     files = [f.relative_to(tmp_path) for f in tmp_path.rglob("*") if f.is_file()]
-    assert len(files) == 1
-    assert files[0].parts[:2] == ("outputs", "sweeps")
-    assert files[0].name == "multirun.yaml"
+    assert sorted(f.suffix for f in files) == [".json", ".json", ".yaml"]
+    assert {f.parts[:2] for f in files} == {("outputs", "sweeps")}
 
 
 def test_a_sweep_goes_on_past_a_failed_job(command):
@@ -279,9 +279,11 @@ def test_hydras_settings_are_no_part_of_a_jobs_overrides(configs):
 
 def test_a_job_can_go_to_another_process(configs):
     source = Source(str(configs))
-    job = _Job(_Command(task.run, source, ()), True, sweep_jobs(source, ["seed=1,2"]))
+    configs = sweep_jobs(source, ["seed=1,2"])
+    job = Job(task.run, source, configs, Jobs(Path()), Interrupts()).only(["seed=2"])
     copy = pickle.loads(pickle.dumps(job))
     assert copy.process == job.process
+    assert list(copy.configs) == [("seed=2",)]
     assert copy._config(["seed=2"]).seed == 2
     assert copy._config(["seed=3"]).seed == 3  # a sweeper's own proposal
 

@@ -145,7 +145,7 @@ def test_what_another_process_ended_meanwhile_is_not_run_again(tiny, monkeypatch
 
 def test_a_run_that_was_taken_over_writes_no_more_checkpoints(tiny, monkeypatch):
     def lost(claim):
-        raise Held("another process took this over")
+        raise Held(Path(), "another process took this over")
 
     monkeypatch.setattr(Claim, "check", lost)
     experiment = tiny("epochs=1", "data.val_fraction=0")
