@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
 from cnnlab.console import narrate
+from experiments.compare import conclude
 from experiments.train import rehearsal, run
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 @cli(
     "finetune",
     rehearsal=rehearsal,
+    conclude=conclude,
     examples=(
         "run=outputs/... data=mnist",
         "run=outputs/... data=digits freeze=false head=mlp epochs=10 optimizer.lr=0.01",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from cnnlab.config import cli
 from cnnlab.console import narrate
+from experiments.compare import conclude
 
 if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from collections.abc import Callable
@@ -25,6 +26,7 @@ def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], None]":
 @cli(
     "train",
     rehearsal=rehearsal,
+    conclude=conclude,
     examples=(
         "backbone=vgg11 conv=depthwise_separable data=mnist1d optimizer=adamw epochs=5",
         "experiment=vgg_fashion seed=1",

@@ -29,6 +29,8 @@ _LAZY = {
     "load_config": "runs",
     "load_predictor": "runs",
     "load_run": "runs",
+    "outcomes_in": "job",
+    "read_settings": "saved",
 }
 
 __all__ = [
@@ -51,7 +53,9 @@ __all__ = [
     "load_config",
     "load_predictor",
     "load_run",
+    "outcomes_in",
     "plain",
+    "read_settings",
     "read_value",
     "to_yaml",
 ]

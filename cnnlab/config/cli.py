@@ -183,8 +183,11 @@ class _Command:
         return self._concluded(jobs.folder, jobs.all(configs))
 
     def _concluded(self, folder: Path, outcomes: list[Outcome]) -> int:
-        if self.conclude is not None:
-            self.conclude(folder, outcomes)
+        try:
+            if self.conclude is not None:
+                self.conclude(folder, outcomes)
+        except CnnlabError as error:  # what did not fail is there all the same
+            say(f"warning: {one_line(error)}")
         names = [
             f"job {number} ({' '.join(outcome.overrides)}): {outcome.message}"
             for number, outcome in enumerate(outcomes)

@@ -104,6 +104,11 @@ class Jobs:
         return outcomes
 
 
+def outcomes_in(folder: Path) -> list[Outcome]:
+    """What the jobs of the sweep of this folder came to; none where it is no sweep's."""
+    return Jobs(folder).found()
+
+
 class Job:
     """The task as Hydra calls it, once a job.
 

@@ -1,6 +1,6 @@
 """The `config.yaml` of a run directory: data that may come from anywhere, and may be damaged."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cnnlab.config.compose import check_config
 from cnnlab.config.messages import one_line, show
+from cnnlab.config.naming import UNHASHED
 from cnnlab.config.tree import is_interpolation, leaves, plain
 from cnnlab.errors import ConfigError
 
@@ -34,6 +35,23 @@ def read_config(file: Path, trust: Sequence[str] = ()) -> DictConfig:
         return check_config(tree, trust=trust)
     except ConfigError as error:
         raise ConfigError(f"run: {file}: {error}") from error
+
+
+def read_settings(file: Path) -> dict[str, object]:
+    """What a run's result depends on beside its seed: the values of its config by their dotted
+    keys, a list as one value. They are read only, and not checked.
+
+    **Raises:** `ConfigError`, as `read_config` for a file that is damaged.
+    """
+    return {key: value for key, value in _values(_read(file)) if key not in UNHASHED}
+
+
+def _values(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _values(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _read(file: Path) -> dict[str, object]:

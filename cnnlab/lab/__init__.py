@@ -11,6 +11,7 @@ from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive, Rate
 from cnnlab.lab.page import Answer, markdown, page
 from cnnlab.lab.question import Claim, Question, Rows, Table
 from cnnlab.lab.records import Records, pack
+from cnnlab.lab.runs import Comparison, compare_runs
 from cnnlab.lab.study import Study, Trained, best_rate, classes_of, configured, read_data, tuned
 from cnnlab.lab.tokens import fit_tokens, token_accuracy
 from cnnlab.lab.verdict import (
@@ -34,6 +35,7 @@ __all__ = [
     "Answer",
     "Cells",
     "Claim",
+    "Comparison",
     "Count",
     "Counts",
     "DataSet",
@@ -61,6 +63,7 @@ __all__ = [
     "classes_of",
     "command",
     "compare",
+    "compare_runs",
     "configured",
     "curve",
     "directory_of",

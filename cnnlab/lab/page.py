@@ -147,13 +147,14 @@ def markdown(result: Answer, *, brief: bool = False) -> str:
     """The claims of a result, and unless `brief` its tables, as Markdown."""
     columns = ["source", "statement", "verdict", "evidence"]
     parts = [f"# {result['title']}", result["answer"], result["note"]]
-    parts.append(_grid(columns, [[claim[c] for c in columns] for claim in result["claims"]]))
+    parts.append(grid(columns, [[claim[c] for c in columns] for claim in result["claims"]]))
     for table in () if brief else result["tables"]:
-        parts.append(f"## {table['title']}\n\n{_grid(table['header'], table['rows'])}")
+        parts.append(f"## {table['title']}\n\n{grid(table['header'], table['rows'])}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _grid(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def grid(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table as Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnlab.display import View, shown
+from cnnlab.errors import CnnlabError
 from cnnlab.files import JsonObject
 from cnnlab.machine import peak_memory
 from cnnlab.train.parallel import Runtime
@@ -40,8 +41,10 @@ class Result(dict[str, Any]):
     @property
     def judge(self) -> str:
         """The metric that tells which network is the best."""
-        [name] = [n for n in self if n.startswith(_BEST)]
-        return name.removeprefix(_BEST)
+        names = [name.removeprefix(_BEST) for name in self if name.startswith(_BEST)]
+        if len(names) != 1:
+            raise CnnlabError(f"{self.directory.result}: it does not say the metric of its choice")
+        return names[0]
 
     @property
     def objective(self) -> float | None:
