@@ -73,10 +73,10 @@ class LongConv1d(Convolution):
         length = x.shape[-2]
         if not length:
             raise ValueError(f"x: expected at least 1 position, got shape {x.shape}")
-        kernel = self._kernel(self.filter, length)
+        kernel = self._past(length)
         if self.future is not None:
             kernel = jnp.concatenate([self._kernel(self.future, length - 1)[::-1], kernel])
-        y = ops.conv(
+        return ops.conv(
             x,
             kernel[:, None].astype(x.dtype),
             padding=self._padding(length),
@@ -84,7 +84,6 @@ class LongConv1d(Convolution):
             flip=True,
             algorithm=self.algorithm,
         )
-        return y + self.skip.astype(x.dtype) * x
 
     def memory(self, length: int) -> Memory:
         """To compute outputs one after another, `length` of them: the states of a filter that is a
@@ -96,7 +95,12 @@ class LongConv1d(Convolution):
             raise ValueError("causal: expected True, got False: an output sees later inputs")
         if isinstance(self.filter, Diagonal):
             return Recurrence(*self.filter.system(), self.skip)
-        return Tiles(self._kernel(self.filter, length).at[0].add(self.skip), self.algorithm)
+        return Tiles(self._past(length), self.algorithm)
+
+    def _past(self, length: int) -> Float[Array, "n c"]:
+        """What weighs the present and the past. `skip` is one more weight of the present: by itself
+        it would take a pass over the sequence, and in the gradient a sum over all of it."""
+        return self._kernel(self.filter, length).at[0].add(self.skip)
 
     def _kernel(self, filter: Filter, length: int) -> Float[Array, "n c"]:
         kernel, expected = filter.kernel(length), (length, self.channels)

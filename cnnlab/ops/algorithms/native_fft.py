@@ -3,6 +3,8 @@
 What has more than one spatial axis is computed as sequences (`unrolled`).
 """
 
+import math
+
 from jaxtyping import Array
 
 from cnnlab.ops.algorithms import causal, fft, native, reach
@@ -12,14 +14,8 @@ from cnnlab.ops.fft import transform_lengths
 from cnnlab.ops.native import ENGINE, convolve_by_fft
 from cnnlab.ops.problem import Pass, Problem
 
-_MOST = 16  # products of a group's input and output channels: each takes a vector of groups
-
-
-def refusal(problem: Problem) -> str | None:
-    inside = problem.in_channels // problem.groups, problem.out_channels // problem.groups
-    if inside[0] * inside[1] > _MOST:
-        return f"its groups have {inside[0]} x {inside[1]} channels, more than {_MOST} products"
-    return native.refusal(problem)
+_FEW = 16  # products of a group's input and output channels
+_DIRECT = 12  # entries of the pieces of a causal convolution that are summed tap by tap
 
 
 def _map(which: Pass) -> Map:
@@ -43,18 +39,44 @@ def _sequence(problem: Problem) -> Problem:
 def _nanoseconds(problem: Problem, which: Pass) -> float:
     images = problem.rank > 1  # with copies before and after
     problem = _sequence(problem)
-    # The lanes of two vectors are channels of different groups.
+    pieces = causal.causal(problem) and which != "kernel_gradient"
+    # Where a group has few channels, the lanes of two vectors are of different groups.
+    products = problem.in_channels * problem.out_channels / problem.groups**2
     lanes = 32 if ENGINE.wide() else 16
     filled = problem.groups / (-(-problem.groups // lanes) * lanes)
-    pieces = causal.causal(problem) and which != "kernel_gradient"
     rate = 9.0 if images else 14.0 if pieces else 17.0
-    return fft.cost(problem, transform_lengths(problem), 1) / (rate * filled)
+    across = fft.cost(problem, transform_lengths(problem), 1) / (rate * filled)
+    # Or they are of one: then each frequency has a product of matrices.
+    within = _by_matrices(problem, pieces) / (0.4 if images else 0.6)
+    return min(across, within) if products <= _FEW else within
+
+
+def _by_matrices(problem: Problem, pieces: bool) -> float:
+    """Cycles of a dense convolution, about as `fft_cuts.cc` cuts it."""
+    (extent,), (n,), (stride,) = problem.window.extent, problem.out, problem.stride
+    n, products = (n - 1) * stride + 1, problem.in_channels * problem.out_channels / problem.groups
+
+    def cut(period: int, step: int) -> float:
+        """Of transforms that long, a block for every `step` results."""
+        blocks = problem.batch * math.ceil(n / step)
+        lines = blocks * (problem.in_channels + problem.out_channels) + products
+        return period * (lines * (math.log2(period) / 8 + 0.5) + blocks * products * 0.15)
+
+    if not pieces:
+        shortest = math.ceil(math.log2(extent)) + 1
+        periods = [2**i for i in range(shortest, max(shortest, (n + extent).bit_length()) + 1)]
+        return min(cut(period, period - extent + 1) for period in periods)
+    total, size = problem.batch * n * products * 0.06 * min(_DIRECT, extent), _DIRECT
+    while size < min(n, extent):
+        total += cut(2 * size, 2 * size)
+        size *= 2
+    return total + (cut(2 * size, size) if size < n else 0)
 
 
 NATIVE_FFT = Algorithm(
     name="native_fft",
     source="A 6.3; causal: van der Hoeven (2002)",
-    refusal=refusal,
+    refusal=native.refusal,
     errors="the largest entry of the map; causal: of what came before",
     forward=_map("forward"),
     input_gradient=_map("input_gradient"),

@@ -42,10 +42,28 @@ CASES = {
         ((2, 300, 8), (120, 2, 12), {"groups": 4, "padding": "CAUSAL"}),
         ((2, 100, 3), (70, 3, 4), {}),
     ],
+    "dense": [
+        ((2, 90, 12), (40, 12, 20), {"padding": [(70, 13)]}),
+        ((2, 130, 16), (33, 16, 24), {"padding": "VALID", "stride": 3, "dilation": 2}),
+        ((9, 301, 16), (9, 16, 17), {"padding": [(3, 70)]}),  # several blocks, and parts of these
+        ((2, 31, 5), (40, 5, 9), {"padding": [(39, 38)]}),  # the kernel is longer
+    ],
+    "dense and causal": [
+        ((2, 300, 12), (300, 12, 20), {"padding": "CAUSAL"}),  # pieces in pieces
+        ((2, 400, 8), (60, 8, 12), {"padding": "CAUSAL"}),  # and what was before the longest
+        ((2, 90, 9), (3, 9, 9), {"padding": "CAUSAL", "stride": 2, "dilation": 3}),
+        ((1, 200, 12), (40, 12, 8), {"padding": [(90, 0)]}),
+    ],
+    "groups of many channels": [
+        ((2, 150, 24), (31, 12, 40), {"groups": 2}),  # vectors that are not full
+        ((2, 150, 24), (31, 12, 24), {"groups": 2, "padding": "CAUSAL"}),
+        ((2, 100, 36), (20, 6, 30), {"groups": 6}),
+    ],
     "images and volumes": [
         ((2, 9, 11, 4), (3, 5, 1, 4), {"groups": 4}),
         ((2, 5, 4, 8), (7, 9, 1, 8), EACH),  # the kernel is longer than a row
         ((1, 6, 5, 8), (2, 3, 1, 8), {**EACH, "padding": ((1, 4), (6, 0)), "stride": (1, 2)}),
+        ((2, 9, 8, 6), (5, 4, 6, 10), {"stride": (2, 1)}),
         (
             (2, 4, 5, 6, 4),
             (3, 3, 2, 2, 6),
@@ -66,10 +84,11 @@ def passes(problem, name):
     return [compiled(functools.partial(compute, w, problem=problem)) for w in PASSES[:2]]
 
 
-@pytest.mark.parametrize("n", [15, 700])
-def test_what_is_to_come_changes_no_bit(n):
+@pytest.mark.parametrize("taps, groups", [(15, 8), (700, 8), (700, 1), (80, 2)])
+def test_what_is_to_come_changes_no_bit(taps, groups):
     """Of results, and in the gradient in the input of what is earlier in the cotangent."""
-    problem = describe((2, n, 8), (n, 1, 8), **CAUSAL)
+    n = min(taps, 300) if groups < 8 else taps
+    problem = describe((2, n, 8), (taps, 8 // groups, 8), groups=groups, padding="CAUSAL")
     x, kernel, dy = arrays(problem)
     forward, back = passes(problem, NATIVE_FFT.name)
     now = n // 2
@@ -83,10 +102,11 @@ def test_what_is_to_come_changes_no_bit(n):
     assert np.isfinite(y).all() and np.isfinite(dx).all()
 
 
+@pytest.mark.parametrize("groups", [24, 1])
 @pytest.mark.parametrize("padding", ["CAUSAL", "SAME"])
-def test_no_example_meets_another(padding):
+def test_no_example_meets_another(padding, groups):
     """However loud its neighbour in the batch is, or if that is no number."""
-    problem = describe((2, 150, 24), (60, 1, 24), groups=24, padding=padding)
+    problem = describe((2, 150, 24), (60, 24 // groups, 24), groups=groups, padding=padding)
     values = x, kernel, dy = arrays(problem)
     forward, back = passes(problem, NATIVE_FFT.name)
     y, dx, _ = convolution(*map(np.asarray, values), problem)
@@ -96,10 +116,11 @@ def test_no_example_meets_another(padding):
         assert relative_error(back(dy * louder, kernel)[0], dx[0]) < NATIVE_FFT.rounding
 
 
+@pytest.mark.parametrize("groups", [4, 1])
 @pytest.mark.parametrize("padding", ["CAUSAL", "SAME", "VALID"])
-def test_zeros_where_a_window_holds_none_but_zeros(padding):
+def test_zeros_where_a_window_holds_none_but_zeros(padding, groups):
     """Of each example by itself, also between what is not zero."""
-    problem = describe((2, 400, 4), (30, 1, 4), groups=4, padding=padding)
+    problem = describe((2, 400, 4), (30, 4 // groups, 4), groups=groups, padding=padding)
     x, kernel, dy = (
         np.zeros(problem.x_shape, np.float32),
         arrays(problem)[1],
@@ -113,17 +134,18 @@ def test_zeros_where_a_window_holds_none_but_zeros(padding):
         np.testing.assert_array_equal(got == 0, exact == 0)
 
 
-def test_refusals():
-    refusal = lambda *shapes, **options: NATIVE_FFT.refusal(describe(*shapes, **options))
-    says = "its groups have 8 x 4 channels, more than 16 products"
-    assert refusal((1, 9, 16), (3, 8, 8), groups=2) == says
-
-
 @pytest.mark.parametrize("padding", ["CAUSAL", "SAME"])
 def test_is_preferred_for_long_kernels(padding):
     problem = functools.partial(describe, (8, 4096, 64), groups=64, padding=padding)
     assert predicted(problem((4096, 1, 64)), engine=True) == [NATIVE_FFT.name] * len(PASSES)
     assert predicted(problem((31, 1, 64)), engine=True) == [NATIVE.name] * len(PASSES)
+
+
+@pytest.mark.parametrize("padding, short, long", [("SAME", 6, 16), ("CAUSAL", 16, 96)])
+def test_is_preferred_for_long_kernels_between_many_channels(padding, short, long):
+    problem = functools.partial(describe, (8, 4096, 64), padding=padding)
+    assert predicted(problem((long, 64, 64)), engine=True) == [NATIVE_FFT.name] * len(PASSES)
+    assert predicted(problem((short, 64, 64)), engine=True)[:2] == [NATIVE.name] * 2
 
 
 def test_is_preferred_for_large_kernels_of_images():

@@ -295,6 +295,8 @@ int main(int argc, char** argv) {
       Sequence(1, 150, 8, 140, 8, 8, 1, 139, 0),    // causal, in blocks of blocks
       Sequence(3, 150, 18, 20, 18, 18, 3, 25, -1),  // causal, cropped, stride
       Sequence(2, 31, 4, 9, 2, 2, 1, 8, 0),         // groups
+      Sequence(2, 90, 12, 40, 20, 1, 2, 70, 31),    // dense, vectors that are not full, stride
+      Sequence(2, 150, 9, 60, 12, 3, 1, 59, 0),     // the same in groups, causal
   };
   for (const auto& problem : sequences) {
     for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "fft_dense.h"
 #include "fft_direct.h"
 #include "fft_kernel_gradient.h"
 #include "fft_map.h"
+#include "fft_reach.h"
 #include "fft_share.h"
 #include "fft_spectra.h"
 #include "scratch.h"
@@ -29,7 +31,7 @@ struct Places {
       return at;
     };
     int64_t inputs = 0, longest = 0;
-    last = take(m.from.length() + 1);
+    last = take(Reach::Size(m.from.length()));
     for (const Level& l : plan.levels) {
       levels.push_back(take(2 * Rows(m, l) * l.row()));
       inputs = std::max(inputs, l.inputs);
@@ -54,57 +56,18 @@ struct Task {
   int64_t block, example;
   float *memory, *work;  // the task's and the thread's
   Share share;
-  const int32_t* last = nullptr;  // up to each position, that has not only zeros; null: all have
+  Reach reach{};
 
   void Compute() {
-    const int64_t length = map.from.length();
     auto* found = reinterpret_cast<int32_t*>(memory + places.last);
-    if (share.rank == 0) found[length] = FindZeros(found);
+    if (share.rank == 0) {
+      const Strand channels = map.From(example, block, 0);
+      Reach::Find(channels, (channels.real + channels.imaginary) * map.rows, found);
+    }
     share.Wait();
-    if (found[length] != 0) last = found;
+    reach = Reach::Of(plan.sequences, found);
     map.causal ? Causal(0, 0, map.to.length()) : Whole();
     share.Wait();
-  }
-
-  // Whether there are any; and up to each position the last that has not only zeros.
-  bool FindZeros(int32_t* found) const {
-    const Strand channels = map.From(example, block, 0);
-    const auto zero = [&](int64_t position) {
-      const float* at = channels.At(position);
-      if (at == nullptr) return true;
-      if (*at != 0) return false;
-      return std::all_of(at, at + channels.groups * map.rows, [](float v) { return v == 0; });
-    };
-    const int64_t length = map.from.length();
-    int64_t p = 0;
-    while (p < length && !zero(p)) ++p;
-    if (p == length) return false;
-    for (int64_t i = 0; i < p; ++i) found[i] = static_cast<int32_t>(i);
-    for (; p < length; ++p) {
-      found[p] = !zero(p) ? static_cast<int32_t>(p) : p > 0 ? found[p - 1] : -1;
-    }
-    return true;
-  }
-
-  // Whether the window of a result holds anything but zeros.
-  bool Held(int64_t position) const {
-    const int64_t end = std::min(position - plan.sequences.first_lag, map.from.length() - 1);
-    const int64_t begin = std::max<int64_t>(position - plan.sequences.last_lag, 0);
-    return end >= begin && (last == nullptr || last[end] >= begin);
-  }
-
-  // Calls `run(write)` with a function that writes the k-th of so many results from `first` on.
-  template <typename Run>
-  void Writer(const Strand& to, int64_t first, int64_t count, const Run& run) const {
-    const bool held = last == nullptr && Held(first) && Held(first + count - 1);
-    if (held && to.Plain(first, count)) {
-      float* const at = to.data + first * to.stride;
-      const int64_t next = to.stride;
-      return run([at, next](int64_t k, Complex v) { v.Store(at + k * next); });
-    }
-    run([&](int64_t k, Complex v) {
-      if (float* at = to.At(first + k)) to.Store(at, Held(first + k) ? v : Complex{});
-    });
   }
 
   // Of one block of the first level a thread does all.
@@ -149,7 +112,7 @@ struct Task {
       const Strand to = map.To(example, block, column);
       for (int64_t j = share.Begin(l.outputs); j < share.End(l.outputs); ++j) {
         const int64_t first = (l.first_output + j) * l.h - plan.shift;
-        Writer(to, first, l.h, [&](const auto& write) { Results(0, l, column, j, write); });
+        reach.Writer(to, first, l.h, [&](const auto& write) { Results(0, l, column, j, write); });
       }
     }
   }
@@ -205,7 +168,7 @@ struct Task {
           AddCausal(in, taps, p, plan.sequences.last_lag, sums);
           AddCausal(in + kWidest, taps + kWidest, p, plan.sequences.last_lag, sums + kWidest);
         }
-        Writer(to, first + p, std::min(kResults, count - p), [&](const auto& write) {
+        reach.Writer(to, first + p, std::min(kResults, count - p), [&](const auto& write) {
           for (int64_t k = 0; k < std::min(kResults, count - p); ++k) {
             write(k, Complex::Load(sums + (p + k) * kEntry));
           }
@@ -258,8 +221,11 @@ void ForwardOrBack(const Map& map, float* kernel, Team::Helpers helpers) {
 
 void FftConvolve(Pass pass, const Convolution& p, const float* a, const float* b, float* out) {
   const Map map = Map::Of(pass, p, a, b, out);
-  if (pass == Pass::kKernelGradient) return FftKernelGradient(map, out, HelpersFor(p));
-  ForwardOrBack(map, const_cast<float*>(b), HelpersFor(p));
+  float* const kernel = pass == Pass::kKernelGradient ? out : const_cast<float*>(b);
+  const bool gradient = pass == Pass::kKernelGradient;
+  const auto run = map.dense() ? (gradient ? FftDenseKernelGradient : FftDense)
+                               : (gradient ? FftKernelGradient : ForwardOrBack);
+  run(map, kernel, HelpersFor(p));
 }
 
 }  // namespace cnnlab

@@ -4,12 +4,14 @@ namespace cnnlab {
 
 Complex Strand::Gather(const float* at) const {
   Complex v{};
-  for (int64_t i = 0; i < groups; ++i) (i < kWidest ? v.re : v.im)[i % kWidest] = at[i * apart];
+  for (int64_t i = 0; i < real; ++i) v.re[i] = at[i * apart];
+  for (int64_t i = 0; i < imaginary; ++i) v.im[i] = at[second + i * apart];
   return v;
 }
 
 void Strand::Scatter(float* at, Complex v) const {
-  for (int64_t i = 0; i < groups; ++i) at[i * apart] = (i < kWidest ? v.re : v.im)[i % kWidest];
+  for (int64_t i = 0; i < real; ++i) at[i * apart] = v.re[i];
+  for (int64_t i = 0; i < imaginary; ++i) at[second + i * apart] = v.im[i];
 }
 
 Map Map::Of(Pass pass, const Convolution& p, const float* a, const float* b, float* out) {

@@ -13,14 +13,17 @@ namespace cnnlab {
 // part of a complex sequence.
 constexpr int64_t kGroups = 2 * kWidest;
 
-// One channel of each of these groups along one example, or along a kernel's taps.
+// Channels, one a lane, along one example or along a kernel's taps.
 struct Strand {
-  float* data;            // of the first entry
-  int64_t count, stride;  // entries, and floats from one to the next
-  int64_t step;           // positions from one entry to the next
-  int64_t groups, apart;  // how many there are, and floats from one's channel to the next's
+  float* data;              // of the first entry
+  int64_t count, stride;    // entries, and floats from one to the next
+  int64_t step;             // positions from one entry to the next
+  int64_t real, imaginary;  // lanes of each vector that are a channel
+  int64_t apart, second;    // floats from a channel to the next, and from one vector's to the other's
 
-  bool whole() const { return apart == 1 && groups == kGroups; }
+  bool whole() const {
+    return apart == 1 && second == kWidest && real == kWidest && imaginary == kWidest;
+  }
   int64_t length() const { return (count - 1) * step + 1; }
 
   // The entry of a position; null where there is none.
@@ -58,6 +61,12 @@ struct Strand {
   void Scatter(float* at, Complex v) const;
 };
 
+// How many of `present` channels, and no more than fit, are in a first vector and in a second one.
+inline std::pair<int64_t, int64_t> Halves(int64_t present) {
+  const int64_t real = std::min<int64_t>(present, kWidest);
+  return {real, std::min<int64_t>(present - real, kWidest)};
+}
+
 // An array (batch, count, channels) whose entries lie `step` positions apart, zeros between them;
 // backwards if reversed.
 struct ChannelArray {
@@ -67,10 +76,19 @@ struct ChannelArray {
 
   int64_t length() const { return (count - 1) * step + 1; }
   Strand Channel(int64_t example, int64_t first_group, int64_t channel) const {
-    float* first = data + example * count * channels + first_group * per_group + channel;
-    if (reversed) first += (count - 1) * channels;
-    const int64_t groups = std::min(kGroups, channels / per_group - first_group);
-    return {first, count, reversed ? -channels : channels, step, groups, per_group};
+    float* const first = First(example) + first_group * per_group + channel;
+    const auto [real, imaginary] = Halves(channels / per_group - first_group);
+    return {first, count, stride(), step, real, imaginary, per_group, kWidest * per_group};
+  }
+  // So many channels that lie side by side, those of the second vector behind those of the first.
+  Strand Adjacent(int64_t example, int64_t channel, int64_t real, int64_t imaginary) const {
+    return {First(example) + channel, count, stride(), step, real, imaginary, 1, real};
+  }
+
+ private:
+  int64_t stride() const { return reversed ? -channels : channels; }
+  float* First(int64_t example) const {
+    return data + (example * count + (reversed ? count - 1 : 0)) * channels;
   }
 };
 
@@ -89,6 +107,14 @@ struct Map {
     return {from.length(), to.length(), first, last};
   }
   int64_t blocks() const { return (groups + kGroups - 1) / kGroups; }
+  // Whether lanes are better filled by a group's channels than by those of different groups, so that
+  // there is less to transform.
+  bool dense() const {
+    const int64_t vectors = groups * ((columns + kWidest - 1) / kWidest);
+    const int64_t within = (groups * rows + kGroups - 1) / kGroups + (vectors + 1) / 2;
+    const int64_t across = blocks() * (rows + columns);
+    return within < across || (within == across && rows * columns > kGroups);
+  }
 
   Strand From(int64_t example, int64_t block, int64_t row) const {
     return from.Channel(example, block * kGroups, row);
@@ -96,12 +122,16 @@ struct Map {
   Strand To(int64_t example, int64_t block, int64_t column) const {
     return to.Channel(example, block * kGroups, column);
   }
+  // Where the product of a row and a column is, of each tap.
+  int64_t Weight(int64_t group, int64_t row, int64_t column) const {
+    const auto [in, out] = transposed ? std::pair(column, row) : std::pair(row, column);
+    return in * out_channels + group * group_out + out;
+  }
   // The products of a row and a column: the position of a lag is `PositionOf(lag)`.
   Strand Weights(float* kernel, int64_t block, int64_t row, int64_t column) const {
-    const auto [in, out] = transposed ? std::pair(column, row) : std::pair(row, column);
-    kernel += in * out_channels + block * kGroups * group_out + out;
-    const int64_t present = std::min(kGroups, groups - block * kGroups);
-    return {kernel, taps, group_in * out_channels, dilation, present, group_out};
+    const auto [real, imaginary] = Halves(groups - block * kGroups);
+    return {kernel + Weight(block * kGroups, row, column), taps, group_in * out_channels, dilation,
+            real, imaginary, group_out, kWidest * group_out};
   }
   int64_t PositionOf(int64_t lag) const { return lag * sign + low; }
 
