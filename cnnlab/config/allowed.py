@@ -48,7 +48,7 @@ _BLOCKS = {"activation": _ACTIVATION, "kernel_size": _EACH_AXIS}
 _VGG = {
     "plan": f"{_PLAN} or one of vgg11, vgg13, vgg16, vgg19",
     **_BLOCKS,
-    "pool": "one of max, avg, stride",
+    "pool": "one of max, avg, blur, polyphase, stride",
     "pool_size": _SMALL,
     "pool_padding": "one of SAME, VALID",
     "use_bias": "true or false or null",

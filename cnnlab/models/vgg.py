@@ -11,7 +11,7 @@ from cnnlab.models.backbone import Backbone
 from cnnlab.models.plan import parse_plan
 from cnnlab.nn import factories
 
-_POOLS = ("max", "avg", "stride")
+_POOLS = (*nn.POOLS, "stride")
 
 
 class VGG(Backbone):
@@ -44,8 +44,9 @@ class VGG(Backbone):
         - `norm`: makes a normalisation from a channel count, or None.
         - `activation`: name or function, after every convolution (and its normalisation).
         - `kernel_size`: of every convolution.
-        - `pool`: `"max"` (A 4.5) or `"avg"`, windows of `pool_size`; or `"stride"`: no pooling,
-          that stride in the last convolution of the block (A 4.7).
+        - `pool`: `"max"` (A 4.5) or `"avg"`, windows of `pool_size`; `"blur"` or `"polyphase"`,
+          which mind shifts (A 4.3; the second needs sizes that `pool_size` divides); or `"stride"`:
+          no pooling, that stride in the last convolution of the block (A 4.7).
         - `pool_padding`: `"SAME"`, so that any size works; the published networks have `"VALID"`.
         - `use_bias`: None gives the convolutions a bias only where there is no normalisation.
         - `dropout`: probability of dropping a feature, after every activation.

@@ -9,6 +9,16 @@ leading batch axes, `(*batch, *spatial, c)`. Parameters are called `weight` and 
 
 from cnnlab.nn import factories, filters, replicas
 from cnnlab.nn.activations import Activation, activation
+from cnnlab.nn.anti_aliased import (
+    BlurPool,
+    BlurPool1d,
+    BlurPool2d,
+    BlurPool3d,
+    PolyphasePool,
+    PolyphasePool1d,
+    PolyphasePool2d,
+    PolyphasePool3d,
+)
 from cnnlab.nn.block import POOLS, ConvBlock, make_norm
 from cnnlab.nn.conv import Conv, Conv1d, Conv2d, Conv3d
 from cnnlab.nn.conv_transpose import (
@@ -42,6 +52,7 @@ from cnnlab.nn.fully_connected import (
     FullyConnected3d,
 )
 from cnnlab.nn.gated import Gated, GatedBlock
+from cnnlab.nn.group_conv import GROUPS, GroupConv2d, turned, turned_features
 from cnnlab.nn.initializers import initializer
 from cnnlab.nn.layer import Convolution, Layer, ShapePreserving, WindowLayer
 from cnnlab.nn.linear import Embedding, Identity, Linear
@@ -72,6 +83,7 @@ from cnnlab.nn.separable_long import SeparableLongConv
 
 __all__ = [
     "AXIS",
+    "GROUPS",
     "POOLS",
     "Activation",
     "AvgPool",
@@ -79,6 +91,10 @@ __all__ = [
     "AvgPool2d",
     "AvgPool3d",
     "BatchNorm",
+    "BlurPool",
+    "BlurPool1d",
+    "BlurPool2d",
+    "BlurPool3d",
     "Conv",
     "Conv1d",
     "Conv2d",
@@ -103,6 +119,7 @@ __all__ = [
     "Gated",
     "GatedBlock",
     "GlobalPool",
+    "GroupConv2d",
     "GroupNorm",
     "GroupedConv",
     "GroupedConv1d",
@@ -129,6 +146,10 @@ __all__ = [
     "PointwiseConv1d",
     "PointwiseConv2d",
     "PointwiseConv3d",
+    "PolyphasePool",
+    "PolyphasePool1d",
+    "PolyphasePool2d",
+    "PolyphasePool3d",
     "Pool",
     "ResidualBlock",
     "SeparableConv",
@@ -146,4 +167,6 @@ __all__ = [
     "pmean",
     "rank",
     "replicas",
+    "turned",
+    "turned_features",
 ]

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,11 +15,18 @@ from cnnlab import ops
 from cnnlab.arguments import fraction, one_of, positive_int, takes_arrays
 from cnnlab.nn.activations import Activation
 from cnnlab.nn.activations import activation as activation_layer
+from cnnlab.nn.anti_aliased import BlurPool, PolyphasePool
 from cnnlab.nn.conv import Conv
 from cnnlab.nn.dropout import Dropout
-from cnnlab.nn.pool import AvgPool, MaxPool, Pool
+from cnnlab.nn.pool import AvgPool, MaxPool
 
-POOLS: dict[str, Callable[..., Pool]] = {"max": MaxPool, "avg": AvgPool}
+# Each `(num_spatial_dims, kernel_size, *, padding) -> layer`.
+POOLS: dict[str, Callable[..., Any]] = {
+    "max": MaxPool,
+    "avg": AvgPool,
+    "blur": BlurPool,
+    "polyphase": PolyphasePool,
+}
 
 
 class ConvBlock(eqx.nn.StatefulLayer):
@@ -55,8 +63,9 @@ class ConvBlock(eqx.nn.StatefulLayer):
           stride, spatial_shape, use_bias, key) -> layer`; it is given those keywords that it takes.
         - `norm`: a factory `(channels) -> layer`, given `num_spatial_dims` if it takes that.
         - `activation`: a name (`nn.activation`) or a function.
-        - `pool`: `"max"` or `"avg"` windows of `pool_size`; `"stride"`: no pool, but that stride
-          in the last convolution (A 4.7); None: no reduction.
+        - `pool`: `"max"` or `"avg"` windows of `pool_size`; `"blur"` or `"polyphase"`, maxima that
+          mind shifts (`BlurPool`, `PolyphasePool`); `"stride"`: no pool, but that stride in the
+          last convolution (A 4.7); None: no reduction.
         - `pool_padding`: `"SAME"`: a size is divided and rounded up; `"VALID"`: rounded down.
         - `use_bias`: None leaves it to the factory, except that a norm, which would cancel the
           bias, turns it off where the factory was not told.

@@ -20,6 +20,7 @@ LAYERS = {
     nn.Activation: (lambda: nn.Activation("relu"), ()),
     nn.AvgPool: (lambda: nn.AvgPool2d(3, 2, "SAME"), ()),
     nn.BatchNorm: (lambda: nn.BatchNorm(4), ("weight", "bias")),
+    nn.BlurPool: (lambda: nn.BlurPool2d(2), ()),
     nn.Conv: (lambda: nn.Conv2d(4, 6, 3, 2, 1, (1, 2), 2, key=KEY), ("weight", "bias")),
     nn.ConvTranspose: (
         lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, output_padding=1, key=KEY),
@@ -49,6 +50,7 @@ LAYERS = {
         ("weight", "bias"),
     ),
     nn.MaxPool: (lambda: nn.MaxPool2d(2), ()),
+    nn.PolyphasePool: (lambda: nn.PolyphasePool2d(2, (3, 7)), ()),
     nn.SeparableConv: (
         lambda: nn.SeparableConv2d(4, 6, 3, 2, channel_multiplier=2, key=KEY),
         ("depthwise.weight", "pointwise.weight", "pointwise.bias"),

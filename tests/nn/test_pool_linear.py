@@ -37,6 +37,32 @@ def test_overlapping_windows(normal, run):
     np.testing.assert_array_equal(y, np.stack([x[i : i + 3].max(0) for i in (0, 2, 4)]))
 
 
+def test_a_blurred_pool_is_a_filter_of_maxima(normal, run):
+    x = normal(6, 2)
+    maxima = np.maximum(x, np.roll(x, -1, 0))
+    blurred = (np.roll(maxima, 1, 0) + 2 * maxima + np.roll(maxima, -1, 0)) / 4
+    np.testing.assert_allclose(run(nn.BlurPool1d(2), x), blurred[::2], rtol=1e-5, atol=1e-6)
+    assert nn.BlurPool1d(2).window.extent == (4,)
+
+
+def test_polyphase_sampling_keeps_the_grid_with_the_largest_norm(normal, run):
+    x = normal(3, 4, 6, 2)
+    maxima = np.max([np.roll(np.asarray(x), (-i, -j), (1, 2)) for i in (0, 1) for j in (0, 1)], 0)
+    grids = [maxima[:, i::2, j::3] for i in range(2) for j in range(3)]
+    norms = [np.square(grid).sum((1, 2, 3)) for grid in grids]
+    expected = [grids[best][k] for k, best in enumerate(np.argmax(norms, 0))]
+    assert len(set(np.argmax(norms, 0))) > 1
+    layer = nn.PolyphasePool2d(2, (2, 3))
+    np.testing.assert_array_equal(run(layer, x), expected)
+    # What a shift on a torus makes of it is a shift of it.
+    moved = np.asarray(run(layer, jnp.roll(x, (1, 2), (1, 2))))
+    shifts = [np.roll(expected, (i, j), (1, 2)) for i in range(2) for j in range(2)]
+    for k, one in enumerate(moved):
+        assert any((one == shifted[k]).all() for shifted in shifts)
+    with pytest.raises(ValueError, match=r"^stride: expected divisors of the map's sizes \(4, 6\)"):
+        nn.PolyphasePool2d(2, 4)(x)
+
+
 @pytest.mark.parametrize(("kind", "reduce"), [("avg", np.mean), ("max", np.max), ("sum", np.sum)])
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_global_pool(kind, reduce, rank, normal, run):
