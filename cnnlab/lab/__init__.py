@@ -10,7 +10,7 @@ from cnnlab.lab.keeping import flips, keep, kept
 from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive, Rates
 from cnnlab.lab.page import Answer, markdown, page
 from cnnlab.lab.question import Claim, Question, Rows, Table
-from cnnlab.lab.records import Records, pack
+from cnnlab.lab.records import Records, pack, unpack
 from cnnlab.lab.runs import Comparison, compare_runs
 from cnnlab.lab.study import Study, Trained, best_rate, classes_of, configured, read_data, tuned
 from cnnlab.lab.tokens import fit_tokens, token_accuracy
@@ -90,4 +90,5 @@ __all__ = [
     "slope",
     "token_accuracy",
     "tuned",
+    "unpack",
 ]

@@ -6,14 +6,13 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
 import numpy as np
 
 from cnnlab.config import build_model, compose, instantiate
-from cnnlab.config.networks import Network
 from cnnlab.config.objects import make_experiment, runtime_and_data
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.splits import ArraySplit
@@ -23,6 +22,9 @@ from cnnlab.train.evaluate import Evaluation, Evaluator
 from cnnlab.train.state import init_state, seed_keys
 from cnnlab.train.step import Metrics
 from cnnlab.train.training import History, Training
+
+# A model without its state, and the state.
+Network: TypeAlias = tuple[Any, eqx.nn.State]
 
 
 @shown
@@ -52,6 +54,7 @@ class Study:
         settings: Mapping[str, Any],
         *,
         data: Dataset | None = None,
+        model: Callable[..., eqx.Module] | None = None,
         frozen: bool = False,
         trust: Sequence[str] = (),
         extra_dir: str | Path | None = None,
@@ -61,6 +64,7 @@ class Study:
         - `settings`: those of `experiments.train`, by key in their order, `{"head": "mlp",
           "head.hidden": [64]}`.
         - `data`: taken instead of the config's, as `classes_of` makes one; the limits apply.
+        - `model`: `(in_shape, num_classes, *, key) -> module`, a network in place of the config's.
         - `frozen`: only the head is trained; the backbone's running statistics stay, too.
         - `trust`, `extra_dir`: modules and configs of one's own, as `cnnlab.compose` takes them.
         """
@@ -68,18 +72,21 @@ class Study:
         self.cfg = configured({**settings, "progress": False}, **own)
         known = _read(self.cfg.data) if data is None else data
         runtime, self.data = runtime_and_data(self.cfg, known)
-        make = functools.partial(
-            build_model, self.cfg, self.data.input_shape, self.data.num_classes,
-            vocabulary=self.data.vocabulary,
-        )  # fmt: skip
+        shapes = self.data.input_shape, self.data.num_classes
+        make: Callable[..., Any]
+        if model is None:
+            vocabulary = self.data.vocabulary
+            make = functools.partial(build_model, self.cfg, *shapes, vocabulary=vocabulary)
+        else:
+            make = functools.partial(eqx.nn.make_with_state(model), *shapes)
         self._initial = eqx.filter_jit(lambda key: make(key=key))
         self._frozen = frozen
-        model, state = self.initial(self.cfg.seed)
+        network, state = self.initial(self.cfg.seed)
         trainable = None
         if frozen:
-            trainable = eqx.filter(freeze(model), jax.tree.map(eqx.is_inexact_array, model))
+            trainable = eqx.filter(freeze(network), jax.tree.map(eqx.is_inexact_array, network))
         self.experiment = make_experiment(
-            self.cfg, runtime, self.data, (model, state),
+            self.cfg, runtime, self.data, (network, state),
             key=seed_keys(self.cfg.seed)[1], trainable=trainable,
         )  # fmt: skip
         self._trainer = self.experiment.trainer()

@@ -247,7 +247,7 @@ def test_bad_plans(plan, message, getkey):
 @pytest.mark.parametrize(
     ("arguments", "start"),
     [
-        ({"pool": "mean"}, "pool: expected one of avg, max, stride, got 'mean'"),
+        ({"pool": "mean"}, "pool: expected one of avg, blur, max, polyphase, stride, got 'mean'"),
         ({"in_shape": (8,)}, "in_shape: "),
         ({"in_shape": (2, 2, 2, 2, 3)}, "in_shape: "),
         ({"in_shape": (0, 8, 3)}, "in_shape[0]: "),
