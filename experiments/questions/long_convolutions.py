@@ -88,10 +88,10 @@ def answer(looks: Records, length: int) -> str:
     off = max(of(name, "moved") for name in LONG)
     share = min(min(looks.where(layer=name)["wrong"]) for name in LONG)
     return (
-        f"As equivariant while all of the input stays in view (off by {off:.0e}), but not on a "
-        f"circle, where {100 * share:.0f} % of the outputs and more are off; and not local: an "
-        f"output sees up to {max(of(name, 'reach') for name in LONG)} of {length} inputs, one of "
-        f"{SHORT} {of(SHORT, 'reach')}."
+        f"As equivariant while all of the input stays in view (off by {off:.1g} of the largest "
+        f"output), but not on a circle, where {100 * share:.0f} % of the outputs and more are "
+        f"off; and not local: an output sees up to {max(of(name, 'reach') for name in LONG)} of "
+        f"{length} inputs, one of {SHORT} {of(SHORT, 'reach')}."
     )
 
 
@@ -144,13 +144,16 @@ def reaches(looks: Records) -> Rows:
 
 
 @question.figure(4.5, 3.2)
-def seen(figure: Figure, looks: Records) -> None:
-    """The nearest inputs that have 90 % of the last output, and those that it depends on."""
+def seen(figure: Figure, looks: Records, length: int) -> None:
+    """The nearest inputs that have 90 % of the last output, and those that it depends on; the grey
+    line is the sequence."""
     axes = figure.subplots()
     for column, mark in (("most", "o"), ("reach", "_")):
         lab.curve(
             axes, looks.by("layer", of=column), mark, label={"most": "90 %", "reach": "all"}[column]
         )
+    axes.axhline(length, color="grey", lw=0.8, zorder=0)
+    axes.margins(x=0.1)
     axes.set(ylabel="inputs", yscale="log")
     axes.legend()
 
