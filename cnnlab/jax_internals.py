@@ -8,16 +8,18 @@ Where a new jax breaks something of it, here is what to mend, and nothing else.
   cache.
 - `LRUCache`: that cache.
 - `lowering_rule`: what a primitive becomes on a platform, to put another rule before it.
+- `cluster`: the processes of a job, as SLURM and others tell; `has_begun`: whether jax has begun.
 - `cut_for`, `knowing`: of a program that is being lowered, the devices that XLA will cut it for.
 - `parts_along`, `cut_along`: how XLA has cut an array, and how it should.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
-from jax._src import compilation_cache, dispatch
+from jax._src import compilation_cache, dispatch, xla_bridge
+from jax._src.clusters import ClusterEnv
 from jax._src.interpreters import mlir
 from jax._src.lib import xla_client
 from jax._src.lru_cache import LRUCache
@@ -27,10 +29,12 @@ from jaxtyping import Int
 
 __all__ = [
     "LRUCache",
+    "cluster",
     "compilation_cache",
     "cut_along",
     "cut_for",
     "dispatch",
+    "has_begun",
     "knowing",
     "lowering_rule",
     "parts_along",
@@ -43,6 +47,21 @@ def lowering_rule(primitive: Primitive, platform: str) -> Callable:
     """The rule that is registered for a platform, or else for all."""
     own = mlir._platform_specific_lowerings[platform]
     return (own.get(primitive) or mlir._lowerings[primitive]).rule
+
+
+def cluster(timeout: int) -> tuple[str | None, int | None, int | None, Sequence[int] | None]:
+    """The address of process 0, how many there are, which this one is, and which of the machine's
+    devices are its own (None: all), as far as SLURM, Open MPI, Kubernetes or Cloud TPU tell.
+
+    **Arguments:** `timeout`, seconds to wait for an address.
+    """
+    nothing = (None, None, None, None)
+    return ClusterEnv.auto_detect_unset_distributed_params(*nothing, None, timeout)
+
+
+def has_begun() -> bool:
+    """Whether jax has made its devices: no other processes can be joined any more."""
+    return xla_bridge.backends_are_initialized()
 
 
 def cut_for(context: mlir.ModuleContext) -> tuple[jax.Device, ...]:

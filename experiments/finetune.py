@@ -22,13 +22,16 @@ if TYPE_CHECKING:
         "run=outputs/... data=digits freeze=false head=mlp epochs=10 optimizer.lr=0.01",
     ),
 )
-def main(cfg: "DictConfig") -> "Result":
+def main(cfg: "DictConfig") -> "Result | None":
     """Load a run's backbone by name, put a new head on it, and train."""
-    from cnnlab.config import build_finetune
+    from cnnlab.config import build_finetune, launched
 
+    if launched(cfg):
+        return None
     narrate()
     experiment, loaded = build_finetune(cfg)
-    print(loaded)
+    if experiment.runtime.processes.first:
+        print(loaded)
     return run(experiment)
 
 

@@ -33,10 +33,12 @@ def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], None]":
         "-m conv=dense,depthwise_separable seed=0,1,2 epochs=2",
     ),
 )
-def main(cfg: "DictConfig") -> "Result":
+def main(cfg: "DictConfig") -> "Result | None":
     """Train, test, and write a run directory; the same command resumes or says it is complete."""
-    from cnnlab.config import build
+    from cnnlab.config import build, launched
 
+    if launched(cfg):
+        return None
     narrate()
     return run(build(cfg))
 
@@ -46,6 +48,8 @@ def run(experiment: "Experiment") -> "Result":
     effect; after it, one with the result and one with where it is."""
     from cnnlab.train.scores import shown
 
+    if not experiment.runtime.processes.first:
+        return experiment.run()
     data, settings, folder = experiment.data, experiment.settings, experiment.directory.path
     sizes = f"{len(data.train):,} + {len(data.val):,} + {len(data.test):,} examples"
     print(

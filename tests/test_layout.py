@@ -47,6 +47,7 @@ PRIVATE = {
     },
     "cnnlab.jax_internals": {
         "jax._src",
+        "jax._src.clusters",
         "jax._src.interpreters",
         "jax._src.lib",
         "jax._src.lru_cache",

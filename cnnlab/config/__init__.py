@@ -14,6 +14,7 @@ from cnnlab.config.declared import declare
 from cnnlab.config.hashing import config_hash
 from cnnlab.config.instantiate import instantiate
 from cnnlab.config.kinds import read_value
+from cnnlab.config.launch import launched
 from cnnlab.config.messages import config_errors
 from cnnlab.config.tree import plain, to_yaml
 from cnnlab.config.trust import granted
@@ -50,6 +51,7 @@ __all__ = [
     "declare",
     "granted",
     "instantiate",
+    "launched",
     "load_config",
     "load_predictor",
     "load_run",

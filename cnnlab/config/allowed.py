@@ -84,6 +84,9 @@ _ADAM = {**_RULE, "b1": _SHARE, "b2": _SHARE, "eps": "number > 0"}
 _FACTOR = "number from 0 to 1"
 _WEIGHTS = "'balanced' or list of at least 1 numbers > 0 or null"
 _DEVICES = {"devices": "whole number from 1 to 256 or null"}
+_MESH = {**_DEVICES, "launch": f"{_SMALL} or null", "shard_state": SWITCH, "timeout": "number > 0"}
+_MESH |= {"processes": f"{_SMALL} or one of auto or null", "process": "whole number >= 0 or null"}
+_MESH |= {"coordinator": "text or null"}
 # group -> target -> argument -> kind
 TARGETS: dict[str, dict[str, dict[str, str]]] = {
     "conv": {
@@ -274,7 +277,7 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
     "runtime": {
         "cnnlab.train.parallel.Jit": {},
         "cnnlab.train.parallel.Pmap": _DEVICES,
-        "cnnlab.train.parallel.Shard": _DEVICES,
+        "cnnlab.train.parallel.Shard": _MESH,
     },
     "logger": {
         "cnnlab.train.metrics.MLflow": {"experiment": "text", "uri": "text or null"},

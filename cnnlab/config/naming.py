@@ -12,7 +12,8 @@ UNHASHED = (
     *("name", "output", "seed", "force", "progress", "logger", "eval_batch_size", "profile"),
     *("data.placement", "data.workers", "data.data_dir", "data.source", "data.cache"),
     *("data.root", "data.file"),
-    "augment.alternating_flip.seed",
+    *(f"runtime.{key}" for key in ("processes", "process", "coordinator", "timeout", "launch")),
+    *("runtime.shard_state", "augment.alternating_flip.seed"),
 )
 # Keys that have come since runs were made, with what those did: at that they do not count.
 SINCE = {

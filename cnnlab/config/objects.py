@@ -134,7 +134,13 @@ def make_experiment(
         loss = for_data(own.loss or instantiate(cfg.loss, key="loss"), data)
         metrics = metrics_for(task, own.metrics or cfg.metrics)
         augmentations, perturbations = augmentations_of(cfg, data)
-        batches = loader(data.train, cfg.batch_size, seed=cfg.seed, perturbations=perturbations)
+        batches = loader(
+            data.train,
+            cfg.batch_size,
+            seed=cfg.seed,
+            perturbations=perturbations,
+            part=runtime.part,
+        )
         per_epoch = batches.steps_per_epoch
         settings = make_settings(cfg, per_epoch)
         check_effects(

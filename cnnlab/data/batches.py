@@ -47,11 +47,15 @@ class BatchSampler:
 
     - `shuffle`: True: endless, each epoch in its own order, its last partial batch dropped. False:
         one pass in order, the last batch padded.
+    - `part`: `(i, n)`, the i-th of n equal shares of each batch.
 
-    **Raises:** `ValueError`: no examples, no batch size, or more than there are to shuffle.
+    **Raises:** `ValueError`: no examples, no batch size, or more than there are to shuffle; batches
+    that can't be shared out.
     """
 
-    def __init__(self, n: int, batch_size: int, *, seed: int, shuffle: bool):
+    def __init__(
+        self, n: int, batch_size: int, *, seed: int, shuffle: bool, part: tuple[int, int] = (0, 1)
+    ):
         if batch_size < 1:
             raise ValueError(f"batch_size: expected an integer >= 1, got {batch_size}")
         if n < 1:
@@ -60,15 +64,25 @@ class BatchSampler:
             raise ValueError(
                 f"batch_size: expected at most {n}, the examples of the split, got {batch_size}"
             )
+        if batch_size % part[1]:
+            raise ValueError(
+                f"batch_size: expected a multiple of {part[1]} processes, got {batch_size}"
+            )
         self.n = n
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
         self.steps_per_epoch = n // batch_size if shuffle else -(-n // batch_size)
+        own = batch_size // part[1]
+        self._own = slice(part[0] * own, (part[0] + 1) * own)
         self._order: tuple[int, np.ndarray] | None = None
 
-    def indices(self, step: int) -> Int32[np.ndarray, " b"]:
-        """Positions of step `step` (over all epochs), padded with -1 to the batch size."""
+    def indices(self, step: int) -> Int32[np.ndarray, " part"]:
+        """Positions of step `step` (over all epochs), padded with -1 to the batch size: those of
+        this part of them."""
+        return self._all(step)[self._own]
+
+    def _all(self, step: int) -> Int32[np.ndarray, " b"]:
         epoch, place = divmod(step, self.steps_per_epoch)
         start = place * self.batch_size
         if not self.shuffle:

@@ -106,6 +106,7 @@ def loader(
     placement: Placement = "auto",
     workers: int | None = None,
     perturbations: Sequence[Perturbation] = (),
+    part: tuple[int, int] = (0, 1),
 ) -> Loader:
     """Batches of a split, resident on the device or streamed.
 
@@ -118,11 +119,12 @@ def loader(
       for splits below 512 MB.
     - `workers`: processes that read a stream; what the split asks for if not given.
     - `perturbations`: of each picture as it is read, a `RandomResizedCrop` first; streamed then.
+    - `part`: `(i, n)`: handles are of the i-th of n shares of each batch only.
 
     **Raises:** `ValueError`: a batch size that the split can't fill, fewer than 0 workers, or
     pictures to be perturbed that are to be kept on the device.
     """
-    sampler = BatchSampler(len(split), batch_size, seed=seed, shuffle=shuffle)
+    sampler = BatchSampler(len(split), batch_size, seed=seed, shuffle=shuffle, part=part)
     if placement == "auto":
         placement = split.placement
     if perturbations and placement == "device":

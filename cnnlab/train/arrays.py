@@ -34,7 +34,7 @@ def state_arrays(state: TrainState) -> Arrays:
     for path, leaf in _optimizer_leaves(state):
         arrays[path] = leaf
     arrays |= {"step": state.step, "key": jr.key_data(state.key)}
-    return {name: np.asarray(value) for name, value in jax.device_get(arrays).items()}
+    return {name: np.asarray(value) for name, value in jax.device_get(dict(arrays)).items()}
 
 
 def _optimizer_leaves(state: TrainState) -> list[tuple[str, Any]]:
@@ -86,6 +86,23 @@ def evaluated_arrays(arrays: Arrays) -> Arrays:
     """A checkpoint's model (the average where there is one), by the model's own names."""
     prefix = "average." if any(name.startswith("average.") for name in arrays) else "model."
     return _part(arrays, prefix)
+
+
+def packed(arrays: Mapping[str, Any]) -> bytes:
+    """Arrays by name as bytes, for another process of the same program."""
+    from safetensors.numpy import save  # here, as training itself does without it
+
+    own = {
+        name: np.asarray(value, order="C") for name, value in jax.device_get(dict(arrays)).items()
+    }
+    return save(own)
+
+
+def unpacked(content: bytes) -> Arrays:
+    """The arrays that `packed` was given."""
+    from safetensors.numpy import load
+
+    return load(content)
 
 
 def arrays_digest(arrays: Arrays) -> str:

@@ -148,13 +148,20 @@ class Checkpoints:
     - `config`, `data`: the resolved config and the data set's description, written into each.
     - `run`: what names the run: its checkpoints are those that hold this name.
     - `before`: called before each is written; what it raises refuses that.
+    - `writes`: whether it is this process that keeps them, and not another of the same run.
     """
 
     def __init__(
-        self, folder: Path, config: JsonObject, data: JsonObject, run: str = "",
+        self,
+        folder: Path,
+        config: JsonObject,
+        data: JsonObject,
+        run: str = "",
         before: Callable[[], object] = lambda: None,
-    ) -> None:  # fmt: skip
-        self.folder, self._before = folder, before
+        *,
+        writes: bool = True,
+    ) -> None:
+        self.folder, self._before, self._writes = folder, before, writes
         self._about = {"config": config, "data": data, "run": {"name": run}}
 
     @property
@@ -168,8 +175,10 @@ class Checkpoints:
 
     def save(self, state: TrainState, loop: JsonObject) -> Path:
         """Write the state as the newest checkpoint; keep the one before, remove older ones."""
-        self._before()
         path = self.folder / f"step-{int(state.step):09d}.safetensors"
+        if not self._writes:
+            return path
+        self._before()
         write(path, state_arrays(state), {**self._about, "loop": loop})
         for old in self.by_step()[2:]:
             old.unlink(missing_ok=True)
@@ -177,8 +186,9 @@ class Checkpoints:
 
     def save_best(self, state: TrainState, loop: JsonObject) -> None:
         """Write the state as the best checkpoint."""
-        self._before()
-        write(self.best, state_arrays(state), {**self._about, "loop": loop})
+        if self._writes:
+            self._before()
+            write(self.best, state_arrays(state), {**self._about, "loop": loop})
 
     def restore(self, state: TrainState) -> tuple[TrainState, Path, JsonObject, list[str]] | None:
         """The newest checkpoint that can be read, its file, its header, and what was refused.

@@ -108,7 +108,7 @@ class Evaluator:
         self._loader, self._runtime = batches, runtime
         self._about = task or Classification(()), criterion or CrossEntropy()
         self._resident = runtime.replicate(batches.resident)
-        split = NamedSharding(runtime.mesh(), P(AXIS))
+        split, everywhere = (NamedSharding(runtime.mesh(), spec) for spec in (P(AXIS), P()))
 
         @eqx.filter_jit
         def run(
@@ -116,7 +116,8 @@ class Evaluator:
         ) -> tuple[Array, Array, Array]:
             batch = batches.fetch(resident, handle)
             batch = jax.lax.with_sharding_constraint(batch, split)
-            return judge(model, state, batch), batch.label, batch.index
+            found = judge(model, state, batch), batch.label, batch.index
+            return jax.lax.with_sharding_constraint(found, everywhere)
 
         self._run = run
 
@@ -124,7 +125,8 @@ class Evaluator:
         """The same for another split, placed as the first one is: not compiled again unless the
         shape of its images, or their number, is new."""
         other = copy.copy(self)
-        other._loader = loader(split, self._loader.batch_size, seed=0, shuffle=False)
+        size, part = self._loader.batch_size, self._runtime.part
+        other._loader = loader(split, size, seed=0, shuffle=False, part=part)
         other._resident = self._runtime.replicate(other._loader.resident)
         return other
 
@@ -136,7 +138,8 @@ class Evaluator:
         arrays, static = eqx.partition((model, model_state), eqx.is_array)
         model, model_state = eqx.combine(self._runtime.replicate(arrays), static)
         handles, resident = self._loader.handles(), self._resident
-        outputs = [self._run(model, model_state, resident, handle) for handle in handles]
+        spread = self._runtime.spread
+        outputs = [self._run(model, model_state, resident, spread(handle)) for handle in handles]
         columns = [np.concatenate(column) for column in zip(*jax.device_get(outputs), strict=True)]
         answers, label, index = columns
         real = index >= 0

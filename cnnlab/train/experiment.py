@@ -1,8 +1,6 @@
 """One experiment: everything that a run needs, built, and the run itself."""
 
-import contextlib
 import dataclasses
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,17 +10,13 @@ import jax
 import optax
 from jaxtyping import PRNGKeyArray
 
-from cnnlab.console import Bar
 from cnnlab.data import Dataset, Split, loader
 from cnnlab.data.loaders import Loader
 from cnnlab.display import View, shown
-from cnnlab.errors import Interrupted
 from cnnlab.files import JsonObject
-from cnnlab.models import count_parameters, described
-from cnnlab.train import report
+from cnnlab.models import described
 from cnnlab.train.arrays import evaluated_arrays, with_model_arrays
 from cnnlab.train.checkpoint import (
-    Checkpoints,
     check_run,
     checkpoint_path,
     of_file,
@@ -30,17 +24,15 @@ from cnnlab.train.checkpoint import (
     say_older,
 )
 from cnnlab.train.evaluate import Evaluation, Evaluator
-from cnnlab.train.loop import Loop
 from cnnlab.train.losses import Loss
-from cnnlab.train.metrics import JsonLines, Logger, Loggers
+from cnnlab.train.metrics import Logger
 from cnnlab.train.parallel import Runtime
 from cnnlab.train.place import Place, check_unchanged
-from cnnlab.train.position import Position, newest
 from cnnlab.train.predict import Predictor, check_examples, describe
-from cnnlab.train.profile import Profile
-from cnnlab.train.result import Result, circumstances
+from cnnlab.train.result import Result
+from cnnlab.train.run import Run
 from cnnlab.train.rundir import RunDirectory
-from cnnlab.train.scores import Metric, scored
+from cnnlab.train.scores import Metric
 from cnnlab.train.settings import Settings
 from cnnlab.train.state import TrainState, init_state
 from cnnlab.train.step import Prepare, make_judge, make_train_step
@@ -161,7 +153,7 @@ class Experiment:
         # What is more than the split would be padding.
         most = max(min(self.settings.eval_batch_size, len(split)), 1)
         size = -(-most // devices) * devices  # a multiple, rounded up
-        batches = loader(split, size, seed=0, shuffle=False)
+        batches = loader(split, size, seed=0, shuffle=False, part=self.runtime.part)
         judge = make_judge(
             mean=self.data.mean,
             std=self.data.std,
@@ -217,84 +209,4 @@ class Experiment:
         assert isinstance(self.place, Place)
         self.place.forget()
         check_unchanged(self.given)
-        if self.directory.complete() and not self.settings.force:
-            return Result.read(self.directory, self.judge)
-        with self.directory.lock() as claim, self.directory.saying_how_to_go_on():
-            if self.directory.complete() and not self.settings.force:  # since it was looked at
-                return Result.read(self.directory, self.judge)
-            self.directory.begin(self.config_yaml, force=self.settings.force)
-            checkpoints = Checkpoints(
-                self.directory.checkpoints, self.config, describe(self.data),
-                run=self.directory.path.name, before=claim.check,
-            )  # fmt: skip
-            state, position = newest(checkpoints, self.initial_state(), self.settings.steps)
-            step = int(state.step)
-            lines = JsonLines(self.directory.metrics, upto=step, records=position.records)
-            loggers = Loggers(lines, self.loggers)
-            with contextlib.closing(loggers):
-                loggers.start(self.directory.path, self.config, step)
-                state = self._train(state, position, checkpoints, loggers)
-                return self._finish(state, position, loggers)
-
-    def _train(
-        self, state: TrainState, position: Position, checkpoints: Checkpoints, loggers: Loggers
-    ) -> TrainState:
-        profile = Profile(self.directory.profile, self.settings.profile)
-        try:
-            with self.trainer(once=True).start(state, self.train_loader) as training:
-                Loop(
-                    training,
-                    position,
-                    settings=self.settings,
-                    loggers=loggers,
-                    progress=Bar(show=self.settings.progress, unit="step"),
-                    checkpoints=checkpoints,
-                    validate=self.evaluator(self.data.val) if len(self.data.val) else None,
-                    metrics=self.metrics,
-                    callbacks=[profile],
-                ).run()
-                return training.state()
-        except Interrupted as stop:
-            raise Interrupted(f"{self.directory.path}: {stop}") from None
-        finally:
-            profile.close()
-
-    def _finish(self, state: TrainState, position: Position, loggers: Loggers) -> Result:
-        model, model_state = state.averaged()
-        steps = tested = int(state.step)
-        if self.settings.select == "best" and position.best_step:
-            model, model_state, tested = self.trained("best")
-        views, started = self.settings.tta, time.perf_counter()
-        plain = self.evaluator(self.data.test)(model, model_state)
-        test = plain
-        if views != "none":
-            test = self.evaluator(self.data.test, views)(model, model_state)
-        scores = scored(test, self.metrics)
-        single = {self.judge: self.metrics[self.judge]}
-        result = {
-            **self._result(scores, position, steps),
-            f"test_{self.judge}_single_view": scored(plain, single).get(self.judge),
-            "test_seconds": round(time.perf_counter() - started, 2),
-            "tested_step": tested,
-        }
-        directory = self.directory
-        report.curves(directory.metrics, directory.curves, self.judge)
-        picture = report.picture(test, directory.figures)
-        loggers.finish({"step": steps, "kind": "test", **scores}, [directory.curves, picture])
-        directory.write_result(result)
-        return Result(result, directory)
-
-    def _result(self, scores: Mapping[str, float], position: Position, steps: int) -> JsonObject:
-        return {
-            "name": self.settings.name,
-            "data": self.data.name,
-            "seed": self.settings.seed,
-            **{f"test_{name}": scores.get(name) for name in (*self.metrics, "loss")},
-            "test_examples": len(self.data.test),
-            f"best_validation_{self.judge}": position.best if position.best_step else None,
-            "parameters": count_parameters(self.model),
-            "steps": steps,
-            "train_seconds": round(position.seconds, 2),
-            "stopped_early": position.stopped_early,
-            **circumstances(self.runtime),
-        }
+        return Run(self, self.directory).result()

@@ -119,7 +119,7 @@ def fit(
     if state is None:
         model, state = with_state(model)
     split = _split(data)
-    batches = loader(split, batch_size, seed=seed)
+    batches = loader(split, batch_size, seed=seed, part=runtime.part)
     if prepare is None:
         prepare = _default_prepare(data, batches.steps_per_epoch)
         if loss is cross_entropy:

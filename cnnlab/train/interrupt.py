@@ -1,8 +1,16 @@
 """A polite end: Ctrl-C, SIGTERM or a closed terminal asks, and the loop stops after its step."""
 
+import collections
 import signal
 import threading
 from types import FrameType
+
+import jax
+import numpy as np
+
+from cnnlab.train.parallel import Runtime
+
+_LAG = 2  # steps: the answer is there by then, and the devices have work
 
 
 class Interrupt:
@@ -37,3 +45,32 @@ class Interrupt:
         if self.asked and number != self.CLOSED:
             raise KeyboardInterrupt
         self.asked = True
+
+
+class Vote:
+    """Whether a process was asked to stop: in all processes of a run at the same step.
+
+    The question goes over all devices, as the steps do, and its answer is read two steps later, so
+    that nothing waits for it.
+
+    **Arguments:** `runtime`, whose processes vote; None: this one alone.
+    """
+
+    def __init__(self, runtime: Runtime | None) -> None:
+        several = runtime is not None and runtime.processes.count > 1
+        self._runtime = runtime if several else None
+        self._cast: collections.deque[jax.Array | np.ndarray] = collections.deque()
+
+    def after_step(self, asked: bool) -> bool:
+        """Whether to stop here."""
+        if self._runtime is None:
+            return asked
+        self._cast.append(self._runtime.any(asked))
+        return len(self._cast) > _LAG and bool(self._cast.popleft())
+
+    def at_end(self, asked: bool) -> bool:
+        """Whether any process was asked so far."""
+        if self._runtime is None:
+            return asked
+        self._cast.append(self._runtime.any(asked))
+        return any([bool(vote) for vote in self._cast])

@@ -18,8 +18,9 @@ from cnnlab.console import Bar
 from cnnlab.errors import Interrupted
 from cnnlab.train.checkpoint import Checkpoints
 from cnnlab.train.evaluate import Evaluation
-from cnnlab.train.interrupt import Interrupt
+from cnnlab.train.interrupt import Interrupt, Vote
 from cnnlab.train.metrics import Loggers, Record
+from cnnlab.train.parallel import Runtime
 from cnnlab.train.position import Position
 from cnnlab.train.scores import Metric, scored, shown
 from cnnlab.train.settings import Settings
@@ -64,6 +65,7 @@ class Loop:
     - `validate`: `(model, model_state) -> Evaluation`, or `None` without a validation split.
     - `metrics`: what is measured there, by name; the first tells which network is the best.
     - `callbacks`: called after each step, before what is due is done.
+    - `runtime`: whose processes stop together; None: this one alone.
     """
 
     training: Training
@@ -75,6 +77,7 @@ class Loop:
     validate: Callable[[eqx.Module, eqx.nn.State], Evaluation] | None = None
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
     callbacks: Sequence[Callback] = ()
+    runtime: Runtime | None = None
     _pending: list[Metrics] = dataclasses.field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -88,10 +91,12 @@ class Loop:
         """
         with Interrupt() as interrupt, self.progress:
             self.progress.start(self.training.step, self.settings.steps, "compiling")
+            vote = Vote(self.runtime)
             if not self.position.stopped_early:
-                after = lambda training: self._after(training.step, stop=interrupt.asked)
+                stop = lambda: vote.after_step(interrupt.asked)
+                after = lambda training: self._after(training.step, stop=stop())
                 self.training.upto(self.settings.steps, [*self.callbacks, after])
-            if interrupt.asked:  # since the last step was looked after
+            if vote.at_end(interrupt.asked):  # since the last step was looked after
                 raise self._interrupted()
         self.position.seconds += self._clock.seconds()
 

@@ -240,12 +240,16 @@ class MLflow:
 
 
 class Loggers:
-    """All the places of one run."""
+    """All the places of one run.
 
-    def __init__(self, lines: JsonLines, trackers: Sequence[Logger]) -> None:
-        self._lines, self._trackers = lines, trackers
+    **Arguments:** `lines`, the file of the run, None in a process that does not write it.
+    """
+
+    def __init__(self, lines: JsonLines | None, trackers: Sequence[Logger]) -> None:
+        self._lines, self._trackers = [] if lines is None else [lines], trackers
         self._begun = contextlib.ExitStack()  # closes each, whatever happens to another
-        self._begun.callback(lines.close)
+        for own in self._lines:
+            self._begun.callback(own.close)
 
     def start(self, folder: Path, config: JsonObject, step: int) -> None:
         for tracker in self._trackers:
@@ -253,7 +257,7 @@ class Loggers:
             self._begun.callback(tracker.close)
 
     def log(self, record: Record) -> None:
-        for logger in (self._lines, *self._trackers):
+        for logger in (*self._lines, *self._trackers):
             logger.log(record)
 
     def finish(self, record: Record, pictures: Sequence[Path]) -> None:

@@ -1,14 +1,22 @@
 """Where the loop stands, and where it goes on: what a checkpoint holds beside arrays."""
 
 import dataclasses
+import json
 import math
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from cnnlab.files import JsonObject
-from cnnlab.train.arrays import CheckpointError
+from cnnlab.train.arrays import (
+    CheckpointError,
+    packed,
+    state_arrays,
+    unpacked,
+    with_state_arrays,
+)
 from cnnlab.train.checkpoint import Checkpoints, of_file, say_older
+from cnnlab.train.processes import Processes
 from cnnlab.train.state import TrainState
 
 
@@ -60,6 +68,28 @@ def newest(checkpoints: Checkpoints, start: TrainState, steps: int) -> tuple[Tra
         print(f"warning: {message}; using the one before", file=sys.stderr)
     print(f"resuming at step {int(state.step)} of {steps}", file=sys.stderr)
     return state, position
+
+
+def newest_of_first(
+    processes: Processes, checkpoints: Checkpoints, start: TrainState, steps: int
+) -> tuple[TrainState, Position]:
+    """`newest`, as process 0 finds it, in all processes of a run.
+
+    **Raises:** `CheckpointError`, as `newest`; in the others a `CnnlabError` that says the same.
+    """
+    if processes.count == 1:
+        return newest(checkpoints, start, steps)
+    found: list[tuple[TrainState, Position]] = []
+
+    def position() -> bytes:
+        found.append(newest(checkpoints, start, steps))
+        return json.dumps(dataclasses.asdict(found[0][1])).encode()
+
+    told = processes.from_first(position)
+    arrays = processes.from_first(lambda: packed(state_arrays(found[0][0])))
+    if found:
+        return found[0]
+    return with_state_arrays(start, unpacked(arrays)), Position.of(json.loads(told))
 
 
 def _number(

@@ -44,7 +44,7 @@ class Training:
 
     def advance(self) -> Metrics:
         """Make the next step: its metrics."""
-        handle = next(self._handles)
+        handle = self._runtime.spread(next(self._handles))
         self._arrays, self.metrics = self._compiled(self._arrays, self._resident, handle)
         self.step += 1
         return self.metrics

@@ -74,6 +74,26 @@ def test_epoch_order_is_fixed_for_ever():
     np.testing.assert_array_equal(epoch_order(8, 1, 2), [4, 6, 7, 3, 5, 0, 2, 1])
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("placement", ["device", "stream"])
+def test_parts_of_a_batch_are_the_batch(shuffle, placement):
+    options = {"seed": 3, "shuffle": shuffle, "placement": placement, "workers": 0}
+    parts = [loader(make_split(), SIZE, **options, part=(i, 4)) for i in range(4)]
+    whole = loader(make_split(), SIZE, **options)
+    assert {part.batch_size for part in parts} == {whole.batch_size}
+    steps = whole.steps_per_epoch
+    for got, *pieces in zip(read(whole, steps), *(read(p, steps) for p in parts), strict=True):
+        assert {len(piece.index) for piece in pieces} == {SIZE // 4}
+        for name, want in got._asdict().items():
+            joined = np.concatenate([getattr(piece, name) for piece in pieces])
+            np.testing.assert_array_equal(joined, want)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused():
+    with pytest.raises(ValueError, match=r"^batch_size: expected a multiple of 3 processes, got 8"):
+        loader(make_split(), SIZE, seed=0, part=(0, 3))
+
+
 def test_an_epoch_visits_each_example_once_and_drops_the_rest():
     made = loader(make_split(), SIZE, seed=3)
     assert made.steps_per_epoch == N // SIZE == 4

@@ -1,10 +1,17 @@
 """jit, pmap and shard_map give the same loss curve on one and two devices."""
 
+import math
+
 import jax
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
 from cnnlab.config import build, compose
+from cnnlab.train import Runtime, Shard
+from cnnlab.train.interrupt import Vote
+from cnnlab.train.processes import Processes
+from cnnlab.train.sharding import cut
 from cnnlab.train.step import make_train_step
 
 BASE = [
@@ -23,8 +30,8 @@ BASE = [
 ]
 
 
-def curve(runtime, devices):
-    overrides = [f"runtime={runtime}"]
+def curve(runtime, devices, *more):
+    overrides = [f"runtime={runtime}", *more]
     if runtime != "jit":
         overrides.append(f"runtime.devices={devices}")
     experiment = build(compose(BASE + overrides))
@@ -48,11 +55,16 @@ def reference():
     return curve("jit", 1)
 
 
-@pytest.mark.parametrize("runtime", ["pmap", "shard"])
-def test_two_devices_give_the_curve_of_one(runtime, reference):
+@pytest.mark.parametrize("runtime", ["pmap", "shard", "shard runtime.shard_state=true"])
+def test_two_devices_give_the_curve_of_one(runtime, reference, monkeypatch):
     assert len(jax.devices()) >= 2
+    monkeypatch.setattr("cnnlab.train.sharding._SMALL", 16)
     expected, expected_state, expected_evaluation = reference
-    losses, state, evaluation = curve(runtime, 2)
+    name, *more = runtime.split()
+    losses, state, evaluation = curve(name, 2, *more)
+    kernels = [x for x in jax.tree.leaves(state.opt_state) if getattr(x, "ndim", 0) == 4]
+    held = {x.addressable_shards[0].data.size / x.size for x in kernels}
+    assert held == {0.5 if more else 1.0}
     for name in ("loss", "accuracy", "grad_norm", "update_norm", "param_norm"):
         np.testing.assert_allclose(
             [m[name] for m in losses], [m[name] for m in expected], rtol=1e-5, err_msg=name
@@ -77,3 +89,67 @@ def test_batch_that_devices_cannot_share_is_refused():
 def test_more_devices_than_there_are_is_refused():
     with pytest.raises(ValueError, match=r"^runtime\.devices: expected at most"):
         build(compose([*BASE, "runtime=pmap", "runtime.devices=64"]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "devices", "axes"),
+    [
+        ((3, 3, 64, 128), 8, (None, None, None, "data")),
+        ((3, 3, 128, 64), 8, (None, None, "data")),
+        ((4096, 1000), 8, ("data",)),
+        ((4096, 4096), 512, (None, "data")),
+        ((25088, 4096), 512, ("data",)),
+        ((3, 3, 3, 50), 8, ()),  # nothing that 8 divide
+        ((64,), 8, ()),  # too small to be worth a message
+    ],
+)
+def test_the_longest_axis_that_the_devices_divide_is_cut(shape, devices, axes):
+    assert cut(shape, devices) == P(*axes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"processes": 2}, "process: expected this one's number, from 0 to 1, got None"),
+        ({"processes": 2, "process": 2}, "process: expected this one's number, from 0 to 1, got 2"),
+        ({"process": 1}, "process: expected processes=... with it, got 1 alone"),
+        ({"coordinator": "a:1", "process": 0}, "processes: expected how many there are"),
+        ({"processes": 2, "process": 0}, "coordinator: expected host:port, .* got None"),
+        ({"processes": 2, "process": 0, "coordinator": "a"}, "coordinator: expected host:port"),
+        ({"processes": 2, "process": 0, "coordinator": "a:b"}, "coordinator: expected host:port"),
+        ({"processes": 2, "process": 0, "coordinator": "a:1"}, "processes: jax has begun"),
+        ({"processes": "auto"}, "processes: auto found no SLURM"),
+        ({"processes": "auto", "process": 1}, "process: expected null, as processes=auto finds it"),
+        ({"launch": 2}, "launch: expected null"),
+    ],
+)
+def test_processes_that_cannot_be_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Shard(**arguments)
+
+
+class Elsewhere(Runtime):
+    """A runtime of two processes, of which the other one is asked to stop at its step `at`."""
+
+    processes = Processes(0, 2)
+
+    def __init__(self, at):
+        self.at, self.asked = at, 0
+
+    def compile(self, *arguments):
+        raise NotImplementedError
+
+    def any(self, flag):
+        self.asked += 1
+        return np.asarray(flag or self.asked == self.at)
+
+
+def test_all_processes_stop_at_the_same_step():
+    here, there = Vote(Elsewhere(math.inf)), Vote(Elsewhere(4))
+    own = [here.after_step(asked=step == 4) for step in range(1, 8)]
+    other = [there.after_step(asked=False) for step in range(1, 8)]
+    assert own == other == [step == 6 for step in range(1, 8)]
+    assert not here.at_end(asked=False)
+    assert Vote(Elsewhere(1)).at_end(asked=False)
+    alone = Vote(None)
+    assert alone.after_step(asked=True) and not alone.at_end(asked=False)
