@@ -28,12 +28,14 @@ def main(cfg: "DictConfig") -> "Comparison":
 
 
 def conclude(folder: Path, outcomes: "list[Outcome]") -> None:
-    """What is shown at the end of a sweep: its runs beside each other, where there are several."""
+    """What is shown at the end of a sweep: its runs beside each other, where there are several;
+    those of a search by the score that it searched by."""
     from cnnlab.lab import compare_runs
 
     runs = [outcome.run for outcome in outcomes if outcome.state == "done" and outcome.run]
     if len(set(runs)) > 1:
-        comparison = compare_runs(runs)
+        searched = any(line.startswith("+logger.trial=") for o in outcomes for line in o.overrides)
+        comparison = compare_runs(runs, metric="validation" if searched else None)
         print(comparison)
         print(f"page {comparison.write(folder)}")
 

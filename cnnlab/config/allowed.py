@@ -83,6 +83,7 @@ _RULE = {"lr": "number > 0", "weight_decay": "number >= 0"}
 _ADAM = {**_RULE, "b1": _SHARE, "b2": _SHARE, "eps": "number > 0"}
 _FACTOR = "number from 0 to 1"
 _WEIGHTS = "'balanced' or list of at least 1 numbers > 0 or null"
+_MODES = "one of online, offline, disabled"  # of WandB
 _DEVICES = {"devices": "whole number from 1 to 256 or null"}
 _MESH = {**_DEVICES, "launch": f"{_SMALL} or null", "shard_state": SWITCH, "timeout": "number > 0"}
 _MESH |= {"processes": f"{_SMALL} or one of auto or null", "process": "whole number >= 0 or null"}
@@ -282,9 +283,11 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
     "logger": {
         "cnnlab.train.metrics.MLflow": {"experiment": "text", "uri": "text or null"},
         "cnnlab.train.metrics.TensorBoard": {},
-        "cnnlab.train.metrics.WandB": {
-            "project": "text",
-            "mode": "one of online, offline, disabled",
+        "cnnlab.train.metrics.WandB": {"project": "text", "mode": _MODES},
+        "cnnlab.train.trial.Trial": {
+            "folder": "path",
+            "number": "whole number >= 0",
+            "pruner": "one of none, median, hyperband",
         },
     },
     **WITHIN,

@@ -31,11 +31,19 @@ from cnnlab.config.job import (
     known,
     say,
 )
-from cnnlab.config.launchers import register
+from cnnlab.config.launchers import LAUNCHERS, PACKAGE, register
 from cnnlab.config.messages import listing, one_line, show
 from cnnlab.config.overrides import parse, quote_home, quoted, structural_lines
+from cnnlab.config.search import Optuna, check_search
 from cnnlab.config.source import VERSION_BASE, Source, default_directory, directory_of_configs
-from cnnlab.config.sweep import hydra_lines, searches, settings_of_hydra, sweep_jobs
+from cnnlab.config.sweep import (
+    hydra_lines,
+    overrides_of,
+    searches,
+    settings_of_hydra,
+    sweep_jobs,
+)
+from cnnlab.config.tree import plain
 from cnnlab.config.trust import home, take_trust
 from cnnlab.console import program, unread
 from cnnlab.errors import CnnlabError, ConfigError
@@ -166,7 +174,9 @@ class _Command:
     ) -> int:
         """Run all jobs; those that others were at, once these have let go of them."""
         hydra_node, folder = settings_of_hydra(self.source, overrides, configs)
-        register(hydra_node)
+        register(hydra_node, (*LAUNCHERS, Optuna))
+        if hydra_node.sweeper.get("_target_") == f"{PACKAGE}.{Optuna.__name__}":
+            check_search(plain(hydra_node.sweeper), overrides_of(self.source, overrides))
         jobs = Jobs(folder)
         job = Job(self.task, self.source, configs, jobs, self.interrupts)
         place = f"hydra.sweep.dir={quoted(str(jobs.folder))}"

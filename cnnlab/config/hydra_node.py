@@ -45,7 +45,7 @@ _FROM_FILES = [
         (r"job\.(config_name|override_dirname|config\.override_dirname\..*)", ".*"),
         (r"(hydra_)?help\..*|verbose(\..*)?|mode", ".*"),
         (r"searchpath\.\d+", r"(?!.*\$\{).*"),  # see check_search_path
-        (r"sweeper\.(params\..*|direction(\.\d+)?|study_name)", ".*"),
+        (r"sweeper\.(params\..*|direction(\.\d+)?|study_name|sampler|pruner)", ".*"),
         (r"job\.name", r"[\w-][\w.-]*"),
         (r"run\.dir|sweep\.(dir|subdir)", _FOLDER),
         (rf"(launcher|sweeper)\.{TARGET}", _BASIC),

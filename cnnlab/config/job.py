@@ -146,9 +146,10 @@ class Job:
         overrides = list(settings.overrides.task)
         if self.jobs is None:
             return self._alone(overrides)
-        name = f"job {settings.job.num} ({' '.join(overrides)})"
-        total = f" of {self.number_of_jobs}" if self.number_of_jobs else ""
-        say(f"[job {settings.job.num}{total}] {' '.join(overrides)}")
+        shown = " ".join(line for line in overrides if not line.startswith("+logger.trial="))
+        name = f"job {settings.job.num} ({shown})"
+        total = f" of {self.number_of_jobs}" if tuple(overrides) in self.configs else ""
+        say(f"[job {settings.job.num}{total}] {shown}")
         outcome = self._outcome(overrides, name)
         self.jobs.write(outcome)
         if outcome.state == "stopped" and os.getpid() == self.process:

@@ -198,7 +198,7 @@ class Ray(SeveralAtOnce):
 LAUNCHERS = (Joblib, SubmititLocal, SubmititSlurm, Ray)
 
 
-def register(hydra_node: DictConfig, plugins: Sequence[type] = LAUNCHERS) -> None:
+def register(hydra_node: DictConfig, plugins: Sequence[Any] = LAUNCHERS) -> None:
     """Make Hydra know its plugins of ours.
 
     **Raises:** `ConfigError` where one of them is chosen whose package is not installed.

@@ -44,18 +44,8 @@ def sweep_jobs(
     **Raises:** `ConfigError` that names the job; also for more than `MOST_JOBS` of them. Another
     `CnnlabError` of a rehearsal (a damaged file) names it too.
     """
-    parsed = parse(lines, source, sweep=True)
+    overrides = {o.get_key_element(): o for o in overrides_of(source, lines)}
     sweeper = plain(_loaded(source, lines))["hydra"]["sweeper"]
-    swept = parse(
-        [f"{k}={v}" for k, v in (sweeper.get("params") or {}).items()], source, sweep=True
-    )
-    for override in swept:
-        if override.is_hydra_override():  # it would count as said on the command line
-            raise ConfigError(
-                f"hydra.sweeper.params: {show(override.key_or_group)} is refused; expected keys "
-                "and groups of the experiment"
-            )
-    overrides = {o.get_key_element(): o for o in [*swept, *parsed]}
     number = math.prod(_count(o, searches(sweeper)) for o in overrides.values())
     if number > MOST_JOBS:
         raise ConfigError(f"-m: expected at most {MOST_JOBS:,} jobs, got {number:,}")
@@ -76,6 +66,22 @@ def sweep_jobs(
             with _naming(names[short]):
                 check(cfg)
     return jobs
+
+
+def overrides_of(source: Source, lines: Sequence[str]) -> list[Override]:
+    """Those of a sweep: `hydra.sweeper.params` of the config, and then `lines`.
+
+    **Raises:** `ConfigError`.
+    """
+    params = plain(_loaded(source, lines))["hydra"]["sweeper"].get("params") or {}
+    of_config = parse([f"{key}={value}" for key, value in params.items()], source, sweep=True)
+    for override in of_config:
+        if override.is_hydra_override():  # it would count as said on the command line
+            raise ConfigError(
+                f"hydra.sweeper.params: {show(override.key_or_group)} is refused; expected keys "
+                "and groups of the experiment"
+            )
+    return [*of_config, *parse(lines, source, sweep=True)]
 
 
 def searches(sweeper: Mapping[str, object]) -> bool:

@@ -131,7 +131,7 @@ def compare_runs(
 
     - `runs`: run directories, folders of them (`outputs/train`) and folders of sweeps.
     - `metric`: a number of `result.json`; by default the test score of the metric by which the best
-      network is chosen.
+      network is chosen, with `validation` its best score there.
 
     **Raises:** `ConfigError` for what holds no runs, or no such number; `CnnlabError` for a damaged
     result, or two runs of one setting and seed.
@@ -142,7 +142,9 @@ def compare_runs(
     if not complete:
         raise ConfigError(f"runs: none of {len(found)} runs is complete, expected one or more")
     results = [Result(directory.read_result(["seed"]), directory) for directory in complete]
-    metric = metric or f"test_{results[0].judge}"
+    judge = results[0].judge
+    named = {None: f"test_{judge}", "validation": f"best_validation_{judge}"}
+    metric = named.get(metric) or str(metric)
     numbers: dict[str, dict[int, float]] = {}
     labels = _labels([read_settings(directory.config) for directory in complete])
     for label, result in zip(labels, results, strict=True):

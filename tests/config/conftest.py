@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import cnnlab
+from cnnlab.config import cli
 from cnnlab.config.allowed import TARGETS
+from cnnlab.config.source import default_directory
 
 OPTIM = "_target_: cnnlab.train.optim"
 TREE = {
@@ -108,3 +110,30 @@ def targets(monkeypatch):
     monkeypatch.setattr(cnnlab, "some_targets", module, raising=False)
     module.add = add
     return module
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, capfd):
+    """Runs a task in a sweep: exit status, outcomes by the first override, stderr, its folder."""
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    (configs / "hydra").symlink_to(default_directory() / "hydra")
+    text = "defaults: [hydra/settings, _self_]\noutput: outputs\nseed: 0\nx: 0.5\nlogger: {}\n"
+    (configs / "train.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def call(task, *arguments):
+        monkeypatch.setattr(sys, "argv", ["task.py", "-m", *arguments])
+        status, concluded = 0, []
+        conclude = lambda folder, outcomes: concluded.append((folder, outcomes))
+        try:
+            cli("train", config_dir=configs, conclude=conclude)(task)()
+        except SystemExit as stop:
+            status = stop.code
+        [(folder, outcomes)] = concluded or [(None, [])]
+        assert folder is None or folder.parent == tmp_path / "outputs" / "sweeps"
+        seeds = {outcome.overrides[0].removeprefix("seed="): outcome for outcome in outcomes}
+        return status, seeds, capfd.readouterr().err, folder
+
+    return call

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,41 +10,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from cnnlab.claims import Claim, Held
-from cnnlab.config import ConfigError, cli
+from cnnlab.config import ConfigError
 from cnnlab.config.hydra_node import check_hydra
 from cnnlab.config.launchers import LAUNCHERS, register
 from cnnlab.config.source import Source, default_directory
 from cnnlab.errors import CnnlabError
 
 SHIPPED = sorted(file.stem for file in (default_directory() / "hydra" / "launcher").glob("*.yaml"))
-
-
-@pytest.fixture
-def sweep(tmp_path, monkeypatch, capfd):
-    """Runs a task for some seeds: exit status, outcomes by seed, stderr, what was concluded of."""
-    configs = tmp_path / "configs"
-    (configs / "hydra").mkdir(parents=True)
-    (configs / "hydra" / "launcher").symlink_to(default_directory() / "hydra" / "launcher")
-    (configs / "hydra" / "settings.yaml").symlink_to(default_directory() / "hydra/settings.yaml")
-    text = "defaults: [hydra/settings, _self_]\noutput: outputs\nseed: 0\n"
-    (configs / "train.yaml").write_text(text)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-
-    def call(task, *arguments):
-        monkeypatch.setattr(sys, "argv", ["task.py", "-m", *arguments])
-        status, concluded = 0, []
-        conclude = lambda folder, outcomes: concluded.append((folder, outcomes))
-        try:
-            cli("train", config_dir=configs, conclude=conclude)(task)()
-        except SystemExit as stop:
-            status = stop.code
-        [(folder, outcomes)] = concluded
-        assert folder.parent == tmp_path / "outputs" / "sweeps"
-        seeds = {outcome.overrides[0].removeprefix("seed="): outcome for outcome in outcomes}
-        return status, seeds, capfd.readouterr().err, folder
-
-    return call
 
 
 def some_fail(cfg):

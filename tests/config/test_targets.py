@@ -155,10 +155,12 @@ def test_the_listed_choices_are_those_that_the_code_knows():
 
 
 def test_what_is_listed_is_what_the_groups_have():
-    used = set()
+    used = {"cnnlab.train.trial.Trial"}  # which a search gives to its jobs
     for file in default_directory().glob("*/**/*.yaml"):
         group = file.parent.name
-        if group in ("base", "debug", "experiment", "hydra"):
+        if {"base", "debug", "experiment", "hydra"} & set(
+            file.relative_to(default_directory()).parts
+        ):
             continue
         loaded = OmegaConf.to_container(OmegaConf.load(file))
         if loaded.keys() == {"defaults"}:  # what a file of another group has
