@@ -72,11 +72,7 @@ _PICTURES = {
     "broken": "one of refuse, skip",
 }
 _SPLITS = {"train_split": "text", "test_split": "text"}
-_SIZES = {
-    "train_size": "whole number >= 2",
-    "test_size": _COUNT,
-    "seed": "whole number >= 0",
-}
+_SIZES = {"train_size": "whole number >= 2", "test_size": _COUNT, "seed": "whole number >= 0"}
 _LENGTH = "whole number from 2 to 16777216"
 _GENERATED = {**_DATA, **_SIZES, "length": _LENGTH, "vocabulary": _SMALL}
 _RULE = {"lr": "number > 0", "weight_decay": "number >= 0"}
@@ -84,6 +80,8 @@ _ADAM = {**_RULE, "b1": _SHARE, "b2": _SHARE, "eps": "number > 0"}
 _FACTOR = "number from 0 to 1"
 _WEIGHTS = "'balanced' or list of at least 1 numbers > 0 or null"
 _MODES = "one of online, offline, disabled"  # of WandB
+_PRUNERS = "one of none, median, hyperband"
+_TRIAL = {"folder": "path", "number": "whole number >= 0", "pruner": _PRUNERS}
 _DEVICES = {"devices": "whole number from 1 to 256 or null"}
 _MESH = {**_DEVICES, "launch": f"{_SMALL} or null", "shard_state": SWITCH, "timeout": "number > 0"}
 _MESH |= {"processes": f"{_SMALL} or one of auto or null", "process": "whole number >= 0 or null"}
@@ -284,11 +282,7 @@ TARGETS: dict[str, dict[str, dict[str, str]]] = {
         "cnnlab.train.metrics.MLflow": {"experiment": "text", "uri": "text or null"},
         "cnnlab.train.metrics.TensorBoard": {},
         "cnnlab.train.metrics.WandB": {"project": "text", "mode": _MODES},
-        "cnnlab.train.trial.Trial": {
-            "folder": "path",
-            "number": "whole number >= 0",
-            "pruner": "one of none, median, hyperband",
-        },
+        "cnnlab.train.trial.Trial": _TRIAL,
     },
     **WITHIN,
 }
