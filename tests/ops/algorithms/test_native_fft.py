@@ -47,6 +47,9 @@ CASES = {
         ((2, 130, 16), (33, 16, 24), {"padding": "VALID", "stride": 3, "dilation": 2}),
         ((9, 301, 16), (9, 16, 17), {"padding": [(3, 70)]}),  # several blocks, and parts of these
         ((2, 31, 5), (40, 5, 9), {"padding": [(39, 38)]}),  # the kernel is longer
+        # Spectra of more than what is computed at a time: of blocks, and of kernels.
+        ((50, 1500, 2), (12, 2, 8), {"padding": [(500, 600)], "dilation": 100}),
+        ((1, 4000, 64), (3, 64, 48), {"padding": "CAUSAL", "dilation": 2000}),
     ],
     "dense and causal": [
         ((2, 300, 12), (300, 12, 20), {"padding": "CAUSAL"}),  # pieces in pieces
