@@ -120,6 +120,9 @@ def _put_aside(path: Path) -> Path:
     return free
 
 
+_ENDS = ".end"
+
+
 class TensorBoard:
     """Scalars for TensorBoard (package `tensorboardX`), in `<run>/tensorboard`."""
 
@@ -129,23 +132,37 @@ class TensorBoard:
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise _missing("tensorboardX", error) from error
+        self._folder = folder / "tensorboard"
         # What a killed process logged after the checkpoint is logged again: it counts once.
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self._writer = SummaryWriter(str(self._folder), purge_step=step + 1)
+        self._ends = lambda: SummaryWriter(str(self._folder), filename_suffix=_ENDS)
+        self._end: Any = None
 
     def log(self, record: Record) -> None:
-        step = int(record["step"])
+        writer, step = self._of_end() if record["kind"] == "test" else self._writer, record["step"]
         for name, value in _numbers(record).items():
-            self._writer.add_scalar(name, value, step)
+            writer.add_scalar(name, value, int(step))
+        writer.flush()  # a kill loses nothing that a checkpoint counts as logged
 
     def picture(self, path: Path, step: int) -> None:
         from PIL import Image
 
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("RGB"))
-        self._writer.add_image(path.stem, pixels, step, dataformats="HWC")
+        self._of_end().add_image(path.stem, pixels, step, dataformats="HWC")
+
+    def _of_end(self) -> Any:
+        """For what comes after the last step, in a file of its own: a run that was killed there,
+        and ends once more from the same step, replaces it."""
+        if self._end is None:
+            for former in self._folder.glob(f"*{_ENDS}"):
+                former.unlink()
+            self._end = self._ends()
+        return self._end
 
     def close(self) -> None:
-        self._writer.close()
+        for writer in filter(None, (self._writer, self._end)):
+            writer.close()
 
 
 class WandB:

@@ -1,8 +1,10 @@
 """Records, trackers, and the numbers and pictures of an evaluation."""
 
+import itertools
 import json
 import struct
 import sys
+import time
 import types
 
 import numpy as np
@@ -61,12 +63,47 @@ def test_tensorboard_writes_scalars(tmp_path):
     Image.new("RGBA", (4, 3)).save(picture)
     tracker.picture(picture, 3)
     tracker.close()
-    [events] = (tmp_path / "tensorboard").iterdir()
-    found = [event_pb2.Event.FromString(record) for record in tensorboard_records(events)]
+    files = sorted((tmp_path / "tensorboard").iterdir(), key=lambda file: file.suffix == ".end")
+    found = [
+        event_pb2.Event.FromString(record) for file in files for record in tensorboard_records(file)
+    ]
     starts = [event.step for event in found if event.session_log.status == 1]
     tags = [value.tag for event in found for value in event.summary.value]
     assert starts == [8]  # TensorBoard drops what was logged of this step and later ones
     assert tags == ["train/loss", "train/accuracy", "curves"]
+
+
+def test_tensorboard_shows_no_point_twice_after_kills(tmp_path, monkeypatch):
+    """Killed while it trained, and once more when it had tested: each number of each step once, as
+    TensorBoard reads: a start drops what came before of its step and later ones."""
+    event_pb2 = pytest.importorskip(
+        "tensorboardX.proto.event_pb2", reason="tensorboardX is not installed"
+    )
+    seconds = itertools.count(1_700_000_000.0)  # a file is named by its second
+    monkeypatch.setattr(time, "time", lambda: next(seconds))
+    picture = tmp_path / "curves.png"
+    Image.new("RGB", (4, 3)).save(picture)
+    for start, steps, tests in ((0, (1, 2, 3), False), (2, (3, 4), True), (4, (), True)):
+        tracker = TensorBoard()
+        tracker.start(tmp_path, {}, start)
+        for step in steps:
+            tracker.log({**RECORD, "step": step})
+        if tests:
+            tracker.log({**RECORD, "step": 4, "kind": "test"})
+            tracker.picture(picture, 4)
+        tracker._writer.flush()
+        if tests:
+            tracker._end.flush()  # and a kill
+    points = []
+    for file in sorted((tmp_path / "tensorboard").iterdir()):
+        for record in tensorboard_records(file):
+            event = event_pb2.Event.FromString(record)
+            if event.session_log.status == 1:
+                points = [point for point in points if point[1] < event.step]
+            points += [(value.tag, event.step) for value in event.summary.value]
+    expected = [(f"train/{name}", step) for step in (1, 2, 3, 4) for name in ("loss", "accuracy")]
+    expected += [("test/loss", 4), ("test/accuracy", 4), ("curves", 4)]
+    assert sorted(points) == sorted(expected)
 
 
 def tensorboard_records(path):
