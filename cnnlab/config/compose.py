@@ -29,7 +29,7 @@ from cnnlab.config.scale import settle_scale
 from cnnlab.config.source import Source, default_directory, directory_of_configs, job_part
 from cnnlab.config.tree import MISSING, plain
 from cnnlab.config.trust import check_trust, grant, granted, refuse_grants
-from cnnlab.config.values import settle_values, take_types
+from cnnlab.config.values import Types, settle_values, take_types
 from cnnlab.errors import ConfigError
 
 
@@ -80,8 +80,8 @@ def check_config(
     """
     if not isinstance(cfg, DictConfig | Mapping):
         raise ConfigError(f"cfg: expected a config, from cnnlab.compose([...]), got {show(cfg)}")
-    base = job_part(Source(str(default_directory()), config_name).load_base())
-    types = take_types(base)
+    source = Source(str(default_directory()), config_name)
+    base, types = _defaults(source, source.fingerprint)
     trust = (*granted(cfg), *check_trust(trust))
     try:
         cfg = OmegaConf.create(plain(cfg) if isinstance(cfg, DictConfig) else dict(cfg))
@@ -137,9 +137,15 @@ def compose_source(
 
 
 @functools.lru_cache(maxsize=64)
+def _defaults(source: Source, fingerprint: tuple) -> tuple[DictConfig, Types]:
+    """The primary config as it stands, and its types: to be read only."""
+    base = job_part(source.load_base())
+    return base, take_types(base)
+
+
+@functools.lru_cache(maxsize=64)
 def _known(source: Source, fingerprint: tuple) -> DictConfig:
     """The primary config as it stands, all of whose keys are read."""
-    known = job_part(source.load_base())
-    take_types(known)
+    known = _defaults(source, fingerprint)[0].copy()
     settle_scale(known, ())
     return known
