@@ -18,6 +18,7 @@ from experiments import train
 
 PRIMARY = sorted(file.stem for file in default_directory().glob("*.yaml"))
 GIVEN = {
+    "compare": ["runs=x"],
     "evaluate": ["run=x"],
     "export": ["run=x", "path=y"],
     "finetune": ["run=x"],
