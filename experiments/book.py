@@ -19,6 +19,7 @@ QUESTIONS = (
     "equivariance",
     "receptive_field",
     "linear_collapse",
+    "positions_from_padding",
     "filters",
     "activation_maps",
     "conv_variants",

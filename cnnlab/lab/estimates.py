@@ -1,5 +1,6 @@
 """What repetitions say of a quantity: a mean and the interval in which it lies with 95 %."""
 
+import bisect
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,12 +68,9 @@ class Estimate:
         distance = abs(self.mean - limit)
         if not 0 < self.deviation < math.sqrt(MOST) * distance:
             return None
-        n = 2
-        for _ in range(50):  # n = (t(n) deviation / distance)^2, which grows slowly with t(n)
-            n, before = math.ceil((_quantile(n - 1) * self.deviation / distance) ** 2), n
-            n = max(n, 2)
-            if n == before:
-                break
+        # It grows narrower with every repetition, so that the first number that will do is found.
+        told = lambda n: _quantile(n - 1) * self.deviation < distance * math.sqrt(n)
+        n = 2 + bisect.bisect_left(range(2, MOST + 1), True, key=told)
         return n if n <= MOST else None
 
 

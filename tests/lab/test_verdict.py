@@ -143,6 +143,9 @@ def test_how_many_repetitions_would_tell():
     n = few.needed(0.0)
     half = lambda n: student(n - 1) * few.deviation / math.sqrt(n)
     assert half(n) <= few.mean < half(n - 1)
+    # Of one large mean, where each guess of the quantile undoes the one before.
+    steep = Estimate(0.085, 0.0458, 3, -0.029, 0.199, 2)
+    assert steep.needed(0.0) == 4
     assert few.needed(few.mean) is None and few.needed(few.mean + 1e-9) is None
     assert few.narrow(half(8) + 1e-9) and not few.narrow(half(8) - 1e-9)
 
