@@ -67,6 +67,8 @@ class Processes:
         try:
             yield
         except BaseException as error:
+            if isinstance(error, Interrupted):
+                self.from_first(bytes)  # which writes a checkpoint: until then nobody leaves
             text = (str(error).splitlines() or [""])[0]
             known = isinstance(error, CnnlabError | KeyboardInterrupt)
             if not known and _LEFT.search(text):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from cnnlab.errors import CnnlabError, ConfigError
+from cnnlab.errors import CnnlabError, ConfigError, Interrupted
 from cnnlab.train import processes
 from cnnlab.train.arrays import packed, unpacked
 from cnnlab.train.checkpoint import Checkpoints
+from cnnlab.train.links import Links
 from cnnlab.train.position import newest_of_first
 from cnnlab.train.processes import Processes, broadcast
 
@@ -48,6 +49,30 @@ def test_what_the_first_refuses_all_refuse(pair, kind):
         with pytest.raises(kind, match=r"^output: no room$") as raised:
             one.from_first(refuse(kind("output: no room")))
         assert raised.type is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (Interrupted("stopped at step 3"), 130, ["wait", "stopped at step 3"]),
+        (ConfigError("output: no"), 2, ["output: no"]),
+        (CnnlabError("the loss is nan"), 1, ["the loss is nan"]),
+        (KeyError("x"), 1, ["KeyError: 'x'"]),
+        (KeyboardInterrupt(), 130, [""]),
+    ],
+)
+def test_a_run_that_fails_is_told_to_the_others(monkeypatch, error, status, said):
+    """Where it was asked to stop, not before the first one has written its checkpoint."""
+    links, heard = Links(1, {}, ["a", "b"]), []
+    monkeypatch.setattr(links, "fail", heard.append)
+    monkeypatch.setattr(processes, "broadcast", lambda content: heard.append("wait") or b"\2")
+    run = Processes(1, 2, links)
+    with run.together():
+        pass
+    assert links.status == 0
+    with pytest.raises(type(error)), run.together():
+        raise error
+    assert (links.status, heard) == (status, said)
 
 
 @pytest.mark.parametrize("size", [1, 2, 9, 16, 50])
