@@ -60,15 +60,15 @@ class _Crew:
             *(sys.executable, *sys.orig_argv[1:], "runtime.launch=null"),
             *(f"runtime.processes={number}", f"runtime.coordinator=localhost:{port}"),
         ]
-        for index, cores in enumerate(_shares(number)):
+        for index in range(number):
             quiet = files.enter_context(tempfile.TemporaryFile("w+")) if index else None  # noqa: SIM115
-            with _on(cores):
-                process = subprocess.Popen(
-                    [*command, f"runtime.process={index}"],
-                    stdout=subprocess.DEVNULL if index else None,
-                    stderr=quiet,
-                    start_new_session=True,  # so that Ctrl-C comes once, from here
-                )
+            process = subprocess.Popen(
+                [*command, f"runtime.process={index}"],
+                env=_environment(number),
+                stdout=subprocess.DEVNULL if index else None,
+                stderr=quiet,
+                start_new_session=True,  # so that Ctrl-C comes once, from here
+            )
             self._processes.append(process)
             self._errors.append(quiet)
 
@@ -134,24 +134,12 @@ class _Crew:
                 signal.signal(getattr(signal, name), handler)
 
 
-def _shares(number: int) -> list[list[int] | None]:
-    """The cores of each process, None for all."""
-    if not hasattr(os, "sched_getaffinity"):
-        return [None] * number
-    cores = sorted(os.sched_getaffinity(0))
-    each = len(cores) // number
-    return [cores[i * each : (i + 1) * each] or None for i in range(number)]
+def _environment(number: int) -> dict[str, str]:
+    """A process's environment: of OpenMP and XLA, so many threads as its share of the cores.
 
-
-@contextlib.contextmanager
-def _on(cores: list[int] | None) -> Iterator[None]:
-    """What is started in here runs on these cores, and counts them only."""
-    if cores is None:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+    Bound to cores of its own, the threads that wait for the other processes would be in the way of
+    those that compute.
+    """
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = str(max(1, (there or 1) // number))
+    return {"OMP_NUM_THREADS": threads, "NPROC": threads, **os.environ}
