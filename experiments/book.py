@@ -24,6 +24,7 @@ QUESTIONS = (
     "activation_maps",
     "conv_variants",
     "heads",
+    "shifts",
     "from_scratch",
     "fft_crossover",
     "long_convolutions",
