@@ -51,13 +51,23 @@ def init_state(
     - `average`: whether a moving average is kept.
     - `key`: the key that every step's randomness is folded from.
     """
-    model, model_state, key = _copies((model, model_state, key))
-    params = eqx.filter(model, eqx.is_inexact_array)
+    arrays, static = eqx.partition((model, model_state, key), eqx.is_array)
+
+    @jax.jit  # one program, not one a parameter
+    def begin(arrays: PyTree) -> tuple[PyTree, PyTree, PyTree]:
+        own = _copies(arrays)
+        model, model_state, _ = eqx.combine(own, static)
+        params = eqx.filter(model, eqx.is_inexact_array)
+        averaged = eqx.filter((params, model_state), eqx.is_array)
+        return own, optimizer.init(params), _copies(averaged) if average else None
+
+    own, opt_state, averaged = begin(arrays)
+    model, model_state, key = eqx.combine(own, static)
     return TrainState(
         model=model,
         model_state=model_state,
-        opt_state=jax.jit(optimizer.init)(params),  # one program, not one a parameter
-        average=_copies((params, model_state)) if average else None,
+        opt_state=opt_state,
+        average=averaged,
         step=jnp.asarray(0, jnp.int32),
         key=key,
     )
@@ -66,7 +76,7 @@ def init_state(
 def _copies(tree: _Tree) -> _Tree:
     # Of their types and no weaker, as `jnp.full` makes them: after an update they would be others,
     # and the step compiled again.
-    return jax.tree.map(lambda x: jnp.array(x, x.dtype) if eqx.is_array(x) else x, tree)
+    return jax.tree.map(lambda x: jnp.array(x, x.dtype), tree)
 
 
 def seed_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
