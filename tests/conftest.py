@@ -40,7 +40,10 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import jax.random as jr  # noqa: E402
 import jaxtyping  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from _pytest import runner  # noqa: E402
+from jax._src import core, literals  # noqa: E402
 from jax._src.interpreters import mlir  # noqa: E402
 
 hypothesis.settings.register_profile("default", max_examples=25, deadline=None, derandomize=True)
@@ -98,6 +101,41 @@ jaxtyping.jaxtyped = _checked
 # takes. 0.12 keeps its contexts; kept here, a program for one device after one for two crashes.
 if version("jax").startswith("0.10."):
     mlir.JaxIrContext.load_all_available_dialects = lambda context: context.dialects["func"]
+
+    # And it makes its own array of one of NumPy's, and one that is filled with a number, by a
+    # program for each shape.
+    def _put(program, x, **params):
+        numpys = isinstance(x, literals.TypedNdArray) and not x.weak_type
+        wanted = {"new_dtype": x.dtype, "weak_type": False, "sharding": None}
+        if numpys and all(wanted[name] == value for name, value in params.items()):
+            return jax.device_put(literals.TypedNdArray(np.array(x)))
+        return program(x, **params)
+
+    def _fill(program, x, *sizes, **params):
+        number = isinstance(x, jax.Array) and x.ndim == 0 and isinstance(x.dtype, np.dtype)
+        if number and not (sizes or x.weak_type or x.committed or params["sharding"]):
+            filled = np.full(params["shape"], np.asarray(x))
+            return jax.device_put(literals.TypedNdArray(filled))
+        return program(x, *sizes, **params)
+
+    for primitive in (core.stage_p, jax.lax.convert_element_type_p):
+        primitive.def_impl(partial(_put, primitive.impl))
+    jax.lax.broadcast_in_dim_p.def_impl(partial(_fill, jax.lax.broadcast_in_dim_p.impl))
+
+
+# CPython takes frames from the system in chunks of 16 KiB, and gives one back as soon as the call
+# that needed it returns: where the calls of a loop cross the end of a chunk, each is a mmap, a
+# fault and a munmap, 400 times as long. Below a frame with a stack of 2 MiB all have one chunk.
+def _with_room(function, *args):
+    return function(*args)
+
+
+_with_room.__code__ = _with_room.__code__.replace(co_stacksize=2**18)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    return _with_room(runner.pytest_runtest_protocol, item, nextitem)
 
 
 @pytest.fixture
