@@ -112,16 +112,21 @@ class Joblib(SeveralAtOnce):
     package = "joblib"
 
     def run(self, calls: list[Call]) -> None:
+        left, before = calls, len(calls) + 1
+        while 0 < len(left) < before:  # as long as some end
+            self._try(left, **self.options)
+            left, before = [call for call in left if not call.ended()], len(left)
+        for call in left:  # one of them ends its process, and would the others' again
+            self._try([call], n_jobs=2)  # in a process of its own, as 1 would not be
+
+    def _try(self, calls: list[Call], **options: Any) -> None:
         from joblib import Parallel, delayed
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        left, before = calls, len(calls) + 1
-        while 0 < len(left) < before:  # as long as some end
-            try:
-                Parallel(backend="loky", batch_size=1, **self.options)(delayed(c)() for c in left)
-            except BrokenProcessPool:  # one died, and all are ended
-                say("a process of joblib's died: the jobs that had not ended begin again")
-            left, before = [call for call in left if not call.ended()], len(left)
+        try:
+            Parallel(backend="loky", batch_size=1, **options)(delayed(call)() for call in calls)
+        except BrokenProcessPool:  # one died, and all are ended
+            say("a process of joblib's died: the jobs that had not ended begin again")
 
 
 class _Submitit(SeveralAtOnce):
