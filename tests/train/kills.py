@@ -2,12 +2,12 @@
 
     python tests/train/kills.py MINUTES [SEED]
 
-Each time 4, 2 or 1 processes go on from what the last ones left. A run that has come to its end has
-to be the one that nobody disturbed: each step logged once, with its loss to 1e-6 (another order
-of the examples, one twice or one left out would be another loss), the last checkpoint's arrays
-alike; a run is never further back than the checkpoint that was there. After each kill all processes
-have to be gone within a minute, with one line of error that names the one that was killed. Not part
-of the suite, as it takes as long as it is given.
+Each time 4, 2 or 1 processes go on from what the last ones left. A run that has come to its end
+has to be the one that nobody disturbed: each step logged once, with its loss to 1e-5 (sums in
+another order drift so far in 400 steps; other examples, one twice or one left out would be another
+loss), the last checkpoint's arrays alike; a run is never further back than the checkpoint that was
+there. After each kill all processes have to be gone within a minute, with one line of error that
+names the one that was killed. Not part of the suite, as it takes as long as it is given.
 """
 
 import json
@@ -76,7 +76,7 @@ def losses(folder):
 def check_end(folder, expected):
     got, want = losses(folder), losses(expected)
     assert [r[:2] for r in got] == [r[:2] for r in want]
-    np.testing.assert_allclose([r[2] for r in got], [r[2] for r in want], rtol=1e-6)
+    np.testing.assert_allclose([r[2] for r in got], [r[2] for r in want], rtol=1e-5)
     last = lambda of: read(max(of.glob("train/*/checkpoints/step-*")))[0]
     arrays = last(expected)
     for name, value in last(folder).items():
