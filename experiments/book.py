@@ -25,6 +25,7 @@ QUESTIONS = (
     "conv_variants",
     "heads",
     "shifts",
+    "new_places",
     "from_scratch",
     "fft_crossover",
     "long_convolutions",
