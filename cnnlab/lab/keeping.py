@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnnlab.files import write_atomically
-from cnnlab.lab.answer import FORM
+from cnnlab.lab.answer import FORM, UNHASHED
 from cnnlab.lab.page import Answer
 from cnnlab.lab.verdict import INCONCLUSIVE
 
@@ -14,11 +14,12 @@ FILE = "answer.json"
 
 
 def keep(answers: Sequence[tuple[Path, Answer]], folder: Path) -> None:
-    """Write each answer without its data, and its figures, to `folder/<question>/`."""
+    """Write each answer, without data and place, and its figures to `folder/<question>/`."""
     for source, result in answers:
         kept = folder / result["question"]
         shutil.rmtree(kept / "figures", ignore_errors=True)
         small = {name: value for name, value in result.items() if name not in ("data", "crc32")}
+        small["config"] = {k: v for k, v in result["config"].items() if k not in UNHASHED}
         write_atomically(kept / FILE, f"{json.dumps(small, indent=1)}\n".encode())
         for name in result["figures"]:
             picture = (source / "figures" / f"{name}.png").read_bytes()

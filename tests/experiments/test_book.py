@@ -116,11 +116,12 @@ def test_what_is_refused_before_the_first_question(
 
 
 def test_a_page_of_what_was_kept(tmp_path, monkeypatch, capsys):
-    """The answers without their data, and their figures, are all that it takes."""
+    """The answers without their data or where they were, and their figures, are all it takes."""
     folder = tmp_path / "measured"
     (folder / "figures").mkdir(parents=True)
     (folder / "figures" / "one.png").write_bytes(b"\x89PNG")
-    found = ANSWER | {"data": {"large": []}, "crc32": 1}
+    config = ANSWER["config"] | {"output": str(tmp_path)}
+    found = ANSWER | {"config": config, "data": {"large": []}, "crc32": 1}
     monkeypatch.setattr(book, "_ask", lambda name, arguments, force: (folder, found))
     shared = ["only=[toeplitz]", f"keep={tmp_path / 'kept'}", f"output={tmp_path}"]
     run(monkeypatch, *shared)
@@ -129,7 +130,8 @@ def test_a_page_of_what_was_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(book, "_ask", None)
     run(monkeypatch, *shared, "ask=false")
     assert (tmp_path / "fast.html").read_text() == first
-    assert "data" not in json.loads((tmp_path / "kept/toeplitz/answer.json").read_text())
+    small = json.loads((tmp_path / "kept/toeplitz/answer.json").read_text())
+    assert "data" not in small and "output" not in small["config"]
     (tmp_path / "kept/toeplitz/answer.json").write_text('{"claims": []}')
     with pytest.raises(SystemExit):
         run(monkeypatch, *shared, "ask=false")
@@ -180,6 +182,7 @@ ANSWER = {
     "title": "Is it <so>?",
     "answer": "It is, of s^2 c' weights.",
     "note": "A note.",
+    "config": {"scale": "fast"},
     "learnt": {"verdict": "holds", "evidence": "all beat 80", "quantities": []},
     "claims": [
         CLAIM,
