@@ -13,6 +13,7 @@ import numpy as np
 
 from cnnlab.errors import CnnlabError
 from cnnlab.files import JsonObject, write_atomically
+from cnnlab.train.event_file import EventFile
 
 Record = dict[str, float | int | str]
 
@@ -128,41 +129,41 @@ class TensorBoard:
 
     def start(self, folder: Path, config: JsonObject, step: int = 0) -> None:
         del config
+        self._folder = folder / "tensorboard"
+        self._end: EventFile | None = None
         try:
-            from tensorboardX import SummaryWriter
+            # What a killed process logged after the checkpoint is logged again: it counts once.
+            self._file = EventFile(self._folder, purge_step=step + 1)
         except ImportError as error:
             raise _missing("tensorboardX", error) from error
-        self._folder = folder / "tensorboard"
-        # What a killed process logged after the checkpoint is logged again: it counts once.
-        self._writer = SummaryWriter(str(self._folder), purge_step=step + 1)
-        self._ends = lambda: SummaryWriter(str(self._folder), filename_suffix=_ENDS)
-        self._end: Any = None
 
     def log(self, record: Record) -> None:
-        writer, step = self._of_end() if record["kind"] == "test" else self._writer, record["step"]
-        for name, value in _numbers(record).items():
-            writer.add_scalar(name, value, int(step))
-        writer.flush()  # a kill loses nothing that a checkpoint counts as logged
+        from tensorboardX.summary import scalar
+
+        file = self._of_end() if record["kind"] == "test" else self._file
+        numbers = _numbers(record).items()
+        file.add(int(record["step"]), *(scalar(name, value) for name, value in numbers))
 
     def picture(self, path: Path, step: int) -> None:
         from PIL import Image
+        from tensorboardX.summary import image
 
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("RGB"))
-        self._of_end().add_image(path.stem, pixels, step, dataformats="HWC")
+        self._of_end().add(step, image(path.stem, pixels, dataformats="HWC"))
 
-    def _of_end(self) -> Any:
+    def _of_end(self) -> EventFile:
         """For what comes after the last step, in a file of its own: a run that was killed there,
         and ends once more from the same step, replaces it."""
         if self._end is None:
             for former in self._folder.glob(f"*{_ENDS}"):
                 former.unlink()
-            self._end = self._ends()
+            self._end = EventFile(self._folder, _ENDS)
         return self._end
 
     def close(self) -> None:
-        for writer in filter(None, (self._writer, self._end)):
-            writer.close()
+        for file in filter(None, (self._file, self._end)):
+            file.close()
 
 
 class WandB:

@@ -83,6 +83,7 @@ ALLOWED = {
     "cnnlab/ops/algorithms/": "each its own, and the registry's lines",
     "cnnlab/ops/native/": "the engine that two of them call, and the names of its parts",
     "cnnlab/models/reach/rules.py": "of jax's primitives",
+    "cnnlab/nn/anti_aliased.py": "how many a filter has",
     "tests/ops/algorithms/": "each its own tests",
     "tests/ops/test_native": "the engine's, and its library's",
     "tests/ops/test_registry.py": "this one",

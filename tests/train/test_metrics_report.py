@@ -83,17 +83,15 @@ def test_tensorboard_shows_no_point_twice_after_kills(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: next(seconds))
     picture = tmp_path / "curves.png"
     Image.new("RGB", (4, 3)).save(picture)
+    trackers = []
     for start, steps, tests in ((0, (1, 2, 3), False), (2, (3, 4), True), (4, (), True)):
-        tracker = TensorBoard()
+        trackers.append(tracker := TensorBoard())
         tracker.start(tmp_path, {}, start)
         for step in steps:
             tracker.log({**RECORD, "step": step})
         if tests:
             tracker.log({**RECORD, "step": 4, "kind": "test"})
-            tracker.picture(picture, 4)
-        tracker._writer.flush()
-        if tests:
-            tracker._end.flush()  # and a kill
+            tracker.picture(picture, 4)  # and a kill
     points = []
     for file in sorted((tmp_path / "tensorboard").iterdir()):
         for record in tensorboard_records(file):
@@ -103,6 +101,8 @@ def test_tensorboard_shows_no_point_twice_after_kills(tmp_path, monkeypatch):
             points += [(value.tag, event.step) for value in event.summary.value]
     expected = [(f"train/{name}", step) for step in (1, 2, 3, 4) for name in ("loss", "accuracy")]
     expected += [("test/loss", 4), ("test/accuracy", 4), ("curves", 4)]
+    for tracker in trackers:
+        tracker.close()
     assert sorted(points) == sorted(expected)
 
 
