@@ -112,12 +112,17 @@ class Joblib(SeveralAtOnce):
     package = "joblib"
 
     def run(self, calls: list[Call]) -> None:
+        from joblib.externals.loky import get_reusable_executor
+
         left, before = calls, len(calls) + 1
-        while 0 < len(left) < before:  # as long as some end
-            self._try(left, **self.options)
-            left, before = [call for call in left if not call.ended()], len(left)
-        for call in left:  # one of them ends its process, and would the others' again
-            self._try([call], n_jobs=2)  # in a process of its own, as 1 would not be
+        try:
+            while 0 < len(left) < before:  # as long as some end
+                self._try(left, **self.options)
+                left, before = [call for call in left if not call.ended()], len(left)
+            for call in left:  # one of them ends its process, and would the others' again
+                self._try([call], n_jobs=2)  # in a process of its own, as 1 would not be
+        finally:  # joblib would keep its processes for what comes after
+            get_reusable_executor(reuse=True).shutdown(wait=True)
 
     def _try(self, calls: list[Call], **options: Any) -> None:
         from joblib import Parallel, delayed

@@ -1,6 +1,7 @@
 """Sweeps of which several jobs run at once, in other processes: each says what it came to."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import time
@@ -44,6 +45,7 @@ def test_the_rest_goes_on_past_a_failure_and_a_dead_process(sweep, launcher):
     last = err.splitlines()[-1]
     assert last.startswith("error: 2 of 4 jobs failed: job 1 (seed=91): the disk is full, job 2 (")
     assert last.endswith("job 2 (seed=92): its process ended")
+    assert multiprocessing.active_children() == []
 
 
 FAKE_SLURM = {
