@@ -67,14 +67,10 @@ class BlurPool(Pool):
         window = self.window
         x = ops.pad(x, window.at(window.spatial(x.shape)).pads, self.padding_mode)
         x = ops.max_pool(x, [size - self.taps + 1 for size in window.size], 1)
-        row = np.array([math.comb(self.taps - 1, i) for i in range(self.taps)]) / 2 ** (
-            self.taps - 1
-        )
-        filter_ = functools.reduce(np.multiply.outer, [row] * window.rank)
+        row = np.array([math.comb(self.taps - 1, i) for i in range(self.taps)])
+        blur = functools.reduce(np.multiply.outer, [row / row.sum()] * window.rank)
         channels = x.shape[-1]
-        kernel = jnp.broadcast_to(
-            jnp.asarray(filter_, x.dtype)[..., None, None], (*filter_.shape, 1, channels)
-        )
+        kernel = jnp.asarray(np.repeat(blur[..., None, None], channels, axis=-1), x.dtype)
         return ops.conv(x, kernel, stride=window.stride, padding="VALID", groups=channels)
 
 
