@@ -11,7 +11,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
@@ -45,7 +45,7 @@ class Optuna(Sweeper):
         *,
         n_trials: int,
         n_jobs: int,
-        direction: str,
+        direction: Literal["maximize", "minimize"],
         sampler: str,
         pruner: str,
         seed: int,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cnnlab.errors import CnnlabError, ConfigError, Pruned
 from cnnlab.files import JsonObject
@@ -15,7 +15,11 @@ PRUNERS = ("none", "median", "hyperband")
 
 
 def open_study(
-    folder: Path, *, pruner: str = "none", sampler: Any = None, direction: str | None = None
+    folder: Path,
+    *,
+    pruner: str = "none",
+    sampler: Any = None,
+    direction: Literal["maximize", "minimize"] | None = None,
 ) -> Any:
     """The search (an `optuna.Study`) that is kept in a file of this folder: a log of JSON lines,
     under a lock that holds on shared file systems.
