@@ -3,7 +3,9 @@
 Only what every shared file system has is used: that of two who create a file, one succeeds. The
 claim of a folder is its file `.claim-N` of the highest number N, which says whose it is. One that
 was released, or whose owner is dead, is never removed or rewritten by another process, which could
-hit a newer one: who takes it over creates N + 1, and only then removes what is older.
+hit a newer one: who takes it over creates N + 1, and only then removes what is older. Its owner
+releases it by emptying it and setting its time to 0, for which a full disk has room; removed, its
+number could be given twice.
 
 An owner on this machine (same boot, same process namespace) is dead when its process is. Elsewhere
 it is when it has shown no sign of life for `STALE` seconds: it sets its file's time every `BEAT`
@@ -23,7 +25,7 @@ from functools import cache
 from pathlib import Path
 
 from cnnlab.errors import CnnlabError
-from cnnlab.files import JsonObject, write_atomically
+from cnnlab.files import JsonObject
 
 BEAT = 10.0
 STALE = 120.0  # a shared file system shows a file's time up to a minute late
@@ -72,6 +74,7 @@ class Claim:
         self._number = 0  # of our own; 0: none
         self._lost = False
         self._let_go = threading.Event()
+        self._beating: threading.Thread | None = None
 
     def take(self) -> None:
         """Hold it from now on.
@@ -90,18 +93,25 @@ class Claim:
                 self._file(number).unlink(missing_ok=True)
         self._lost = False
         self._let_go.clear()
-        threading.Thread(target=self._beat, daemon=True).start()
+        self._beating = threading.Thread(target=self._beat, daemon=True)
+        self._beating.start()
 
     def free(self) -> bool:
-        """Whether nobody has it, as far as can be seen."""
-        return self._held_by(self._newest()) is None
+        """Whether nobody has it, as far as can be seen; so of a folder that is not there."""
+        try:
+            return self._held_by(self._newest()) is None
+        except FileNotFoundError:
+            return True
 
     def release(self) -> None:
-        """Let go of it."""
+        """Let go of it. Raises nothing, so what ended the work is what its caller sees."""
         self._let_go.set()
+        if self._beating is not None:
+            self._beating.join()  # its last sign of life comes before the end
         file, self._number = self._file(self._number), 0
-        if file.is_file():  # else somebody removed it, with its folder perhaps
-            write_atomically(file, b'{"released": true}\n')
+        with contextlib.suppress(OSError):  # somebody removed it, with its folder perhaps
+            if _said(file) == asdict(this_process()):  # not one of a folder made since
+                _empty(file)
 
     def check(self) -> None:
         """Refuse to go on where another process has taken it over, which is seen at the next sign
@@ -128,14 +138,19 @@ class Claim:
 
     def _created(self, number: int) -> bool:
         """Whether we made this file, and it is the newest: a listing may have been an old one."""
+        file = self._file(number)
         try:
-            with self._file(number).open("x") as file:
-                json.dump(asdict(this_process()), file)
+            file.touch(exist_ok=False)
         except FileExistsError:
             return False
+        try:
+            file.write_text(json.dumps(asdict(this_process())))
+        except OSError:  # a full disk
+            _empty(file)
+            raise
         if self._newest() == number:
             return True
-        self._file(number).unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
         return False
 
     def _held_by(self, number: int) -> Owner | str | None:
@@ -144,12 +159,10 @@ class Claim:
             said, seen = _said(file), file.stat().st_mtime
         except FileNotFoundError:  # a newer one is there
             return None
-        if said == {"released": True}:
-            return None
         owner = _owner(said) or ""  # it was killed before it could say, or is just at it
         lives = owner.lives() if isinstance(owner, Owner) else None
         if lives is None:
-            lives = self._now() - seen < STALE
+            lives = seen > 0 and self._now() - seen < STALE
         return owner if lives else None
 
     def _now(self) -> float:
@@ -175,6 +188,12 @@ def _said(file: Path) -> JsonObject:
     except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def _empty(file: Path) -> None:
+    """Make a claim of our own nobody's: without a new block of the disk."""
+    os.truncate(file, 0)
+    os.utime(file, (0, 0))
 
 
 def _owner(said: JsonObject) -> Owner | None:

@@ -1,5 +1,7 @@
 """A claim is one process's at a time; that of a dead one is taken over, by one."""
 
+import contextlib
+import errno
 import json
 import multiprocessing
 import os
@@ -7,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -120,8 +123,61 @@ def test_a_folder_that_was_removed_stays_so(tmp_path):
     claim = Claim(folder)
     claim.take()
     shutil.rmtree(folder)
+    assert claim.free()
+    claim.check()
     claim.release()
     assert not folder.exists()
+
+
+def test_a_folder_that_was_made_anew_is_its_owners(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    claim = Claim(folder)
+    claim.take()
+    shutil.rmtree(folder)
+    folder.mkdir()
+    written(folder, 1, ELSEWHERE)
+    claim.release()
+    assert not claim.free()
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def only_reads(path, mode="r", *rest, opened=Path.open, **options):
+    return opened(path, mode, *rest, **options) if mode in ("r", "rb") else full()
+
+
+def test_a_full_disk_does_not_keep_a_claim_and_does_not_hide_what_ended_the_work(
+    folder, monkeypatch
+):
+    claim = Claim(folder)
+    with pytest.raises(KeyError, match="the reason"), contextlib.ExitStack() as stack:
+        claim.take()
+        stack.callback(claim.release)
+        monkeypatch.setattr(Path, "open", only_reads)
+        raise KeyError("the reason")
+    monkeypatch.undo()
+    assert claim.free()
+    Claim(folder).take()
+
+
+def test_what_can_not_be_released_hides_nothing(folder, monkeypatch):
+    claim = Claim(folder)
+    claim.take()
+    monkeypatch.setattr(claims.os, "truncate", full)
+    claim.release()
+
+
+def test_a_claim_that_a_full_disk_cuts_off_is_nobodys(folder, monkeypatch):
+    monkeypatch.setattr(Path, "open", only_reads)
+    with pytest.raises(OSError, match="No space left"):
+        Claim(folder).take()
+    monkeypatch.undo()
+    assert Claim(folder).free()
+    Claim(folder).take()
+    assert left(folder) == [".claim-2"]
 
 
 def _count(folder, start, rounds):

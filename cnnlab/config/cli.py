@@ -178,6 +178,7 @@ class _Command:
         if hydra_node.sweeper.get("_target_") == f"{PACKAGE}.{Optuna.__name__}":
             check_search(plain(hydra_node.sweeper), overrides_of(self.source, overrides))
         jobs = Jobs(folder)
+        jobs.begin()
         job = Job(self.task, self.source, configs, jobs, self.interrupts)
         place = f"hydra.sweep.dir={quoted(str(jobs.folder))}"
         self._hand_over([*flags, *overrides, place], job)

@@ -26,7 +26,7 @@ from cnnlab.config.interrupts import INTERRUPTED, Interrupts
 from cnnlab.config.messages import one_line
 from cnnlab.config.source import Source
 from cnnlab.console import unread
-from cnnlab.errors import CnnlabError, ConfigError, Interrupted, Pruned
+from cnnlab.errors import CnnlabError, ConfigError, Interrupted, Pruned, WriteError
 from cnnlab.files import write_atomically
 
 Task = Callable[[DictConfig], object]
@@ -61,15 +61,38 @@ class Jobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()  # wherever a job goes
         self._call = secrets.token_hex(8)
+        self._unwritten: dict[Path, Outcome] = {}
+
+    def begin(self) -> None:
+        """Make the folder, and see whether there is room in it for what Hydra writes first.
+
+        **Raises:** `ConfigError`.
+        """
+        try:
+            write_atomically(self.folder / "multirun.yaml", b"\n" * 2**14)
+        except WriteError as error:
+            raise ConfigError(
+                f"output: expected a folder to write in ({one_line(error)})"
+            ) from error
 
     def _file(self, overrides: Sequence[str]) -> Path:
         name = hashlib.sha256("\0".join(overrides).encode()).hexdigest()[:16]
         return self.folder / "jobs" / f"{name}.json"
 
     def write(self, outcome: Outcome) -> None:
-        """Keep it, in place of what the same job came to before."""
-        text = json.dumps({**dataclasses.asdict(outcome), "call": self._call}, indent=1)
-        write_atomically(self._file(outcome.overrides), f"{text}\n".encode())
+        """Keep it, in place of what the same job came to before; where the disk is full, say, in
+        this process only."""
+        outcome = dataclasses.replace(outcome, call=self._call)
+        file, text = (
+            self._file(outcome.overrides),
+            json.dumps(dataclasses.asdict(outcome), indent=1),
+        )
+        self._unwritten.pop(file, None)
+        try:
+            write_atomically(file, f"{text}\n".encode())
+        except WriteError as error:
+            say(f"warning: {one_line(error)}")
+            self._unwritten[file] = outcome
 
     def read(self, overrides: Sequence[str]) -> Outcome | None:
         """What a job came to; None where it did not say."""
@@ -81,10 +104,12 @@ class Jobs:
 
     def found(self) -> list[Outcome]:
         """Of all jobs that said."""
-        files = (self.folder / "jobs").glob("*.json")
+        files = {*(self.folder / "jobs").glob("*.json"), *self._unwritten}
         return [outcome for file in sorted(files) if (outcome := self._read(file))]
 
     def _read(self, file: Path) -> Outcome | None:
+        if file in self._unwritten:
+            return self._unwritten[file]
         try:
             said: dict[str, Any] = json.loads(file.read_bytes())
             outcome = Outcome(tuple(said.pop("overrides")), **said)

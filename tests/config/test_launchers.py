@@ -15,7 +15,7 @@ from cnnlab.config import ConfigError
 from cnnlab.config.hydra_node import check_hydra
 from cnnlab.config.launchers import LAUNCHERS, register
 from cnnlab.config.source import Source, default_directory
-from cnnlab.errors import CnnlabError
+from cnnlab.errors import CnnlabError, WriteError
 
 SHIPPED = sorted(file.stem for file in (default_directory() / "hydra" / "launcher").glob("*.yaml"))
 
@@ -56,7 +56,7 @@ grep -q '^#SBATCH --partition=short' "$file" || exit 1
 export SLURM_ARRAY_JOB_ID=7 SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=1 SLURM_NODEID=0
 export SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_JOB_NODELIST=here
 for i in 0 1; do
-    SLURM_ARRAY_TASK_ID=$i SLURM_JOB_ID=$((8 + i)) sh "$file" >/dev/null 2>&1
+    SLURM_ARRAY_TASK_ID=$i SLURM_JOB_ID=$((8 + i)) sh "$file" >/dev/null 2>&1 &
 done
 echo Submitted batch job 7
 """,
@@ -105,6 +105,48 @@ def test_what_another_process_is_at_is_taken_up_when_it_has_let_go(sweep, tmp_pa
     assert {o.state for o in seeds.values()} == {"done"}
     assert "job 0 (seed=1): " in err and ": left to it" in err
     assert len(list((place / "jobs").iterdir())) == 2
+
+
+def test_a_full_disk_hides_no_outcome(sweep, monkeypatch):
+    def full(path, content):
+        raise WriteError(f"{path}: could not be written: No space left on device")
+
+    def task(cfg):
+        if cfg.seed == 2:
+            monkeypatch.setattr("cnnlab.config.job.write_atomically", full)
+            raise CnnlabError("the reason")
+
+    status, seeds, err, _ = sweep(task, "seed=1,2,3")
+    assert {s: (o.state, o.message) for s, o in seeds.items()} == {
+        "1": ("done", ""),
+        "2": ("failed", "the reason"),
+        "3": ("done", ""),
+    }
+    assert status == 1 and "1 of 3 jobs failed: job 1 (seed=2): the reason" in err
+    assert err.count("warning: ") == 2 and "Traceback" not in err
+
+
+def test_a_sweep_that_can_write_nothing_is_refused_in_one_line(sweep, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", "/proc/x"):
+        status, _, err, _ = sweep(
+            lambda cfg: pytest.fail("it began"), f"output={place}", "seed=1,2"
+        )
+        assert status == 2 and err.count("\n") == 1
+        assert err.startswith("error: output: expected a folder to write in (")
+
+
+def test_a_run_that_is_held_and_then_removed_is_free(sweep, tmp_path, monkeypatch):
+    folder, ran = tmp_path / "run", []
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("nobody is at it"))
+
+    def task(cfg):
+        ran.append(cfg.seed)
+        if ran == [1]:
+            raise Held(folder, "another process is at work there")
+
+    status, _, err, _ = sweep(task, "seed=1,2")
+    assert (status, ran) == (0, [1, 2, 1]) and "Traceback" not in err
 
 
 def test_the_same_sweep_has_the_same_folder_however_it_is_launched(sweep):
