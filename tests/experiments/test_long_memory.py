@@ -4,7 +4,10 @@ from experiments.long_memory import FILTERS, question
 
 
 def test_tiny(tiny):
-    result = tiny("long_memory", "lengths=[16]", "channels=2", "steps=1", "batch_size=2", "seeds=1")
+    result = tiny(
+        "long_memory", "lengths=[16]", "channels=2", "steps=1", "batch_size=2", "seeds=1",
+        "most_seeds=1", "rates=[0.01]",
+    )  # fmt: skip
     found = result["data"]["remembered"]
     assert len(found) == 3 and all(0 <= row["accuracy"] <= 1 for row in found)
 
