@@ -1,9 +1,11 @@
 // The convolution core beside a plain loop, on arrays of exactly the right size: a write outside
 // them is seen by valgrind, and by the guards that lie around the result without it.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "channels_first.h"
@@ -72,7 +74,12 @@ void Compute(Way way, Pass pass, const Convolution& p, const float* a, const flo
     case Way::kConvolve: return cnnlab::Convolve(pass, p, a, b, nullptr, out);
     case Way::kWinograd: return cnnlab::Winograd(pass, p, a, b, nullptr, out);
     case Way::kFft: return cnnlab::FftConvolve(pass, Line(p), a, b, out);
-    case Way::kChannelsFirst: return cnnlab::ConvolveChannelsFirst(pass, Line(p), a, b, out);
+    case Way::kChannelsFirst: {
+      std::vector<std::thread> helpers;
+      const auto help = [&helpers](auto work) { helpers.emplace_back(std::move(work)); };
+      cnnlab::ConvolveChannelsFirst(pass, Line(p), a, b, out, cnnlab::Pool(3, help));
+      for (auto& helper : helpers) helper.join();
+    }
   }
 }
 
@@ -214,6 +221,26 @@ bool PoolsRight(int64_t batch, int64_t h, int64_t w, int64_t channels, int64_t s
   return right;
 }
 
+// The caller of a pool's threads goes on when the one that came has ended.
+bool WaitsForHelpers() {
+  std::atomic<bool> came{false}, ended{false};
+  std::thread helper;
+  const cnnlab::Pool pool(2, [&helper](auto work) { helper = std::thread(std::move(work)); });
+  pool.ForEach(2, [&](int thread, int64_t) {
+    if (thread == 0) {
+      while (!came) std::this_thread::yield();
+    } else {
+      came = true;
+      for (volatile int i = 0; i < 1'000'000; i = i + 1) {
+      }
+      ended = true;
+    }
+  });
+  const bool waited = ended;
+  helper.join();
+  return waited;
+}
+
 // Bytes of the process that are in memory.
 int64_t Resident() {
   long pages = 0, resident = 0;
@@ -308,6 +335,7 @@ int main(int argc, char** argv) {
       Sequence(2, 150, 13, 3, 21, 1, 1, 4, 1),  // panels that are not full, an uneven padding
       Sequence(3, 67, 8, 1, 5, 1, 1, 0, 0),     // points
       Sequence(1, 5, 1, 4, 7, 1, 1, 9, 2),      // windows in the padding alone
+      Sequence(3, 150, 8, 5, 16, 1, 1, 4, 0),   // by several threads
   };
   for (const auto& problem : lines) {
     for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {
@@ -320,6 +348,7 @@ int main(int argc, char** argv) {
     wrong += !PoolsRight<cnnlab::Bfloat16>(2, 7, 6, 70, stride);
     run += 2;
   }
-  std::printf("%d wrong of %d\n", wrong, run);
+  wrong += !WaitsForHelpers();
+  std::printf("%d wrong of %d\n", wrong, ++run);
   return wrong != 0;
 }

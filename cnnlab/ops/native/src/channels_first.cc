@@ -69,47 +69,44 @@ void Read(const Map& m, const float* x, int64_t begin, int64_t panels, float* to
   }
 }
 
-void Run(const Map& m, const float* x, const float* kernel, float* y, int threads) {
+void Run(const Map& m, const float* x, const float* kernel, float* y, const Pool& pool) {
   const int64_t tile = kPanels * kPanel, tiles = CeilDiv(m.positions, tile), terms = m.terms();
   const int64_t weights_size = Whole(terms * m.out, 16);
   const int64_t read_size = terms * tile, own = read_size + m.out * kPanel;
-  const Scratch scratch(ScratchPool::Shared(), (weights_size + threads * own) * sizeof(float));
+  const Scratch scratch(ScratchPool::Shared(), (weights_size + pool.size() * own) * sizeof(float));
   auto* weights = reinterpret_cast<float*>(scratch.data());
   Pack(m, kernel, weights);
   const Factors factors{weights, terms, 1};
-#pragma omp parallel num_threads(threads)
-  {
-    float* read = weights + weights_size + omp_get_thread_num() * own;
+  pool.ForEach(m.n * tiles, [&](int thread, int64_t number) {
+    float* read = weights + weights_size + thread * own;
     float* rest = read + read_size;
-#pragma omp for schedule(static)
-    for (int64_t number = 0; number < m.n * tiles; ++number) {
-      const int64_t image = number / tiles, begin = number % tiles * tile;
-      const int64_t count = std::min(tile, m.positions - begin), panels = CeilDiv(count, kPanel);
-      Read(m, x + image * m.in * m.length, begin, panels, read);
-      for (int64_t panel = 0; panel < panels; ++panel) {
-        const float* from = read + panel * terms * kPanel;
-        float* to = y + image * m.out * m.positions + begin + panel * kPanel;
-        const int64_t left = count - panel * kPanel;
-        if (left >= kPanel) {
-          Multiply(m.out, factors, from, kPanel, terms, to, m.positions, false);
-          continue;
-        }
-        Multiply(m.out, factors, from, kPanel, terms, rest, kPanel, false);
-        for (int64_t r = 0; r < m.out; ++r) {
-          std::copy_n(rest + r * kPanel, left, to + r * m.positions);
-        }
+    const int64_t image = number / tiles, begin = number % tiles * tile;
+    const int64_t count = std::min(tile, m.positions - begin), panels = CeilDiv(count, kPanel);
+    Read(m, x + image * m.in * m.length, begin, panels, read);
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      const float* from = read + panel * terms * kPanel;
+      float* to = y + image * m.out * m.positions + begin + panel * kPanel;
+      const int64_t left = count - panel * kPanel;
+      if (left >= kPanel) {
+        Multiply(m.out, factors, from, kPanel, terms, to, m.positions, false);
+        continue;
+      }
+      Multiply(m.out, factors, from, kPanel, terms, rest, kPanel, false);
+      for (int64_t r = 0; r < m.out; ++r) {
+        std::copy_n(rest + r * kPanel, left, to + r * m.positions);
       }
     }
-  }
+  });
 }
 
 }  // namespace
 
 void ConvolveChannelsFirst(Pass pass, const Convolution& p, const float* a, const float* b,
-                           float* out) {
-  if (pass == Pass::kKernelGradient) return KernelGradient(p, a, b, out, true);
-  const Team team(HelpersFor(p));
-  Run(Map(pass, p), a, b, out, team.size());
+                           float* out, const Pool& pool) {
+  const bool alone = HelpersFor(p) == Team::Helpers::kNone;
+  const Pool threads = alone ? Pool(1, {}) : pool;
+  if (pass == Pass::kKernelGradient) return KernelGradientChannelsFirst(p, a, b, out, threads);
+  Run(Map(pass, p), a, b, out, threads);
 }
 
 }  // namespace cnnlab

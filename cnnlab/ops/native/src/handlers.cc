@@ -110,8 +110,15 @@ ffi::Error RunFft(int64_t pass, Numbers stride, Numbers dilation, Numbers low, N
   });
 }
 
+// XLA's threads, as many as a call may use.
+Pool PoolOf(ffi::ThreadPool& threads) {
+  const auto all = std::min<int64_t>(threads.num_threads(), Team::Limit());
+  return {static_cast<int>(std::max<int64_t>(all, 1)),
+          [&threads](std::function<void()> work) { threads.Schedule(std::move(work)); }};
+}
+
 // Of activations (batch, c, length).
-ffi::Error RunChannelsFirst(int64_t pass, Numbers stride, Numbers dilation, Numbers low,
+ffi::Error RunChannelsFirst(ffi::ThreadPool threads, int64_t pass, Numbers stride, Numbers dilation, Numbers low,
                             Numbers high, int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b,
                             ffi::Result<ffi::AnyBuffer> out) {
   return Guarded([&] {
@@ -120,7 +127,7 @@ ffi::Error RunChannelsFirst(int64_t pass, Numbers stride, Numbers dilation, Numb
     for (auto* shape : {&p.x, &p.y}) std::swap(shape->at(1), shape->at(2));
     ConvolveChannelsFirst(which, p, static_cast<const float*>(a.untyped_data()),
                           static_cast<const float*>(b.untyped_data()),
-                          static_cast<float*>(Fresh(*out)));
+                          static_cast<float*>(Fresh(*out)), PoolOf(threads));
   });
 }
 
@@ -189,26 +196,27 @@ ffi::Error RunMaxPoolGradient(Numbers window, Numbers stride, Numbers low, ffi::
 }
 
 // A pass, what `Geometry` holds, two arrays and their result.
-auto Map() {
-  return ffi::Ffi::Bind()
-      .Attr<int64_t>("pass")
-      .Attr<Numbers>("stride")
-      .Attr<Numbers>("dilation")
-      .Attr<Numbers>("low")
-      .Attr<Numbers>("high")
-      .Attr<int64_t>("groups")
-      .Arg<ffi::AnyBuffer>()
-      .Arg<ffi::AnyBuffer>()
-      .Ret<ffi::AnyBuffer>();
+template <typename Binding>
+auto Map(Binding before) {
+  return std::move(before)
+      .template Attr<int64_t>("pass")
+      .template Attr<Numbers>("stride")
+      .template Attr<Numbers>("dilation")
+      .template Attr<Numbers>("low")
+      .template Attr<Numbers>("high")
+      .template Attr<int64_t>("groups")
+      .template Arg<ffi::AnyBuffer>()
+      .template Arg<ffi::AnyBuffer>()
+      .template Ret<ffi::AnyBuffer>();
 }
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run, Map().Attr<bool>("winograd"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run, Map(ffi::Ffi::Bind()).Attr<bool>("winograd"));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft, Map());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft, Map(ffi::Ffi::Bind()));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_channels_first, RunChannelsFirst, Map());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_channels_first, RunChannelsFirst, Map(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_bias, RunBias,
                               ffi::Ffi::Bind()

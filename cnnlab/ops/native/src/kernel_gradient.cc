@@ -231,29 +231,25 @@ int64_t Parts(int64_t rounds, int64_t threads) {
   return parts;
 }
 
-template <typename T>
-void Run(const Geometry& s, const Images<T>& x, const Images<T>& dy, T* kernel, int threads) {
+template <typename T, typename Threads>
+void Run(const Geometry& s, const Images<T>& x, const Images<T>& dy, T* kernel,
+         const Threads& threads) {
   const std::vector<Channels> rounds = Rounds(s);
-  const int64_t count = rounds.size(), parts = Parts(count, threads);
+  const int64_t count = rounds.size(), parts = Parts(count, threads.size());
   const Round largest(s, rounds.front());  // the others have as many channels, or fewer
   const int64_t sums = largest.sums(), copies = largest.copies();
   const Scratch scratch(ScratchPool::Shared(),
-                        (count * parts * sums + threads * copies) * sizeof(float));
+                        (count * parts * sums + threads.size() * copies) * sizeof(float));
   auto* all = reinterpret_cast<float*>(scratch.data());
-#pragma omp parallel num_threads(threads)
-  {
-    float* seen = all + count * parts * sums + omp_get_thread_num() * copies;
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < count * parts; ++i) {
-      const Round round(s, rounds[i / parts]);
-      const int64_t tiles = round.tiles.all(), part = i % parts;
-      Sum(s, round, tiles * part / parts, tiles * (part + 1) / parts, x, dy, seen, all + i * sums);
-    }
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < count; ++i) {
-      Write(s, Round(s, rounds[i]), all + i * parts * sums, parts, sums, kernel);
-    }
-  }
+  threads.ForEach(count * parts, [&](int thread, int64_t i) {
+    const Round round(s, rounds[i / parts]);
+    const int64_t tiles = round.tiles.all(), part = i % parts;
+    float* seen = all + count * parts * sums + thread * copies;
+    Sum(s, round, tiles * part / parts, tiles * (part + 1) / parts, x, dy, seen, all + i * sums);
+  });
+  threads.ForEach(count, [&](int, int64_t i) {
+    Write(s, Round(s, rounds[i]), all + i * parts * sums, parts, sums, kernel);
+  });
 }
 
 }  // namespace
@@ -271,18 +267,21 @@ bool ServesKernelGradient(Pass pass, const Convolution& p) {
          std::any_of(p.dilation.begin(), p.dilation.end(), dilated);
 }
 
-void KernelGradient(const Convolution& p, const void* x, const void* dy, void* kernel,
-                    bool channels_first) {
+void KernelGradient(const Convolution& p, const void* x, const void* dy, void* kernel) {
   const Team team(HelpersFor(p));
   const auto run = [&](auto number) {
     using T = decltype(number);
     const Geometry s(p);
-    const auto images = [&](const void* data, const Three& shape, int64_t all) {
-      return Images<T>{static_cast<const T*>(data), shape, all, channels_first};
-    };
-    Run(s, images(x, s.x, s.c), images(dy, s.y, s.o), static_cast<T*>(kernel), team.size());
+    Run(s, Images<T>{static_cast<const T*>(x), s.x, s.c, false},
+        Images<T>{static_cast<const T*>(dy), s.y, s.o, false}, static_cast<T*>(kernel), team);
   };
   p.dtype == dnnl::memory::data_type::f32 ? run(float{}) : run(Bfloat16{});
+}
+
+void KernelGradientChannelsFirst(const Convolution& p, const float* x, const float* dy,
+                                 float* kernel, const Pool& pool) {
+  const Geometry s(p);
+  Run(s, Images<float>{x, s.x, s.c, true}, Images<float>{dy, s.y, s.o, true}, kernel, pool);
 }
 
 }  // namespace cnnlab

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "convolution.h"
+#include "pool.h"
 
 namespace cnnlab {
 
@@ -9,9 +10,12 @@ namespace cnnlab {
 // without AVX-512 for volumes, sequences, few output channels and whatever is dilated.
 bool ServesKernelGradient(Pass pass, const Convolution& p);
 
-// dk of <conv(x, k), dy>, float32 or bfloat16, summed in float32. Channels may come first, x (batch,
-// c_in, *spatial) and dy (batch, c_out, *out), in float32.
-void KernelGradient(const Convolution& p, const void* x, const void* dy, void* kernel,
-                    bool channels_first = false);
+// dk of <conv(x, k), dy>, float32 or bfloat16, summed in float32.
+void KernelGradient(const Convolution& p, const void* x, const void* dy, void* kernel);
+
+// The same of x (batch, c_in, *spatial) and dy (batch, c_out, *out), the problem's shapes as they
+// always are.
+void KernelGradientChannelsFirst(const Convolution& p, const float* x, const float* dy,
+                                 float* kernel, const Pool& pool);
 
 }  // namespace cnnlab

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 
 namespace cnnlab {
@@ -47,6 +48,15 @@ class Team {
   Team& operator=(const Team&) = delete;
 
   int size() const { return 1 + helpers_; }
+
+  // `work(thread, task)` for each task from 0 to `count - 1`; of two that run at once the numbers of
+  // their threads differ, from 0 to `size() - 1`.
+  template <typename Work>
+  void ForEach(int64_t count, const Work& work) const {
+#pragma omp parallel for num_threads(size()) schedule(static)
+    for (int64_t task = 0; task < count; ++task) work(omp_get_thread_num(), task);
+  }
+
   static int Limit() {
     static const int limit = std::min(omp_get_max_threads(), omp_get_thread_limit());
     return limit;

@@ -1,0 +1,58 @@
+// The threads of XLA's own pool.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+
+namespace cnnlab {
+
+// What XLA computes between two convolutions it shares out over these threads, so that they are awake
+// when a short call comes; OpenMP's have to be woken, and then keep XLA's from their cores. They may
+// be busy as well: who calls does the work, those who come in time help, and nobody waits for others
+// to come. So no result may depend on who does what.
+class Pool {
+ public:
+  using Schedule = std::function<void(std::function<void()>)>;
+
+  // `size`: with the thread that calls.
+  Pool(int size, Schedule schedule) : size_(size), schedule_(std::move(schedule)) {}
+
+  int size() const { return size_; }
+
+  // As `Team`'s.
+  template <typename Work>
+  void ForEach(int64_t count, const Work& work) const {
+    const auto state = std::make_shared<State>();  // a helper may come when all is over
+    const auto run = [&work, count](State& at, int thread) {
+      for (int64_t task; (task = at.task++) < count;) work(thread, task);
+    };
+    const int64_t helpers = std::min<int64_t>(size_, count) - 1;
+    for (int64_t i = 0; i < helpers; ++i) {
+      schedule_([state, run] {
+        if (state->at_work++ >= 0) run(*state, 1 + state->came++);
+        --state->at_work;
+      });
+    }
+    run(*state, 0);
+    if (helpers <= 0) return;
+    state->at_work -= kClosed;
+    while (state->at_work != -kClosed) std::this_thread::yield();
+  }
+
+ private:
+  static constexpr int kClosed = 1 << 30;
+  struct State {
+    std::atomic<int64_t> task{0};
+    std::atomic<int> came{0};     // helpers that did something
+    std::atomic<int> at_work{0};  // those now; kClosed less once none may begin
+  };
+
+  int size_;
+  Schedule schedule_;
+};
+
+}  // namespace cnnlab
