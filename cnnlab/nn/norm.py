@@ -1,8 +1,10 @@
 """Normalisation layers. Statistics are taken in float32 or wider, whatever the input's type."""
 
+import functools
 from collections.abc import Hashable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from equinox.nn import State, StateIndex
 from jax import lax
@@ -81,16 +83,10 @@ class BatchNorm(ShapePreserving, eqx.nn.StatefulLayer):
         if self.inference:
             mean, var = state.get(self.running_mean), state.get(self.running_var)
         else:
-            mean, var = self._statistics(flat)
+            mean, var = _moments(flat, self.axis_name)
             state = self._update(state, mean, var, flat.shape[0])
         y = _normalise(flat, mean, var, self.eps, self.weight, self.bias)
         return y.astype(x.dtype).reshape(x.shape), state
-
-    def _statistics(self, flat: Array) -> tuple[Array, Array]:
-        mean = replicas.pmean(jnp.mean(flat, axis=0), self.axis_name)
-        # Around the mean of all replicas, so that the mean over replicas is the whole's variance.
-        var = replicas.pmean(jnp.mean(jnp.square(flat - mean[None]), axis=0), self.axis_name)
-        return mean, var
 
     def _update(self, state: State, mean: Array, var: Array, local_count: int) -> State:
         count = local_count * replicas.count(self.axis_name)
@@ -185,6 +181,35 @@ class LayerNorm(ShapePreserving):
         mean = jnp.mean(wide, axis=-1, keepdims=True)
         var = jnp.mean(jnp.square(wide - mean), axis=-1, keepdims=True)
         return _normalise(wide, mean, var, self.eps, self.weight, self.bias).astype(x.dtype)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _moments(flat: Float[Array, "n c"], axis_name: Hashable) -> tuple[Array, Array]:
+    """Mean and variance of each channel, of the rows of all replicas; one exchange between them.
+
+    Each takes the variance about its own mean, and adds how far that is from the mean of all (Chan
+    et al. 1979), so that a large mean cancels no more than on one device.
+    """
+    mean = jnp.mean(flat, axis=0)
+    var = jnp.mean(jnp.square(flat - mean[None]), axis=0)
+    if not replicas.is_bound(axis_name):
+        return mean, var
+    each = replicas.gather(jnp.stack([mean, var]), axis_name)
+    means, variances = each[:, 0], each[:, 1]
+    mean = jnp.mean(means, axis=0)
+    return mean, jnp.mean(variances + jnp.square(means - mean[None]), axis=0)
+
+
+@_moments.defjvp
+def _moments_jvp(
+    axis_name: Hashable, primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    # Nothing of the mean's own tangent: what is about the mean sums to 0. One exchange back, too.
+    (flat,), (moved,) = primals, tangents
+    mean, var = _moments(flat, axis_name)
+    of_var = 2 * jnp.mean((flat - mean[None]) * moved, axis=0)
+    both = replicas.pmean(jnp.stack([jnp.mean(moved, axis=0), of_var]), axis_name)
+    return (mean, var), (both[0], both[1])
 
 
 def _normalise(

@@ -1,4 +1,4 @@
-"""What a layer needs to know about the replicas it runs on: one axis name and three questions.
+"""What a layer needs to know about the replicas it runs on: one axis name and a few questions.
 
 The parallel runtimes (pmap, shard_map) and `vmap(..., axis_name=AXIS)` bind `AXIS`. Where it is
 not bound there is one replica. Under `jit` over sharded arrays nothing is bound and nothing is
@@ -37,6 +37,13 @@ def is_bound(axis_name: Hashable = AXIS) -> bool:
 def pmean(x: PyTree, axis_name: Hashable = AXIS) -> PyTree:
     """The mean over `axis_name` of every leaf; `x` itself where the axis is not bound."""
     return lax.pmean(x, axis_name) if is_bound(axis_name) else x
+
+
+def gather(x: Array, axis_name: Hashable = AXIS) -> Array:
+    """`x` of every replica, along a new first axis; the same everywhere."""
+    # By a sum: of what `all_gather` gives, shard_map's check doesn't know that it is the same.
+    alone = jnp.zeros((count(axis_name), *x.shape), x.dtype).at[rank(axis_name)].set(x)
+    return lax.psum(alone, axis_name) if is_bound(axis_name) else alone
 
 
 def rank(axis_name: Hashable = AXIS) -> int | Int[Array, ""]:

@@ -124,6 +124,34 @@ def test_large_means_do_not_cancel_the_variance(run, normal):
     np.testing.assert_allclose(np.asarray(y).reshape(-1, 2).std(0), 1, rtol=1e-2)
 
 
+def test_nor_do_those_of_replicas(normal):
+    """Under shard_map's own check, which has to see that the statistics are the same everywhere."""
+    layer, state = eqx.nn.make_with_state(nn.BatchNorm)(2, momentum=0.0)
+    x = normal(64, 4, 2) + np.linspace(1000, 1001, 64, dtype=np.float32).reshape(64, 1, 1)
+    mesh = Mesh(np.array(jax.devices()[:2]), (nn.AXIS,))
+    whole, rows = PartitionSpec(), PartitionSpec(nn.AXIS)
+    variance = lambda state, x: layer(x, state)[1].get(layer.running_var)
+    shared = jax.shard_map(variance, mesh=mesh, in_specs=(whole, rows), out_specs=whole)
+    expected = np.asarray(x, np.float64).reshape(-1, 2).var(0, ddof=1)
+    np.testing.assert_allclose(jax.jit(shared)(state, x), expected, rtol=1e-4)
+
+
+def test_derivatives_forward_back_and_second(batch_norm, normal):
+    layer, state = batch_norm
+    wave, x, way = normal(6, 3), normal(6, 3), normal(6, 3)
+    loss = lambda x: jnp.sum(jnp.sin(layer(x, clone(state))[0]) * wave)
+    forward = lambda f: jax.jit(lambda x, way: jax.jvp(f, (x,), (way,)))
+    with jax.enable_x64(True):
+        x, way = jnp.asarray(x, jnp.float64), jnp.asarray(way, jnp.float64)
+        back = jax.jit(jax.grad(loss))
+        before, after = x - 1e-6 * way, x + 1e-6 * way
+        _, slope = forward(loss)(x, way)
+        gradient, bend = forward(jax.grad(loss))(x, way)
+        np.testing.assert_allclose(slope, (loss(after) - loss(before)) / 2e-6, rtol=1e-6)
+        np.testing.assert_allclose(slope, jnp.sum(gradient * way), rtol=1e-10)
+        np.testing.assert_allclose(bend, (back(after) - back(before)) / 2e-6, rtol=1e-6)
+
+
 def test_inference_uses_the_running_statistics_and_leaves_them(batch_norm, run, normal):
     layer, state = batch_norm
     x = normal(4, 5, 3) * 3 + 2

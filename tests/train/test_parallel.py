@@ -1,6 +1,12 @@
 """jit, pmap and shard_map give the same loss curve on one and two devices."""
 
+import json
 import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,6 +20,7 @@ from cnnlab.train.processes import Processes
 from cnnlab.train.sharding import cut
 from cnnlab.train.step import make_train_step
 
+ROOT = Path(__file__).parents[2]
 BASE = [
     "data=fake",
     "data.shape=[8,8,1]",
@@ -28,9 +35,11 @@ BASE = [
     "optimizer.lr=0.05",
     "average=0.9",
 ]
+NORMS = ["backbone.plan=[8,M,16]", "augment=[]"]  # two of them
 
 
-def curve(runtime, devices, *more):
+def begin(runtime, devices, *more):
+    """An experiment, its state, the compiled step, and the step's arguments but the batch."""
     overrides = [f"runtime={runtime}", *more]
     if runtime != "jit":
         overrides.append(f"runtime.devices={devices}")
@@ -40,14 +49,21 @@ def curve(runtime, devices, *more):
     assert len(run.devices) == devices
     step = make_train_step(experiment.optimizer, average_decay=experiment.settings.average)
     compiled = run.compile(step, experiment.prepare, loader.fetch, state)
-    arrays, resident = run.place(state), run.replicate(loader.resident)
+    return experiment, state, compiled, run.place(state), run.replicate(loader.resident)
+
+
+def curve(runtime, devices, *more):
+    """Each step's metrics, and the state after the last one."""
+    experiment, state, compiled, arrays, resident = begin(runtime, devices, *more)
     losses = []
-    for _, handle in zip(range(20), loader.handles(), strict=False):
+    for _, handle in zip(range(20), experiment.train_loader.handles(), strict=False):
         arrays, metrics = compiled(arrays, resident, handle)
         losses.append({k: float(v) for k, v in metrics.items()})
-    final = run.fetch(arrays, state)
-    evaluation = experiment.evaluator(experiment.data.test)(*final.averaged())
-    return losses, final, evaluation
+    return losses, experiment.runtime.fetch(arrays, state), experiment
+
+
+def evaluated(experiment, state):
+    return experiment.evaluator(experiment.data.test)(*state.averaged()).answers
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +75,9 @@ def reference():
 def test_two_devices_give_the_curve_of_one(runtime, reference, monkeypatch):
     assert len(jax.devices()) >= 2
     monkeypatch.setattr("cnnlab.train.sharding._SMALL", 16)
-    expected, expected_state, expected_evaluation = reference
+    expected, expected_state, alone = reference
     name, *more = runtime.split()
-    losses, state, evaluation = curve(name, 2, *more)
+    losses, state, experiment = curve(name, 2, *more)
     kernels = [x for x in jax.tree.leaves(state.opt_state) if getattr(x, "ndim", 0) == 4]
     held = {x.addressable_shards[0].data.size / x.size for x in kernels}
     assert held == {0.5 if more else 1.0}
@@ -76,9 +92,46 @@ def test_two_devices_give_the_curve_of_one(runtime, reference, monkeypatch):
         if hasattr(a, "dtype"):
             np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(
-        evaluation.answers, expected_evaluation.answers, rtol=1e-3, atol=1e-5
+        evaluated(experiment, state), evaluated(alone, expected_state), rtol=1e-3, atol=1e-5
     )
     assert losses[0]["loss"] > losses[-1]["loss"]
+
+
+# In a process of its own: how many devices there are is settled before jax begins.
+EIGHT = """
+import json
+from cnnlab.train import sharding
+from test_parallel import NORMS, curve
+sharding._SMALL = 16
+cut = "runtime.shard_state=true"
+print(json.dumps([curve("shard", 8, *NORMS)[0], curve("shard", 8, *NORMS, cut)[0]]))
+"""
+
+
+def test_eight_devices_give_the_losses_of_one():
+    done = subprocess.run(
+        [sys.executable, "-c", EIGHT],
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": str(ROOT)},
+        cwd=ROOT / "tests/train",
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = curve("jit", 1, *NORMS)[0]
+    for name in ("loss", "grad_norm"):
+        one = [m[name] for m in expected]
+        for eight in json.loads(done.stdout):
+            np.testing.assert_allclose([m[name] for m in eight], one, rtol=1e-6, err_msg=name)
+
+
+def test_a_norm_waits_for_the_other_devices_once_forward_and_once_back():
+    experiment, _, compiled, *arguments = begin("shard", 2, *NORMS)
+    handle = next(iter(experiment.train_loader.handles()))
+    program = compiled.lower(*arguments, handle).compile().as_text()
+    gradients_and_metrics = 1
+    assert program.count(" all-reduce(") == 2 * 2 + gradients_and_metrics
+    assert not re.search("all-gather|all-to-all|reduce-scatter|collective-permute", program)
 
 
 def test_batch_that_devices_cannot_share_is_refused():
