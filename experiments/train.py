@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
     from cnnlab.train.result import Result
 
 
-def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], None]":
+def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], Experiment]":
     """What tries out a sweep's jobs before the first one starts."""
     from cnnlab.config import Rehearsal
 

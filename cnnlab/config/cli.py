@@ -30,6 +30,7 @@ from cnnlab.config.job import (
     full_errors,
     known,
     say,
+    shown,
 )
 from cnnlab.config.launchers import LAUNCHERS, PACKAGE, register
 from cnnlab.config.messages import listing, one_line, show
@@ -200,7 +201,7 @@ class _Command:
         except CnnlabError as error:  # what did not fail is there all the same
             say(f"warning: {one_line(error)}")
         names = [
-            f"job {number} ({' '.join(outcome.overrides)}): {outcome.message}"
+            f"job {number} ({shown(outcome.overrides)}): {outcome.message}"
             for number, outcome in enumerate(outcomes)
             if outcome.state not in ("done", "pruned")
         ]

@@ -129,6 +129,11 @@ class Jobs:
         return outcomes
 
 
+def shown(overrides: Sequence[str]) -> str:
+    """A job's settings on one line, without what a search adds."""
+    return " ".join(line for line in overrides if not line.startswith("+logger.trial="))
+
+
 def outcomes_in(folder: Path) -> list[Outcome]:
     """What the jobs of the sweep of this folder came to; none where it is no sweep's."""
     return Jobs(folder).found()
@@ -171,10 +176,10 @@ class Job:
         overrides = list(settings.overrides.task)
         if self.jobs is None:
             return self._alone(overrides)
-        shown = " ".join(line for line in overrides if not line.startswith("+logger.trial="))
-        name = f"job {settings.job.num} ({shown})"
+        about = shown(overrides)
+        name = f"job {settings.job.num} ({about})"
         total = f" of {self.number_of_jobs}" if tuple(overrides) in self.configs else ""
-        say(f"[job {settings.job.num}{total}] {shown}")
+        say(f"[job {settings.job.num}{total}] {about}")
         outcome = self._outcome(overrides, name)
         self.jobs.write(outcome)
         if outcome.state == "stopped" and os.getpid() == self.process:

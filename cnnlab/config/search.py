@@ -10,6 +10,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,13 +87,15 @@ class Optuna(Sweeper):
                 jobs = [[*fixed, *self._lines(folder, trial)] for trial in trials]
                 if jobs:
                     self.launcher.launch(jobs, initial_job_idx=trials[0].number)
-                self.study.sampler = (
-                    optuna.samplers.RandomSampler()
-                )  # a grid's would stop the study
-                for trial, outcome in zip(trials, self.task.jobs.all(jobs), strict=True):
+                self.study.sampler = optuna.samplers.RandomSampler()  # a grid's would stop it
+                outcomes = self.task.jobs.all(jobs)
+                for trial, outcome in zip(trials, outcomes, strict=True):
                     self._tell(trial, outcome)
             if not trials and not self._running():
                 break
+            held = [Claim(Path(str(o.run))) for o in outcomes if o.state == "held"]
+            while held and not any(run.free() for run in held):
+                time.sleep(_PAUSE)
             if not trials:
                 time.sleep(_PAUSE)  # others are at the last ones, and may die
         self._say_best()
@@ -146,26 +149,34 @@ class Optuna(Sweeper):
         return [*values, f"+logger.trial={{_target_:{TRIAL},{about}}}"]
 
     def _tell(self, trial: Any, outcome: Outcome) -> None:
+        """Tell the study what a trial came to, and the user what the job could not."""
         from optuna.trial import TrialState
 
+        assert self.task.jobs is not None
         if outcome.state in ("stopped", "held"):
             return  # it goes on later
-        if outcome.state == "done" and outcome.objective is None:
-            say(f"error: trial {trial.number}: no score in validation to search by")
         if outcome.state == "done" and outcome.objective is not None:
             self.study.tell(trial, outcome.objective)
+        elif outcome.state == "pruned":
+            self.study.tell(trial, state=TrialState.PRUNED)
         else:
-            state = TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL
-            self.study.tell(trial, state=state)
+            self.study.tell(trial, state=TrialState.FAIL)
+            if outcome.state == "done":
+                outcome = replace(outcome, state="failed", message="no score in validation")
+            elif self.task.jobs.ended(outcome.overrides):
+                return  # it said so itself
+            say(f"error: trial {trial.number} ({_said(trial)}): {outcome.message}")
+            self.task.jobs.write(outcome)
 
     def _say_best(self) -> None:
         done = [t for t in self.study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
         if done:
-            best = self.study.best_trial
-            said = " ".join(f"{key}={value}" for key, value in best.params.items())
-            print(
-                f"best of {len(self.study.trials)} trials: {best.number} ({said}): {best.value:.6g}"
-            )
+            best, number = self.study.best_trial, len(self.study.trials)
+            print(f"best of {number} trials: {best.number} ({_said(best)}): {best.value:.6g}")
+
+
+def _said(trial: Any) -> str:
+    return " ".join(f"{key}={value}" for key, value in trial.params.items())
 
 
 def check_search(sweeper: Mapping[str, Any], overrides: Sequence[Override]) -> None:

@@ -64,8 +64,18 @@ def sweep_jobs(
             if any(is_open(value) for _, value in leaves(plain(cfg))):
                 continue  # it is checked when its values are known
             with _naming(names[short]):
-                check(cfg)
+                tried = check(cfg)
+                if "direction" in sweeper:  # it searches by what a run gives
+                    _check_judge(tried, sweeper["direction"])
     return jobs
+
+
+def _check_judge(tried: object, direction: str) -> None:
+    from cnnlab.train.experiment import Experiment
+    from cnnlab.train.trial import check_judge
+
+    if isinstance(tried, Experiment):
+        check_judge(tried, direction)
 
 
 def overrides_of(source: Source, lines: Sequence[str]) -> list[Override]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from cnnlab.errors import CnnlabError, ConfigError, Pruned
 from cnnlab.files import JsonObject
+from cnnlab.train.experiment import Experiment
 from cnnlab.train.metrics import Record, read_lines
 from cnnlab.train.scores import METRICS
 
@@ -53,6 +54,30 @@ def open_study(
     return optuna.create_study(study_name=STUDY, direction=direction, load_if_exists=True, **given)
 
 
+def check_judge(experiment: Experiment, direction: str) -> None:
+    """Refuse to search by runs of an experiment whose score in validation does not exist, or is
+    better the other way.
+
+    **Raises:** `ConfigError`.
+    """
+    data, judge = experiment.data, experiment.judge
+    if not len(data.val):
+        raise ConfigError(
+            "data.val_fraction: expected validation examples, whose best score is what a search "
+            f"goes by, got 0 of {data.name}"
+        )
+    _check_direction(judge, direction, experiment.metrics[judge].larger_is_better)
+
+
+def _check_direction(name: str, direction: str, larger_is_better: bool) -> None:
+    right = "maximize" if larger_is_better else "minimize"
+    if direction != right:
+        raise ConfigError(
+            f"hydra.sweeper.direction: expected {right}, as {name} is what is searched by, got "
+            f"{direction}"
+        )
+
+
 class Trial:
     """Reports each evaluation's score, of the metric that chooses the best network, under its
     ordinal number.
@@ -85,7 +110,9 @@ class Trial:
             return
         self._evaluations += 1
         name = self._judge(record)
-        self._check_direction(name)
+        _check_direction(
+            name, self._direction, name not in METRICS or METRICS[name].larger_is_better
+        )
         score = record.get(name)
         if score is None or self._evaluations in self._known:
             return
@@ -97,15 +124,6 @@ class Trial:
         if self._metrics:
             return self._metrics[0]
         return next((n for n in record if n not in ("step", "kind", "loss")), "loss")
-
-    def _check_direction(self, name: str) -> None:
-        larger = METRICS[name].larger_is_better if name in METRICS else True
-        right = "maximize" if larger else "minimize"
-        if self._direction != right:
-            raise ConfigError(
-                f"hydra.sweeper.direction: expected {right}, as {name} is what is searched by, got "
-                f"{self._direction}"
-            )
 
     def picture(self, path: Path, step: int) -> None:
         del path, step

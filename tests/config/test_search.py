@@ -1,10 +1,14 @@
 """Sweeps that search by Optuna: what they propose, how they go on after an end of whatever kind."""
 
 import json
+import re
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
+from cnnlab.claims import Claim, Held
 from cnnlab.config import ConfigError
+from cnnlab.config.job import Job
 from cnnlab.config.overrides import parse
 from cnnlab.config.search import space_of, values_of
 from cnnlab.config.source import Source, default_directory
@@ -69,6 +73,49 @@ def test_a_trial_that_failed_is_none_to_learn_from(sweep, tried):
     )
     assert [state for _, state, _ in trials(folder)] == ["COMPLETE", "FAIL", "PRUNED", "COMPLETE"]
     assert status == 1 and "error: 1 of 4 jobs failed: job" in err
+
+
+def test_a_trial_whose_process_ended_is_said_and_counts(sweep, tried, monkeypatch):
+    """It could not say so itself."""
+    call = Job.__call__
+
+    def kills_the_second(self, cfg):
+        return None if HydraConfig.get().job.num == 1 else call(self, cfg)
+
+    monkeypatch.setattr(Job, "__call__", kills_the_second)
+    status, _, err, folder = sweep(tried[1](), *SEARCH, "hydra.sweeper.n_trials=3")
+    assert [state for _, state, _ in trials(folder)] == ["COMPLETE", "FAIL", "COMPLETE"]
+    x = trials(folder)[1][2]
+    assert f"\nerror: trial 1 (x={x}): its process ended\n" in err and status == 1
+    assert re.search(rf"\nerror: 1 of 3 jobs failed: job \d \(x={x}\): its process ended\n", err)
+
+
+def test_a_trial_without_a_score_is_said_and_counts(sweep):
+    status, _, err, folder = sweep(lambda cfg: None, *SEARCH, "hydra.sweeper.n_trials=1")
+    assert [state for _, state, _ in trials(folder)] == ["FAIL"] and status == 1
+    assert re.search(r"\nerror: trial 0 \(x=0\.\d+\): no score in validation\n", err)
+
+
+def test_a_trial_that_another_process_is_at_is_waited_for(sweep, tmp_path, monkeypatch):
+    other, ran, waited = Claim(tmp_path / "run"), [], []
+    other.folder.mkdir()
+    other.take()
+
+    def wait(seconds):
+        waited.append(seconds)
+        if len(waited) == 3:
+            other.release()
+
+    def task(cfg):
+        ran.append(cfg.x)
+        if not other.free():
+            raise Held(other.folder, "another process is at work there")
+        return cfg.x
+
+    monkeypatch.setattr("cnnlab.config.search.time.sleep", wait)
+    status, *_, folder = sweep(task, *SEARCH, "hydra.sweeper.n_trials=1")
+    assert [state for _, state, _ in trials(folder)] == ["COMPLETE"] and status == 0
+    assert len(waited) == 3 and len(ran) == 2 and ran[0] == ran[1]
 
 
 def test_a_grid_is_gone_through_once(sweep, tried):

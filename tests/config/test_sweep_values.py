@@ -92,6 +92,22 @@ def test_sweeps_that_can_not_be(lines, says):
     assert str(caught.value).startswith(says)
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("data.val_fraction=0", "data.val_fraction: expected validation examples, whose best s"),
+        ("metrics=[loss,accuracy]", "hydra.sweeper.direction: expected minimize, as loss is what"),
+        ("hydra.sweeper.direction=minimize", "hydra.sweeper.direction: expected maximize, as acc"),
+    ],
+)
+def test_a_search_that_no_score_can_judge(line, says):
+    searched = ["hydra/sweeper=optuna", "optimizer.lr=interval(0.1,0.2)"]
+    assert len(jobs(*searched)) == 2
+    with pytest.raises(ConfigError) as caught:
+        jobs(*searched, line)
+    assert str(caught.value).startswith(says)
+
+
 def test_what_only_a_running_job_knows_waits_for_it():
     assert len(jobs("name=${hydra:job.num}", "seed=1,2")) == 2
 
