@@ -14,9 +14,11 @@ if TYPE_CHECKING:  # omegaconf and the questions load when a run begins, not for
 # In the order of the chapters: A, then B, then the published table.
 QUESTIONS = (
     "parameter_counts",
+    "strides_of_arrays",
     "toeplitz",
     "locality",
     "equivariance",
+    "group_convolution",
     "receptive_field",
     "linear_collapse",
     "positions_from_padding",

@@ -1,0 +1,3 @@
+from experiments.group_convolution import main
+
+main()
