@@ -37,6 +37,24 @@ def test_threads_follow_the_variable():
     assert (status, out) == (0, "1\n"), err
 
 
+@needs_engine
+@pytest.mark.parametrize(
+    ("given", "policy", "spins"), [(None, "ACTIVE", 20000), ("PASSIVE", "PASSIVE", 0)]
+)
+def test_threads_look_out_for_the_next_call(given, policy, spins, monkeypatch):
+    """For a while, unless the environment says otherwise; which it is left as it was."""
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "verbose")
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    status, out, err = python(
+        "import os; from cnnlab.ops.native import ENGINE; before = dict(os.environ);"
+        "print(ENGINE.refusal(), dict(os.environ) == before)"
+    )
+    assert (status, out) == (0, "None True\n")
+    assert f"OMP_WAIT_POLICY = '{policy}'" in err and f"GOMP_SPINCOUNT = '{spins}'" in err
+
+
 PROGRAM = """
 import jax.numpy as jnp
 from cnnlab import ops

@@ -42,7 +42,6 @@ class Remote:
     def __init__(self, case: Case, mode: str, settings: Settings) -> None:
         ours = {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin would disturb the others' turns
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
         kept = {k: v for k, v in os.environ.items() if k != "CNNLAB_ACCELERATE"}

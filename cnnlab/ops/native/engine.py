@@ -30,6 +30,8 @@ TARGETS = (
     "cnnlab_max_pool_gradient",
 )
 
+_SPINS = "20000"  # 0.2 ms or less; where there are more threads than cores libgomp takes 1,000
+
 _log = logging.getLogger("cnnlab")
 
 
@@ -161,7 +163,8 @@ def _open(content: bytes) -> ctypes.CDLL:
     **Raises:** `OSError`: it can't be loaded.
     """
     # By its own path first: the library then finds it loaded, wherever the environment lies.
-    ctypes.CDLL(str(find_onednn().library))
+    with _brief_waits():
+        ctypes.CDLL(str(find_onednn().library))
     # Left open: its number is the library's name, which the loader knows it by from then on. A
     # module that is loaded again finds it by the content.
     name = f"cnnlab-{hashlib.sha256(content).hexdigest()}"
@@ -178,6 +181,26 @@ def _open(content: bytes) -> ctypes.CDLL:
         *(ctypes.c_int64,) * 3, integers, ctypes.c_char_p, ctypes.c_int64
     ]  # fmt: skip
     return library
+
+
+@contextmanager
+def _brief_waits() -> Iterator[None]:
+    """OpenMP, if it is loaded here, looks out for the next call for a while before its threads
+    sleep, unless the environment says how it waits.
+
+    Left alone it does so for 3 ms, but hardly at all where calls come from more threads than there
+    are cores, as XLA's do: then each call would wait until its threads wake.
+    """
+    waits = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": _SPINS}
+    if waits.keys() & os.environ.keys():
+        yield
+        return
+    os.environ.update(waits)
+    try:
+        yield
+    finally:
+        for name in waits:
+            del os.environ[name]
 
 
 def _open_file(name: str) -> Path | None:
