@@ -82,7 +82,7 @@ def check_end(folder, expected):
     last = lambda of: read(max(of.glob("train/*/checkpoints/step-*")))[0]
     arrays = last(expected)
     for name, value in last(folder).items():
-        np.testing.assert_allclose(value, arrays[name], rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(value, arrays[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 def check_killed(number, victim, errors, seconds):
