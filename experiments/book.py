@@ -11,8 +11,10 @@ if TYPE_CHECKING:  # omegaconf and the questions load when a run begins, not for
 
     from cnnlab.lab import Answer, Question
 
-# In the order of the chapters: A, then B, then the published table.
+# In the order of the chapters: A, then B, then the published tables.
 QUESTIONS = (
+    "tabular",
+    "channel_order",
     "parameter_counts",
     "strides_of_arrays",
     "toeplitz",
@@ -23,7 +25,9 @@ QUESTIONS = (
     "linear_collapse",
     "positions_from_padding",
     "filters",
+    "hand_made_filters",
     "activation_maps",
+    "regular_blocks",
     "conv_variants",
     "heads",
     "shifts",
@@ -41,6 +45,7 @@ QUESTIONS = (
     "packing",
     "information_bound",
     "mnist1d",
+    "pooling_table",
 )
 
 

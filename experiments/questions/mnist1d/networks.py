@@ -101,9 +101,10 @@ class GRU(eqx.Module):
 
 # The first is softmax regression: 410 parameters for 40 numbers and 10 classes.
 NETS: dict[str, Callable[..., Any]] = {"linear": nn.Linear, "mlp": MLP, "cnn": CNN, "gru": GRU}
+Net = str | Callable[..., Any]  # one of these, or what makes another of linear layers and Conv1d
 
 
-def start(net: str, length: int, classes: int, key: PRNGKeyArray) -> Float[Array, " n"]:
+def start(net: Net, length: int, classes: int, key: PRNGKeyArray) -> Float[Array, " n"]:
     """All parameters of a network that starts as PyTorch's do: weights and biases uniform in
     `+-1 / sqrt(fan_in)`, of a recurrent layer in `+-1 / sqrt(units)`."""
     limits = flat(net, length, classes)[1]
@@ -111,9 +112,10 @@ def start(net: str, length: int, classes: int, key: PRNGKeyArray) -> Float[Array
 
 
 @functools.cache
-def flat(net: str, length: int, classes: int) -> tuple[Callable[[Array], Any], Array]:
+def flat(net: Net, length: int, classes: int) -> tuple[Callable[[Array], Any], Array]:
     """How to make a network of a vector of all its parameters, and how large each may start."""
-    template = NETS[net](length, classes, key=jr.key(0))
+    make = NETS[net] if isinstance(net, str) else net
+    template = make(length, classes, key=jr.key(0))
     is_layer = lambda v: isinstance(v, nn.Linear | nn.Conv1d | eqx.nn.GRUCell)
 
     def limits(layer: Any) -> Any:
@@ -126,7 +128,7 @@ def flat(net: str, length: int, classes: int) -> tuple[Callable[[Array], Any], A
 
 
 def accuracies(
-    net: str, data: Sequence[Dataset], seeds: range, *, steps: int, every: int
+    net: Net, data: Sequence[Dataset], seeds: range, *, steps: int, every: int
 ) -> list[list[list[float]]]:
     """Train a network once a seed on each of several data sets of one shape: compiled once, side
     by side in threads, as one alone keeps one core busy.
@@ -154,7 +156,7 @@ def _arrays(data: Dataset) -> tuple[Array, Array, Array, Array]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _train(net: str, classes: int, rounds: int, every: int, starts, x, y, x_test, y_test):
+def _train(net: Net, classes: int, rounds: int, every: int, starts, x, y, x_test, y_test):
     # Accuracies `(seeds, rounds)`. All parameters are one vector: on the CPU, an update of each
     # array on its own would take longer than the network.
     unflatten, _ = flat(net, x.shape[-1], classes)
