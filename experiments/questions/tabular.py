@@ -101,14 +101,14 @@ def accuracies(table: str, split: int, trees: int, epochs: int) -> list[dict[str
 def ahead(found: Records, model: str, than: str, table: str | None = None) -> lab.Estimate:
     """Points by which one model leads over another, on a table or in the mean of them, splits
     paired; the interval is for splits that overlap: their variance of the mean is not v / n, but
-    v (1 / n + test / training examples)."""
+    v (1 / n + test / training examples), of which no n is enough for any limit: none is told."""
     rows = found if table is None else found.where(table=table)
     mean = lambda of: [lab.estimate(a).mean for a in of.by("split", of="accuracy").values()]
     e = lab.paired(mean(rows.where(model=model)), mean(rows.where(model=than)))
     if not math.isfinite(e.low):
         return e
     half = (e.high - e.mean) * math.sqrt(1 + e.n * TEST / (1 - TEST))
-    return dataclasses.replace(e, low=e.mean - half, high=e.mean + half)
+    return dataclasses.replace(e, deviation=math.inf, low=e.mean - half, high=e.mean + half)
 
 
 @question.learnt

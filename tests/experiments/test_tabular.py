@@ -56,3 +56,4 @@ def test_splits_that_overlap_count_for_less():
     assert wider.mean == pytest.approx(plain.mean)
     # sqrt(1 + 8 * 0.25 / 0.75)
     assert wider.high - wider.mean == pytest.approx(1.9149 * (plain.high - plain.mean), rel=1e-4)
+    assert plain.needed(0.9) is not None and wider.needed(0.9) is None
