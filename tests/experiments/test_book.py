@@ -97,8 +97,8 @@ def test_the_command_asks_once_and_writes_the_page(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["only=[toplitz]"], "only[0]: expected one of parameter_counts"),
-        (["only=[]"], "only: expected some of parameter_counts"),
+        (["only=[toplitz]"], "only[0]: expected one of tabular"),
+        (["only=[]"], "only: expected some of tabular"),
         (["only=[toeplitz]", "settings.toeplitz=['geometry=2']"], "geometry: no such key"),
         (["only=[toeplitz]", "scale=tiny"], "scale: expected one of fast, full"),
         (["ask=false"], "ask: expected true with keep=null"),
