@@ -66,6 +66,7 @@ def test_a_living_process_that_stands_still_holds_it(folder):
 def test_another_process_of_the_same_number_is_another(folder):
     written(folder, 1, {**vars(this_process()), "begun": "1"})
     Claim(folder).take()
+    assert left(folder) == [".claim-2"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,11 @@ def test_what_can_not_be_released_hides_nothing(folder, monkeypatch):
     claim = Claim(folder)
     claim.take()
     monkeypatch.setattr(claims.os, "truncate", full)
-    claim.release()
+    with pytest.raises(ValueError, match="why it ended"):
+        try:
+            raise ValueError("why it ended")
+        finally:
+            claim.release()
 
 
 def test_a_claim_that_a_full_disk_cuts_off_is_nobodys(folder, monkeypatch):

@@ -83,10 +83,8 @@ class Jobs:
         """Keep it, in place of what the same job came to before; where the disk is full, say, in
         this process only."""
         outcome = dataclasses.replace(outcome, call=self._call)
-        file, text = (
-            self._file(outcome.overrides),
-            json.dumps(dataclasses.asdict(outcome), indent=1),
-        )
+        file = self._file(outcome.overrides)
+        text = json.dumps(dataclasses.asdict(outcome), indent=1)
         self._unwritten.pop(file, None)
         try:
             write_atomically(file, f"{text}\n".encode())

@@ -118,9 +118,9 @@ Pool PoolOf(ffi::ThreadPool& threads) {
 }
 
 // Of activations (batch, c, length).
-ffi::Error RunChannelsFirst(ffi::ThreadPool threads, int64_t pass, Numbers stride, Numbers dilation, Numbers low,
+ffi::Error RunChannelsFirst(int64_t pass, Numbers stride, Numbers dilation, Numbers low,
                             Numbers high, int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b,
-                            ffi::Result<ffi::AnyBuffer> out) {
+                            ffi::Result<ffi::AnyBuffer> out, ffi::ThreadPool threads) {
   return Guarded([&] {
     const auto which = static_cast<Pass>(pass);
     Convolution p = Of(which, {stride, dilation, low, high, groups}, a, b, *out);
@@ -196,27 +196,27 @@ ffi::Error RunMaxPoolGradient(Numbers window, Numbers stride, Numbers low, ffi::
 }
 
 // A pass, what `Geometry` holds, two arrays and their result.
-template <typename Binding>
-auto Map(Binding before) {
-  return std::move(before)
-      .template Attr<int64_t>("pass")
-      .template Attr<Numbers>("stride")
-      .template Attr<Numbers>("dilation")
-      .template Attr<Numbers>("low")
-      .template Attr<Numbers>("high")
-      .template Attr<int64_t>("groups")
-      .template Arg<ffi::AnyBuffer>()
-      .template Arg<ffi::AnyBuffer>()
-      .template Ret<ffi::AnyBuffer>();
+auto Map() {
+  return ffi::Ffi::Bind()
+      .Attr<int64_t>("pass")
+      .Attr<Numbers>("stride")
+      .Attr<Numbers>("dilation")
+      .Attr<Numbers>("low")
+      .Attr<Numbers>("high")
+      .Attr<int64_t>("groups")
+      .Arg<ffi::AnyBuffer>()
+      .Arg<ffi::AnyBuffer>()
+      .Ret<ffi::AnyBuffer>();
 }
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run, Map(ffi::Ffi::Bind()).Attr<bool>("winograd"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run, Map().Attr<bool>("winograd"));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft, Map(ffi::Ffi::Bind()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft, Map());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_channels_first, RunChannelsFirst, Map(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_channels_first, RunChannelsFirst,
+                              Map().Ctx<ffi::ThreadPool>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_bias, RunBias,
                               ffi::Ffi::Bind()
