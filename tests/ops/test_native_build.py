@@ -71,10 +71,14 @@ def test_turned_off():
 
 
 def fake_compiler(folder, name, command):
-    """Makes a compiler of a shell command, and gives its variables."""
-    file = folder / name
-    file.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo fake; exit; fi\n{command}\n')
-    file.chmod(0o755)
+    """Makes a compiler of a shell command, and gives its variables.
+
+    It takes the place of one of that name at once: no file is written that may be starting.
+    """
+    file, new = folder / name, folder / f"{name}.new"
+    new.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo fake; exit; fi\n{command}\n')
+    new.chmod(0o755)
+    new.replace(file)
     return {"CXX": str(file), "XDG_CACHE_HOME": str(folder / "cache")}
 
 
