@@ -53,9 +53,12 @@ def _own(platform: str) -> Table:
 
 def machine(platform: str) -> str:
     """The kind of machine whose table serves a platform here: of the CPU `cpu-avx2` or
-    `cpu-avx512`, for compiled code for wider vectors ranks otherwise."""
+    `cpu-avx512`, for compiled code for wider vectors ranks otherwise; of others the card's."""
     if platform != "cpu":
-        return platform
+        try:
+            return device(platform)
+        except RuntimeError:  # written down for one that this machine has not
+            return platform
     return "cpu-avx512" if ENGINE.refusal() is None and ENGINE.wide() else "cpu-avx2"
 
 
@@ -68,9 +71,16 @@ def shipped(machine: str) -> Table:
 
 def user_file(platform: str) -> Path:
     """Where this machine's own measurements are kept: one file a device kind and jax version."""
-    kind = jax.devices(platform)[0].device_kind
-    name = re.sub(r"[^a-z0-9]+", "-", f"{platform} {kind}".lower()).strip("-")
-    return cache_dir() / "conv" / f"{name}-jax-{jax.__version__}.json"
+    return cache_dir() / "conv" / f"{device(platform)}-jax-{jax.__version__}.json"
+
+
+def device(platform: str) -> str:
+    """A platform's first device, as a file's name says it: `gpu-nvidia-h100-80gb-hbm3`.
+
+    Programs are for `cuda` or `rocm` where JAX's default backend is called `gpu`: one file.
+    """
+    found = jax.devices(platform)[0]
+    return re.sub(r"[^a-z0-9]+", "-", f"{found.platform} {found.device_kind}".lower()).strip("-")
 
 
 def remember(entries: Table, platform: str, file: str | Path | None = None) -> Path:

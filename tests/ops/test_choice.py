@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -108,6 +109,19 @@ def test_a_table_serves_the_instructions_that_it_was_measured_with(isa, expected
     assert table.machine("cpu") == expected
     monkeypatch.setattr(ENGINE, "refusal", lambda: "no compiler")
     assert table.machine("cpu") == "cpu-avx2"
+
+
+def test_what_was_measured_on_a_card_is_taken_by_programs_for_it(monkeypatch):
+    """JAX calls the backend of one `gpu` and its programs' platform `cuda`."""
+    card = SimpleNamespace(platform="gpu", device_kind="NVIDIA H100 80GB HBM3")
+    there = {"gpu": [card], "cuda": [card]}
+    monkeypatch.setattr(jax, "devices", there.__getitem__)
+    assert automatic(PROBLEM, "forward", "cuda") == REFERENCE
+    times = {"forward": {REFERENCE: 2.0, ONE: 1.0}}
+    file = table.remember({table.key(PROBLEM): times}, "gpu")
+    assert file.name == f"gpu-nvidia-h100-80gb-hbm3-jax-{jax.__version__}.json"
+    assert automatic(PROBLEM, "forward", "cuda") == ONE
+    assert table.machine("cuda") == table.machine("gpu") == "gpu-nvidia-h100-80gb-hbm3"
 
 
 @pytest.mark.parametrize("machine", ["cpu-avx2", "cpu-avx512"])
