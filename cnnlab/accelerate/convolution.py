@@ -29,10 +29,13 @@ def serve(lhs: ShapedArray, rhs: ShapedArray, **parameters: Any) -> Service:
         return left(what, "nothing is faster")
     what += f" in {reading.members} parts" if reading.members > 1 else ""
 
-    as_it_lies = algorithm.channels_first(reading.problem, reading.which)
-    read = reading.channels_first if as_it_lies else None
-    if as_it_lies and read:
-        reading, compute, what = read, as_it_lies, f"{what}, channels first"
+    of_activations = algorithm.channels_first(reading.problem, reading.which)
+    of_kernels = algorithm.outputs_first(reading.problem, reading.which)
+    read = reading.channels_first if of_activations else None
+    if of_activations and read:
+        reading, compute, what = read, of_activations, f"{what}, channels first"
+    elif of_kernels and reading.outputs_first:
+        compute, what = of_kernels, f"{what}, kernel outputs first"
     else:
         compute = functools.partial(algorithm.compute, reading.which)
 

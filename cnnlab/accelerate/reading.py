@@ -48,6 +48,13 @@ class Reading:
         same = (0, 1, *last)
         return replace(self, lhs=same, edges=(batch, c, *edges), **{name: same})
 
+    @property
+    def outputs_first(self) -> bool:
+        """Whether JAX's kernel, or its gradient, is `(c_out, c_in / groups, *kernel_size)`."""
+        *at, i, o = np.argsort(self.out) if self.which == "kernel_gradient" else self.rhs
+        i, o = (o, i) if self.which == "input_gradient" or self.exchanged else (i, o)
+        return self.members == 1 and (o, i, *at) == tuple(range(len(self.rhs)))
+
     def compute(self, lhs: Array, rhs: Array, run: Map) -> Array:
         """JAX's result of JAX's operands, in the type of the problem, by what runs the pass."""
         lhs, rhs = (v.astype(self.problem.dtype) for v in (lhs, rhs))
@@ -70,6 +77,8 @@ class Reading:
         beside the one that it undoes and drops both."""
         *at, i, o = self.rhs
         rhs, groups = lax.rev(rhs, at), self.problem.groups
+        if groups == 1:
+            return lax.transpose(rhs, (*at, o, i))
         rhs = rhs.reshape(*rhs.shape[:o], groups, -1, *rhs.shape[o + 1 :])
         *at, i = (axis + (axis > o) for axis in (*at, i))
         rhs = rhs.transpose(*at, o + 1, o, i)  # (.., c_in / g, g, c_out / g)

@@ -4,6 +4,7 @@ That it is the convolution, in every transformation, is tested with the other al
 """
 
 import functools
+import itertools
 import math
 import shutil
 import subprocess
@@ -141,36 +142,19 @@ def test_all_passes_beside_the_float64_loop(case, dtype):
     problem = describe(x, kernel, **geometry, dtype=dtype)
     x, kernel, dy = arrays(problem)
     operands = (x, kernel), (dy, kernel), (x, dy)
-    compute = functools.partial(REGISTRY["native"].compute, problem=problem)
-    run = compiled(lambda pairs: [compute(w, *p) for w, p in zip(PASSES, pairs, strict=True)])
+    native = REGISTRY["native"]
+    maps = [functools.partial(native.compute, which) for which in PASSES]
+    # Another layout of the kernel inside.
+    maps += [m for which in PASSES if (m := native.outputs_first(problem, which))]
+    assert len(maps) == (6 if problem.groups == 1 else 3)
+    run = compiled(lambda pairs: [m(*pairs[i % 3], problem) for i, m in enumerate(maps)])
     # The longest sums, those of the kernel's gradient, lose as the root of their length.
     terms = problem.batch * math.prod(problem.out)
     limit = max(2e-6, 2**-24 * math.sqrt(terms)) if dtype == np.float32 else 4e-3
-    for got, expected in zip(run(operands), convolution(x, kernel, dy, problem), strict=True):
+    results = convolution(x, kernel, dy, problem)
+    for got, expected in zip(run(operands), itertools.cycle(results), strict=False):
         assert got.shape == expected.shape and got.dtype == dtype
         assert relative_error(np.asarray(got, np.float64), expected) <= limit
-
-
-@needs_engine
-@pytest.mark.parametrize(
-    ("x", "kernel", "dilation", "padding"),
-    [
-        ((2, 900, 5), (3, 5, 20), 7, [(9, 3)]),
-        ((3, 64, 32), (1, 32, 7), 1, "VALID"),
-        ((2, 130, 9), (2, 9, 1), 64, "CAUSAL"),
-    ],
-)
-def test_channels_first_beside_the_float64_loop(x, kernel, dilation, padding):
-    problem = describe(x, kernel, dilation=dilation, padding=padding)
-    maps = [REGISTRY["native"].channels_first(problem, which) for which in PASSES]
-    x, kernel, dy = arrays(problem)
-    turn = functools.partial(np.swapaxes, axis1=1, axis2=2)
-    operands = (turn(x), kernel), (turn(dy), kernel), (turn(x), turn(dy))
-    run = compiled(lambda pairs: [m(*p, problem) for m, p in zip(maps, pairs, strict=True)])
-    y, dx, dkernel = run([tuple(v.astype(np.float32) for v in pair) for pair in operands])
-    found = turn(y), turn(dx), dkernel
-    for got, expected in zip(found, convolution(x, kernel, dy, problem), strict=True):
-        assert relative_error(np.asarray(got, np.float64), expected) <= 4e-6
 
 
 @needs_engine
@@ -178,25 +162,17 @@ def test_minimal_filtering_of_more_channels_than_are_read_at_a_time():
     problem = describe((1, 4, 5, 264), (3, 3, 264, 24), padding=1)
     x, kernel, dy = arrays(problem)
     algorithm = REGISTRY["native_winograd"]
-    y = algorithm.forward(*(v.astype(np.float32) for v in (x, kernel)), problem)
-    expected, *_ = convolution(x, kernel, dy, problem)
-    assert relative_error(np.asarray(y, np.float64), expected) <= algorithm.tolerance(np.float32)
-
-
-@needs_engine
-@pytest.mark.parametrize(
-    ("kernel", "changes"),
-    [
-        ((3, 4, 4), {"stride": 2}),
-        ((3, 2, 4), {"groups": 2}),
-        ((3, 4, 4), {"dtype": jnp.bfloat16}),
-        ((3, 4, 800), {}),
-        ((3, 3, 4, 4), {}),
-    ],
-)
-def test_what_has_no_code_for_channels_first(kernel, changes):
-    problem = describe((2, *(9,) * (len(kernel) - 2), 4), kernel, **changes)
-    assert not any(REGISTRY["native"].channels_first(problem, which) for which in PASSES)
+    expected = convolution(x, kernel, dy, problem)
+    x, kernel, dy = (v.astype(np.float32) for v in (x, kernel, dy))
+    limit = algorithm.tolerance(np.float32)
+    for which, pair, value in zip(
+        PASSES, ((x, kernel), (dy, kernel), (x, dy)), expected, strict=True
+    ):
+        for run in (
+            functools.partial(algorithm.compute, which),
+            algorithm.outputs_first(problem, which),
+        ):
+            assert relative_error(np.asarray(run(*pair, problem), np.float64), value) <= limit
 
 
 @needs_engine
@@ -294,7 +270,9 @@ def test_what_is_kept_is_bounded(driver):
 def test_nothing_is_written_outside_the_result(driver, checker):
     if checker and shutil.which(checker) is None:
         pytest.skip("valgrind is not installed")
-    command = ["valgrind", "-q", "--error-exitcode=9"] * bool(checker) + [str(driver)]
+    # oneDNN's copies between layouts are too long a straight line for its translator.
+    options = ["-q", "--error-exitcode=9", "--vex-guest-max-insns=20"]
+    command = ["valgrind", *options] * bool(checker) + [str(driver)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=550)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == "0 wrong of 104\n"
+    assert done.stdout == "0 wrong of 143\n"

@@ -65,6 +65,9 @@ class Algorithm:
       of `ops.fused.ACTIVATIONS`; None: they are left to XLA.
     - `channels_first`: `(problem, pass) -> map`, a pass for activations `(batch, c, *spatial)`, as
       other people's programs may have them; None: they are copied into the other order.
+    - `outputs_first`: `(problem, pass) -> map`, a pass that is best where the program's kernel, or
+      its gradient, was `(c_out, c_in / groups, *kernel_size)` before it was turned into what every
+      map takes and gives; None: there is none.
     - `nanoseconds`: `(problem, pass, platform)`: about how long it takes, for `auto` to compare
       where nothing was measured; infinite where only a measurement should prefer it. Rates
       are those of two AVX2 cores with jax 0.10.1; only their ratios matter.
@@ -91,6 +94,7 @@ class Algorithm:
     kernel_gradient: Map | None = None
     fused: Callable[[Array, Array, Array, Problem, str | None], Array] | None = None
     channels_first: Callable[[Problem, Pass], Map | None] = lambda problem, which: None
+    outputs_first: Callable[[Problem, Pass], Map | None] = lambda problem, which: None
     nanoseconds: Prediction = lambda problem, which, platform: math.inf
     direct: Callable[[Problem, Pass, str], bool] = lambda problem, which, platform: False
     rounding: float = 1e-5

@@ -93,9 +93,22 @@ def _forward(x: Array, kernel: Array, problem: Problem) -> Array:
     return convolve("forward", x, kernel, problem)
 
 
-def _input_gradient(dy: Array, kernel: Array, problem: Problem) -> Array:
-    dx = convolve("input_gradient", dy, kernel, _lengthened(problem))
+def _input_gradient(
+    dy: Array, kernel: Array, problem: Problem, *, outputs_first: bool = False
+) -> Array:
+    whole = _lengthened(problem)
+    dx = convolve("input_gradient", dy, kernel, whole, outputs_first=outputs_first)
     return jax.lax.slice(dx, (0,) * dx.ndim, problem.x_shape)
+
+
+def _outputs_first(problem: Problem, which: Pass) -> Map | None:
+    """The engine reads and writes kernels that lie so, but for those of groups, which are turned
+    around in more steps than one."""
+    if problem.groups > 1:
+        return None
+    if which == "input_gradient":
+        return functools.partial(_input_gradient, outputs_first=True)
+    return functools.partial(convolve, which, outputs_first=True)
 
 
 def _fused(x: Array, kernel: Array, bias: Array, problem: Problem, activation: str | None) -> Array:
@@ -159,6 +172,7 @@ NATIVE = Algorithm(
     kernel_gradient=functools.partial(convolve, "kernel_gradient"),
     fused=_fused,
     channels_first=_channels_first,
+    outputs_first=_outputs_first,
     portable=False,
     unavailable=ENGINE.refusal,
     multiply_adds=lambda problem: problem.multiply_adds,

@@ -44,6 +44,9 @@ NATIVE_WINOGRAD = Algorithm(
     input_gradient=functools.partial(convolve, "input_gradient", winograd=True),
     kernel_gradient=functools.partial(convolve, "kernel_gradient", winograd=True),
     fused=_fused,
+    outputs_first=lambda problem, which: functools.partial(
+        convolve, which, winograd=True, outputs_first=True
+    ),
     nanoseconds=on_the_cpu(_nanoseconds),
     rounding=winograd.WINOGRAD.rounding,
     domain=dataclasses.replace(winograd.WINOGRAD.domain, lanes=_LANES),

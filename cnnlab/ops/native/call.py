@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import jax
 import numpy as np
+from jax import lax
 from jaxtyping import Array
 
 from cnnlab.ops.native.engine import ENGINE, Code
@@ -18,12 +19,31 @@ _ACTIVATIONS = (None, "relu", "gelu")
 _CHANNELS_FIRST = "cnnlab_conv_channels_first"
 
 
-def convolve(which: Pass, a: Array, b: Array, problem: Problem, *, winograd: bool = False) -> Array:
+def convolve(
+    which: Pass,
+    a: Array,
+    b: Array,
+    problem: Problem,
+    *,
+    winograd: bool = False,
+    outputs_first: bool = False,
+) -> Array:
     """One of the three maps, by oneDNN's choice or by Winograd's; arrays as an `Algorithm` has
-    them."""
+    them.
+
+    **Arguments:** `outputs_first`, whether the engine reads the kernel, or writes its gradient, as
+    `(c_out, c_in / groups, *kernel_size)`. Where the program has it like that, XLA finds both turns
+    side by side and drops them.
+    """
     # Of channels Winograd's takes whole vectors.
     channels = () if problem.groups > 1 or winograd else ("out_channels", "in_channels")
-    return _convolve("cnnlab_conv", which, a, b, problem, channels, {"winograd": winograd})
+    attributes = {"winograd": winograd, "outputs_first": outputs_first}
+    if outputs_first and which != "kernel_gradient":
+        b = lax.transpose(b, _with_outputs_first(range(b.ndim)))
+    y = _convolve("cnnlab_conv", which, a, b, problem, channels, attributes)
+    if outputs_first and which == "kernel_gradient":
+        y = lax.transpose(y, np.argsort(_with_outputs_first(range(y.ndim))))
+    return y
 
 
 def convolve_channels_first(which: Pass, a: Array, b: Array, problem: Problem) -> Array:
@@ -51,6 +71,8 @@ def _convolve(
     x, kernel, y = _axes(problem)
     if target == _CHANNELS_FIRST:
         x, y = (_with_channels_first(axes) for axes in (x, y))
+    if attributes.get("outputs_first"):
+        kernel = _with_outputs_first(kernel)
     names = {"forward": (x, kernel, y), "input_gradient": (y, kernel, x)}
     *operands, result = names.get(which, (x, y, kernel))
 
@@ -60,6 +82,8 @@ def _convolve(
         shape = (part.y_shape, part.x_shape, part.kernel_shape)[number]
         if target == _CHANNELS_FIRST and which != "kernel_gradient":
             shape = _with_channels_first(shape)
+        if attributes.get("outputs_first") and which == "kernel_gradient":
+            shape = _with_outputs_first(shape)
         return _call(target, which, part, shape, (a, b), {**attributes, "pass": np.int64(number)})
 
     return in_parts(run, operands, (result,), ("batch", *channels))(a, b)
@@ -102,6 +126,11 @@ def _axes(problem: Problem) -> tuple[Axes, Axes, Axes]:
 def _with_channels_first(axes: Sequence[Item]) -> tuple[Item, ...]:
     batch, *spatial, channels = axes
     return (batch, channels, *spatial)
+
+
+def _with_outputs_first(axes: Sequence[Item]) -> tuple[Item, ...]:
+    *taps, inputs, outputs = axes
+    return (outputs, inputs, *taps)
 
 
 def _part(problem: Problem, names: Sequence[Axes], arrays: Sequence[Array]) -> Problem:

@@ -94,6 +94,17 @@ void MoveChannels(const std::vector<int64_t>& shape, std::vector<T>& v) {
   }
 }
 
+// A kernel (taps, c_in / g, c_out) as (c_out, c_in / g, taps).
+template <typename T>
+void MoveOutputs(const std::vector<int64_t>& shape, std::vector<T>& v) {
+  const auto last = v;
+  const int64_t taps = shape[0] * shape[1], c_in = shape[2], c_out = shape[3];
+  for (size_t i = 0; i < v.size(); ++i) {
+    const int64_t at = i / c_out;
+    v[(i % c_out * c_in + at % c_in) * taps + at / c_in] = last[i];
+  }
+}
+
 bool Right(Pass pass, const Convolution& p, Way way) {
   Lcg next;
   const auto draw = [&](const std::vector<int64_t>& shape) {
@@ -108,6 +119,10 @@ bool Right(Pass pass, const Convolution& p, Way way) {
     MoveChannels(p.y, dy);
     if (pass == Pass::kForward) MoveChannels(p.y, expected);
     if (pass == Pass::kInputGradient) MoveChannels(p.x, expected);
+  }
+  if (p.outputs_first) {
+    MoveOutputs(p.kernel, k);
+    if (pass == Pass::kKernelGradient) MoveOutputs(p.kernel, expected);
   }
   const auto* a = pass == Pass::kInputGradient ? dy.data() : x.data();
   const auto* b = pass == Pass::kKernelGradient ? dy.data() : k.data();
@@ -297,7 +312,10 @@ int main(int argc, char** argv) {
   for (const auto& problem : problems) {
     for (Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kKernelGradient}) {
       wrong += !Right(pass, problem, Way::kConvolve);
-      ++run;
+      Convolution turned = problem;
+      turned.outputs_first = true;
+      wrong += !Right(pass, turned, Way::kConvolve);
+      run += 2;
     }
   }
   for (const auto& problem : problems) {

@@ -5,6 +5,7 @@
 #include "cache.h"
 #include "depthwise.h"
 #include "kernel_gradient.h"
+#include "outputs_last.h"
 #include "plan.h"
 #include "scratch.h"
 #include "special.h"
@@ -26,6 +27,7 @@ std::string Key(Pass pass, const Convolution& p, int threads) {
   };
   for (int64_t n : {static_cast<int64_t>(pass), p.groups, static_cast<int64_t>(p.dtype),
                     static_cast<int64_t>(p.bias), static_cast<int64_t>(p.activation),
+                    static_cast<int64_t>(p.outputs_first),
                     static_cast<int64_t>(threads), static_cast<int64_t>(p.rank())}) {
     add(n);
   }
@@ -46,6 +48,11 @@ Team::Helpers HelpersFor(const Convolution& p) {
 }
 
 namespace {
+
+// In loops of our own.
+bool Served(Pass pass, const Convolution& p) {
+  return ServesDepthwise(pass, p) || ServesStrided(pass, p) || ServesKernelGradient(pass, p);
+}
 
 void Compute(Pass pass, const Convolution& problem, const void* a, const void* b, const void* bias,
              void* out) {
@@ -117,6 +124,11 @@ constexpr char kOwnKernelGradientName[] = "bwd_w:cnnlab";
 
 void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
               const void* bias, void* out) {
+  if (problem.outputs_first && Served(pass, problem)) {
+    return OutputsLast(pass, problem, b, out, [&](const auto& last, const void* b, void* out) {
+      Convolve(pass, last, a, b, bias, out);
+    });
+  }
   ComputeActivated(pass, problem, a, b, bias, out);
   if (pass == Pass::kInputGradient || !HasPadding(problem) ||
       FiniteBesidePadding(pass, problem, b, out)) {

@@ -16,12 +16,14 @@ enum class Pass : int64_t { kForward = 0, kInputGradient = 1, kKernelGradient = 
 enum class Activation : int64_t { kNone = 0, kRelu = 1, kGelu = 2 };
 
 // Shapes are channels last, as `ops.conv` has them: x (batch, *spatial, c_in),
-// kernel (*kernel_size, c_in / groups, c_out), y (batch, *out, c_out).
+// kernel (*kernel_size, c_in / groups, c_out), y (batch, *out, c_out). In memory the kernel may lie
+// with its outputs first, (c_out, c_in / groups, *kernel_size), as PyTorch and Equinox have it.
 struct Convolution {
   std::vector<int64_t> x, kernel, y;
   std::vector<int64_t> stride, dilation, low, high;  // one a spatial axis
   int64_t groups = 1;
   dnnl::memory::data_type dtype = dnnl::memory::data_type::f32;
+  bool outputs_first = false;                  // how the kernel lies
   bool bias = false;                           // forward only
   Activation activation = Activation::kNone;  // forward only
 

@@ -8,6 +8,7 @@
 #include "fft_convolution.h"
 #include "large_pages.h"
 #include "max_pool.h"
+#include "outputs_last.h"
 #include "winograd.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -74,8 +75,12 @@ void Compute(bool winograd, Pass pass, const Convolution& p, const ffi::AnyBuffe
     return Convolve(pass, p, a.untyped_data(), b.untyped_data(), bias, Fresh(out));
   }
   const auto floats = [](const void* data) { return static_cast<const float*>(data); };
-  Winograd(pass, p, floats(a.untyped_data()), floats(b.untyped_data()), floats(bias),
-           static_cast<float*>(Fresh(out)));
+  const auto run = [&](const Convolution& last, const void* b, void* out) {
+    Winograd(pass, last, floats(a.untyped_data()), floats(b), floats(bias),
+             static_cast<float*>(out));
+  };
+  p.outputs_first ? OutputsLast(pass, p, b.untyped_data(), Fresh(out), run)
+                  : run(p, b.untyped_data(), Fresh(out));
 }
 
 // The problem of a pass that maps `a` and `b` to `out`.
@@ -90,10 +95,15 @@ Convolution Of(Pass pass, const Geometry& geometry, const ffi::AnyBuffer& a, con
 
 ffi::Error Run(int64_t pass, Numbers stride, Numbers dilation, Numbers low, Numbers high,
                int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Result<ffi::AnyBuffer> out,
-               bool winograd) {
+               bool winograd, bool outputs_first) {
   return Guarded([&] {
     const auto which = static_cast<Pass>(pass);
-    const Convolution p = Of(which, {stride, dilation, low, high, groups}, a, b, *out);
+    Convolution p = Of(which, {stride, dilation, low, high, groups}, a, b, *out);
+    p.outputs_first = outputs_first;
+    if (outputs_first) {  // (c_out, c_in / groups, *kernel_size)
+      std::rotate(p.kernel.begin(), p.kernel.begin() + 2, p.kernel.end());
+      std::iter_swap(p.kernel.end() - 1, p.kernel.end() - 2);
+    }
     Compute(winograd, which, p, a, b, nullptr, *out);
   });
 }
@@ -211,7 +221,8 @@ auto Map() {
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run, Map().Attr<bool>("winograd"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run, 
+                              Map().Attr<bool>("winograd").Attr<bool>("outputs_first"));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft, Map());
 

@@ -36,6 +36,7 @@ Dims KernelShape(const Convolution& p) {
 }
 
 Dims KernelStrides(const Convolution& p) {
+  if (p.outputs_first) return Strides(KernelShape(p));
   const Dims plain = Strides(p.kernel);
   Dims strides{1, plain[plain.size() - 2]};
   if (p.groups > 1) strides.insert(strides.begin(), p.kernel.back() / p.groups);
@@ -130,7 +131,7 @@ Choice ChoiceFor(Pass pass, const Convolution& p, const Layouts& layouts, const 
       Plan plan = Finish(forward, MakeSlot(DNNL_ARG_SRC, callers.x, forward.src_desc(), false),
                          MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, forward.weights_desc(), false),
                          MakeSlot(DNNL_ARG_DST, callers.y, forward.dst_desc(), true));
-      if (plan.b.reorder) plan.b.blocks = KernelBlocks::For(p, plan.b.inner);
+      if (plan.b.reorder && !p.outputs_first) plan.b.blocks = KernelBlocks::For(p, plan.b.inner);
       plan.bias = bias;
       return plan;
     }};
@@ -227,6 +228,16 @@ const dnnl::engine& Engine() {
 }
 
 Plan MakePlan(Pass pass, const Convolution& p) { return Choose(pass, p).make(); }
+
+void CopyKernel(const Convolution& from, const void* kernel, const Convolution& to, void* copy) {
+  dnnl::stream stream(Engine());
+  const auto of = [](const Convolution& p, const void* data) {
+    return memory(CallersLayouts(p).kernel, Engine(), const_cast<void*>(data));
+  };
+  memory a = of(from, kernel), b = of(to, copy);
+  dnnl::reorder(a, b).execute(stream, a, b);
+  stream.wait();
+}
 
 std::string OfOneDnn(Pass pass, const Convolution& p) { return Choose(pass, p).implementation; }
 

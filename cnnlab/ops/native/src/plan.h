@@ -33,6 +33,10 @@ const dnnl::engine& Engine();
 
 // Throw dnnl::error where oneDNN has no implementation.
 Plan MakePlan(Pass pass, const Convolution& problem);
+
+// The kernel of a problem from how it lies in `from` to how it lies in `to`.
+void CopyKernel(const Convolution& from, const void* kernel, const Convolution& to, void* copy);
+
 std::string OfOneDnn(Pass pass, const Convolution& problem);  // the implementation's name
 
 }  // namespace cnnlab
