@@ -1,5 +1,6 @@
 """Patches as columns and back (A 2.2, A 6.2), and layers without weight sharing (A 2.4)."""
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -123,10 +124,9 @@ def local_conv(
         raise ValueError(
             f"weights: expected shape {(*expected, weights.shape[-1])}, got {weights.shape}"
         )
-    y = jnp.einsum(
-        "...k,...ko->...o",
-        patches,
-        weights.astype(dtype),
-        preferred_element_type=accumulation_dtype(dtype),
-    )
-    return y.astype(dtype)
+    # Mapped, not one `einsum`, of which XLA for CPUs can't run the products of 16-bit numbers.
+    each = functools.partial(jnp.matmul, preferred_element_type=accumulation_dtype(dtype))
+    batch = patches.ndim - rank - 1
+    for _ in range(rank):
+        each = jax.vmap(each, (batch, 0), batch)
+    return each(patches, weights.astype(dtype)).astype(dtype)

@@ -16,6 +16,7 @@ from cnnlab.arguments import checked
 from cnnlab.data import augment
 from cnnlab.data.batches import Batch
 from cnnlab.data.splits import are_tokens
+from cnnlab.nn.filters.base import Filter
 from cnnlab.nn.replicas import pmean
 from cnnlab.train import tasks
 from cnnlab.train.losses import Loss, cross_entropy
@@ -78,8 +79,11 @@ def make_prepare(
     return prepare
 
 
-def _cast(tree: PyTree, dtype: DTypeLike) -> PyTree:
-    return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
+def cast(tree: PyTree, dtype: DTypeLike) -> PyTree:
+    """The arrays of a model as it computes in a type. Filters keep theirs: their kernels are made
+    of many powers, which of numbers of 8 bits would be others."""
+    to = lambda v: v.astype(dtype) if eqx.is_inexact_array(v) else v
+    return jax.tree.map(to, tree, is_leaf=lambda v: isinstance(v, Filter))
 
 
 @checked
@@ -113,7 +117,7 @@ def make_train_step(
     def of_params(
         params: PyTree, static: PyTree, state: TrainState, batch: Batch
     ) -> tuple[Array, tuple[eqx.nn.State, Array]]:
-        model = eqx.combine(_cast(params, compute_dtype), static)
+        model = eqx.combine(cast(params, compute_dtype), static)
         key = step_key(state.key, state.step, 1)
         image, label = jnp.asarray(batch.image), jnp.asarray(batch.label)
         image = image if are_tokens(image) else image.astype(compute_dtype)
@@ -200,7 +204,7 @@ def make_judge(
     weights = jnp.asarray(augment.view_weights(views))
 
     def judge(model: eqx.Module, model_state: eqx.nn.State, raw: Batch) -> Float[Array, "b ..."]:
-        network = eqx.nn.inference_mode(_cast(model, compute_dtype))
+        network = eqx.nn.inference_mode(cast(model, compute_dtype))
         images = augment.views(augment.normalise(raw.image, mean, std), views)
 
         def one(image: Array) -> Array:

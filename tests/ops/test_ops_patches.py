@@ -119,9 +119,9 @@ def test_local_conv_with_one_matrix_everywhere_is_a_convolution():
 
 
 def test_local_conv_half_precision():
-    x, weights = jnp.ones((2, 1536), jnp.bfloat16), jnp.ones((2, 1536, 1), jnp.bfloat16)
+    x, weights = jnp.ones((4, 2, 1536), jnp.bfloat16), jnp.ones((2, 1536, 3), jnp.bfloat16)
     call = functools.partial(ops.local_conv, window=1)
-    y = call(x, weights)
+    y = jax.jit(call)(x, weights)  # of several examples, as XLA has it another way round
     assert y.dtype == jnp.bfloat16
     np.testing.assert_array_equal(y.astype(np.float32), 1536)
     # Also where a backend would accumulate in 16 bits: the product itself asks for float32.

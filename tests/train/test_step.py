@@ -7,9 +7,10 @@ import jax.random as jr
 import numpy as np
 import pytest
 
+from cnnlab import nn
 from cnnlab.data import augment
 from cnnlab.data.batches import Batch
-from cnnlab.train.step import make_judge, make_prepare, make_train_step
+from cnnlab.train.step import cast, make_judge, make_prepare, make_train_step
 from cnnlab.train.tasks import Classification
 
 
@@ -73,6 +74,18 @@ def test_bfloat16_computes_low_and_keeps_parameters_float32(tiny):
     assert metrics["loss"].dtype == jnp.float32
     _, exact = jit_step(experiment)(state, batch)
     np.testing.assert_allclose(metrics["loss"], exact["loss"], rtol=0.03)
+
+
+def test_filters_are_not_narrowed():
+    """Their kernels are powers: of decays with 8 bits, a hundred positions back, others."""
+    layer = nn.LongConv1d(4, key=jr.key(0))
+    narrow = cast(layer, jnp.bfloat16)
+    assert narrow.skip.dtype == jnp.bfloat16
+    x = jr.normal(jr.key(1), (2, 128, 4))
+    found, wanted = narrow(x.astype(jnp.bfloat16)), layer(x)
+    assert found.dtype == jnp.bfloat16
+    worst = jnp.abs(found.astype(jnp.float32) - wanted).max() / jnp.abs(wanted).max()
+    assert worst < 0.02
 
 
 def test_moving_average(tiny):
