@@ -1,6 +1,7 @@
 """A table (CSV) that lists pictures and their labels."""
 
 import csv
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -52,7 +53,7 @@ def table(
 ) -> Dataset:
     """Pictures that a CSV file names, one a row under a first row with the columns' names.
 
-    UTF-8; values may stand in double quotes.
+    UTF-8; values may stand in double quotes, and white space around them counts for nothing.
 
     **Arguments:**
 
@@ -64,6 +65,7 @@ def table(
     - `label_separator`: what stands between the names of several labels in one column.
     - `split_column`: that which says `train`, `val` or `test`; without it, or where it names no
       `val` or `test`, a share of each class in the training split is taken.
+    - `delimiter`: the character between values; a backslash and a t are a tab.
     - the others are those of `folder`; rows whose file is missing count as broken.
 
     **Raises:** `ValueError` that begins with the argument's name: no such file, columns that it
@@ -132,17 +134,18 @@ def _rows(
     **Arguments:** `columns`, their names, each behind the argument that names it; `may_be_empty`,
     whether that is so of `label_column`.
     """
+    delimiter = "\t" if delimiter == r"\t" else delimiter
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise ValueError(f"delimiter: expected one character between values, got {delimiter!r}")
     try:
         with place.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
-            header = next(reader, [])
+            header = [name.strip() for name in next(reader, [])]
             for argument, name in columns:
                 if header.count(name) != 1:
                     raise ValueError(
                         f"{argument}: expected one column {name!r} in {shown(place)}, its columns"
-                        f" are {', '.join(header) or 'none'}"
+                        f" are {', '.join(map(repr, header)) or 'none'}{_separated(header)}"
                     )
             places = [header.index(name) for _, name in columns]
             for row in reader:
@@ -155,11 +158,11 @@ def _rows(
                     )
                 values = [row[at].strip() for at in places]
                 for (argument, name), value in zip(columns, values, strict=True):
-                    empty = not value and not (may_be_empty and argument == "label_column")
-                    if empty or "\0" in value:
-                        raise ValueError(
-                            f"{argument}: line {reader.line_num} of {shown(place)} has no {name!r}"
-                        )
+                    where = f"{argument}: line {reader.line_num} of {shown(place)}"
+                    if not value and not (may_be_empty and argument == "label_column"):
+                        raise ValueError(f"{where} has no {name!r}")
+                    if "\0" in value:
+                        raise ValueError(f"{where} has a zero byte in {name!r}, {value!r}")
                 yield reader.line_num, values
     except OSError as error:
         raise ValueError(f"file: {shown(place)} can't be read: {error.strerror}") from error
@@ -169,6 +172,14 @@ def _rows(
         raise ValueError(
             f"file: {shown(place)} is not a table that can be read: {error}"
         ) from error
+
+
+def _separated(header: Sequence[str]) -> str:
+    """What to set, where something else seems to stand between the names of the columns."""
+    for delimiter in (";", "\t", "|"):
+        if len(header) == 1 and delimiter in header[0]:
+            return f"; to separate them there: 'data.delimiter={json.dumps(delimiter)}'"
+    return ""
 
 
 def _below(top: str, line: int, name: str) -> str:

@@ -44,6 +44,9 @@ def test_a_table_of_files_and_labels(write):
         enumerate([1, 1, 1, 0, 0, 0, 2, 2, 2, 0, 1, 0])
     )
     assert write(rows([10, 9] * 6)).class_names == ("9", "10")
+    assert write(rows([10, 9] * 6).replace(",", " ,\t")).class_names == ("9", "10")
+    tabs = rows([10, 9] * 6).replace(",", "\t")
+    assert write(tabs, delimiter=r"\t").class_names == ("9", "10")
     long = "1" * 5000
     assert write(rows([long, 9, "010", 10] * 3)).class_names == ("9", "010", "10", long)
 
@@ -145,8 +148,19 @@ def test_a_network_has_an_output_for_each_number(write, tmp_path):
     ("text", "options", "says"),
     [
         ("", {}, r"^image_column: expected one column 'file' .* its columns are none"),
-        ("file,kind\n", {}, "^label_column: expected one column 'label' .* are file, kind"),
+        ("file,kind\n", {}, "^label_column: expected one column 'label' .* are 'file', 'kind'$"),
         ("file,label,label\n", {}, "^label_column: expected one column 'label'"),
+        (
+            GOOD.replace(",", ";"),
+            {},
+            """are 'file;label'; to separate them there: 'data.delimiter=";"'$""",
+        ),
+        (GOOD.replace(",", "\t"), {}, r"""are 'file\\tlabel'; .*: 'data.delimiter="\\t"'$"""),
+        (
+            GOOD + "x.png,a\0\n",
+            {},
+            r"^label_column: line 14 of .* has a zero byte in 'label', 'a\\x00'",
+        ),
         (GOOD, {"split_column": "part"}, "^split_column: expected one column 'part'"),
         ("file,label\n", {}, "^file: .*labels.csv has no rows below the names of its columns"),
         (rows("aa"), {}, "^label_column: expected 2 or more classes .* found only 'a'"),
