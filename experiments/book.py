@@ -68,13 +68,14 @@ def main(cfg: "DictConfig") -> None:
 
     from cnnlab.errors import CnnlabError
     from cnnlab.files import write_atomically
-    from cnnlab.lab import flips, keep, kept, markdown, page
+    from cnnlab.lab import by_reason, flips, keep, kept, markdown, page
 
     commands = _commands(cfg)
     if cfg.ask:
         answers, failed = _answers(commands, cfg)
     else:
         answers, failed = kept(Path(cfg.keep), list(commands))
+    answers = [(folder, load(result["question"]).worded(result)) for folder, result in answers]
     flipped = None
     if cfg.replicate:
         again, unanswered = _answers(_with_other_seeds(commands), cfg)
@@ -93,7 +94,8 @@ def main(cfg: "DictConfig") -> None:
         print(f"flipped: {flip}")
     print(file)
     if failed:
-        lines = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        found = by_reason(failed).items()
+        lines = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in found)
         raise CnnlabError(f"{len(failed)} of {len(commands)} questions have no answer: {lines}")
 
 

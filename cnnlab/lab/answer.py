@@ -70,11 +70,8 @@ def answer(question: Question, cfg: DictConfig) -> tuple[Path, Answer]:
             raise
         seconds = round(time.perf_counter() - started, 1)
         result = _result(question, plain(cfg), data, seconds)
-        figures = question.draw(data)
-        result["figures"] = question.captions(figures)
         shutil.rmtree(directory.figures, ignore_errors=True)
-        for name, figure in figures.items():
-            write_figure(directory.figures / f"{name}.png", figure, dpi=110)
+        result["figures"] = _draw(question, data, directory.figures)
         write_atomically(directory.path / "tables.md", markdown(result).encode())
         directory.write_result(result)
     return directory.path, result
@@ -95,6 +92,16 @@ def directory_of(name: str, cfg: DictConfig, code: str = "") -> RunDirectory:
     directory = RunDirectory(Path(cfg.output) / name / folder)
     directory.result = directory.path / "results.json"
     return directory
+
+
+def _draw(question: Question, data: Record, folder: Path) -> dict[str, str]:
+    """Write the figures, and beside each that fits one for narrow screens; the captions."""
+    figures = question.draw(data)
+    for name, figure in figures.items():
+        write_figure(folder / f"{name}.png", figure, dpi=110)
+    for name, figure in question.draw(data, narrow=True).items():
+        write_figure(folder / f"{name}-narrow.png", figure, dpi=160)
+    return question.captions(figures)
 
 
 def _result(

@@ -12,6 +12,8 @@ from matplotlib.lines import Line2D
 
 from cnnlab.lab.estimates import Estimate, Number, estimate
 
+NARROW = 4.2  # inches; of a phone's width it leaves text readable
+
 
 def curve(
     axes: Axes,
@@ -80,10 +82,46 @@ def picture(
     return image
 
 
+class Narrow(Figure):
+    """A figure for a phone: panels that would stand in one row stand below each other.
+
+    `fits` is whether they do: a grid whose rows and columns say something stays as it is.
+    """
+
+    fits = True
+
+    def subplots(self, nrows: int = 1, ncols: int = 1, **options: Any) -> Any:
+        if nrows > 1:
+            self.fits = False
+            return super().subplots(nrows, ncols, **options)
+        found = self.column(ncols, **options)
+        if not options.get("squeeze", True):
+            return np.array(found)[None]
+        return np.array(found) if ncols > 1 else found[0]
+
+    def column(self, number: int, columns: int | None = None, **options: Any) -> list[Axes]:
+        """So many axes, which would stand in so many columns: in one of the readable width, or in
+        several where each is small."""
+        width, height = self.get_size_inches()
+        panel = width / (columns or number)
+        several = min(number, max(1, int(NARROW / (0.8 * panel))))
+        rows, before = -(-number // several), -(-number // (columns or number))
+        side = height / before * min(1, NARROW / several / panel)
+        self.set_size_inches(NARROW, side * rows)
+        return _first(super().subplots(rows, several, **(options | {"squeeze": False})), number)
+
+
 def panels(figure: Figure, number: int, rows: int = 1, **options: Any) -> list[Axes]:
     """So many axes, in rows; further `options` of `Figure.subplots`."""
     columns = -(-number // rows)
-    found = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+    if isinstance(figure, Narrow):
+        return figure.column(number, columns, **options)
+    return _first(figure.subplots(rows, columns, squeeze=False, **options), number)
+
+
+def _first(grid: Shaped[np.ndarray, "rows columns"], number: int) -> list[Axes]:
+    """So many of the axes of a grid, without the others."""
+    found = list(grid.flat)
     for unused in found[number:]:
         unused.remove()
     return found[:number]

@@ -12,6 +12,7 @@ from cnnlab.lab.records import unpack
 
 CONFIDENCE = 0.95
 MOST = 1_000_000  # repetitions: beyond it, a difference counts as too small to be told
+_PLACES = 6  # behind the point, at most: what is smaller is written with an exponent
 Number = float | int
 
 
@@ -31,13 +32,30 @@ class Estimate:
     freedom: Number = math.inf
 
     def __str__(self) -> str:
-        if not math.isfinite(self.low + self.high):
-            return f"{self.mean:.4g} (n = {self.n})"
-        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}] (n = {self.n})"
+        return self.text()
 
     def __format__(self, spec: str) -> str:
         """`f"{estimate:.2f}"`: mean ± standard deviation."""
         return f"{self.mean:{spec}} ± {self.deviation:{spec}}" if spec else str(self)
+
+    def text(self, *limits: Number) -> str:
+        """Mean, interval and number: half the interval has two digits, and an end more of them
+        where it would else be rounded to the other side of a limit."""
+        if not math.isfinite(self.low + self.high):
+            return f"{self.mean:.4g} (n = {self.n})"
+        half = (self.high - self.low) / 2
+        places = max(0, 1 - math.floor(math.log10(half))) if half > 0 else _PLACES + 1
+        while places <= _PLACES and self._crosses(places, limits):
+            places += 1
+        form = f"z,.{places}f" if places <= _PLACES else ".4g"
+        mean, low, high = (format(value, form) for value in (self.mean, self.low, self.high))
+        return f"{mean} [{low}, {high}] (n = {self.n})"
+
+    def _crosses(self, places: int, limits: Sequence[Number]) -> bool:
+        """Whether an end, rounded, lies at or on the other side of a limit."""
+        side = lambda value, limit: (value > limit) - (value < limit)
+        ends = [(end, limit) for end in (self.low, self.high) for limit in limits]
+        return any(side(round(end, places), limit) != side(end, limit) for end, limit in ends)
 
     def columns(self, spec: str) -> dict[str, str | int]:
         """For a table: mean, deviation and number."""

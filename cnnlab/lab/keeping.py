@@ -22,8 +22,8 @@ def keep(answers: Sequence[tuple[Path, Answer]], folder: Path) -> None:
         small["config"] = {k: v for k, v in result["config"].items() if k not in UNHASHED}
         write_atomically(kept / FILE, f"{json.dumps(small, indent=1)}\n".encode())
         for name in result["figures"]:
-            picture = (source / "figures" / f"{name}.png").read_bytes()
-            write_atomically(kept / "figures" / f"{name}.png", picture)
+            for file in source / f"figures/{name}.png", *source.glob(f"figures/{name}-narrow.png"):
+                write_atomically(kept / "figures" / file.name, file.read_bytes())
 
 
 def kept(
@@ -38,6 +38,8 @@ def kept(
             if not isinstance(result, dict) or not result.keys() >= FORM:
                 raise ValueError
             answers.append((file.parent, result))
+        except FileNotFoundError:
+            failed[name] = f"none is kept in {folder}"
         except OSError as error:
             failed[name] = f"{file}: {error.strerror}"
         except ValueError:

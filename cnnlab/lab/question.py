@@ -11,7 +11,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from cnnlab.config import DictConfig, declare, granted, instantiate, plain
 from cnnlab.content import digest
 from cnnlab.lab.cells import Cells
+from cnnlab.lab.drawing import Narrow
 from cnnlab.lab.records import Record, tidy
 from cnnlab.lab.verdict import HOLDS, Verdict
 from cnnlab.libraries import LIBRARIES
@@ -77,6 +78,7 @@ class Question:
         self._tables: list[Callable[..., object]] = []
         self._figures: dict[str, Callable[..., None]] = {}
         self._sizes: dict[str, tuple[float | int, float | int]] = {}
+        self._serves: dict[str, str | None] = {}
         self._checks: list[Callable[..., None]] = []
         self._arms: dict[str, Sequence[str] | None] = {}
         self._learnt: Callable[..., Mapping[str, Verdict]] | None = None
@@ -153,13 +155,17 @@ class Question:
         self._tables.append(function)
         return function
 
-    def figure(self, width: float | int, height: float | int) -> Callable[[Procedure], Procedure]:
+    def figure(
+        self, width: float | int, height: float | int, *, serves: str | None = None
+    ) -> Callable[[Procedure], Procedure]:
         """`figure(figure, parts of the data...)` draws into a figure of so many inches; its name is
-        the file's, its docstring the caption. Where it draws nothing, there is no file."""
+        the file's, its docstring the caption. Where it draws nothing, there is no file. It stands
+        below the claim that it `serves`, or below all that have intervals."""
 
         def decorate(function: Procedure) -> Procedure:
             name = function.__name__.rstrip("_")
             self._figures[name], self._sizes[name] = function, (width, height)
+            self._serves[name] = serves
             return function
 
         return decorate
@@ -210,19 +216,29 @@ class Question:
         """Its answer, in a sentence; empty where it has none."""
         return "" if self._answer is None else _call(self._answer, tidy(data))
 
+    def worded(self, result: Record) -> Record:
+        """A result in the words that the question has now: they are no part of what was measured,
+        and may have been improved since."""
+        now = {claim.name: asdict(claim) for claim in self.claims}
+        claims = [claim | now.get(claim["name"], {}) for claim in result["claims"]]
+        captions = self.captions(name for name in result["figures"] if name in self._figures)
+        words = {"title": self.title, "note": self.note, "claims": claims, "serves": self._serves}
+        return result | words | {"figures": result["figures"] | captions}
+
     def tables(self, data: Data) -> list[Table]:
         """What a reader sees as numbers."""
         data = tidy(data)
         found = [(_sentence(of).format_map(data), _call(of, data)) for of in self._tables]
         return [table for title, rows in found for table in _as_tables(title, rows)]
 
-    def draw(self, data: Data) -> dict[str, Figure]:
-        """What a reader sees as pictures, by file name without its ending."""
+    def draw(self, data: Data, *, narrow: bool = False) -> dict[str, Figure]:
+        """What a reader sees as pictures, by file name without its ending; for `narrow` screens,
+        those that fit them."""
         data, drawn = tidy(data), {}
         for name, draw in self._figures.items():
-            figure = Figure(figsize=self._sizes[name], layout="constrained")
+            figure = (Narrow if narrow else Figure)(figsize=self._sizes[name], layout="constrained")
             _call(draw, data, figure)
-            if figure.axes:
+            if figure.axes and getattr(figure, "fits", True):
                 drawn[name] = figure
         return drawn
 

@@ -6,7 +6,7 @@ by.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -27,6 +27,21 @@ class Quantity:
     least: Number = -math.inf
     most: Number = math.inf
 
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "Quantity":
+        """That of an estimate, from the JSON object that it was written as."""
+        read = lambda name, infinite: infinite if found[name] is None else found[name]
+        value = Estimate(
+            read("mean", math.nan), read("deviation", math.inf), found["n"],
+            read("low", -math.inf), read("high", math.inf), read("freedom", math.inf),
+        )  # fmt: skip
+        return cls(found["what"], value, read("least", -math.inf), read("most", math.inf))
+
+    @property
+    def mean(self) -> Number:
+        """Of the estimate, or the number."""
+        return self.value.mean if isinstance(self.value, Estimate) else self.value
+
     def interval(self, several: int = 1) -> tuple[Number, Number]:
         """Its ends, or the number twice; corrected where it is one of `several`."""
         if not isinstance(self.value, Estimate):
@@ -45,18 +60,23 @@ class Quantity:
 
     def evidence(self) -> str:
         """In a line; where the interval says nothing, how many repetitions would."""
-        value = self.value
-        limits = f"expected {self.least:.4g} to {self.most:.4g}"
-        if self.least == -math.inf:
-            limits = f"limit {self.most:.4g}"
-        elif self.most == math.inf:
-            limits = f"at least {self.least:.4g}"
-        if not isinstance(value, Estimate):
-            text = f"{self.what}: {value:.4g}, {limits}"
-            return f"{text} (not a number)" if math.isnan(value) else text
-        text = f"{self.what}: {value}, {limits}"
+        text = f"{self.what}: {self.number()}, {self.claimed()}"
         needed = self.needed()
         return f"{text}; n = {needed:,} would tell" if needed else text
+
+    def number(self) -> str:
+        """What was found; an interval is not rounded to the other side of an end of the range."""
+        if isinstance(self.value, Estimate):
+            return self.value.text(self.least, self.most)
+        return "not a number" if math.isnan(self.value) else f"{self.value:.4g}"
+
+    def claimed(self) -> str:
+        """The range."""
+        if self.least == -math.inf:
+            return f"expected at most {self.most:.4g}"
+        if self.most == math.inf:
+            return f"expected at least {self.least:.4g}"
+        return f"expected {self.least:.4g} to {self.most:.4g}"
 
     def needed(self) -> int | None:
         """How many repetitions would tell on which side of the nearest limit it lies, where these
@@ -78,13 +98,15 @@ class Quantity:
 class Verdict:
     """What the data say of one claim, and the numbers by which they say it.
 
-    It rests on the interval of one quantity, on a count, or on several verdicts.
+    It rests on the interval of one quantity, on a count, or on several verdicts; `reason` is why
+    they say nothing.
     """
 
     verdict: Outcome
     evidence: str
     quantity: Quantity | None = None
     of: tuple["Verdict", ...] = ()
+    reason: str = ""
 
     def leaves(self) -> Iterator["Verdict"]:
         """Those that it rests on, each of one quantity or count."""
@@ -99,6 +121,7 @@ class Verdict:
         return {
             "verdict": self.verdict,
             "evidence": self.evidence,
+            "reason": self.reason,
             "counted": "; ".join(counted),
             "quantities": [quantity.json() for quantity in self.quantities],
         }
@@ -111,7 +134,8 @@ class Verdict:
 
     def unless(self, reason: str) -> "Verdict":
         """The same numbers, which say nothing for a reason."""
-        return replace(self, verdict=INCONCLUSIVE, evidence=f"{reason}; {self.evidence}")
+        evidence = f"{reason}; {self.evidence}"
+        return replace(self, verdict=INCONCLUSIVE, evidence=evidence, reason=reason)
 
 
 def exact(

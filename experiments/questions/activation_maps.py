@@ -209,7 +209,7 @@ def correlation(errors: Sequence[float]) -> Verdict:
     "a filter, written into an empty image, whose map is not largest where it was written",
 )
 def response(unlike: Sequence[int]) -> Verdict:
-    """It shows how strongly the filter responds at each spatial location."""
+    """An activation map shows how strongly its filter responds at each spatial location."""
     return lab.exact(*unlike, "filters", "respond most strongly elsewhere")
 
 

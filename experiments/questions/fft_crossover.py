@@ -155,7 +155,8 @@ def small(times: Records) -> Verdict:
     "a dense or depthwise convolution with such a kernel that Fourier transforms make faster",
 )
 def small_lax(times: Records) -> Verdict:
-    """The same beside the library's own convolution (lax)."""
+    """For the small kernels typical in CNNs (3x3, 5x5) FFT-based convolution is usually not worth
+    the overhead: beside the library's own convolution (lax)."""
     return costs(times, "lax")
 
 
@@ -174,7 +175,8 @@ def large(times: Records) -> Verdict:
 
 @question.claim("A 6.3", "a family in which they are less than twice as fast as lax")
 def large_lax(times: Records) -> Verdict:
-    """The same beside the library's own convolution (lax), and in every family."""
+    """For very large kernels FFT-based approaches can be much more efficient: beside the library's
+    own convolution (lax), and in every family."""
     return lab.all_of(gains(times, "lax"))
 
 

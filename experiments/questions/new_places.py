@@ -190,8 +190,8 @@ def mlp(runs: Records) -> Verdict:
 
 @question.claim("B 10.1, A 4.3", "a pooled network that loses more than a point", arms=(POOLED,))
 def pooled(runs: Records, seen: int) -> Verdict:
-    """Convolutions with a reduction over positions recognise it: at new places a pooled network is
-    as accurate as at old ones, within a point."""
+    """Convolutions with a reduction over positions recognise an object that appears in a different
+    location: a pooled network is as accurate there as at old places, within a point."""
     less = lab.paired(far(runs, POOLED), near(runs, POOLED, seen))
     return lab.at_least(less, -POINT, "pooled: new - old places in points")
 

@@ -215,8 +215,8 @@ def exploited(trained: Records) -> Verdict:
 
 @question.claim("A 4.3", "a digit whose two places are told apart")
 def invariant(trained: Records) -> Verdict:
-    """On a torus it cannot: a mean over positions gives the same answer at both places, so that one
-    of two is right, whatever is learnt."""
+    """With circular padding no network that ends in a mean over positions tells two places apart:
+    it gives the same answer at both, so that one of two is right, whatever is learnt."""
     runs = trained.where(mode=TORUS)
     half = [n // 2 for n in runs["tests"]]
     apart = [n - same for n, same in zip(half, runs["same"], strict=True)]

@@ -162,8 +162,8 @@ def by_memory(views: Records) -> Verdict:
 
 @question.claim("A 1.4", "a value in another place of the vector")
 def by_index(views: Records) -> Verdict:
-    """They follow the order of the indices, the last one fastest, whatever the strides are; in
-    NumPy as in JAX."""
+    """Reshape and flatten follow the order of the indices, the last one fastest, whatever the
+    strides are; in NumPy as in JAX."""
     return lab.exact(views["not_by_index"], [2 * n for n in views["values"]], "values")
 
 

@@ -144,7 +144,7 @@ def forests(found: Records) -> Verdict:
 
 @question.claim("A 1.1", "MLPs that are ahead of them in the mean of the tables")
 def machines(found: Records) -> Verdict:
-    """And by well-tuned SVMs."""
+    """On tabular data MLPs are outperformed by well-tuned SVMs."""
     return outperformed(found, SVM)
 
 

@@ -135,8 +135,8 @@ def toeplitz(four_pixels: Matrices) -> Verdict:
     "A 3.3", "an algorithm whose matrix, for an image, has blocks that differ along a diagonal"
 )
 def blocks(blocks: Records) -> Verdict:
-    """Of an image it is Toeplitz in blocks: along each diagonal the same block, and in a block
-    along each diagonal the same value, for every algorithm that serves."""
+    """The matrix of an image's convolution is Toeplitz in blocks: along each diagonal the same
+    block, and in a block along each diagonal the same value, for every algorithm that serves."""
     what = f"largest difference along a diagonal, relative, of {len(blocks)} algorithms"
     return lab.at_most(max(blocks["uneven"]), ROUNDING, what)
 

@@ -212,7 +212,8 @@ def pooled(gradients: Records) -> Verdict:
     instead="pooled",
 )
 def mean(gradients: Records) -> Verdict:
-    """The same, with pooling read as the mean (the text does not say which)."""
+    """The gradient values from all copies are pooled, read as their mean (the text does not say
+    which): it is the gradient of the kernel."""
     what = f"largest relative difference ({len(gradients)} pairs)"
     return lab.at_most(np.max(gradients["mean"]), ROUNDING, what)
 

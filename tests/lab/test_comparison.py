@@ -34,7 +34,7 @@ def test_pairs_of_the_same_seed(coins, tmp_path):
     assert claim["refuted_by"] == "a coin of which it is not true"
     assert claim["verdict"] == "fails"
     assert re.search(
-        r"heads, coin penny - euro: -0.1 \[.*n = 2\), at least -0.2", claim["evidence"]
+        r"heads, coin penny - euro: -0.1 \[.*n = 2\), expected at least -0.2", claim["evidence"]
     )
     assert table["title"] == "Heads by coin"
     assert table["header"] == ["coin", "mean", "deviation", "n"]
@@ -62,7 +62,7 @@ def test_numbers_without_seeds(tmp_path):
 
     _, claim, table = answered(question, tmp_path)
     assert claim["verdict"] == "holds" and claim["refuted_by"] == "a shrinking square"
-    assert claim["evidence"] == "area, side 2.5 - 1: 5.25, at least 0"
+    assert claim["evidence"] == "area, side 2.5 - 1: 5.25, expected at least 0"
     assert table["rows"] == [[1, "1"], [2.5, "6.25"]]
     assert "seeds" not in compose([], "squares")
 

@@ -21,7 +21,9 @@ def answered(example, folder):
 def test_the_examples(tmp_path):
     short, _, whole = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     folder, claim, table = answered(short, tmp_path / "short")
-    assert claim["verdict"] == "holds" and "stride 3 - 2: -7, limit 0" in claim["evidence"]
+    assert (
+        claim["verdict"] == "holds" and "stride 3 - 2: -7, expected at most 0" in claim["evidence"]
+    )
     assert table["rows"] == [[2, "16"], [3, "9"]]
     folder, claim, table = answered(whole, tmp_path)
     assert claim["verdict"] == "holds" and claim["evidence"] == "0 of 4 maps differ"

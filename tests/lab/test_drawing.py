@@ -6,6 +6,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from cnnlab.lab import curve, estimate, log_axes, panels, picture
+from cnnlab.lab.drawing import Narrow
 
 AT = {1: [1.0, 3.0, 5.0], 10: [2.0, 2.0, 8.0]}
 
@@ -68,3 +69,28 @@ def test_panels_that_are_not_needed_are_gone():
     figure = Figure()
     found = panels(figure, 5, 2)
     assert figure.axes == found and len(found) == 5
+
+
+@pytest.mark.parametrize(
+    ("width", "make", "rows", "columns"),
+    [
+        (10, lambda f: f.subplots(1, 2, sharey=True), 2, 1),
+        (10, lambda f: panels(f, 4, 2), 4, 1),
+        (10, lambda f: panels(f, 13, 3), 7, 2),  # small pictures
+        (6, lambda f: [f.subplots()], 1, 1),
+        (9, lambda f: f.subplots(1, 3, squeeze=False)[0], 3, 1),
+    ],
+)
+def test_a_narrow_figure_stacks_its_panels(width, make, rows, columns):
+    figure = Narrow(figsize=(width, 4))
+    axes = make(figure)
+    assert [a.get_subplotspec().rowspan.start for a in axes] == [
+        i // columns for i in range(len(axes))
+    ]
+    assert axes[0].get_gridspec().get_geometry() == (rows, columns) and figure.axes == [*axes]
+    assert figure.get_size_inches()[0] == 4.2 and figure.fits
+
+
+def test_a_grid_stays_a_grid():
+    figure = Narrow(figsize=(10, 4))
+    assert figure.subplots(2, 5).shape == (2, 5) and not figure.fits

@@ -134,7 +134,7 @@ def test_the_answer(question, tmp_path):
     [claim] = result["claims"]
     assert claim["name"] == "fair" and claim["verdict"] == "holds"
     assert claim["statement"] == "A coin lands on its head half of the time."
-    assert claim["evidence"] == "largest share at 0.5: 0.5, limit 0.5"
+    assert claim["evidence"] == "largest share at 0.5: 0.5, expected at most 0.5"
     assert result["data"]["shares"][0] == {"tosses": 10, "seed": 0, "share": 0.5}
     assert result["tables"] == [
         {
@@ -144,7 +144,8 @@ def test_the_answer(question, tmp_path):
         },
         {"title": "6 coins", "header": ["n"], "rows": [[6]]},
     ]
-    assert [f.name for f in (folder / "figures").iterdir()] == ["shares_by_tosses.png"]
+    files = sorted(file.name for file in (folder / "figures").iterdir())
+    assert files == ["shares_by_tosses-narrow.png", "shares_by_tosses.png"]
     assert lab.answer(question, cfg) == (folder, json.loads(json.dumps(result)))
     # A judge of a file's data finds what it found in fresh ones.
     again = question.judge(json.loads((folder / "results.json").read_text())["data"])
@@ -233,5 +234,7 @@ def test_what_has_not_learnt_says_nothing(tmp_path):
     assert known["learnt"]["verdict"] == "holds" and known["answer"] == "2 arms."
     assert verdicts(ignorant) == ["inconclusive", "holds", "holds", "holds"]
     evidence = ignorant["claims"][0]["evidence"]
-    assert evidence.startswith("not learnt: b, to beat logistic regression: 84.5, at least 85; p")
+    reason = "not learnt: b, to beat logistic regression: 84.5, expected at least 85"
+    assert evidence.startswith(f"{reason}; points: ")
+    assert [claim["reason"] for claim in ignorant["claims"]] == [reason, "", "", ""]
     assert [claim["instead"] for claim in known["claims"]] == [None] * 3 + ["ahead"]

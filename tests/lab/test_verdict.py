@@ -1,6 +1,8 @@
 """Estimates against textbook values, and the rules on made-up numbers."""
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from cnnlab.lab import pack
 from cnnlab.lab.estimates import Estimate, estimate, lead, paired, percent, proportion, slope
 from cnnlab.lab.records import unpack
 from cnnlab.lab.verdict import (
+    Quantity,
     Verdict,
     all_of,
     at_least,
@@ -37,7 +40,8 @@ def test_students_interval():
         "freedom": None,
     }
     nothing = at_least(estimate([]), 0.0, "lead")
-    assert (nothing.verdict, nothing.evidence) == ("inconclusive", "lead: nan (n = 0), at least 0")
+    text = "lead: nan (n = 0), expected at least 0"
+    assert (nothing.verdict, nothing.evidence) == ("inconclusive", text)
     assert nothing.quantity.json()["mean"] is None
 
 
@@ -103,17 +107,45 @@ def test_the_rules(verdict, expected):
 
 
 def test_evidence_has_the_numbers():
-    assert f"{SURE:.2f}" == "1.00 ± 0.10" and f"{SURE}" == "1 [0.9, 1.1] (n = 9)"
+    assert f"{SURE:.2f}" == "1.00 ± 0.10" and f"{SURE}" == "1.00 [0.90, 1.10] (n = 9)"
     assert exact(2, 3, "maps", "are flat").evidence == "2 of 3 maps are flat"
     assert exact(0, 0, "maps").evidence == "0 maps compared"
-    assert at_most(SURE, 1.2, "error").evidence == "error: 1 [0.9, 1.1] (n = 9), limit 1.2"
+    text = "error: 1.00 [0.90, 1.10] (n = 9), expected at most 1.2"
+    assert at_most(SURE, 1.2, "error").evidence == text
+    assert at_least(0.5, 1, "error").evidence == "error: 0.5, expected at least 1"
+    assert at_most(math.nan, 1, "x").evidence == "x: not a number, expected at most 1"
     assert at_most(SURE, 1.2, "error").quantities[0].value == SURE
-    assert at_most(UNSURE, 1.2, "x").evidence.endswith("limit 1.2; n = 99 would tell")
+    assert at_most(UNSURE, 1.2, "x").evidence.endswith("at most 1.2; n = 99 would tell")
     assert between(UNSURE, 0, 1, "x").evidence.endswith("expected 0 to 1")
     assert exact(3, 1200, "shapes").evidence == "3 of 1,200 shapes differ"
     assert exact([1, 2], [600, 600], "shapes").evidence == "3 of 1,200 shapes differ"
     assert none_of([n > 2 for n in range(4)], "maps", "are flat") == exact(1, 4, "maps", "are flat")
     assert none_of([], "maps") == exact(0, 0, "maps")
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "limits", "text"),
+    [
+        (0.1613, -0.9882, 1.311, (), "0.2 [-1.0, 1.3]"),
+        (53.4, 49.96, 56.84, (1,), "53.4 [50.0, 56.8]"),
+        (0.8556, 0.007318, 1.704, (0,), "0.86 [0.01, 1.70]"),
+        (0.85, 0.0007, 1.7, (0,), "0.850 [0.001, 1.700]"),  # 0.00 would be the limit
+        (9.873, 9.303, 10.44, (10.4,), "9.87 [9.30, 10.44]"),
+        (-0.001, -0.3, 0.298, (), "0.00 [-0.30, 0.30]"),
+        (1234567.0, 1234000.0, 1235134.0, (), "1,234,567 [1,234,000, 1,235,134]"),
+        (100.0, 100.0, 100.0, (95,), "100 [100, 100]"),
+        (2e-7, 1e-7, 3e-7, (), "2e-07 [1e-07, 3e-07]"),
+    ],
+)
+def test_an_interval_has_the_digits_that_it_tells(mean, low, high, limits, text):
+    assert Estimate(mean, 1.0, 5, low, high).text(*limits) == f"{text} (n = 5)"
+
+
+def test_a_quantity_is_read_as_it_was_written():
+    for value in (SURE, estimate([2.0]), estimate([]), replace(SURE, deviation=math.inf)):
+        quantity = Quantity("x", value, most=1.2)
+        read = Quantity.of(json.loads(json.dumps(quantity.json())))
+        assert repr(read) == repr(quantity)
 
 
 def test_one_of_many_parts_is_refuted_by_a_corrected_interval():

@@ -144,7 +144,7 @@ def inside(layers: Records) -> Verdict:
 
 @question.claim("A 3.1", "such a layer that does, up to rounding, for some shift")
 def unshared(layers: Records) -> Verdict:
-    """Locally-connected layers do not satisfy this property; nor do dense layers."""
+    """Locally-connected layers are not translation equivariant; nor are dense layers."""
     rows = layers.where(kind="unshared")
     least = min([*rows["whole"], *interior(rows)])
     return lab.at_least(least, ROUNDING, "smallest relative error of any shift")
@@ -205,8 +205,9 @@ def network_as_printed(networks: Records) -> Verdict:
 
 @question.claim("A 4.3, 4.4", "scores of such a network that change by more than rounding")
 def network_exact(networks: Records) -> Verdict:
-    """It does where every layer has stride 1 and circular padding, and for shifts by multiples of
-    the total stride where it has strides; before and after training."""
+    """Reducing over the spatial dimensions makes scores invariant where every layer has stride 1
+    and circular padding, and for shifts by multiples of the total stride where it has strides;
+    before and after training."""
     rows = multiples(networks.where(network=(EXACT, CIRCULAR)))
     return lab.at_most(max(rows["change"]), ROUNDING, f"{CHANGE} of a score")
 

@@ -176,7 +176,8 @@ def didactic(times: Records) -> Verdict:
 
 @question.claim("A 6.2", f"{FASTER} all of them")
 def didactic_best(times: Records) -> Verdict:
-    """The same beside the fastest of the libraries (lax, oneDNN, PyTorch where installed)."""
+    """Custom implementations are primarily didactic: none is faster than the fastest of the
+    libraries (lax, oneDNN, PyTorch where installed)."""
     return unbeaten(times, LIBRARIES)
 
 

@@ -101,8 +101,8 @@ def patch(layers: Records) -> Verdict:
 
 @question.claim("A 2.3, 3.2", "a layer whose measured radius is another")
 def local(layers: Records) -> Verdict:
-    """These layers are local: there is a radius k within which all that an output depends on lies,
-    (s - 1) / 2 for kernel size s."""
+    """Convolutions, locally connected layers and poolings are local: there is a radius k within
+    which all that an output depends on lies, (s - 1) / 2 for kernel size s."""
     windows = layers.where(lambda row: row["expected"] is not None)
     return lab.none_of((row["radius"] != row["expected"] for row in windows), "radii")
 
@@ -130,8 +130,8 @@ def dense_as_printed(layers: Records) -> Verdict:
     "A 2.3", "a dense layer whose radius is less than the largest distance in the image"
 )
 def dense_radius(layers: Records) -> Verdict:
-    """With a radius smaller than the image's it does: a dense layer reaches from one end to the
-    other."""
+    """With a radius smaller than the image's, the definition leaves the dense layer out, which
+    reaches from one end to the other."""
     wrong = (row["radius"] != row["farthest"] for row in layers.where(layer="dense"))
     return lab.none_of(wrong, "radii of dense layers")
 
@@ -152,7 +152,7 @@ def same_function(equal_patches: Records) -> Verdict:
     "A 3.2", "two pixels with equal patches and other outputs of a convolution, beyond rounding"
 )
 def shared_function(equal_patches: Records) -> Verdict:
-    """With shared weights it is."""
+    """With shared weights the output is one function of the patch."""
     unlike = max(equal_patches.where(layer=CONVOLUTION)["unlike"])
     return lab.at_most(unlike, ROUNDING, "convolution: largest difference of outputs")
 

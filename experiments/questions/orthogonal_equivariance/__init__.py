@@ -194,8 +194,8 @@ def equivariant(trainings: Records) -> Verdict:
     f"f_R(Rx) and f(x) are less than {PRECISIONS:.0e} times as close in float64 as in float32",
 )
 def muon(trainings: Records) -> Verdict:
-    """Muon has it, too: p(G R^T) = p(G) R^T. It magnifies rounding errors, for it makes small
-    singular values of G as large as the others; but the difference is no more than that."""
+    """Muon is orthogonally equivariant, too: p(G R^T) = p(G) R^T. It magnifies rounding errors, for
+    it makes small singular values of G as large as the others; but the difference is no more."""
     return precise(trainings, "Muon")
 
 
@@ -203,15 +203,15 @@ def muon(trainings: Records) -> Verdict:
     "B 10.2", "with Adam, f_R(Rx) and f(x) differ by more than rounding", instead="equivariant"
 )
 def every_algorithm(trainings: Records) -> Verdict:
-    """Most standard training algorithms for FC nets possess it, read as: Adam, too, the most used
-    of them."""
+    """Most standard training algorithms for FC nets are orthogonally equivariant, read as: Adam,
+    too, the most used of them."""
     return rounding(trainings, "Adam")
 
 
 @question.claim("B 10.2", f"f_R(Rx) and f(x) differ by less than {SMALL:.0%} of f")
 def adam(trainings: Records) -> Verdict:
-    """Adam, which scales each coordinate by itself, does not have it: from the rotated start it
-    learns another function."""
+    """Adam, which scales each coordinate by itself, is not orthogonally equivariant: from the
+    rotated start it learns another function."""
     return far(trainings, "Adam")
 
 

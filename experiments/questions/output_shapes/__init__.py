@@ -133,14 +133,14 @@ def size(shapes: Records) -> Verdict:
     instead="general",
 )
 def any_kernel(shapes: Records) -> Verdict:
-    """The same for any kernel, as it is printed, without that condition."""
+    """The formula as printed, for any kernel, also one larger than the padded input."""
     rows = shapes.where(kind="too large", layer="lax")
     return differing(rows, "printed", "output shapes of windows that do not fit")
 
 
 @question.claim("B eq. 10.7", "a dilated layer with another output size", instead="general")
 def holes(shapes: Records) -> Verdict:
-    """The same, with K_W the number of weights, for kernels with holes (dilation)."""
+    """The formula as printed, with K_W the number of weights, for kernels with holes (dilation)."""
     rows = shapes.where(layer=LAYERS, kind="dilated")
     return differing(rows, "printed", "output shapes of dilated layers")
 

@@ -219,7 +219,7 @@ def rotations(small: Records) -> Verdict:
     instead="functions",
 )
 def functions_printed(small: Records) -> Verdict:
-    """There are as many functions: D = d(d-1)/2 for them, too."""
+    """There are as many functions as rotations: D = d(d-1)/2 for them, too."""
     return exponents(small, "orbit", "rotations")
 
 

@@ -131,7 +131,7 @@ def dense(layers: Records) -> Verdict:
 
 @question.claim("A 1.3", "a count nearer to another power of ten")
 def order(layers: Records) -> Verdict:
-    """For an image (1024, 1024, 3) that is on the order of 10^13."""
+    """On an image (1024, 1024, 3) a dense layer has on the order of 10^13 weights."""
     largest = max(layers.where(set="large", kind="dense")["weights"])
     return lab.between(math.log10(largest), 12.5, 13.5, f"log10 of {largest:,} weights")
 
@@ -144,7 +144,7 @@ def locally_connected(layers: Records) -> Verdict:
 
 @question.claim("A 2.4", "two modules whose counts have another ratio")
 def reduction(layers: Records) -> Verdict:
-    """Compared with the dense layer that is a reduction factor of roughly s^2 / (hw)."""
+    """A locally-connected layer has roughly s^2 / (hw) of the weights of the dense layer."""
     layers = claimed(layers)
     dense = layers.where(kind="dense").by("h", "w", "c", "c_out", of="weights")
     full = lambda r: dense[r["h"], r["w"], r["c"], r["c_out"]][0]  # a dense layer has no `s`
@@ -183,7 +183,8 @@ def separable(layers: Records) -> Verdict:
 
 @question.claim("A 5.3", "a typical size at which it is more than half of that")
 def smaller(layers: Records) -> Verdict:
-    """For typical sizes, this is significantly smaller than s^2 c c'."""
+    """For typical sizes, a depthwise separable convolution is significantly smaller than a standard
+    one: s^2 c + c c' weights, not s^2 c c'."""
     typical = layers.where(set="typical").by("kind")
     full = typical["convolution"].by(*SHAPE, of="weights")
     shares = [row["weights"] / full[shape(row)][0] for row in typical["separable"]]

@@ -142,8 +142,8 @@ def whole(coverage: Records, pixels: int) -> Verdict:
 
 @question.claim("A 4.1; Luo et al., 2016", "an exponent nearer to 1 or to 0 than to 1/2", arms=())
 def effective_(random: Records) -> Verdict:
-    """How strongly its pixels count is another matter: with random weights the width of the
-    effective receptive field grows as the square root of depth, not linearly."""
+    """How strongly the pixels of a receptive field count is another matter: with random weights the
+    width of the effective field grows as the square root of depth, not linearly."""
     return lab.between(exponent(random), 0.25, 0.75, "exponent of width against depth")
 
 
