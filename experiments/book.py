@@ -11,43 +11,6 @@ if TYPE_CHECKING:  # omegaconf and the questions load when a run begins, not for
 
     from cnnlab.lab import Answer, Question
 
-# In the order of the chapters: A, then B, then the published tables.
-QUESTIONS = (
-    "tabular",
-    "channel_order",
-    "parameter_counts",
-    "strides_of_arrays",
-    "toeplitz",
-    "locality",
-    "equivariance",
-    "group_convolution",
-    "receptive_field",
-    "linear_collapse",
-    "positions_from_padding",
-    "filters",
-    "hand_made_filters",
-    "activation_maps",
-    "regular_blocks",
-    "conv_variants",
-    "heads",
-    "shifts",
-    "new_places",
-    "from_scratch",
-    "fft_crossover",
-    "long_convolutions",
-    "long_memory",
-    "longer_sequences",
-    "transfer",
-    "output_shapes",
-    "weight_tying",
-    "sample_efficiency",
-    "orthogonal_equivariance",
-    "packing",
-    "information_bound",
-    "mnist1d",
-    "pooling_table",
-)
-
 
 @cli(
     "book",
@@ -117,12 +80,14 @@ def _answers(
 
 def _commands(cfg: "DictConfig") -> dict[str, list[str]]:
     """The overrides of each question, all of them checked before the first is asked."""
-    from cnnlab.config import ConfigError, compose
+    from cnnlab.config import ConfigError, compose, plain, read_value
 
     if not cfg.ask and (cfg.keep is None or cfg.replicate):
         what = "replicate=true" if cfg.replicate else "keep=null"
         raise ConfigError(f"ask: expected true with {what}: there is nothing to make the page of")
-    names = QUESTIONS if cfg.only is None else cfg.only
+    names = list(cfg.settings)
+    if cfg.only is not None:
+        names = read_value(f"some of {', '.join(names)}", plain(cfg)["only"], "only")
     shared = [f"scale={cfg.scale}", f"output={cfg.output}", "progress=false"]
     commands = {name: [*shared, *cfg.settings[name]] for name in names}
     for name, arguments in commands.items():

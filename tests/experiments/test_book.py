@@ -12,11 +12,17 @@ from cnnlab.config import ConfigError, compose
 from cnnlab.lab.page import page
 from experiments import book
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+ROOT = Path(__file__).parents[2]
+QUESTIONS = list(compose([], "book").settings)
 VOID = {"meta", "img", "br", "line", "rect", "circle"}
 
 
-@pytest.mark.parametrize("name", book.QUESTIONS)
+def test_every_question_is_in_the_book():
+    found = {path.stem for path in (ROOT / "experiments" / "questions").iterdir()}
+    assert set(QUESTIONS) == found - {"__pycache__"}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_every_question_says_what_it_claims(name):
     question = book.load(name)
     assert question.name == name and question.title.endswith("?")
@@ -27,7 +33,7 @@ def test_every_question_says_what_it_claims(name):
         assert claim.statement and claim.refuted_by and not claim.refuted_by.endswith(".")
 
 
-@pytest.mark.parametrize("name", book.QUESTIONS)
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_every_question_answers_and_says_when_its_networks_have_learnt(name):
     """In a sentence; and nobody who trains by a `Study` can forget the baseline. What is right
     instead of a claim that is too loose is a claim, too."""
@@ -41,7 +47,7 @@ def test_every_question_answers_and_says_when_its_networks_have_learnt(name):
     assert {claim.instead for claim in question.claims} <= names | {None}
 
 
-@pytest.mark.parametrize("name", book.QUESTIONS)
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_every_question_has_a_longer_version(name):
     book.load(name)
     fast, full = compose([], name), compose(["scale=full"], name)
