@@ -36,6 +36,7 @@ def main(cfg: "DictConfig") -> None:
     write_atomically(path, page(data, found, figure, list(cfg.augment)).encode())
     sizes = " + ".join(f"{count:,} {split}" for split, count in found.examples.items())
     what = {"multilabel": "labels", "regression": "numbers"}.get(data.task, "classes")
+    what = what.removesuffix("s") if data.num_classes == 1 else what
     print(f"{data.name}: {sizes} examples {list(data.input_shape)}, {data.num_classes} {what}")
     for line in found.warnings(data):
         print(f"note: {line}")

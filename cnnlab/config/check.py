@@ -80,8 +80,10 @@ def settle_durations(cfg: DictConfig, overrides: Iterable[Override]) -> None:
             chosen = [d for d in DURATIONS if node[d] is not None]
         if len(chosen) > 1:
             names = ", ".join(f"{d}={show(node[d])}" for d in chosen)
+            by_files = not any(f"{prefix}{d}" in given for d in DURATIONS)
+            hint = "; a config file that gives one says null of the others" if by_files else ""
             raise ConfigError(
-                f"{prefix}{chosen[0]}: give one of epochs, steps, examples; got {names}"
+                f"{prefix}{chosen[0]}: give one of epochs, steps, examples; got {names}{hint}"
             )
         if not chosen and not prefix:
             raise ConfigError("epochs: required; give one of epochs, steps, examples")

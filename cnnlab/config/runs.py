@@ -239,6 +239,7 @@ def build_finetune(cfg: DictConfig, *, parts: Parts = objects) -> tuple[Experime
     network, key = parts.initial_model(cfg, data)
     arrays = {k: v for k, v in evaluated_arrays(arrays).items() if k.startswith("backbone.")}
     model, model_state, report = load_backbone(*network, arrays)
+    said = "; ".join(map(str.strip, str(report).splitlines()))
     trained, shape = list(about["input_shape"]), list(data.input_shape)
     if report.mismatched and len(trained) != len(shape):
         raise ConfigError(
@@ -246,9 +247,9 @@ def build_finetune(cfg: DictConfig, *, parts: Parts = objects) -> tuple[Experime
             f"{cfg.run}, {trained}, got {shape}"
         )
     if not report.matched:
-        raise ConfigError(f"run: nothing in {cfg.run} fits this backbone; {report}")
+        raise ConfigError(f"run: nothing in {cfg.run} fits this backbone; {said}")
     if cfg.freeze and (report.missing or report.mismatched):
-        raise ConfigError(f"freeze: what was not loaded can't stay frozen; {report}; freeze=false")
+        raise ConfigError(f"freeze: what was not loaded can't stay frozen; {said}; freeze=false")
     trainable = None
     if cfg.freeze:
         # In inference mode the running statistics of the backbone stay as they are, too.

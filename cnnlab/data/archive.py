@@ -163,6 +163,11 @@ def from_arrays(
         names, labels = _classes(labels, texts, class_names)
     elif class_names is not None:
         names = list(class_names)
+        if not classes and len(names) != (count := labels["train"].shape[1]):
+            raise ValueError(
+                f"class_names: expected {count} names, one for each column of the labels, got"
+                f" {len(names)}"
+            )
     elif classes:
         top = max((int(label.max()) for label in labels.values() if label.size), default=0)
         if top > _HIGHEST:

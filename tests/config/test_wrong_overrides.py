@@ -99,7 +99,7 @@ WRONG = [
     ("+hydra.callbacks.x._target_=os.system", "hydra.callbacks.x._target_: 'os.system'", "refused"),
     ("experiment=typo", "epoch: no such key", "did you mean epochs?"),
     ("experiment=nested_typo", "evaluate_every.stepz: no such key", "evaluate_every.steps?"),
-    ("experiment=twice", "epochs: give one of epochs, steps, examples", "steps=5"),
+    ("experiment=twice", "epochs: give one of epochs, steps, examples", "steps=5; a config file"),
     ("experiment=evil", "data._target_: 'os.system' is refused", " fake, "),
     ("experiment=absent", "data=nothing: no such choice", "choices: digits, fake"),
 ]

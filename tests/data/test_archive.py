@@ -153,6 +153,11 @@ def test_labels_of_other_tasks(tmp_path, task, label, found, names):
         ((IMAGE[:, 0, 0, 0], LABEL), {"channels": "last"}, r"^train: expected at least 1 image"),
         ((IMAGE, LABEL), {"test": (IMAGE[:, 1:], LABEL)}, r"^test: expected images of shape"),
         ((IMAGE, LABEL), {"test": (IMAGE, LABEL.astype(str))}, "^train: expected either texts as"),
+        (
+            (IMAGE, LABEL / 2),
+            {"task": "regression", "class_names": ["a", "b"]},
+            "^class_names: expected 1 names, one for each column of the labels, got 2",
+        ),
         ((IMAGE, LABEL.astype(str)), {"class_names": ["a"]}, "^class_names: expected either texts"),
         ((IMAGE, np.array(["a\n", "b"])[LABEL % 2]), {}, "^train: expected labels that can be pri"),
         ((IMAGE, LABEL), {"test_fraction": 0}, "^test_fraction: expected a number above 0"),
