@@ -24,7 +24,7 @@ def main(cfg: "DictConfig") -> None:
     import sys
     from pathlib import Path
 
-    from cnnlab.bench import long
+    from cnnlab.bench import long, long_report
     from cnnlab.bench.contenders import torch_missing
     from cnnlab.bench.measurements import Settings, code, conditions, machine
     from cnnlab.bench.results import Job, Results
@@ -47,10 +47,10 @@ def main(cfg: "DictConfig") -> None:
     }
     results.fill(jobs, show=cfg.progress)
     cases = {name: results.current(code())[name] for name in work}
-    text = long.markdown(results.machine, cases, passes)
+    text = long_report.markdown(results.machine, cases, passes)
     write_atomically(folder / "bench_long.md", text.encode())
     print(text, end="")
-    drawn = long.figure(cases, passes, folder / "bench_long.png")
+    drawn = long_report.figure(cases, passes, folder / "bench_long.png")
     print(", ".join(map(str, (folder / "bench_long.md", results.path, drawn))))
 
 

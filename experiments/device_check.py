@@ -3,9 +3,10 @@
     python -m experiments.device_check [seconds=220] [data=FOLDER] [parts=curves,grid] [small=true]
 
 It needs jax, equinox, optax and numpy, and no other library: neither Hydra nor TFDS, and any
-jax that cnnlab imports with. `data` is a folder with Fashion-MNIST's four IDX files. The page is
-`<output>/device-<kind>.md`, written anew after every part, so that an end that comes early leaves
-what was found.
+jax that cnnlab imports with; PyTorch is measured where it is there. `data` is a folder with
+Fashion-MNIST's four IDX files. The page is `<output>/device-<kind>.md`, written anew after every
+part, so that an end that comes early leaves what was found; beside it is the part `tuning`'s table
+of the fastest algorithms, as the package's own are.
 """
 
 import importlib
@@ -23,12 +24,17 @@ from cnnlab.console import program, unread
 _HERE = Path(__file__).parent
 # Part -> title, module of `experiments.device`, share of the time.
 PARTS = {
-    "algorithms": ("Values and gradients against float64", "agreement.part", 0.2),
-    "curves": ("30 steps by every runtime", "training.curves", 0.2),
-    "train": ("The run of make train", "training.preset", 0.25),
-    "steps": ("Training steps", "speed.steps", 0.15),
-    "grid": ("Convolutions", "speed.grid", 0.12),
-    "long": ("Long convolutions", "speed.long", 0.06),
+    "algorithms": ("Values and gradients against float64", "agreement.algorithms", 0.14),
+    "precision": ("What float32 is here", "agreement.precision", 0.05),
+    "layers": ("Layers and networks against float64", "layers.part", 0.1),
+    "curves": ("30 steps by every runtime", "training.curves", 0.1),
+    "train": ("The run of make train", "training.fashion", 0.08),
+    "vgg": ("The run of vgg_fashion", "training.vgg", 0.1),
+    "steps": ("Training steps", "speed.steps", 0.1),
+    "grid": ("Convolutions", "speed.grid", 0.1),
+    "tuning": ("The fastest algorithms", "tuning.part", 0.08),
+    "long": ("Long convolutions", "speed.long", 0.07),
+    "vgg_bfloat16": ("vgg_fashion in bfloat16", "training.vgg_bfloat16", 0.08),
     "memory": ("Memory", "speed.memory", 0.0),  # takes none
 }
 PACKAGES = ["jax", "jaxlib", "equinox", "optax", "numpy", "torch", "hydra-core"]
@@ -72,7 +78,7 @@ def check(
             if left <= 0 < share:
                 raise TimeoutError("no time left")
             run = getattr(importlib.import_module(f"experiments.device.{module}"), function)
-            lines += run(Job(until, data, small))
+            lines += run(Job(until, data, small, page))
         except Exception as error:  # a finding like any other
             lines += [f"**failed**: {one_line(error)}"]
         finally:

@@ -5,7 +5,7 @@ import functools
 import math
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -104,6 +104,12 @@ def computed(
 
     **Arguments:** `arrays`, `x`, `kernel` and `dy`; `options`, the compiler's.
     """
+    return jax.device_get(passes(name, problem, options)(*map(jnp.asarray, arrays)))
+
+
+def passes(name: str, problem: Problem, options: dict[str, int]) -> Callable[..., Any]:
+    """The three passes by an algorithm as one compiled program, `(x, kernel, dy) -> (y, dx,
+    dkernel)`."""
     call = functools.partial(
         ops.conv,
         stride=problem.stride,
@@ -118,7 +124,7 @@ def computed(
         y, pull = jax.vjp(call, x, kernel)
         return y, *pull(dy)
 
-    return jax.device_get(run(*map(jnp.asarray, arrays)))
+    return run
 
 
 def torch_peer() -> Peer:

@@ -67,12 +67,14 @@ class Contender:
 
 
 def random_operands(problem: Problem, seed: int) -> Operands:
-    """Normal numbers, those of a kernel scaled so that results have variance 1."""
+    """Normal numbers of the problem's type, those of a kernel scaled so that results have variance
+    1."""
     generator = np.random.default_rng(seed)
     normal = lambda shape: generator.standard_normal(shape, np.float32)
     fan_in = problem.taps * problem.in_channels // problem.groups
     kernel = normal(problem.kernel_shape) / np.sqrt(fan_in, dtype=np.float32)
-    return Operands(normal(problem.x_shape), kernel, normal(problem.y_shape))
+    arrays = normal(problem.x_shape), kernel, normal(problem.y_shape)
+    return Operands(*(a.astype(problem.dtype, copy=False) for a in arrays))
 
 
 def largest_error(got: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
@@ -80,7 +82,8 @@ def largest_error(got: Sequence[np.ndarray], reference: Sequence[np.ndarray]) ->
     pairs = list(zip(got, reference, strict=True))
     if any(a.shape != b.shape for a, b in pairs):
         return float("inf")
-    return float(np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in pairs]))
+    wide = [(np.asarray(a, np.float32), np.asarray(b, np.float32)) for a, b in pairs]
+    return float(np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in wide]))
 
 
 def contenders(
@@ -125,6 +128,14 @@ def torch_device() -> str:
     import torch
 
     return "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
+
+
+def torch_tensor(array: np.ndarray) -> Any:
+    """There; NumPy's bfloat16 is none of PyTorch's."""
+    import torch
+
+    wide = torch.from_numpy(np.ascontiguousarray(array, np.float32))
+    return wide.to(torch_device(), getattr(torch, array.dtype.name))
 
 
 def torch_synchronize() -> None:
@@ -219,7 +230,7 @@ def _torch(problem: Problem, arrays: Operands, *, channels_last: bool) -> Conten
     from torch.nn import functional as F
 
     torch.set_num_threads(os.cpu_count() or 1)
-    x, kernel, dy = (torch.from_numpy(a).to(torch_device()) for a in channels_first(arrays))
+    x, kernel, dy = map(torch_tensor, channels_first(arrays))
     if channels_last:
         layout = {2: torch.channels_last, 3: torch.channels_last_3d}[problem.rank]
         x, kernel, dy = (a.contiguous(memory_format=layout) for a in (x, kernel, dy))
@@ -246,7 +257,7 @@ def _torch(problem: Problem, arrays: Operands, *, channels_last: bool) -> Conten
         torch_synchronize()
         return result
 
-    restore = lambda result: _channels_last(tuple(t.cpu().numpy() for t in result))
+    restore = lambda result: _channels_last(tuple(t.float().cpu().numpy() for t in result))
     return Contender({"forward": forward, "gradients": gradients}, restore)
 
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 
-from cnnlab.config import ConfigError, read_value
 from cnnlab.ops import REFERENCE, REGISTRY, Problem
 from cnnlab.ops.choice import VARIABLE, serving
 
@@ -17,6 +16,8 @@ def requested_algorithms(value: str | Sequence[str] | None) -> list[str] | None:
 
     **Raises:** `ConfigError`: no such algorithm, or the environment forces one on all of cnnlab.
     """
+    from cnnlab.config import ConfigError, read_value  # what measures needs no Hydra
+
     if os.environ.get(VARIABLE):
         raise ConfigError(
             f"{VARIABLE}: it forces one algorithm on all of cnnlab; unset it to compare"

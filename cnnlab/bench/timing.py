@@ -1,14 +1,22 @@
 """Times of several functions, measured side by side."""
 
 import math
+import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 import jax
 
-__all__ = ["interleaved", "median"]
+__all__ = ["interleaved", "median", "warmed"]
+
+
+def warmed(functions: Iterable[Callable[[], object]]) -> None:
+    """Call each once, several at a time: most of that is compiling, on one core each."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        list(threads.map(lambda function: jax.block_until_ready(function()), functions))
 
 
 def interleaved(

@@ -15,7 +15,7 @@ from jaxtyping import Array, PyTree
 from cnnlab import nn
 from cnnlab.arguments import checked, having, positive_int
 from cnnlab.bench.selection import skip_reason
-from cnnlab.bench.timing import interleaved, median
+from cnnlab.bench.timing import interleaved, median, warmed
 from cnnlab.console import progress
 from cnnlab.display import View, shown
 from cnnlab.errors import CnnlabError, ConfigError
@@ -162,7 +162,8 @@ def _times(
     problem: Problem, which: Pass, names: list[str], seconds: float | int, seed: int
 ) -> Iterator[tuple[str, float]]:
     functions = {name: _function(problem, which, name, seed) for name in names}
-    for name, times in interleaved(functions, seconds=float(seconds)).items():
+    warmed(functions.values())
+    for name, times in interleaved(functions, seconds=float(seconds), warm=True).items():
         yield name, round(1e3 * median(times), 4)
 
 

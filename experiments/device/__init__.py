@@ -6,13 +6,12 @@ They need jax, equinox, optax and numpy; what else is missing is said in the sec
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
-
-class Skipped(Exception):
-    """Why a part is not run here, in one line."""
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass
@@ -22,11 +21,13 @@ class Job:
     - `until`: the moment (`time.monotonic`) at which it is to be done.
     - `data`: a folder with Fashion-MNIST's IDX files, or None.
     - `small`: sizes for a test on a CPU.
+    - `page`: the page that this is a section of.
     """
 
     until: float
     data: str | None = None
     small: bool = False
+    page: Path = Path("device.md")
 
     def left(self) -> float:
         """Seconds."""
@@ -58,3 +59,15 @@ def timed(run: Callable[[], Any], job: Job, calls: int = 20) -> float:
         jax.block_until_ready(run())
         times.append(time.perf_counter() - start)
     return 1e3 * min(times)
+
+
+def cells(run: Callable[[Job], Any], job: Job, count: int = 1) -> list[str]:
+    """What one case gives; a failure, or no time, is said in its place."""
+    if job.left() <= 0:
+        return ["no time left"] + [""] * (count - 1)
+    try:
+        found = run(job)
+    except Exception as error:
+        found = one_line(error)
+    found = [found] if isinstance(found, str) else list(found)
+    return found + [""] * (count - len(found))

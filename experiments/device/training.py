@@ -1,8 +1,11 @@
-"""Loss curves of all runtimes beside the CPU's, and the run of `make train`."""
+"""Loss curves of all runtimes beside the CPU's, and the runs of two experiments."""
 
+import dataclasses
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,11 +29,41 @@ from cnnlab.train.tasks import task_of
 from cnnlab.train.training import Callback, Training
 from experiments.device import Job, one_line, table
 
-# What experiment=fashion says; a test compares.
-PRESET = {"plan": [16, "M", 32, 32, "M", 64, 64], "epochs": 4.25, "batch_size": 128, "tta": "flip"}
-MUON = {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.05, "adam_lr": 3e-3}
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """What an experiment says: network, length, optimizer, augmentation, and how it is tested."""
+
+    plan: tuple[int | str, ...]
+    epochs: float
+    lr: float
+    augment: tuple[augment.Augmentation, ...]
+    tta: str
+    batch_size: int = 128
+    val_fraction: float = 0.05
+    label_smoothing: float = 0.0
+    average: float | None = None
+
+
+# As the configs of these names; a test compares.
+PRESETS = {
+    "fashion": Preset((16, "M", 32, 32, "M", 64, 64), 4.25, 0.02, (augment.Flip(),), "flip"),
+    "vgg_fashion": Preset(
+        (32, "M", 64, 64, "M", 128, 128, "M", 256),
+        20,
+        0.03,
+        (augment.Crop(2, "edge"), augment.AlternatingFlip()),
+        "shift",
+        batch_size=256,
+        val_fraction=0.02,
+        label_smoothing=0.1,
+        average=0.995,
+    ),
+}
+MUON = {"momentum": 0.95, "weight_decay": 0.05, "adam_lr": 3e-3}
 # Other sums, other roundings: what 30 steps make of them, of losses of about 1.
-CURVE = 0.02
+CURVE = {"float32": 0.02, "bfloat16": 0.1}
+EVALUATION = 5  # seconds left for it
 
 
 def curves(job: Job) -> list[str]:
@@ -39,20 +72,22 @@ def curves(job: Job) -> list[str]:
     data = fake(
         shape=(8, 8, 1) if job.small else (28, 28, 1), train_size=batch * steps, test_size=16
     )
-    plan = [4] if job.small else PRESET["plan"]
+    preset = dataclasses.replace(PRESETS["fashion"], batch_size=batch)
+    preset = dataclasses.replace(preset, plan=(4,)) if job.small else preset
     count = len(jax.devices())
     found: dict[str, list[float]] = {}
     notes = []
-    runtimes = {"jit on the CPU": _on_cpu, "jit": Jit, "pmap": Pmap, "shard": Shard}
+    runtimes: dict[str, Callable[[], Runtime]] = {
+        "jit on the CPU": _on_cpu, "jit": Jit, "pmap": Pmap, "shard": Shard, "jit, bfloat16": Jit,
+    }  # fmt: skip
     for name, make in runtimes.items():
         if job.left() <= 0 and found:
             notes.append(f"- {name}: no time left")
             continue
         try:
-            runtime = make()
             # Sums in float32 everywhere, or the curves would differ by the device's short numbers.
             with jax.default_matmul_precision("highest"):
-                history = _fit(data, plan, runtime, batch, steps).history
+                history = _fit(data, preset, make(), steps, precision=_precision(name)).history
                 found[name] = history["loss"].tolist()
         except Exception as error:
             notes.append(f"- {name}: {one_line(error)}")
@@ -63,7 +98,7 @@ def curves(job: Job) -> list[str]:
     for name, losses in found.items():
         off = max(abs(a - b) for a, b in zip(losses, found[first], strict=True))
         shown = [f"{losses[i]:.5f}" for i in (0, steps // 2, steps - 1)]
-        same = f"{off:.1e}{'' if off <= CURVE else ' **apart**'}"
+        same = f"{off:.1e}{'' if off <= CURVE[_precision(name)] else ' **apart**'}"
         rows.append([name, *shown, "" if name == first else same])
     numbers = [f"loss of step {i + 1}" for i in (0, steps // 2, steps - 1)]
     heading = ["runtime", *numbers, f"largest difference from {first}"]
@@ -71,12 +106,17 @@ def curves(job: Job) -> list[str]:
     return [about, "", *table(heading, rows), "", *notes]
 
 
-def preset(job: Job) -> list[str]:
-    """`make train`'s network, optimizer and augmentation, as far as there is time."""
-    data = _fashion(job)
-    batch = 16 if job.small else PRESET["batch_size"]
-    total = 4 if job.small else int(PRESET["epochs"] * (len(data.train) // batch))
-    runtime = Jit()
+def _precision(name: str) -> str:
+    return "bfloat16" if name.endswith("bfloat16") else "float32"
+
+
+def run(name: str, precision: str, job: Job) -> list[str]:
+    """An experiment's training and test, as far as there is time."""
+    preset, runtime = PRESETS[name], Jit()
+    data = _fashion(job, preset)
+    if job.small:
+        preset = dataclasses.replace(preset, batch_size=16, plan=(4, "M", 8))
+    total = 4 if job.small else int(preset.epochs * (len(data.train) // preset.batch_size))
     start = time.perf_counter()
     first: list[float] = []  # when the first step is done
 
@@ -87,36 +127,42 @@ def preset(job: Job) -> list[str]:
         if training.step % 50:
             return False
         jax.block_until_ready(training.metrics)
-        return job.left() < 10
+        return job.left() < EVALUATION
 
-    fitted = _fit(data, PRESET["plan"], runtime, batch, total, [watch])
+    fitted = _fit(data, preset, runtime, total, [watch], precision=precision)
     seconds = time.perf_counter() - first[0]
     loss, done = fitted.history["loss"][-1], len(fitted.history["loss"])
-    judge = make_judge(mean=data.mean, std=data.std, views=PRESET["tta"])
+    judge = make_judge(mean=data.mean, std=data.std, views=preset.tta, compute_dtype=precision)
     batches = loader(data.test, 32 if job.small else 500, seed=0, shuffle=False)
     accuracy = Evaluator(batches, judge, runtime)(fitted.model, fitted.state).accuracy
     cut = "" if done == total else f" of {total} (no time for more, so the rate did not fall to 0)"
+    rate = (done - 1) * preset.batch_size / max(seconds, 1e-9)
     return [
-        f"- data: {data.name}, {data.origin}",
-        f"- {done} steps{cut} of {batch} in {seconds:.1f} s after {first[0] - start:.1f} s to the "
-        f"first ({(done - 1) * batch / max(seconds, 1e-9):,.0f} images/s)",
+        f"- data: {data.name}, {data.origin}; {precision}",
+        f"- {done} steps{cut} of {preset.batch_size} in {seconds:.1f} s after "
+        f"{first[0] - start:.1f} s to the first ({rate:,.0f} images/s)",
         f"- last loss {loss:.3f}, test accuracy {100 * accuracy:.2f} % (n = {len(data.test):,})",
     ]
 
 
+fashion = functools.partial(run, "fashion", "float32")
+vgg = functools.partial(run, "vgg_fashion", "float32")
+vgg_bfloat16 = functools.partial(run, "vgg_fashion", "bfloat16")
+
+
 def _fit(
     data: Dataset,
-    plan: Sequence[int | str],
+    preset: Preset,
     runtime: Runtime,
-    batch: int,
     steps: int,
     callbacks: Sequence[Callback] = (),
+    **options: Any,
 ) -> Fitted:
-    """The preset's training of a network of this plan."""
+    """The preset's training, of so many steps."""
 
     def make() -> Classifier:
         body, head = jr.split(jr.key(0))
-        backbone = VGG(data.input_shape, plan, norm=nn.BatchNorm, key=body)
+        backbone = VGG(data.input_shape, preset.plan, norm=nn.BatchNorm, key=body)
         return Classifier(backbone, LinearHead(backbone.out_shape, data.num_classes, key=head))
 
     model, state = eqx.filter_jit(eqx.nn.make_with_state(make))()
@@ -124,20 +170,22 @@ def _fit(
         mean=data.mean,
         std=data.std,
         task=task_of(data),
-        transforms=[augment.Flip()],
-        label_smoothing=0.0,
-        steps_per_epoch=len(data.train) // batch,
+        transforms=preset.augment,
+        label_smoothing=preset.label_smoothing,
+        steps_per_epoch=len(data.train) // preset.batch_size,
     )
     return fit(
         model,
         data,
-        optimizer=optim.muon(schedules.onecycle(steps), **MUON),
+        optimizer=optim.muon(schedules.onecycle(steps), lr=preset.lr, **MUON),
         steps=steps,
-        batch_size=batch,
+        batch_size=preset.batch_size,
         state=state,
         prepare=prepare,
         runtime=runtime,
+        average=preset.average,
         callbacks=callbacks,
+        **options,
     )
 
 
@@ -148,7 +196,7 @@ def _on_cpu() -> Jit:
     return runtime
 
 
-def _fashion(job: Job) -> Dataset:
+def _fashion(job: Job, preset: Preset) -> Dataset:
     """Fashion-MNIST where its files are at hand, else made-up images of the same size."""
     if job.small:
         return fake(shape=(28, 28, 1), train_size=64, test_size=32)
@@ -156,7 +204,11 @@ def _fashion(job: Job) -> Dataset:
         if has_idx_files(Path(folder)):
             read = lambda which, folder=folder: read_split(folder, which, num_classes=10)
             splits = [ArraySplit(*read(which)) for which in ("train", "test")]
-            names = [f"class {i}" for i in range(10)]
-            options = {"class_names": names, "val_fraction": 0.1, "origin": f"read from {folder}"}
-            return Dataset.from_splits("fashion_mnist", *splits, **options)
+            return Dataset.from_splits(
+                "fashion_mnist",
+                *splits,
+                class_names=[f"class {i}" for i in range(10)],
+                val_fraction=preset.val_fraction,
+                origin=f"read from {folder}",
+            )
     return fake(shape=(28, 28, 1), train_size=60_000, test_size=10_000)
