@@ -1,5 +1,5 @@
-"""cnnlab's algorithms under the convolutions of any JAX program that runs on the CPU: Flax's,
-Keras's, Equinox's, plain `lax`'s.
+"""cnnlab's algorithms under the convolutions, poolings and long sums of any JAX program that runs
+on the CPU: Flax's, Keras's, Equinox's, plain `lax`'s.
 
     cnnlab.accelerate()                    # whatever this process compiles from now on
     with cnnlab.accelerated(): ...         # whatever this thread compiles in the block

@@ -24,11 +24,11 @@ class Served:
     def view(self) -> View:
         width = max((len(str(n)) for n in self.lines.values()), default=0)
         lines = [f"{n:>{width}} x {line}" for line, n in self.lines.items()]
-        return View(notes=lines or ["no convolution and no pooling"])
+        return View(notes=lines or ["no convolution, no pooling and no long sum"])
 
 
 def served(function: Callable[..., Any], *inputs: Any) -> Served:
-    """What acceleration makes of the convolutions and poolings of a function.
+    """What acceleration makes of the convolutions, poolings and long sums of a function.
 
     **Arguments:**
 
@@ -41,8 +41,9 @@ def served(function: Callable[..., Any], *inputs: Any) -> Served:
 
 def _lines(jaxpr: Jaxpr) -> Iterator[str]:
     for eqn in jaxpr.eqns:
-        if serve := SERVED.get(eqn.primitive):
-            yield serve(*(var.aval for var in eqn.invars), **eqn.params).line
+        serve = SERVED.get(eqn.primitive)
+        if serve and (line := serve(*(var.aval for var in eqn.invars), **eqn.params).line):
+            yield line
         for inner in jax.tree.leaves(eqn.params, is_leaf=_is_program):
             if _is_program(inner):
                 yield from _lines(getattr(inner, "jaxpr", inner))

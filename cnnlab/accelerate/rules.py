@@ -8,7 +8,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
-from cnnlab.accelerate import convolution, pooling
+from cnnlab.accelerate import convolution, pooling, sums
 from cnnlab.accelerate.service import PLATFORM, Serve
 from cnnlab.jax_internals import lowering_rule
 from cnnlab.ops.lowering import lowering
@@ -16,6 +16,7 @@ from cnnlab.switch import mode
 
 SERVED: dict[Primitive, Serve] = {
     lax.conv_general_dilated_p: convolution.serve,
+    lax.reduce_sum_p: sums.serve,
     lax.reduce_window_max_p: pooling.serve_max,
     lax.reduce_window_sum_p: pooling.serve_sum,
     lax.select_and_scatter_add_p: pooling.serve_max_gradient,
@@ -36,7 +37,7 @@ def _rule(serve: Serve, original: Callable, ctx, *operands, **parameters):
         return original(ctx, *operands, **parameters)
     reason = _refusal(ctx)
     compute, line = serve(*ctx.avals_in, **parameters) if reason is None else (None, reason)
-    if now.verbose:
+    if now.verbose and line:
         print(line, file=sys.stderr)
     if compute is None:
         return original(ctx, *operands, **parameters)

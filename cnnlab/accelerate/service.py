@@ -10,7 +10,8 @@ class Service(NamedTuple):
     """How an operation is computed.
 
     - `compute`: JAX's result of JAX's operands; None where XLA's own serves.
-    - `line`: which algorithm computes what, or why XLA's own does.
+    - `line`: which algorithm computes what, or why XLA's own does; empty where there is nothing to
+      say.
     """
 
     compute: Callable[..., Any] | None

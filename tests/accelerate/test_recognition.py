@@ -148,7 +148,7 @@ def test_what_is_said(capsys):
     assert lines[0] == line.removeprefix("3 x ")
     assert lines[-1].startswith("XLA's own: convolution of int32[2,9,8,4] and ")
     nothing = str(cnnlab.summary(jnp.sin, x))
-    assert nothing.startswith("no convolution and no pooling\n0 multiply-adds\n")
+    assert nothing.startswith("no convolution, no pooling and no long sum\n0 multiply-adds\n")
 
 
 @pytest.mark.parametrize("names", [LAST, FIRST])

@@ -12,6 +12,7 @@ from cnnlab.ops.native.call import (
 )
 from cnnlab.ops.native.engine import ENGINE, VARIABLE, Code, Engine, Implementation
 from cnnlab.ops.native.pool import max_pool, max_pool_gradient, pools
+from cnnlab.ops.native.sums import adds, sums
 
 __all__ = [
     "ENGINE",
@@ -19,6 +20,7 @@ __all__ = [
     "Code",
     "Engine",
     "Implementation",
+    "adds",
     "convolve",
     "convolve_bias",
     "convolve_by_fft",
@@ -26,4 +28,5 @@ __all__ = [
     "max_pool",
     "max_pool_gradient",
     "pools",
+    "sums",
 ]

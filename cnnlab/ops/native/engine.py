@@ -28,6 +28,7 @@ TARGETS = (
     "cnnlab_fft_conv",
     "cnnlab_max_pool",
     "cnnlab_max_pool_gradient",
+    "cnnlab_sums",
 )
 
 _SPINS = "20000"  # 0.2 ms or less; where there are more threads than cores libgomp takes 1,000

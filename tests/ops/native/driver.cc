@@ -1,6 +1,7 @@
 // The convolution core beside a plain loop, on arrays of exactly the right size: a write outside
 // them is seen by valgrind, and by the guards that lie around the result without it.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include "fft_convolution.h"
 #include "max_pool.h"
 #include "scratch.h"
+#include "sums.h"
 #include "winograd.h"
 
 using cnnlab::Convolution;
@@ -289,6 +291,25 @@ int Bounded() {
   return kept != cnnlab::PlansLimit() || growth >= 8 || !ScratchOfTheLargest();
 }
 
+// Sums over the second and the last of four axes; with two helpers, of arrays of exactly their size.
+bool SumsRight(int64_t each, int64_t outer, int64_t kept, int64_t inner) {
+  Lcg next;
+  std::vector<float> x(each * outer * kept * inner), sums(each * kept + 1, kUntouched);
+  std::vector<double> expected(each * kept, 0.0);
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] = next();
+    expected[i / (outer * kept * inner) * kept + i / inner % kept] += x[i];
+  }
+  std::vector<std::thread> helpers;
+  const auto help = [&helpers](auto work) { helpers.emplace_back(std::move(work)); };
+  cnnlab::Sums(x.data(), each, outer, kept, inner, sums.data(), cnnlab::Pool(3, help));
+  for (auto& helper : helpers) helper.join();
+  bool right = sums.back() == kUntouched;
+  for (int64_t k = 0; k < each * kept; ++k) right &= std::fabs(sums[k] - expected[k]) < 1e-3;
+  if (!right) std::printf("sums of (%ld, %ld, %ld, %ld)\n", long(each), long(outer), long(kept), long(inner));
+  return right;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -360,6 +381,13 @@ int main(int argc, char** argv) {
       wrong += !Right(pass, problem, Way::kChannelsFirst);
       ++run;
     }
+  }
+  const std::vector<std::array<int64_t, 4>> shapes = {
+      {1, 1100, 70, 1}, {1, 4096, 3, 1},   {1, 1, 90, 900}, {1, 9, 33, 20},
+      {1, 7, 3, 2100},  {1, 5, 1, 9999}, {5, 40, 9, 1},   {2, 30, 8, 100}};
+  for (const auto& [each, outer, kept, inner] : shapes) {
+    wrong += !SumsRight(each, outer, kept, inner);
+    ++run;
   }
   for (int64_t stride : {1, 2, 3}) {
     wrong += !PoolsRight<float>(2, 7, 6, 70, stride);

@@ -9,6 +9,7 @@
 #include "large_pages.h"
 #include "max_pool.h"
 #include "outputs_last.h"
+#include "sums.h"
 #include "winograd.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -205,6 +206,20 @@ ffi::Error RunMaxPoolGradient(Numbers window, Numbers stride, Numbers low, ffi::
   });
 }
 
+// Over all axes but the first `each` and those from `first` to `last - 1`.
+ffi::Error RunSums(int64_t each, int64_t first, int64_t last, ffi::Buffer<ffi::F32> x,
+                   ffi::Result<ffi::Buffer<ffi::F32>> sums, ffi::ThreadPool threads) {
+  return Guarded([&] {
+    const auto shape = Shape(x);
+    const auto size = [&](int64_t begin, int64_t end) {
+      return Size({shape.begin() + begin, shape.begin() + end});
+    };
+    const auto rank = static_cast<int64_t>(shape.size());
+    Sums(x.typed_data(), size(0, each), size(each, first), size(first, last), size(last, rank),
+         sums->typed_data(), PoolOf(threads));
+  });
+}
+
 // A pass, what `Geometry` holds, two arrays and their result.
 auto Map() {
   return ffi::Ffi::Bind()
@@ -260,5 +275,14 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool_gradient, RunMaxPoolGradient,
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<Bytes>()
                                   .Ret<ffi::AnyBuffer>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_sums, RunSums,
+                              ffi::Ffi::Bind()
+                                  .Attr<int64_t>("each")
+                                  .Attr<int64_t>("first")
+                                  .Attr<int64_t>("last")
+                                  .Arg<ffi::Buffer<ffi::F32>>()
+                                  .Ret<ffi::Buffer<ffi::F32>>()
+                                  .Ctx<ffi::ThreadPool>());
 
 }  // namespace cnnlab

@@ -1,0 +1,56 @@
+"""Sums of JAX's over all axes but the first ones and a run of neighbours, by the native engine: a
+normalisation's statistics and their gradients, the gradient of a bias, global average pooling.
+
+XLA computes what is summed in the loop that adds it up, and that goes along an array column by
+column: the mean of 16x16x16x256 numbers takes 0.1 ms, that of their squares 2.4. What the engine
+adds up is written to memory first, and takes 0.3 (2 AVX-512 cores).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
+
+from jax.core import ShapedArray
+
+from cnnlab.accelerate.service import Service, left
+from cnnlab.ops import native
+
+# Of fewer numbers a call takes longer than XLA: of columns, and of rows, where that reads in order.
+_FEWEST = 2**14
+_FEWEST_IN_ROWS = 2**16
+# More are never written: XLA may have them nowhere in memory, as all products of two long arrays.
+_MOST = 2**26
+
+
+def serve(x: ShapedArray, *, axes: Sequence[SupportsIndex], **parameters: Any) -> Service:
+    """Of `reduce_sum`; of a short one nothing is said."""
+    del parameters
+    if not all(isinstance(n, int) for n in x.shape):
+        return Service(None, "")
+    axes = [int(axis) for axis in axes]  # JAX has some of NumPy's
+    runs = _runs([axis for axis in range(x.ndim) if axis not in axes])
+    each, (first, last) = runs[0][1] if len(runs) > 1 else 0, runs[-1]
+    in_rows = math.prod(x.shape[each:first]) == 1
+    if math.prod(x.shape) < (_FEWEST_IN_ROWS if in_rows else _FEWEST):
+        return Service(None, "")
+    what = f"sum of {x.str_short()} over {'axis' if len(axes) == 1 else 'axes'} "
+    what += ", ".join(map(str, axes))
+    if len(runs) > 2 or (len(runs) == 2 and runs[0][0] > 0):
+        return left(what, "the axes that stay are not the first and one run of others")
+    if math.prod(x.shape) > _MOST:
+        return left(what, f"it is of more than {_MOST:,} numbers")
+    if not native.adds(x.dtype):
+        return left(what, f"the engine adds no {x.dtype}")
+    return Service(lambda x: native.sums(x, each, first, last), f"native: {what}")
+
+
+def _runs(axes: Sequence[int]) -> list[tuple[int, int]]:
+    """Where runs of neighbours begin and end; of no axes, where an empty one does."""
+    runs = [(0, 0)]
+    for axis in axes:
+        begin, end = runs[-1]
+        if axis == end:
+            runs[-1] = (begin, axis + 1)
+        else:
+            runs.append((axis, axis + 1))
+    return runs[1:] if len(runs) > 1 and runs[0] == (0, 0) else runs
