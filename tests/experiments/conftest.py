@@ -31,7 +31,8 @@ def tiny(tmp_path):
             assert claim["verdict"] in ("holds", "fails", "inconclusive")
             assert any(letter.isdigit() for letter in claim["evidence"]), claim
         figures = sorted(p.stem for p in (folder / "figures").iterdir())
-        assert figures == sorted(question.draw(result["data"]))
+        narrow = (f"{name}-narrow" for name in question.draw(result["data"], narrow=True))
+        assert figures == sorted([*question.draw(result["data"]), *narrow])
         return result
 
     return run
