@@ -1,0 +1,3 @@
+from experiments.localising import main
+
+main()
