@@ -81,6 +81,7 @@ class Optuna(Sweeper):
         if self.sampler == "grid":
             n_trials = min(n_trials, math.prod(len(values) for values in self._grid().values()))
         self.study = open_study(folder, pruner=self.pruner, direction=self.direction)
+        self.died: set[int] = set()
         while True:
             with contextlib.ExitStack() as claims:
                 trials = self._claimed(folder / "trials", n_trials, claims)
@@ -101,7 +102,10 @@ class Optuna(Sweeper):
         self._say_best()
 
     def _running(self) -> list[Any]:
-        return [t for t in self.study.get_trials(deepcopy=False) if not t.state.is_finished()]
+        """Trials to wait for or to take up: not those whose process died in this call, which might
+        do so again."""
+        every = self.study.get_trials(deepcopy=False)
+        return [t for t in every if not t.state.is_finished() and t.number not in self.died]
 
     def _claimed(self, folder: Path, n_trials: int, claims: contextlib.ExitStack) -> list[Any]:
         """Trials to run now: those whose owner died, then new ones, each claimed."""
@@ -160,10 +164,14 @@ class Optuna(Sweeper):
         elif outcome.state == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
-            self.study.tell(trial, state=TrialState.FAIL)
+            died = outcome.state == "failed" and not self.task.jobs.ended(outcome.overrides)
+            if died:
+                self.died.add(trial.number)  # the same command takes it up
+            else:
+                self.study.tell(trial, state=TrialState.FAIL)
             if outcome.state == "done":
                 outcome = replace(outcome, state="failed", message="no score in validation")
-            elif self.task.jobs.ended(outcome.overrides):
+            elif not died:
                 return  # it said so itself
             say(f"error: trial {trial.number} ({_said(trial)}): {outcome.message}")
             self.task.jobs.write(outcome)

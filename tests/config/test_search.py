@@ -75,19 +75,29 @@ def test_a_trial_that_failed_is_none_to_learn_from(sweep, tried):
     assert status == 1 and "error: 1 of 4 jobs failed: job" in err
 
 
-def test_a_trial_whose_process_ended_is_said_and_counts(sweep, tried, monkeypatch):
-    """It could not say so itself."""
+def test_a_trial_whose_process_ended_is_said_and_taken_up_by_the_same_command(
+    sweep, tried, monkeypatch
+):
+    """It could not say so itself; in the same call it might end the next process, too."""
+    three = (*SEARCH, "hydra.sweeper.n_trials=3")
+    *_, folder = sweep(tried[1](), *three)
+    undisturbed = trials(folder)
+    folder.rename(folder.with_name("before"))
     call = Job.__call__
 
     def kills_the_second(self, cfg):
         return None if HydraConfig.get().job.num == 1 else call(self, cfg)
 
-    monkeypatch.setattr(Job, "__call__", kills_the_second)
-    status, _, err, folder = sweep(tried[1](), *SEARCH, "hydra.sweeper.n_trials=3")
-    assert [state for _, state, _ in trials(folder)] == ["COMPLETE", "FAIL", "COMPLETE"]
+    with monkeypatch.context() as killing:
+        killing.setattr(Job, "__call__", kills_the_second)
+        status, _, err, folder = sweep(tried[1](), *three)
+    assert [state for _, state, _ in trials(folder)] == ["COMPLETE", "RUNNING", "COMPLETE"]
     x = trials(folder)[1][2]
-    assert f"\nerror: trial 1 (x={x}): its process ended\n" in err and status == 1
+    assert err.count(f"\nerror: trial 1 (x={x}): its process ended\n") == 1 and status == 1
     assert re.search(rf"\nerror: 1 of 3 jobs failed: job \d \(x={x}\): its process ended\n", err)
+    tried[0].clear()
+    status, *_ = sweep(tried[1](), *three)
+    assert (status, tried[0]) == (0, [x]) and trials(folder) == undisturbed
 
 
 def test_a_trial_without_a_score_is_said_and_counts(sweep):
