@@ -1,0 +1,3 @@
+from experiments.data_needed import main
+
+main()
