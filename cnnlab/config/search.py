@@ -102,8 +102,7 @@ class Optuna(Sweeper):
         self._say_best()
 
     def _running(self) -> list[Any]:
-        """Trials to wait for or to take up: not those whose process died in this call, which might
-        do so again."""
+        """To wait for or to take up: not those whose process died, which might do so again."""
         every = self.study.get_trials(deepcopy=False)
         return [t for t in every if not t.state.is_finished() and t.number not in self.died]
 
@@ -164,15 +163,13 @@ class Optuna(Sweeper):
         elif outcome.state == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
-            died = outcome.state == "failed" and not self.task.jobs.ended(outcome.overrides)
-            if died:
+            if outcome.state == "failed" and not self.task.jobs.ended(outcome.overrides):
                 self.died.add(trial.number)  # the same command takes it up
             else:
                 self.study.tell(trial, state=TrialState.FAIL)
-            if outcome.state == "done":
+                if outcome.state == "failed":
+                    return  # it said so itself
                 outcome = replace(outcome, state="failed", message="no score in validation")
-            elif not died:
-                return  # it said so itself
             say(f"error: trial {trial.number} ({_said(trial)}): {outcome.message}")
             self.task.jobs.write(outcome)
 
