@@ -2,29 +2,31 @@
 
 #include <algorithm>
 
-#include "lanes.h"
+#include "transpose.h"
 
 namespace cnnlab {
 
 std::optional<KernelBlocks> KernelBlocks::For(const Convolution& p,
                                               const dnnl::memory::desc& inner) {
   const int output = p.groups > 1;  // the axis, after that of the groups
-  if (inner.get_format_kind() != dnnl::memory::format_kind::blocked ||
-      inner.get_data_type() != dnnl::memory::data_type::f32 || inner.get_inner_nblks() != 1 ||
-      inner.get_inner_idxs()[0] != output) {
+  if (p.outputs_first || inner.get_format_kind() != dnnl::memory::format_kind::blocked ||
+      inner.get_data_type() != dnnl::memory::data_type::f32 || inner.get_inner_nblks() != 1) {
     return std::nullopt;
   }
+  const int blocked = static_cast<int>(inner.get_inner_idxs()[0]);
+  if (blocked != output && blocked != output + 1) return std::nullopt;
   const auto strides = inner.get_strides(), shape = inner.get_dims();
   const auto padded = inner.get_padded_dims();
   KernelBlocks k;
+  k.of_inputs_ = blocked != output;
   k.groups_ = p.groups;
   k.out_ = shape[output];
   k.in_ = shape[output + 1];
   k.taps_ = Size(p.kernel) / (p.kernel.back() * k.in_);
   k.block_ = inner.get_inner_blks()[0];
   k.of_group_ = output ? strides[0] : 0;
-  k.of_block_ = strides[output];
-  k.of_in_ = strides[output + 1];
+  k.of_block_ = strides[blocked];
+  k.of_row_ = strides[k.of_inputs_ ? output : output + 1];
   k.of_tap_ = strides.back();
   // The taps as one axis, and no padding but behind the last block.
   const size_t spatial = output + 2;
@@ -32,7 +34,7 @@ std::optional<KernelBlocks> KernelBlocks::For(const Convolution& p,
     if (strides[i] != strides[i + 1] * shape[i + 1]) return std::nullopt;
   }
   for (size_t i = 0; i < shape.size(); ++i) {
-    if (static_cast<int>(i) != output && padded[i] != shape[i]) return std::nullopt;
+    if (static_cast<int>(i) != blocked && padded[i] != shape[i]) return std::nullopt;
   }
   const auto floats = static_cast<int64_t>(inner.get_size() / sizeof(float));
   if (k.block_ % 8 != 0 || floats != Size(padded)) return std::nullopt;
@@ -40,24 +42,38 @@ std::optional<KernelBlocks> KernelBlocks::For(const Convolution& p,
 }
 
 void KernelBlocks::Copy(const float* kernel, float* to) const {
-  using L = Lanes<8>;
-  const int64_t blocks = (out_ + block_ - 1) / block_, row = groups_ * out_;
+  const int64_t channels = of_inputs_ ? in_ : out_, blocks = (channels + block_ - 1) / block_;
+  const int64_t row = groups_ * out_;
 #pragma omp parallel for collapse(3) schedule(static)
   for (int64_t group = 0; group < groups_; ++group) {
     for (int64_t tap = 0; tap < taps_; ++tap) {
       for (int64_t block = 0; block < blocks; ++block) {
-        const int64_t first = block * block_, count = std::min(block_, out_ - first);
-        const float* from = kernel + tap * in_ * row + group * out_ + first;
+        const int64_t first = block * block_, count = std::min(block_, channels - first);
+        const float* from = kernel + tap * in_ * row + group * out_;
         float* at = to + group * of_group_ + tap * of_tap_ + block * of_block_;
-        for (int64_t i = 0; i < in_; ++i, from += row, at += of_in_) {
-          int64_t o = 0;
-          for (; o + 8 <= count; o += 8) L::Store(at + o, L::Load(from + o));
-          for (; o < count; ++o) at[o] = from[o];
-          for (; o < block_; ++o) at[o] = 0.f;
-        }
+        of_inputs_ ? CopyInputs(from + first * row, count, at)
+                   : CopyOutputs(from + first, count, at);
       }
     }
   }
+}
+
+// `count` outputs of all inputs.
+void KernelBlocks::CopyOutputs(const float* from, int64_t count, float* to) const {
+  using L = Lanes<8>;
+  const int64_t row = groups_ * out_;
+  for (int64_t i = 0; i < in_; ++i, from += row, to += of_row_) {
+    int64_t o = 0;
+    for (; o + 8 <= count; o += 8) L::Store(to + o, L::Load(from + o));
+    for (; o < count; ++o) to[o] = from[o];
+    for (; o < block_; ++o) to[o] = 0.f;
+  }
+}
+
+// `count` inputs of all outputs.
+void KernelBlocks::CopyInputs(const float* from, int64_t count, float* to) const {
+  CopyTurned(from, count, groups_ * out_, out_, to, of_row_);
+  for (int64_t o = 0; o < out_; ++o) std::fill(to + o * of_row_ + count, to + o * of_row_ + block_, 0.f);
 }
 
 }  // namespace cnnlab

@@ -1,4 +1,4 @@
-// A kernel in the layout that oneDNN's forward pass wants: blocks of output channels.
+// A kernel in the layout that oneDNN wants: blocks of output or of input channels.
 #pragma once
 
 #include <optional>
@@ -7,8 +7,9 @@
 
 namespace cnnlab {
 
-// Copies rows of output channels into their blocks. oneDNN's own reorder takes up to four times as
-// long, which is a third of a pass over one small image.
+// Copies a kernel that has its outputs last: rows of them into their blocks, as forward passes want
+// it, or turned around, as gradients in the input do. oneDNN's own reorder takes up to four times
+// as long, which is a third of a pass over one small image.
 class KernelBlocks {
  public:
   // For the layout `inner` of the kernel of `problem`; nothing where it is not of that form.
@@ -19,8 +20,12 @@ class KernelBlocks {
   void Copy(const float* kernel, float* to) const;
 
  private:
-  int64_t taps_, groups_, in_, out_, block_;         // channels of one group
-  int64_t of_tap_, of_group_, of_in_, of_block_;     // strides of the result
+  void CopyOutputs(const float* from, int64_t count, float* to) const;
+  void CopyInputs(const float* from, int64_t count, float* to) const;
+
+  bool of_inputs_;                                     // what blocks are of
+  int64_t taps_, groups_, in_, out_, block_;           // channels of one group
+  int64_t of_tap_, of_group_, of_row_, of_block_;      // strides of the result
 };
 
 }  // namespace cnnlab

@@ -131,7 +131,7 @@ Choice ChoiceFor(Pass pass, const Convolution& p, const Layouts& layouts, const 
       Plan plan = Finish(forward, MakeSlot(DNNL_ARG_SRC, callers.x, forward.src_desc(), false),
                          MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, forward.weights_desc(), false),
                          MakeSlot(DNNL_ARG_DST, callers.y, forward.dst_desc(), true));
-      if (plan.b.reorder && !p.outputs_first) plan.b.blocks = KernelBlocks::For(p, plan.b.inner);
+      if (plan.b.reorder) plan.b.blocks = KernelBlocks::For(p, plan.b.inner);
       plan.bias = bias;
       return plan;
     }};
@@ -141,9 +141,11 @@ Choice ChoiceFor(Pass pass, const Convolution& p, const Layouts& layouts, const 
         Engine(), direct, layouts.x, layouts.kernel, layouts.y, p.stride, dilates, p.low, p.high,
         forward, attr);
     return {pd.impl_info_str(), [=] {
-      return Finish(pd, MakeSlot(DNNL_ARG_DIFF_DST, callers.y, pd.diff_dst_desc(), false),
-                    MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, pd.weights_desc(), false),
-                    MakeSlot(DNNL_ARG_DIFF_SRC, callers.x, pd.diff_src_desc(), true));
+      Plan plan = Finish(pd, MakeSlot(DNNL_ARG_DIFF_DST, callers.y, pd.diff_dst_desc(), false),
+                         MakeSlot(DNNL_ARG_WEIGHTS, callers.kernel, pd.weights_desc(), false),
+                         MakeSlot(DNNL_ARG_DIFF_SRC, callers.x, pd.diff_src_desc(), true));
+      if (plan.b.reorder) plan.b.blocks = KernelBlocks::For(p, plan.b.inner);
+      return plan;
     }};
   }
   const dnnl::convolution_backward_weights::primitive_desc pd(

@@ -7,6 +7,7 @@
 #include "bfloat16.h"
 #include "convolution.h"
 #include "lanes.h"
+#include "transpose.h"
 
 namespace cnnlab {
 
@@ -127,48 +128,12 @@ void CopyBlock(const T* from, const Three& shape, int64_t all, int64_t channels,
   });
 }
 
-// v[i][j] becomes v[j][i].
-inline void Transpose(Lanes<8>::Vec (&v)[8]) {
-  typedef int Places __attribute__((vector_size(32)));
-  const auto exchange = [&v](int apart, Places low, Places high) {
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
-      if (i & apart) continue;
-      const auto a = v[i], b = v[i + apart];
-      v[i] = __builtin_shuffle(a, b, low);
-      v[i + apart] = __builtin_shuffle(a, b, high);
-    }
-  };
-  exchange(4, Places{0, 1, 2, 3, 8, 9, 10, 11}, Places{4, 5, 6, 7, 12, 13, 14, 15});
-  exchange(2, Places{0, 1, 8, 9, 4, 5, 12, 13}, Places{2, 3, 10, 11, 6, 7, 14, 15});
-  exchange(1, Places{0, 8, 2, 10, 4, 12, 6, 14}, Places{1, 9, 3, 11, 5, 13, 7, 15});
-}
-
 // The same of an image (channels, shape), which has them first.
 inline void CopyTransposed(const float* from, const Three& shape, int64_t channels,
                            const Three& first, const Three& size, int64_t pitch, float* to) {
-  using L = Lanes<8>;
   const int64_t apart = shape[0] * shape[1] * shape[2];
   CopyRows(shape, first, size, pitch, to, [&](int64_t place, int64_t count, float* at) {
-    for (int64_t c = 0; c < channels; c += 8) {
-      for (int64_t k = 0; k < count; k += 8) {
-        const float* block = from + c * apart + place + k;
-        float* into = at + k * pitch + c;
-        const int64_t rows = std::min<int64_t>(8, channels - c), columns = std::min<int64_t>(8, count - k);
-        if (rows == 8 && columns == 8) {
-          L::Vec v[8];
-#pragma GCC unroll 8
-          for (int i = 0; i < 8; ++i) v[i] = L::Load(block + i * apart);
-          Transpose(v);
-#pragma GCC unroll 8
-          for (int i = 0; i < 8; ++i) L::Store(into + i * pitch, v[i]);
-          continue;
-        }
-        for (int64_t i = 0; i < rows; ++i) {
-          for (int64_t j = 0; j < columns; ++j) into[j * pitch + i] = block[i * apart + j];
-        }
-      }
-    }
+    CopyTurned(from + place, channels, apart, count, at, pitch);
   });
 }
 
