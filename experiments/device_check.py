@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from cnnlab.console import program, unread
+from cnnlab.errors import CnnlabError
 
 _HERE = Path(__file__).parent
 # Part -> title, module of `experiments.device`, share of the time.
@@ -64,6 +65,7 @@ def check(
     begun = time.monotonic()
     page = output / f"device-{re.sub('[^a-z0-9]+', '-', kind().lower()).strip('-')}.md"
     lines = [f"# {kind()}", "", *_about(), ""]
+    _write(page, "\n".join(lines))  # before any work, where it can't be
     shares = {name: PARTS[name][2] for name in parts}
     for name in parts:
         title, path, share = PARTS[name]
@@ -147,12 +149,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _settings(arguments)
     except ValueError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     try:
         return _print(check(**settings))
-    except OSError as error:
-        print(f"output: {error}", file=sys.stderr)
+    except CnnlabError as error:
+        print(f"error: output: {error}", file=sys.stderr)
         return 1
 
 

@@ -74,11 +74,13 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What has to be known to read the table."""
-        notes = [
-            f"best: {self.best}",
-            "differences are of pairs of one seed; each interval stands by itself: of 20 settings "
-            "that do not differ, one would seem to",
-        ]
+        notes = [f"best: {self.best}"]
+        behind = [self.behind(name) for name in self.scores if name != self.best]
+        if any(math.isfinite(d.low + d.high) for d in behind):
+            notes.append(
+                "differences are of pairs of one seed; each interval stands by itself: of 20 "
+                "settings that do not differ, one would seem to"
+            )
         if self.unfinished:
             notes.append(f"{self.unfinished} more runs are not complete")
         return notes

@@ -84,7 +84,15 @@ def test_a_part_keeps_to_its_time(tmp_path):
 def test_wrong_settings_are_refused_in_one_line(argument, message, capsys):
     assert device_check.main([argument]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(message) and error.count("\n") == 1
+    assert error.startswith(f"error: {message}") and error.count("\n") == 1
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(speed, "grid", lambda job: pytest.fail("it has begun"))
+    (tmp_path / "file").touch()
+    assert device_check.main([f"output={tmp_path / 'file'}", "parts=grid"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: output: ") and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", training.PRESETS)

@@ -57,6 +57,9 @@ def test_settings_over_seeds(run, tmp_path):
     assert first == ["optimizer.lr=0.3", 4, "0.915", "0.013", "", "", ""]
     assert second[:3] == ["optimizer.lr=0.1", 4, "0.903"] and second[-1] == "told apart"
     assert third == ["optimizer.lr=0.5", 1, "0.1", "-", "-", "-", "-"]  # no seed in common
+    assert "each interval" in found.notes()[1]
+    alone = compare_runs(tmp_path / "train" / "8-s9")
+    assert alone.notes() == [f"best: {alone.best}"]
 
 
 def test_how_many_seeds_would_tell_two_apart(run):
