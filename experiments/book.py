@@ -31,7 +31,7 @@ def main(cfg: "DictConfig") -> None:
 
     from cnnlab.errors import CnnlabError
     from cnnlab.files import write_atomically
-    from cnnlab.lab import by_reason, flips, keep, kept, markdown, page
+    from cnnlab.lab import brief, by_reason, flips, keep, kept, page
 
     commands = _commands(cfg)
     if cfg.ask:
@@ -48,8 +48,8 @@ def main(cfg: "DictConfig") -> None:
         keep(answers, Path(cfg.keep))
     file = Path(cfg.output) / f"{cfg.scale}.html"
     write_atomically(file, page(answers, failed, scale=cfg.scale, flipped=flipped).encode())
-    brief = "\n".join(markdown(result, brief=True) for _, result in answers)
-    write_atomically(file.with_suffix(".md"), brief.encode())
+    text = brief([result for _, result in answers])
+    write_atomically(file.with_suffix(".md"), text.encode())
     for _, result in answers:
         verdicts = [claim["verdict"] for claim in result["claims"]]
         print(f"{result['question'] + ':':<25} {', '.join(verdicts)}")

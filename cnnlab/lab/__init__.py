@@ -8,7 +8,7 @@ from cnnlab.lab.drawing import curve, half_interval, log_axes, panels, picture
 from cnnlab.lab.estimates import Estimate, estimate, lead, paired, percent, proportion, slope
 from cnnlab.lab.keeping import flips, keep, kept
 from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive, Rates
-from cnnlab.lab.page import Answer, by_reason, markdown, page
+from cnnlab.lab.page import Answer, brief, by_reason, markdown, page
 from cnnlab.lab.question import Claim, Question, Rows, Table
 from cnnlab.lab.records import Records, pack, unpack
 from cnnlab.lab.runs import Comparison, compare_runs
@@ -60,6 +60,7 @@ __all__ = [
     "beats",
     "best_rate",
     "between",
+    "brief",
     "by_reason",
     "classes_of",
     "command",

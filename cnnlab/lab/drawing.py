@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatter, LogFormatterSciNotation
 
 from cnnlab.lab.estimates import Estimate, Number, estimate
 
@@ -59,6 +60,29 @@ def log_axes(
     axes.minorticks_off()
 
 
+class _Plain(LogFormatter):
+    """The numbers of a logarithmic axis as they are."""
+
+    def __call__(self, x: Number, pos: int | None = None) -> str:
+        return f"{x:,g}" if super().__call__(x, pos) else ""
+
+
+def finish(figure: Figure) -> None:
+    """What all figures have in common once they are drawn: titles that fit a narrow one; and a
+    logarithmic axis that spans less than four powers of ten has 0.2 and 3,000 at its ticks, where
+    matplotlib has 2 x 10^-1 and 3 x 10^3."""
+    if isinstance(figure, Narrow):
+        for text in (*figure.texts, *(axes.title for axes in figure.axes)):
+            text.set_fontsize(9)
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = axis.get_view_interval()
+        if isinstance(axis.get_major_formatter(), LogFormatterSciNotation) and (
+            low > 1e-4 and high < min(1e6, 1e4 * low)
+        ):
+            axis.set_major_formatter(_Plain())
+            axis.set_minor_formatter(_Plain(minor_thresholds=(1.5, 0.6)))
+
+
 def picture(
     axes: Axes,
     values: Shaped[np.ndarray, "h w ..."] | Sequence[Sequence[Number]],
@@ -91,12 +115,10 @@ class Narrow(Figure):
     fits = True
 
     def subplots(self, nrows: int = 1, ncols: int = 1, **options: Any) -> Any:
-        if nrows > 1:
+        if nrows > 1 or not options.get("squeeze", True):
             self.fits = False
             return super().subplots(nrows, ncols, **options)
         found = self.column(ncols, **options)
-        if not options.get("squeeze", True):
-            return np.array(found)[None]
         return np.array(found) if ncols > 1 else found[0]
 
     def column(self, number: int, columns: int | None = None, **options: Any) -> list[Axes]:
@@ -107,6 +129,8 @@ class Narrow(Figure):
         several = min(number, max(1, int(NARROW / (0.8 * panel))))
         rows, before = -(-number // several), -(-number // (columns or number))
         side = height / before * min(1, NARROW / several / panel)
+        if several == 1:
+            side = max(side, min(height, 2.8))  # room for a legend
         self.set_size_inches(NARROW, side * rows)
         return _first(super().subplots(rows, several, **(options | {"squeeze": False})), number)
 

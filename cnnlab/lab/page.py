@@ -12,7 +12,7 @@ from cnnlab.display import inline
 from cnnlab.lab.estimates import Number
 from cnnlab.lab.formulas import formulas
 from cnnlab.lab.intervals import groups
-from cnnlab.lab.summary import KINDS, LOOSE, kind_of, summary
+from cnnlab.lab.summary import KINDS, LOOSE, OPEN, WRONG, kind_of, summary
 from cnnlab.lab.verdict import FAILS, HOLDS, INCONCLUSIVE, Quantity
 
 Answer = dict[str, Any]
@@ -59,6 +59,24 @@ def page(
 def _question(folder: Path, result: Answer) -> Answer:
     """What the template shows of a question: estimates with their intervals apart from checks, and
     each figure below the claim that it serves, or below all of them."""
+    claims = _claims(result)
+    figures = _figures(folder, result)
+    estimates = [claim for claim in claims if claim["quantities"]]
+    for claim in estimates:
+        claim["figures"] = [figure for figure in figures if figure["serves"] == claim["name"]]
+    served = {claim["name"] for claim in estimates}
+    return {
+        **result,
+        "claims": claims,
+        "estimates": estimates,
+        "checks": [claim for claim in claims if not claim["quantities"]],
+        "figures": [figure for figure in figures if figure["serves"] not in served],
+        "counts": _counts([result]),
+    }
+
+
+def _claims(result: Answer) -> list[dict[str, Any]]:
+    """With what the page shows of each beside what it is."""
     by_name = {claim["name"]: claim for claim in result["claims"]}
     claims = []
     for claim in result["claims"]:
@@ -74,19 +92,7 @@ def _question(folder: Path, result: Answer) -> Answer:
                 "groups": groups(claim["quantities"]),
             }
         )
-    figures = _figures(folder, result)
-    estimates = [claim for claim in claims if claim["quantities"]]
-    for claim in estimates:
-        claim["figures"] = [figure for figure in figures if figure["serves"] == claim["name"]]
-    served = {claim["name"] for claim in estimates}
-    return {
-        **result,
-        "claims": claims,
-        "estimates": estimates,
-        "checks": [claim for claim in claims if not claim["quantities"]],
-        "figures": [figure for figure in figures if figure["serves"] not in served],
-        "counts": _counts([result]),
-    }
+    return claims
 
 
 def _evidence(claim: Mapping[str, Any]) -> str:
@@ -134,16 +140,38 @@ def _figures(folder: Path, result: Answer) -> list[dict[str, str]]:
     return found
 
 
+def brief(results: Sequence[Answer]) -> str:
+    """All answers without their tables as Markdown, after a list of what is wrong."""
+    questions = [_claims(result) for result in results]
+    found = summary([claim for claims in questions for claim in claims])
+    header = ["claims of", *KINDS]
+    counts = [[text, *numbers.values()] for text, numbers in found["counts"].items()]
+    parts = ["# The lab book", grid(header, counts)]
+    for kind in (WRONG, LOOSE, OPEN):
+        lines = [f"## {KINDS[kind]}: {len(found['kinds'][kind])}", ""]
+        for claim in found["kinds"][kind]:
+            rather = f" *Rather:* {formulas(claim['right'])}" if claim["right"] else ""
+            lines.append(f"- {claim['source']}: {formulas(claim['statement'])}{rather}")
+        parts.append("\n".join(lines))
+    return "\n\n".join([*parts, *(markdown(result, brief=True) for result in results)])
+
+
 def markdown(result: Answer, *, brief: bool = False) -> str:
     """The claims of a result, and unless `brief` its tables, as Markdown."""
-    parts = [f"# {result['title']}", result["answer"], result["note"]]
+    parts = [f"# {result['title']}", formulas(result["answer"])]
     rows = [
-        [claim["verdict"], claim["source"], claim["statement"], _evidence(claim)]
+        [
+            claim["verdict"],
+            claim["source"],
+            formulas(claim["statement"]),
+            formulas(_evidence(claim)),
+        ]
         for claim in result["claims"]
     ]
-    parts.append(grid(["verdict", "source", "statement", "evidence"], rows))
+    parts += [grid(["verdict", "source", "statement", "evidence"], rows), formulas(result["note"])]
     for table in () if brief else result["tables"]:
-        parts.append(f"## {table['title']}\n\n{grid(table['header'], table['rows'])}")
+        rows = [[formulas(cell) for cell in row] for row in (table["header"], *table["rows"])]
+        parts.append(f"## {formulas(table['title'])}\n\n{grid(rows[0], rows[1:])}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

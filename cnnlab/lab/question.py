@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from cnnlab.config import DictConfig, declare, granted, instantiate, plain
 from cnnlab.content import digest
 from cnnlab.lab.cells import Cells
-from cnnlab.lab.drawing import Narrow
+from cnnlab.lab.drawing import Narrow, finish
 from cnnlab.lab.records import Record, tidy
 from cnnlab.lab.verdict import HOLDS, Verdict
 from cnnlab.libraries import LIBRARIES
@@ -238,6 +238,7 @@ class Question:
         for name, draw in self._figures.items():
             figure = (Narrow if narrow else Figure)(figsize=self._sizes[name], layout="constrained")
             _call(draw, data, figure)
+            finish(figure)
             if figure.axes and getattr(figure, "fits", True):
                 drawn[name] = figure
         return drawn

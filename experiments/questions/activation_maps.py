@@ -237,7 +237,8 @@ def stage_rows(stages: Records, layout: Records) -> Rows:
 
 @question.figure(10, 6)
 def filters(figure: Figure, filters: Records, images: Records, white: float) -> None:
-    """A column a filter of the first layer: the filter, and below its map for each image."""
+    """The filters of the first layer, a column each, and below the map of each image: red where it
+    responds, blue where its negative would."""
     if not filters:
         return
     rows, columns = 1 + len(images), 1 + len(filters)
@@ -256,7 +257,8 @@ def filters(figure: Figure, filters: Records, images: Records, white: float) -> 
 
 @question.figure(11, 6)
 def stages(figure: Figure, stages: Records, images: Records, white: float, about: str) -> None:
-    """A row an image: the image, and of every stage the channels that vary most."""
+    """What is left of each image, a row each: the channels of every stage that vary most, at the
+    stage's resolution (bright: large)."""
     columns = 1 + sum(map(len, stages["channels"]))
     figure.set_size_inches(11, 0.7 + 10 * len(images) / columns)
     grid = image_grid(figure, images, white, columns)

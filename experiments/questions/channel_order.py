@@ -170,10 +170,9 @@ def answer(networks: Records) -> str:
     on = lambda rows: lab.estimate(rows["accuracy"]).mean
     other = networks.where(arm=PLAIN, test=CHANNELS)
     return (
-        f"{on(as_trained(networks, PLAIN)):.1f} % are right, "
-        f"{on(as_trained(networks, CHANNELS)):.1f} % with channels permuted in training and test, "
-        f"{on(other):.1f} % where they are in the test alone, and "
-        f"{on(as_trained(networks, PIXELS)):.1f} % with permuted pixels."
+        f"With channels permuted in training and test {on(as_trained(networks, CHANNELS)):.1f} % "
+        f"are right, without {on(as_trained(networks, PLAIN)):.1f} %; permuted in the test alone, "
+        f"{on(other):.1f} %; with permuted pixels {on(as_trained(networks, PIXELS)):.1f} %."
     )
 
 
@@ -220,12 +219,13 @@ def accuracies(networks: Records) -> lab.Rows:
 
 @question.figure(6, 3.4)
 def orders(figure: Figure, networks: Records) -> None:
-    """Test accuracy by what is permuted in training, and in the test; a dot a network."""
+    """Test accuracy by what is permuted in training and in the test; a dot a network."""
     axes = figure.subplots()
     found = networks.by("arm", "test", of="accuracy")
     for place, ((arm, _), accuracy) in enumerate(found.items()):
         axes.plot([place] * len(accuracy), accuracy, "o", color=f"C{ARMS.index(arm)}")
-    names = [a if a == t else f"{a},\ntested: {t}" for a, t in found]
+    names = [a if a == t else f"{a}, tested:\n{t}" for a, t in found]
+    names = [name.replace(" permuted", "\npermuted") for name in names]
     axes.set_xticks(range(len(found)), names, fontsize=8)
     axes.set(ylabel="test accuracy, %", ylim=(0, 100))
 

@@ -160,11 +160,12 @@ def learnt(networks: Records, baseline: float) -> dict[str, Verdict]:
 @question.answer
 def answer(networks: Records) -> str:
     points = {arm: lab.estimate(of).mean for arm, of in networks.by("arm", of="accuracy").items()}
-    share = ", ".join(f"{arm} {accuracy:.1f} %" for arm, accuracy in points.items())
+    named = {arm.replace(",", " and"): accuracy for arm, accuracy in points.items()}
+    share = ", ".join(f"{accuracy:.1f} % where it is {arm}" for arm, accuracy in named.items())
     before, after = np.mean(networks.where(arm=LEARNED)["likeness"], 0)
     return (
-        f"With the first layer {share}. The learned filters' cosine with the nearest hand-made one "
-        f"goes from {before:.2f} to {after:.2f}."
+        f"By their first layer, networks have right {share}; learning brings the filters' cosine "
+        f"with the nearest hand-made one from {before:.2f} to {after:.2f}."
     )
 
 
@@ -211,7 +212,7 @@ def accuracies(networks: Records) -> lab.Rows:
 
 @question.figure(9, 2.2)
 def filters(figure: Figure, networks: Records) -> None:
-    """The first layers of one network of each kind."""
+    """The first layer of one network of each kind: red is positive, blue negative."""
     grid = figure.subplots(len(ARMS), FILTERS)
     for row, arm in zip(grid, ARMS, strict=True):
         kernels = np.array(networks.where(arm=arm)["filters"][0])

@@ -283,28 +283,30 @@ def constants(needed: Records, bounds: Records) -> Rows:
 
 @question.figure(10, 4.2)
 def bound(figure: Figure, needed: Records, bounds: Records) -> None:
-    """Mean n of a net in a dimension for a target, and log2 M by each count; one panel a target."""
+    """Examples n that a net needs in dimension d, mean over the seeds, and the bound log2 M by each
+    count of the functions; a panel for each accuracy that is aimed at."""
     dimensions = sorted({*needed["d"]})
     for target, axes in by_target(figure, needed).items():
         for net in ("conv", "fc_sgd"):
             n = [mean_needed(needed, net, d, target).mean for d in dimensions]
-            axes.plot(dimensions, n, "o-", color=COLOURS[net], label=f"n, {NETS[net]}")
+            axes.plot(dimensions, n, "o-", color=COLOURS[net], label=f"$n$, {NETS[net]}")
         for count, name in COUNTS.items():
             least = [bits(bounds, d, count, target) for d in dimensions]
-            axes.plot(dimensions, least, STYLES[count], color="black", label=f"log2 M: {name}")
+            axes.plot(dimensions, least, STYLES[count], color="black", label=rf"$\log_2 M$: {name}")
         against_dimension(axes, needed, target)
-    figure.axes[0].set_ylabel("training examples n, or bits")
+    figure.axes[0].set_ylabel("training examples $n$, or bits")
 
 
-@question.figure(6, 3.8)
+@question.figure(6, 3.8, serves="parameters")
 def count(figure: Figure, ranks: Records) -> None:
-    """The parameters of the class as counted at random rotations, and by both formulas."""
+    """The parameters of the class: counted at random rotations (dots), by the chapter's formula and
+    by the one for functions (lines)."""
     axes = figure.subplots()
     d = sorted({*ranks["d"]})
     for count, name in COUNTS.items():
         axes.plot(d, [dimension(count, at) for at in d], STYLES[count], color="black", label=name)
     axes.plot(ranks["d"], ranks["rank"], "o", color="tab:blue", label="rank at random rotations")
-    axes.set(xlabel="dimension d of the input", ylabel="parameters of the functions h* o R")
+    axes.set(xlabel="dimension d of the input", ylabel=r"parameters of the functions $h^* \circ R$")
     axes.set_xticks(d)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)

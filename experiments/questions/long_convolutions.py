@@ -145,8 +145,8 @@ def reaches(looks: Records) -> Rows:
 
 @question.figure(4.5, 3.2)
 def seen(figure: Figure, looks: Records, length: int) -> None:
-    """The nearest inputs that have 90 % of the last output, and those that it depends on; the grey
-    line is the sequence."""
+    """How many inputs the last output depends on (dashes), and of how many nearest ones it has 90 %
+    (dots); the grey line is the length of the sequence."""
     axes = figure.subplots()
     for column, mark in (("most", "o"), ("reach", "_")):
         lab.curve(

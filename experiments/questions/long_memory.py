@@ -121,7 +121,8 @@ def answer(remembered: Records, lengths: Sequence[int]) -> str:
     share = lambda f, n: f"{100 * at(remembered, f, n).mean:.1f} %"
     of = lambda n: ", ".join(f"{f} {share(f, n)}" for f in FILTERS)
     return (
-        f"Tokens repeated at length {lengths[0]}: {of(lengths[0])}; at {lengths[-1]}: "
+        f"Share of the tokens that they repeat at length {lengths[0]}: {of(lengths[0])}; at "
+        f"{lengths[-1]}: "
         f"{of(lengths[-1])}."
     )
 
@@ -158,15 +159,16 @@ def accuracies(remembered: Records, lengths: Sequence[int]) -> Rows:
 
 @question.figure(4.5, 3.2)
 def memory(figure: Figure, remembered: Records, lengths: Sequence[int]) -> None:
-    """The share of tokens repeated against the length; the grey line is guessing."""
+    """The share of tokens repeated against the length; mean, lowest and highest of the seeds. The
+    grey line is guessing."""
     axes = figure.subplots()
     for filter in FILTERS:
         found = remembered.where(filter=filter).by("length", of="accuracy")
         lab.curve(axes, found, spread="range", label=filter)
     axes.axhline(GUESSED, color="grey", lw=0.8)
     lab.log_axes(axes, x=lengths)
-    axes.set(xlabel="length", ylabel="accuracy")
-    axes.legend()
+    axes.set(xlabel="length of the sequence", ylabel="share of tokens repeated", ylim=(0, 1.03))
+    axes.legend(loc="lower left", fontsize=8)
 
 
 main = lab.command(question)

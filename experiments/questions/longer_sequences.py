@@ -120,14 +120,15 @@ def lengths(tests: Records, factors: Sequence[int], length: int) -> Rows:
 
 @question.figure(4.5, 3.2)
 def beyond(figure: Figure, tests: Records, length: int, factors: Sequence[int]) -> None:
-    """The share that is recalled against the length of the test, from that of training on."""
+    """The share that is recalled against the length of the test, from that of training (left) on;
+    mean, lowest and highest of the seeds."""
     axes = figure.subplots()
     for f in FILTERS:
         found = tests.where(filter=f).by("factor", of="accuracy")
         at = {length * factor: values for factor, values in found.items()}
         lab.curve(axes, at, spread="range", label=f)
     lab.log_axes(axes, x=[length * factor for factor in factors])
-    axes.set(xlabel="length", ylabel="accuracy")
+    axes.set(xlabel="length of the test", ylabel="share recalled")
     axes.legend()
 
 

@@ -216,16 +216,18 @@ def numbers(runs: Records) -> lab.Rows:
 
 @question.figure(9, 3.4)
 def beside(figure: Figure, runs: Records) -> None:
-    """Accuracies, with 95 % intervals, beside the published ones."""
+    """Test accuracies with their 95 % intervals (dots) beside the published ones (dashes)."""
     sizes = runs.by("size")
     for axes, size in zip(lab.panels(figure, len(sizes)), sizes, strict=True):
         ours = [lab.estimate(cell(runs, size, pool)) for pool in POOLS]
         half = [lab.half_interval(e) for e in ours]
         label = f"here, n = {ours[0].n}"
-        axes.bar(range(len(POOLS)), [e.mean for e in ours], yerr=half, capsize=3, label=label)
+        axes.errorbar(
+            range(len(POOLS)), [e.mean for e in ours], half, fmt="o", capsize=3, label=label
+        )
         published = list(PUBLISHED[size].values())
-        axes.plot(published, "_", color="black", ms=14, mew=2, label="published")
-        axes.set(title=f"{size:,} training examples", ylabel="test accuracy, %", ylim=(40, 100))
+        axes.plot(published, "_", color="C1", ms=18, mew=2, label="published")
+        axes.set(title=f"{size:,} training examples", ylabel="test accuracy, %")
         axes.set_xticks(range(len(POOLS)), POOLS)
     axes.legend(loc="lower right")
 

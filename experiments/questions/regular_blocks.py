@@ -144,7 +144,7 @@ def learnt(networks: Records, baseline: float) -> dict[str, Verdict]:
 def answer(networks: Records) -> str:
     found = networks.by("pattern", of="accuracy")
     share = (f"{pattern} {lab.estimate(of).mean:.1f} %" for pattern, of in found.items())
-    return f"At equal multiply-adds: {', '.join(share)}."
+    return f"Test accuracy at equal multiply-adds, by the channels: {', '.join(share)}."
 
 
 @question.claim("A 4.6", "a layer that costs more or less")
@@ -199,8 +199,8 @@ def costs(networks: Records, patterns: Records) -> lab.Rows:
 
 @question.figure(9, 3.6)
 def widths(figure: Figure, networks: Records, patterns: Records) -> None:
-    """The channels of each layer, and test accuracy against the number of parameters; mean and 95 %
-    interval."""
+    """Left: the channels of each layer in each pattern. Right: test accuracy against the number of
+    parameters; mean and 95 % interval over the seeds."""
     left, right = figure.subplots(1, 2)
     for row in patterns:
         layers = range(1, len(row["widths"]) + 1)
@@ -209,7 +209,7 @@ def widths(figure: Figure, networks: Records, patterns: Records) -> None:
         at = {row["parameters"]: accuracy}
         lab.curve(right, at, "o", spread="interval", color=line.get_color())
     left.set(xlabel="layer", ylabel="channels", yscale="log")
-    left.legend()
+    left.legend(fontsize=8, ncols=2)
     right.set(xlabel="parameters", ylabel="test accuracy, %", xscale="log")
 
 

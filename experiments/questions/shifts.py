@@ -123,9 +123,10 @@ def answer(networks: Records) -> str:
     kept = lambda pool: lab.estimate(same(networks, pool)).mean
     points = lambda pool: lead(networks, pool, "max").mean
     return (
-        f"On a torus, of a network with max-pooling {kept('max'):.1f} % of the answers; blurred "
-        f"before sampling {kept('blur'):.1f} %, sampled adaptively {kept('polyphase'):.4g} %, at "
-        f"{points('blur'):+.1f} and {points('polyphase'):+.1f} points of accuracy."
+        f"A shift leaves {kept('max'):.1f} % of the answers as they were with max-pooling, "
+        f"{kept('blur'):.1f} % where it blurs before it samples, {kept('polyphase'):.4g} % where "
+        f"it samples adaptively, for {points('blur'):+.1f} and {points('polyphase'):+.1f} points "
+        "of accuracy."
     )
 
 

@@ -126,8 +126,8 @@ def answer(found: Records) -> str:
     points = lambda model: f"{model} {ahead(found, model, MLP).mean:+.1f}"
     of = len(found.by("table"))
     return (
-        f"In points of accuracy over an MLP, in the mean of {of} tables: {points(FOREST)}, "
-        f"{points(SVM)}, {points(LINEAR)}."
+        f"Points of accuracy by which they are ahead of an MLP, in the mean of {of} tables: "
+        f"{points(FOREST)}, {points(SVM)}, {points(LINEAR)}."
     )
 
 

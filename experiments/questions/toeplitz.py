@@ -157,7 +157,8 @@ def jacobians(four_pixels: Matrices) -> Iterator[Table]:
 
 @question.figure(10, 2.8)
 def four_pixels(figure: Figure, four_pixels: Matrices) -> None:
-    """The 4-pixel matrices."""
+    """The matrices of layers on 4 pixels, each entry with the indices of its weight as the chapter
+    prints them: only a convolution's are the same along each diagonal."""
     for axes, (name, matrix) in zip(lab.panels(figure, 4), four_pixels.items(), strict=True):
         texts = [[f"{v:g}" for v in row] for row in matrix]
         style = {"cmap": "Blues", "vmin": 0, "vmax": 2}
@@ -167,10 +168,10 @@ def four_pixels(figure: Figure, four_pixels: Matrices) -> None:
 
 @question.figure(5.4, 4.8)
 def doubly_blocked(figure: Figure, picture: list[list[float]]) -> None:
-    """The matrix of an image's convolution."""
+    """The matrix of an image's convolution: blocks of one row of pixels each, the same along each
+    diagonal of blocks, and Toeplitz in themselves."""
     axes = figure.subplots()
     image = axes.imshow(picture, cmap="viridis")
-    axes.set(title="3x3 convolution of an image: blocks of Toeplitz blocks")
     axes.set(xlabel="input pixel, row by row", ylabel="output pixel, row by row")
     figure.colorbar(image, ax=axes, label="weight")
 

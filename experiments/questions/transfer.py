@@ -258,7 +258,8 @@ def accuracies(
 
 @question.figure(7.5, 4.4)
 def transfer(figure: Figure, runs: Records, target: Sequence[str]) -> None:
-    """Accuracy against the number of examples."""
+    """Test accuracy on the new classes against the number of their training examples, by what is
+    kept of the trained network; mean, lowest and highest of the seeds."""
     axes = figure.subplots()
     for mode, found in runs.pivot("mode", "examples", "accuracy").items():
         shown = {n: lab.percent(shares) for n, shares in found.items()}
@@ -266,7 +267,7 @@ def transfer(figure: Figure, runs: Records, target: Sequence[str]) -> None:
     axes.axhline(100 / len(target), color="grey", lw=1, ls=":", label="chance")
     lab.log_axes(axes, x=list(runs.by("examples")))
     axes.set(xlabel="training examples of each new class", ylabel="test accuracy, %")
-    axes.set_title(f"{', '.join(target)}; mean, lowest and highest of the seeds", size=10)
+    axes.set_title(", ".join(target), size=10)
     axes.legend(fontsize="small")
 
 

@@ -266,7 +266,9 @@ def by_optimizer(trainings: Records) -> Iterator[dict[str, Any]]:
 
 @question.figure(11, 3.4)
 def tying(figure: Figure, picture: dict[str, Any], trainings: Records) -> None:
-    """The gradients of one weight's copies and the kernel's; copies that come apart."""
+    """Left: the gradient of one weight's copy at each position. Middle: for each weight of the
+    kernel, the sum over its copies is the convolution's gradient. Right: how far copies come apart
+    that are updated each by its own gradient."""
     copies, sums, apart = figure.subplots(1, 3)
     title = "gradient of the middle weight's copies"
     image = lab.picture(copies, picture["copies"], title=title, cmap="RdBu_r", norm=CenteredNorm())

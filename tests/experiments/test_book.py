@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnnlab.config import ConfigError, compose
-from cnnlab.lab.page import page
+from cnnlab.lab import brief, markdown, page
 from experiments import book
 
 ROOT = Path(__file__).parents[2]
@@ -271,6 +271,16 @@ def test_the_summary_says_what_is_wrong_with_the_chapters(tmp_path):
     ), text.index("Not settled by these measurements: 1 arXiv:1")  # fmt: skip
     right = "Right: 4 A 1.1: 1 < 2 & so on A 2.9: early A 10.2: late B 2: with Wij"
     assert [*found, text.index(right)] == sorted([*found, text.index(right)])
+
+
+def test_the_same_as_markdown():
+    text = brief([ANSWER])
+    assert text.startswith("# The lab book\n\n| claims of | wrong | loose | open | right |\n")
+    assert "| chapter A | 1 | 1 | 0 | 1 |" in text
+    assert "- A 1.1: as printed *Rather:* with <i>W</i><sub>ij</sub>\n" in text
+    assert "# Is it <so>?\n\nIt is, of <i>s</i><sup>2</sup> <i>c</i>&prime; weights.\n" in text
+    assert "points: 1.00 [0.50, 1.70] (<i>n</i> = 4), expected at least 0; all: 1" in text
+    assert "| <i>x</i> |" not in text and "\n\n| <i>x</i> |\n| --- |\n" in markdown(ANSWER)
 
 
 def test_an_interval_is_drawn_to_scale(tmp_path):

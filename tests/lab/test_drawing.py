@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from cnnlab.lab import curve, estimate, log_axes, panels, picture
-from cnnlab.lab.drawing import Narrow
+from cnnlab.lab.drawing import Narrow, finish
 
 AT = {1: [1.0, 3.0, 5.0], 10: [2.0, 2.0, 8.0]}
 
@@ -78,7 +78,7 @@ def test_panels_that_are_not_needed_are_gone():
         (10, lambda f: panels(f, 4, 2), 4, 1),
         (10, lambda f: panels(f, 13, 3), 7, 2),  # small pictures
         (6, lambda f: [f.subplots()], 1, 1),
-        (9, lambda f: f.subplots(1, 3, squeeze=False)[0], 3, 1),
+        (9, lambda f: f.subplots(1, 3), 3, 1),
     ],
 )
 def test_a_narrow_figure_stacks_its_panels(width, make, rows, columns):
@@ -94,3 +94,27 @@ def test_a_narrow_figure_stacks_its_panels(width, make, rows, columns):
 def test_a_grid_stays_a_grid():
     figure = Narrow(figsize=(10, 4))
     assert figure.subplots(2, 5).shape == (2, 5) and not figure.fits
+    assert figure.subplots(1, 2, squeeze=False).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"), [([0.02, 0.5], ["0.1"]), ([800, 20000], ["1,000", "10,000"])]
+)
+def test_a_logarithmic_axis_has_plain_numbers(axes, values, ticks):
+    axes.plot([1, 2], values)
+    axes.set_yscale("log")
+    finish(axes.figure)
+    low, high = axes.get_ylim()
+    shown = {t.get_text() for t in axes.get_yticklabels() if low <= t.get_position()[1] <= high}
+    assert shown == set(ticks)
+
+
+def test_many_powers_of_ten_stay_powers(axes):
+    axes.plot([1, 2], [1e-9, 1])
+    axes.set(yscale="log", title="all")
+    finish(axes.figure)
+    assert "10^{" in axes.get_yticklabels()[1].get_text() and axes.title.get_fontsize() == 12
+    narrow = Narrow(figsize=(4, 4))
+    narrow.subplots().set_title("all")
+    finish(narrow)
+    assert narrow.axes[0].title.get_fontsize() == 9

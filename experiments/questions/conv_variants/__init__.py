@@ -293,8 +293,8 @@ def by_task(networks: Records) -> Iterator[lab.Table]:
 
 @question.figure(10, 3.5)
 def variants(figure: Figure, networks: Records) -> None:
-    """Accuracy (mean and 95 % interval over the seeds)
-    and speed of every variant, for each data set and budget."""
+    """Accuracy (mean and 95 % interval over the seeds) and speed of every variant, a row for each
+    data set and budget; orange: dense."""
     shown = networks.by("task", "budget")
     figure.set_figheight(0.6 + 2.9 * len(shown))
     rows = figure.subplots(len(shown), 2, squeeze=False)

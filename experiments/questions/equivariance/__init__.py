@@ -205,9 +205,8 @@ def network_as_printed(networks: Records) -> Verdict:
 
 @question.claim("A 4.3, 4.4", "scores of such a network that change by more than rounding")
 def network_exact(networks: Records) -> Verdict:
-    """Reducing over the spatial dimensions makes scores invariant where every layer has stride 1
-    and circular padding, and for shifts by multiples of the total stride where it has strides;
-    before and after training."""
+    """Scores are invariant, trained or not, if every layer has stride 1 and circular padding, and
+    for shifts by multiples of the total stride if it has strides."""
     rows = multiples(networks.where(network=(EXACT, CIRCULAR)))
     return lab.at_most(max(rows["change"]), ROUNDING, f"{CHANGE} of a score")
 
@@ -262,8 +261,8 @@ def maps(pooled: Records) -> lab.Rows:
 
 @question.figure(10, 7)
 def layers(figure: Figure, layers: Records) -> None:
-    """A row a layer, a column a shift: the largest error of any seed, over the whole output and
-    away from padding."""
+    """The largest error of any seed, a row a layer and a column a shift: over the whole output, and
+    away from padding. Dark is equivariant, to rounding."""
     by_layer, shifts = layers.by("layer"), list(layers.by("shift"))
     largest = lambda errors: max((e for e in errors if e is not None), default=np.nan)
     for axes, part, title in zip(
@@ -281,22 +280,24 @@ def layers(figure: Figure, layers: Records) -> None:
         axes.set(title=title, xlabel="shift (pixels)")
         axes.set_xticks(range(len(shifts)), map(str, shifts))
         axes.set_yticks(range(len(by_layer)), by_layer, fontsize=8)
-    figure.colorbar(image, ax=figure.axes, label="largest |f(Tx) - T f(x)|, relative", shrink=0.5)
+    figure.colorbar(image, ax=figure.axes, label="largest $|f(Tx) - T f(x)|$, relative", shrink=0.5)
 
 
 @question.figure(10, 2.7)
 def where(figure: Figure, maps: Records, map_shift: int) -> None:
-    """Where the outputs of some layers do not move with their input."""
+    """Where on the map outputs do not move with their input (bright): at the border, where padding
+    comes in; between the strides; everywhere without shared weights."""
     for axes, row in zip(lab.panels(figure, len(maps)), maps, strict=True):
         style = {"norm": LogNorm(FLOOR, 1), "title": row["layer"]}
         image = lab.picture(axes, np.maximum(row["errors"], FLOOR), **style)
     figure.colorbar(image, ax=figure.axes, label="relative error")
-    figure.suptitle(f"|f(Tx) - T f(x)| for a shift by {map_shift} pixels, down and right")
+    figure.suptitle(f"$|f(Tx) - T f(x)|$ for a shift by {map_shift} pixels, down and right")
 
 
 @question.figure(10, 4.2)
 def networks(figure: Figure, networks: Records) -> None:
-    """Change of the scores, and accuracy, against the shift: mean and range over the seeds."""
+    """The change of the scores, and the accuracy, of networks when an image is shifted; mean,
+    lowest and highest of the seeds."""
     left, right = figure.subplots(1, 2)
     seen = lambda of: {shift: np.maximum(changes, FLOOR).tolist() for shift, changes in of.items()}
     for (name, rows), marker in zip(networks.by("network").items(), "osD^", strict=True):

@@ -262,7 +262,8 @@ def ridges(lines: Records) -> Rows:
 
 @question.figure(12, 3.7)
 def activation_maps(figure: Figure, pictures: Records) -> None:
-    """The middle of each photograph, and beside it what each kernel makes of it."""
+    """The middle of each photograph, and beside it what each kernel makes of it: red where the
+    output is positive, blue where it is negative."""
     photos = pictures.by("photo")
     figure.set_size_inches(12, 1.75 * len(photos) + 0.2)
     grid = figure.subplots(len(photos), 1 + len(KERNELS), squeeze=False)
@@ -276,7 +277,8 @@ def activation_maps(figure: Figure, pictures: Records) -> None:
 
 @question.figure(12, 3.6)
 def responses(figure: Figure, windows: Records, edges: Records, colours: Records) -> None:
-    """Outputs against the range of the window, the direction of an edge, and its colour."""
+    """What the kernels give: on photographs, against the range of values in the window; at an edge,
+    against its direction; and the red filter's output, by the colour beside black."""
     by_range, by_angle, by_colour = figure.subplots(1, 3)
     for kernel, photos in windows.by("kernel").items():
         by_range.plot(*mean_outputs(photos), "o-", label=kernel, markersize=4)

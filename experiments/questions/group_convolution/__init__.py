@@ -248,8 +248,9 @@ def accuracies(
 
 @question.figure(9, 3.8)
 def turns(figure: Figure, errors: Records, networks: Records) -> None:
-    """Relative errors of layers with random weights, at each element of p4m; and what trained
-    networks have right of upright and of turned images."""
+    """Left: how far layers with random weights are from commuting with each turn and reflection.
+    Right: what trained networks have right of upright and of turned images. Mean, lowest and
+    highest of the seeds."""
     left, right = figure.subplots(1, 2)
     for layer, found in errors.by("layer").items():
         at = {e: [max(x, 1e-9) for x in of] for e, of in found.by("element", of="error").items()}

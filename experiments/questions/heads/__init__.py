@@ -264,7 +264,8 @@ def cells(runs: Records) -> dict[str, str]:
 
 @question.figure(10, 4)
 def robustness(figure: Figure, tests: Records, native: int) -> None:
-    """Accuracy against the distance moved and against the size of the images."""
+    """Test accuracy of the heads when images are moved, and when they are resized; mean and 95 %
+    interval over the seeds."""
     left, right = figure.subplots(1, 2, sharey=True)
     taken = lambda at: {by: lab.percent(s) for by, s in sorted(at.items()) if None not in s}
     for i, (pool, runs) in enumerate(tests.by("pool").items()):

@@ -198,7 +198,8 @@ def as_one_convolution(networks: Records) -> Rows:
 
 @question.figure(10, 3.9)
 def border(figure: Figure, picture: dict[str, list[list[float]]]) -> None:
-    """The matrices of a zero-padded stack and of its composed layer."""
+    """The matrices of a zero-padded stack of two convolutions, of the one convolution with the
+    composed kernel, and their difference: it is at the border alone."""
     stack, composed = (np.array(picture[name]) for name in ("stack", "composed"))
     titles = f"zero-padded layers {PICTURE[0]}, {PICTURE[1]}", "the composed kernel, zero-padded"
     matrices = dict(zip((*titles, "difference"), (stack, composed, stack - composed), strict=True))
@@ -208,15 +209,15 @@ def border(figure: Figure, picture: dict[str, list[list[float]]]) -> None:
         axes.set(xlabel="input", ylabel="output")
 
 
-@question.figure(6, 3.6)
+@question.figure(6, 3.6, serves="power")
 def accuracy(figure: Figure, networks: Records) -> None:
-    """Accuracies by seed."""
+    """Test accuracy of the same stack with and without ReLUs between its convolutions, a line a
+    seed."""
     axes = figure.subplots()
     for shares in networks.by("seed", of="accuracy").values():
         axes.plot(range(2), lab.percent(shares), "o-", color="tab:blue", alpha=0.6)
     axes.set(xticks=range(2), xticklabels=list(ACTIVATIONS.values()), xlim=(-0.4, 1.4))
     axes.set(xlabel="activation between the convolutions", ylabel="test accuracy (%)")
-    axes.set(title="The same stack with and without ReLUs, a line a seed")
 
 
 main = lab.command(question)

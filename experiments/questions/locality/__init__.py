@@ -185,7 +185,8 @@ def radii(layers: Records) -> lab.Rows:
 
 @question.figure(10, 6.6)
 def patches(figure: Figure, layers: Records) -> None:
-    """What the middle output sees."""
+    """How strongly the middle output depends on each pixel of the input (black: not at all), and
+    the radius within which all of it lies."""
     first = [rows[0] for rows in layers.by("layer").values()]
     shown = [row for row in first if "5x5" not in row["layer"] and "1x1" not in row["layer"]]
     grid = lab.panels(figure, len(shown), 3)
@@ -194,12 +195,15 @@ def patches(figure: Figure, layers: Records) -> None:
         title = f"{row['layer']}\nradius {row['radius']:g}"
         style = {"cmap": "magma", "norm": LogNorm(1e-4, 1)}
         image = lab.picture(axes, row["picture"], title=title, **style)
-    figure.colorbar(image, ax=grid, label="largest |dy / dx|, relative", shrink=0.6)
+    figure.colorbar(
+        image, ax=grid, label=r"largest $|\partial y / \partial x|$, relative", shrink=0.6
+    )
 
 
 @question.figure(8.5, 4.2)
 def profile(figure: Figure, layers: Records) -> None:
-    """Derivatives against distance."""
+    """The largest derivative of an output by a pixel, against the distance between them: a local
+    layer's falls to rounding beyond its radius."""
     first = {name: rows[0] for name, rows in layers.by("layer").items()}
     names = ["dense", CONVOLUTION, "convolution 5x5", FFT, "convolution 3x3, dilation 3"]
     names += [name for name in first if name.startswith("long")]
@@ -210,7 +214,7 @@ def profile(figure: Figure, layers: Records) -> None:
             axes.plot(distance, np.maximum(share, 1e-10), marker + "-", label=name, ms=5)
     axes.axhline(ROUNDING, color="grey", ls=":", label="taken for rounding below")
     axes.set(yscale="log", xlabel="Chebyshev distance from the output's pixel (pixels)")
-    axes.set_ylabel("largest |dy / dx|, relative (0 drawn at 1e-10)")
+    axes.set_ylabel(r"largest $|\partial y / \partial x|$, relative (0 at $10^{-10}$)")
     axes.legend(loc="center right", fontsize=8)
 
 

@@ -194,9 +194,9 @@ def accuracy(runs: Records, parameters: dict[str, int], tested: list[int]) -> la
     return lab.Table(f"Test accuracy after {tested[-1]:,} steps", header, rows)
 
 
-@question.figure(9, 3.8)
+@question.figure(9, 3.8, serves="log")
 def table(figure: Figure, runs: Records) -> None:
-    """Accuracies beside the published ones."""
+    """Test accuracies with their 95 % intervals (bars) beside the published ones (dashes)."""
     panels = figure.subplots(1, 2, sharey=True)
     nets = list(runs.by("net"))
     places = np.arange(len(nets))
@@ -218,7 +218,7 @@ def table(figure: Figure, runs: Records) -> None:
 
 @question.figure(9, 3.8)
 def curves(figure: Figure, runs: Records, tested: list[int]) -> None:
-    """How the accuracies come about."""
+    """Test accuracy against the steps of training; mean, lowest and highest of the seeds."""
     panels = figure.subplots(1, 2, sharey=True)
     for (net, order), found in runs.by("net", "order").items():
         axes, each = (

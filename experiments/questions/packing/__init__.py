@@ -289,8 +289,8 @@ def sizes(packings: Records) -> Rows:
         }  # fmt: skip
 
 
-question.figure(10, 4)(figures.pairs)
-question.figure(6, 4)(figures.constants)
-question.figure(10, 4)(figures.packings)
+question.figure(10, 4, serves="corrected")(figures.pairs)
+question.figure(6, 4, serves="root")(figures.constants)
+question.figure(10, 4, serves="exponential")(figures.packings)
 
 main = lab.command(question)

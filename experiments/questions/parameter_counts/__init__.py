@@ -269,23 +269,26 @@ def share(row: dict[str, Any]) -> float:
 
 @question.figure(10, 4.2)
 def weights(figure: Figure, layers: Records) -> None:
-    """Weights against the image's side; the share that a separable convolution has."""
+    """Left: weights against the image's side; only with shared weights they do not grow. Right: the
+    share of a convolution's weights that a separable one has, above 1 / s^2 (dotted)."""
     left, right = figure.subplots(1, 2)
     sides = layers.where(set="sides").by("kind")
     for (kind, rows), marker in zip(sides.items(), "osD^", strict=True):
         line = left.plot(rows["h"], rows["formula"], lw=1)[0]
         left.plot(rows["h"], rows["weights"], marker, color=line.get_color(), label=kind)
     top = SIDES[-1], max(sides["dense"]["weights"])
-    left.annotate(f"{top[1]:.2g}", top, (-12, -4), textcoords="offset points", ha="right")
-    left.set(xlabel="side of the image h = w (pixels)", ylabel="weights", yscale="log")
+    power = math.floor(math.log10(top[1]))
+    text = rf"${top[1] / 10**power:.2g} \times 10^{{{power}}}$"
+    left.annotate(text, top, (-12, -4), textcoords="offset points", ha="right")
+    left.set(xlabel="side of the image $h = w$ (pixels)", ylabel="weights", yscale="log")
     case = rows[0]
-    left.set_title(f"s = {case['s']}, c = c' = {case['c']}: formulas (lines), leaves (marks)")
+    left.set_title(f"$s = {case['s']}$, $c = c' = {case['c']}$: formulas (lines), counts (marks)")
     for s, rows in layers.where(set="typical", kind="separable").by("s").items():
         last = {row["c_out"]: share(row) for row in rows}
         line = right.plot(list(last), list(last.values()), "o-", label=f"s = {s}")[0]
         right.axhline(1 / s**2, color=line.get_color(), lw=1, ls=":")
-    right.set(xlabel="output channels c'", ylabel="share of s² c c'", ylim=0)
-    right.set_title("separable convolution; dotted: 1 / s²")
+    right.set(xlabel="output channels $c'$", ylabel="share of $s^2 c\\, c'$", ylim=0)
+    right.set_title("separable convolution; dotted: $1 / s^2$")
     for axes, ticks in ((left, SIDES), (right, last)):
         lab.log_axes(axes, x=list(ticks))
         axes.legend()

@@ -217,7 +217,7 @@ def some_chains(chains: Records) -> lab.Rows:
         yield {"chain": row["about"], "closed form": row["closed"], "measured": row["measured"]}
 
 
-@question.figure(10, 4.2)
+@question.figure(10, 4.2, serves="effective")
 def growth(
     figure: Figure,
     stacks: Records,
@@ -226,7 +226,8 @@ def growth(
     trained: Records,
     kernels: dict[str, int],
 ) -> None:
-    """Sizes of fields against depth, and widths of effective fields."""
+    """Left: the size of the receptive field against depth, with and without pooling. Right: the
+    width of the effective field, which grows as the square root of depth (dotted), not linearly."""
     left, right = figure.subplots(1, 2)
     for s, of in stacks.by("kernel").items():
         [line] = left.plot(of["depth"], [size(s, depth) for depth in of["depth"]], lw=1)
@@ -240,9 +241,9 @@ def growth(
     left.legend()
     depths = sorted({*random["depth"]})
     root = [expected_width(3, depth) for depth in depths]
-    right.plot(depths, root, "k:", lw=1, label="sqrt(L (s² - 1) / 12), s = 3")
+    right.plot(depths, root, "k:", lw=1, label=r"$\sqrt{L (s^2 - 1) / 12}$, $s = 3$")
     uniform = [math.sqrt((size(3, depth) ** 2 - 1) / 12) for depth in depths]
-    right.plot(depths, uniform, "k--", lw=1, label="if all of the field counted alike, s = 3")
+    right.plot(depths, uniform, "k--", lw=1, label="if all of the field counted alike")
     networks = {"random weights, 3x3": random}
     networks |= {f"size {kernels['trained']}, {w}": of for w, of in trained.by("when").items()}
     for (label, rows), marker in zip(networks.items(), "os^", strict=True):
@@ -256,8 +257,8 @@ def growth(
 
 @question.figure(10, 4.8)
 def effective(figure: Figure, random: Records, picture: Records, kernels: dict[str, int]) -> None:
-    """Gradient magnitudes of a middle pixel: random stacks, the same scale; and before and after
-    training; the frame is the receptive field."""
+    """How strongly a middle output depends on each pixel: of random stacks of growing depth, and of
+    a network before and after training; the frame is the receptive field."""
     fields = []
     for depth, pictures in random.by("depth", of="picture").items():
         mean = np.sqrt(np.mean(np.square(pictures), 0))

@@ -237,9 +237,10 @@ def on_images(images: Records) -> Rows:
         yield {"net": NETS[net], "training examples": n, **accuracies}
 
 
-@question.figure(10, 4.2)
+@question.figure(10, 4.2, serves="gap")
 def samples_needed(figure: Figure, needed: Records) -> None:
-    """n against d: a dot for each seed, the fitted power of d, one panel a target."""
+    """Examples n to reach an accuracy against the dimension d: a dot a seed, the line the fitted
+    power of d; a panel for each accuracy."""
     for target, axes in by_target(figure, needed).items():
         for net, name in NETS.items():
             found = needed.where(lambda row: row["n"] is not None, net=net, target=target)
@@ -257,7 +258,7 @@ def samples_needed(figure: Figure, needed: Records) -> None:
             axes.plot(found["d"], found["n"], ".", color=COLOURS[net], alpha=0.5)
             axes.plot(dimensions, [level * d**power for d in dimensions], **look)
         against_dimension(axes, needed, target)
-    figure.axes[0].set_ylabel("training examples n")
+    figure.axes[0].set_ylabel("training examples $n$")
 
 
 def by_target(figure: Figure, needed: Records) -> dict[str, Axes]:
@@ -276,9 +277,10 @@ def against_dimension(axes: Axes, needed: Records, target: str) -> None:
     axes.legend(fontsize=8)
 
 
-@question.figure(7.5, 4.2)
+@question.figure(7.5, 4.2, serves="fits")
 def learning_curves(figure: Figure, tried: Records) -> None:
-    """What the searches saw at the largest d: test and training accuracy against n."""
+    """Test and training accuracy against the number n of examples at the largest d: the fully
+    connected nets fit what they are shown, and know little else."""
     axes = figure.subplots()
     largest = max(tried["d"])
     for net in NETS:
@@ -289,11 +291,12 @@ def learning_curves(figure: Figure, tried: Records) -> None:
 
 @question.figure(6.5, 4)
 def images_(figure: Figure, images: Records) -> None:
-    """Test and training accuracy on Gaussian images against n."""
+    """Test and training accuracy on Gaussian images against the number n of examples: a dot a seed,
+    the line their mean."""
     axes = figure.subplots()
     for net, found in images.by("net").items():
         accuracies(axes, net, found)
-    finish(axes, "Gaussian images: which of two channels has the larger norm")
+    finish(axes, "Gaussian images: the channel of larger norm")
     lab.log_axes(axes, x=sorted({*images["n"]}))
 
 
