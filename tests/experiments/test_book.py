@@ -317,5 +317,10 @@ def test_a_figure_stands_below_the_claim_that_it_serves(tmp_path):
     first = ANSWER["claims"][-1] | {"name": "first", "id": ""}
     answer = ANSWER | {"claims": [first, *ANSWER["claims"]]}
     shown = lambda **more: page([(tmp_path, answer | more)], {}, scale="fast")
+    assert 'class="slim"' not in shown()
+    (tmp_path / "figures" / "one-narrow.png").write_bytes(b"\x89PNG")
+    text = shown(figures={"one": "Left: one. Right: two."})
+    assert 'class="slim">Above: one. Below: two.<' in text
+    assert text.count("data:image/png") == 2
     after = lambda text: text.index("<figure") > text.index('id="toeplitz-right"')
     assert after(shown()) and not after(shown(serves={"one": "first"}))
