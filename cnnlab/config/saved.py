@@ -43,15 +43,19 @@ def read_settings(file: Path) -> dict[str, object]:
 
     **Raises:** `ConfigError`, as `read_config` for a file that is damaged.
     """
-    return {key: value for key, value in _values(_read(file)) if key not in UNHASHED}
+    return dict(_counted(_read(file)))
 
 
-def _values(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+def _counted(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """The values by their keys, without those that do not count and what is below them."""
     for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if key in UNHASHED:
+            continue
         if isinstance(value, Mapping):
-            yield from _values(value, f"{prefix}{name}.")
+            yield from _counted(value, f"{key}.")
         else:
-            yield f"{prefix}{name}", value
+            yield key, value
 
 
 def _read(file: Path) -> dict[str, object]:

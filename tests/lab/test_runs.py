@@ -62,6 +62,14 @@ def test_settings_over_seeds(run, tmp_path):
     assert alone.notes() == [f"best: {alone.best}"]
 
 
+def test_runs_of_a_search_are_told_apart_by_their_settings_alone(run, tmp_path):
+    """Not by the number of the trial, or the search that made them: a logger's business."""
+    for number, (lr, seed) in enumerate([(0.3, 0), (0.1, 0), (0.1, 1), (0.3, 1)]):
+        run(lr, seed, optimizer__lr=lr, logger={"trial": {"number": number}})
+    scores = compare_runs(tmp_path / "train").scores
+    assert scores == {"optimizer.lr=0.3": {0: 0.3, 1: 0.3}, "optimizer.lr=0.1": {0: 0.1, 1: 0.1}}
+
+
 def test_how_many_seeds_would_tell_two_apart(run):
     """Were mean and deviation to stay: then the interval of so many excludes 0, and no fewer."""
     runs = [run(score, seed) for seed, score in enumerate([0.90, 0.90])]
