@@ -6,15 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiments.information_bound import (
-    COUNTS,
-    Packing,
-    orbit_packing,
-    orbit_rank,
-    question,
-    rotation_packing,
-)
+from experiments.information_bound import COUNTS, orbit_rank, question
 from experiments.packing.sets import dimension
+from experiments.packing.volumes import Packing, orbit_packing, rotation_packing
 from experiments.sample_efficiency import question as sample_efficiency
 from experiments.sample_efficiency.nets import NETS
 
@@ -44,7 +38,7 @@ def test_tiny(tiny, monkeypatch):
         assert question is sample_efficiency
         assert cfg.dimensions == [4, 8] and cfg.scale == "fast" and cfg.progress is False
         needed = [row for d in (4, 8) for net in NETS for row in search(net, d, d * d)]
-        return Path("0123abcd-s0"), {"data": {"needed": needed, "tried": []}}
+        return Path("0123abcd-s0"), {"data": {"needed": needed, "per_octave": 4}}
 
     monkeypatch.setattr(lab, "answer", answered)
     asked = "efficiency=['dimensions=[4,8]']"
@@ -60,6 +54,7 @@ def test_tiny(tiny, monkeypatch):
 
 
 DATA = {
+    "per_octave": 32,
     "growth": [10, 20, 40, 80],
     "bounds": [row for d in (10, 20, 40, 80) for row in bound(d, d * d / 2)],
     "needed": [
@@ -95,6 +90,7 @@ def test_the_judge_where_claims_fail(verdicts):
     found = where("fc_sgd", 300)
     assert (found["above"], found["above_printed"]) == ("holds", "fails")
     assert where("conv", 300)["escapes"] == "fails"
+    assert where("fc_sgd", 1000)["same_growth"] == "fails"
 
 
 def test_a_search_without_an_end_leaves_the_verdict_open(verdicts):

@@ -8,7 +8,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 from experiments.sample_efficiency import nets, question
-from experiments.sample_efficiency.search import SizeSearch
+from experiments.sample_efficiency.search import SizeSearch, power
 
 from cnnlab.config import ConfigError, compose
 
@@ -21,11 +21,6 @@ TINY = (
     "per_octave=1",
     "least_steps=40",
     "epochs=1",
-    "image=[4,4]",
-    "image_sizes=[32,64]",
-    "image_hidden=8",
-    "image_test_size=100",
-    "image_seeds=2",
 )
 
 
@@ -47,9 +42,6 @@ def test_tiny(tiny):
     # Three weights suffice the convolutional net, even here.
     conv = [row["n"] for row in data["needed"] if (row["net"], row["target"]) == ("conv", "0.9")]
     assert len(conv) == 4 and all(conv)
-    assert [(row["net"], row["seed"], row["n"]) for row in data["images"]] == [
-        (net, seed, n) for net in ("conv", "fc_sgd") for seed in (0, 1) for n in (32, 64)
-    ]
 
 
 PLAN = nets.Training(
@@ -125,11 +117,11 @@ def test_sharpness_is_the_largest_eigenvalue():
 def runs(exponents, *, fit=1.0):
     """Searches whose n is 30 d^exponent, give or take 2 % a seed."""
     data = {"needed": [], "tried": []}
-    for net, power in exponents.items():
+    for net, exponent in exponents.items():
         for d in (8, 16, 32):
             for seed in range(3):
                 of = {"net": net, "d": d, "seed": seed}
-                n = 30 * (d / 8) ** power * (1 + 0.02 * (seed - 1))
+                n = 30 * (d / 8) ** exponent * (1 + 0.02 * (seed - 1))
                 needed = {"0.9": n / 2, "0.95": n}
                 data["needed"] += [of | {"target": t, "n": size} for t, size in needed.items()]
                 tried = ((n / 2, 0.93, fit), (n, 0.95, 1.0))
@@ -137,19 +129,8 @@ def runs(exponents, *, fit=1.0):
     return data
 
 
-def images(conv, fc):
-    return {
-        "images": [
-            {"net": net, "seed": seed, "n": n, "test": a + off * seed, "training": 1.0}
-            for net, a in (("conv", conv), ("fc_sgd", fc))
-            for seed in (0, 1, 2)
-            for n, off in ((64, 0.001), (128, 0.0))
-        ]
-    }
-
-
-EXPECTED = {"conv": 0.0, "local": 1.0, "fc_sgd": 2.0, "fc_adam": 1.9}
-DATA = {"image": [4, 4], **runs(EXPECTED), **images(0.9, 0.5)}
+EXPECTED = {"conv": 0.0, "local": 1.0, "fc_sgd": 1.9, "fc_adam": 1.9}
+DATA = {"per_octave": 32, **runs(EXPECTED)}
 
 
 def test_the_judge_where_all_holds(verdicts):
@@ -162,15 +143,35 @@ def test_the_judge_where_all_holds(verdicts):
         ("conv", runs(EXPECTED | {"conv": 0.6})),
         ("fc", runs(EXPECTED | {"fc_sgd": 1.2})),
         ("fc", runs(EXPECTED | {"fc_sgd": 3.0})),
+        ("parameters", runs(EXPECTED | {"fc_sgd": 2.1})),
         ("gap", runs(EXPECTED | {"fc_sgd": 0.5, "conv": 1.0})),
         ("fits", runs(EXPECTED, fit=0.9)),
         ("sharing", runs(EXPECTED | {"local": 0.1})),
         ("adam", runs(EXPECTED | {"fc_adam": 0.5})),
-        ("images", images(0.5, 0.6)),
     ],
 )
 def test_the_judge_where_a_claim_fails(verdicts, claim, changes):
     assert verdicts(question, DATA | changes)[claim] == "fails"
+
+
+@pytest.mark.parametrize("per_octave", [1, 4])
+def test_the_interval_of_an_exponent_includes_a_step_of_the_grid(per_octave):
+    """Whatever the sizes between two of the grid, the exponent found is within it; at worst by all
+    of it."""
+    d = [4, 8, 16, 32, 64]
+    up = lambda n: 2 ** (math.ceil(round(per_octave * math.log2(n), 9)) / per_octave)
+    plain = power(d, [n**2 for n in d])
+    assert plain.low == pytest.approx(2) == plain.high
+    rng, largest = np.random.default_rng(0), 0.0
+    for factors in (*rng.uniform(1, 2, (50, 5)), [1.001, 1.001, 1, 1, 1]):
+        true = [f * n**2 for f, n in zip(factors, d, strict=True)]
+        found = power(d, [up(n) for n in true], per_octave)
+        without = power(d, [up(n) for n in true])
+        error = found.high - without.high
+        moved = abs(power(d, true).mean - found.mean)
+        assert found.low == pytest.approx(without.low - error) and moved <= error
+        largest = max(largest, moved / error)
+    assert largest > 0.98
 
 
 def test_a_search_without_an_end_leaves_the_verdict_open():
@@ -198,8 +199,6 @@ def test_a_search_without_an_end_leaves_the_verdict_open():
             "repeats.conv=0",
             "repeats.conv: expected a whole number >= 1, got 0",
         ),
-        ("image=[8]", "image: expected a list of 2 whole numbers"),
-        ("image_sizes=[]", "image_sizes: expected a list of at least 1 whole"),
         ("step=0", "step: expected a number > 0, got 0"),
         ("momentum=1", "momentum: expected a number from 0 to below 1, got 1"),
     ],

@@ -278,6 +278,17 @@ def exponents_found(small: Records, packings: Records) -> Rows:
 
 
 @question.table
+def growth(packings: Records) -> Rows:
+    """Exponents of log M at a constant distance, and of the dimension over the same d [95 %]"""
+    several = packings.where(lambda packing: packing["m"] > 1, one_of=None, full=True)
+    for space, of in several.by("space").items():
+        power = lambda y, of=of: lab.slope(logs(of["d"]), logs(y))
+        known = power([dimension(space, d) for d in of["d"]]).mean
+        found = {"log M": str(power(logs(of["m"]))), "dimension": f"{known:.2f}"}
+        yield {"space": space, **found}
+
+
+@question.table
 def sizes(packings: Records) -> Rows:
     """At a constant distance"""
     for (space, d), of in packings.where(one_of=None).by("space", "d").items():

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from experiments.sample_efficiency.nets import NETS, Training, build
 from experiments.sample_efficiency.search import (
+    START,
     TARGET,
     exponent,
-    image_accuracy,
     needed_by_seeds,
     percent,
     power,
@@ -19,15 +19,17 @@ from matplotlib.figure import Figure
 
 from cnnlab import lab
 from cnnlab.config import ConfigError
-from cnnlab.lab import Cells, Count, Counts, Estimate, Positive, Records, Rows, Verdict
+from cnnlab.data.embedded import quadratic
+from cnnlab.data.splits import ArraySplit
+from cnnlab.lab import Cells, Count, Estimate, Positive, Records, Rows, Verdict
 
 Dimensions = Annotated[Sequence[int], "list of at least 2 different even whole numbers >= 4"]
 Targets = Annotated[Sequence[float], "list of at least 1 numbers above 0.5 to below 1"]
 Repeats = Annotated[Mapping[str, Count], "mapping of conv, local, fc_sgd, fc_adam"]
-Size = Annotated[Sequence[int], "list of 2 whole numbers >= 1"]
 COLOURS = {"conv": "tab:blue", "local": "tab:green", "fc_sgd": "tab:red", "fc_adam": "black"}
 # The two fully connected nets lie on each other.
 STYLES = {"conv": "-", "local": "-", "fc_sgd": "-", "fc_adam": "--"}
+# Of the fully connected ones at the largest d, and as many times more as d is smaller.
 REPEATS = {"conv": 16, "local": 4, "fc_sgd": 1, "fc_adam": 1}
 
 question = lab.Question(
@@ -49,21 +51,22 @@ def check(targets: Sequence[float]) -> None:
 
 @question.measure(
     full={
-        "dimensions": [8, 12, 16, 24, 32, 48, 64, 96], "seeds": 8,
-        "repeats": {**REPEATS, "conv": 32}, "test_size": 20000, "per_octave": 8,
-        "image": [32, 32], "image_sizes": [256, 1024, 4096], "image_hidden": 1024,
+        "dimensions": [4, 6, 8, 12, 16, 24, 32, 48, 64, 96], "seeds": 8,
+        "repeats": {**REPEATS, "conv": 32}, "test_size": 20000, "per_octave": 16,
     },
 )  # fmt: skip
 def measure(
     cells: Cells,
     *,
     seed: int,
-    dimensions: Annotated[Dimensions, "of the inputs of B 10.2"] = (8, 16, 24, 32),
+    dimensions: Annotated[Dimensions, "of the inputs of B 10.2"] = (4, 8, 16, 32, 64),
     seeds: Annotated[Count, "searches for each net and dimension"] = 5,
-    repeats: Annotated[Repeats, "training sets and weights behind an accuracy"] = REPEATS,
+    repeats: Annotated[
+        Repeats, "training sets and weights behind an accuracy, at the largest d"
+    ] = REPEATS,
     targets: Annotated[Targets, "test accuracies to reach"] = (0.9, 0.95),
     test_size: Annotated[Count, "test examples behind an accuracy"] = 8000,
-    per_octave: Annotated[Count, "sizes of training sets between one and its double"] = 4,
+    per_octave: Annotated[Count, "sizes of training sets between one and its double"] = 8,
     channels: Annotated[Count, "of the convolution and the locally connected layer"] = 2,
     kernel_size: Annotated[Count, "of the same"] = 3,
     batch_size: Annotated[Count, "examples in a step"] = 64,
@@ -72,28 +75,23 @@ def measure(
     step: Annotated[Positive, "of SGD, over the sharpness at the start (diverges from 8)"] = 0.5,
     momentum: Annotated[float, "number from 0 to below 1", "of SGD"] = 0.9,
     adam_step: Annotated[Positive, "of Adam, the same for all dimensions"] = 0.01,
-    image: Annotated[Size, "height and width of the images of the paper's task"] = (8, 8),
-    image_sizes: Annotated[Counts, "examples to train with"] = (256, 512, 1024),
-    image_hidden: Annotated[Count, "units of the fully connected net"] = 384,
-    image_test_size: Annotated[Count, "test examples"] = 2000,
-    image_seeds: Annotated[Count, "training sets and initial weights"] = 3,
 ) -> dict[str, Any]:
-    """A search for each net and dimension; then the images."""
+    """A search for each net and dimension."""
     plan = Training(batch_size, epochs, least_steps, step, momentum, adam_step)
     layer = {"channels": channels, "kernel_size": kernel_size}
 
     def search(d: int, net: str) -> list[dict[str, Any]]:
-        make = lambda key: build(net, (d, 1), hidden=2 * d, **layer, key=key)
-        sizes = {"test_size": test_size, "per_octave": per_octave, "targets": targets}
-        several = range(seed, seed + seeds)
-        return sizes_needed(net, d, make, plan, several, repeats=repeats[net], **sizes)
+        def draw(stream: int, train_size: int, test_size: int) -> tuple[ArraySplit, ArraySplit]:
+            sizes = {"train_size": train_size, "test_size": test_size, "val_fraction": 0}
+            task = quadratic(dimension=d, seed=stream, **sizes)
+            return task.train, task.test
 
-    def on_images(net: str) -> list[dict[str, Any]]:
-        shape = (*image, 3)
-        make = lambda key: build(net, shape, hidden=image_hidden, **layer, key=key)
-        several = range(seed, seed + image_seeds)
-        sizes = {"sizes": image_sizes, "test_size": image_test_size}
-        return image_accuracy(shape, make, plan, several, **sizes)
+        make = lambda key: build(net, (d, 1), hidden=max(32, 2 * d), **layer, key=key)
+        sizes = {"test_size": test_size, "per_octave": per_octave, "targets": targets}
+        # Where d is small, so are the sets, and there are lucky ones among them.
+        times = max(dimensions) // d if net.startswith("fc") else 1
+        how = {"start": START[net](d), "repeats": times * repeats[net], "adam": net == "fc_adam"}
+        return sizes_needed(draw, make, plan, range(seed, seed + seeds), **how, **sizes)
 
     found = cells.records("search", search, d=dimensions, net=NETS)
     of = lambda run: {key: run[key] for key in ("net", "d", "seed")}
@@ -108,18 +106,17 @@ def measure(
             for run in found
             for n, test, training in run["tried"]
         ],
-        "image": list(image),
-        "images": cells.records("images", on_images, net=("conv", "fc_sgd")),
+        "per_octave": per_octave,
     }
 
 
-def named(needed: Records, net: str) -> tuple[Estimate, str]:
+def named(needed: Records, net: str, per_octave: int) -> tuple[Estimate, str]:
     """The exponent of a net's n(d), and for the evidence what it is; also how many seeds did not
     get there with the most examples tried."""
     sizes = needed.where(net=net, target=TARGET)["n"]
     missing = sizes.count(None)
     ends = f" ({missing} of {len(sizes)} searches without an end)" if missing else ""
-    return exponent(needed, net), f"exponent of n(d), {NETS[net]}{ends}"
+    return exponent(needed, net, per_octave), f"exponent of n(d), {NETS[net]}{ends}"
 
 
 def just_short(tried: Records, net: str) -> Records:
@@ -130,8 +127,8 @@ def just_short(tried: Records, net: str) -> Records:
 
 
 @question.answer
-def answer(needed: Records) -> str:
-    power = {net: exponent(needed, net).mean for net in ("conv", "local", "fc_sgd")}
+def answer(needed: Records, per_octave: int) -> str:
+    power = {net: exponent(needed, net, per_octave).mean for net in ("conv", "local", "fc_sgd")}
     return (
         f"Convolutional: as many in every dimension (n ~ d^{power['conv']:.2f}); with a kernel "
         f"for every position n ~ d^{power['local']:.2f}; fully connected, by SGD, n ~ "
@@ -142,30 +139,47 @@ def answer(needed: Records) -> str:
 @question.claim(
     "B 10.2", "an exponent of n(d) above 0.3: n would double with each tenfold d, or grow faster"
 )
-def conv(needed: Records) -> Verdict:
+def conv(needed: Records, per_octave: int) -> Verdict:
     """A simple convolutional net learns the task to 95 % with O(1) samples."""
-    found, what = named(needed, "conv")
+    found, what = named(needed, "conv", per_octave)
     return lab.at_most(found, 0.3, what)
 
 
 @question.claim(
     "B 10.2", "an exponent of n(d) outside 1.5 to 2.5, so that another whole power is nearer"
 )
-def fc(needed: Records) -> Verdict:
+def fc(needed: Records, per_octave: int) -> Verdict:
     """A fully connected net trained by an orthogonally equivariant algorithm, SGD from Gaussian
     weights, requires on the order of d^2 samples."""
-    found, what = named(needed, "fc_sgd")
+    found, what = named(needed, "fc_sgd", per_octave)
     return lab.between(found, 1.5, 2.5, what)
 
 
+@question.claim(
+    "B 10.2", "an exponent of n(d) nearer to 2 than to that of d (d + 1) / 2 over the same d"
+)
+def parameters(needed: Records, per_octave: int) -> Verdict:
+    """What the fully connected net needs grows as the parameters of a symmetric form x' A x do,
+    d (d + 1) / 2, rather than as d^2."""
+    found, what = named(needed, "fc_sgd", per_octave)
+    forms = power(d := sorted({*needed["d"]}), [parameters_of_forms(x) for x in d]).mean
+    return lab.at_most(found, (forms + 2) / 2, f"{what}; of d (d + 1) / 2: {forms:.4g}, of d^2: 2")
+
+
+def parameters_of_forms(d: int) -> int:
+    """Of the symmetric forms in d variables."""
+    return d * (d + 1) // 2
+
+
 @question.claim("B 10.2", "a ratio, of the same seed's two nets, whose exponent is not positive")
-def gap(needed: Records) -> Verdict:
+def gap(needed: Records, per_octave: int) -> Verdict:
     """The fully connected net needs more samples than the convolutional one by a factor that grows
     with d."""
     pairs = needed.where(net=("conv", "fc_sgd"), target=TARGET).by("d", "seed", of="n")
     ratios = [None if None in pair else pair[1] / pair[0] for pair in pairs.values()]
     what = "exponent of the ratio of n, fully connected over convolutional"
-    return lab.at_least(power([d for d, _ in pairs], ratios), 0, what)
+    # A step of the grid too large may be the one or the other: two steps between the two ends.
+    return lab.at_least(power([d for d, _ in pairs], ratios, per_octave / 2), 0, what)
 
 
 @question.claim(
@@ -181,44 +195,41 @@ def fits(tried: Records) -> Verdict:
 @question.claim(
     "B 10.2, Problem 10.2.2", "an exponent of the locally connected net's n(d) outside 0.5 to 1.5"
 )
-def sharing(needed: Records) -> Verdict:
+def sharing(needed: Records, per_octave: int) -> Verdict:
     """The shared kernel is what makes O(1) samples enough: with squares as hard-wired, the same
     local windows and the same sums over halves, but a kernel for every position, n grows like d."""
-    found, what = named(needed, "local")
+    found, what = named(needed, "local", per_octave)
     return lab.between(found, 0.5, 1.5, what)
 
 
 @question.claim("B 10.2; Li, Zhang and Arora, arXiv:2010.08515", "an exponent of n(d) below 1")
-def adam(needed: Records) -> Verdict:
+def adam(needed: Records, per_octave: int) -> Verdict:
     """Adam, which is equivariant only to permutations and sign changes of the coordinates, does not
     save the fully connected net: n grows at least like d."""
-    found, what = named(needed, "fc_adam")
+    found, what = named(needed, "fc_adam", per_octave)
     return lab.at_least(found, 1, what)
 
 
-@question.claim(
-    "arXiv:2010.08515, figure 1",
-    "a number of samples at which the difference, over seeds, is not positive",
-)
-def images(images: Records) -> Verdict:
-    """On Gaussian images labelled by which of two channels has the larger norm, a convolutional net
-    is more accurate than a fully connected one at every number of samples."""
-    test, what = images.pivot("n", "net", "test"), "n = {}, convolutional minus fully connected"
-    margins = {n: lab.paired(of["conv"], of["fc_sgd"]) for n, of in test.items()}
-    return lab.all_of(lab.at_least(e, 0, what.format(n)) for n, e in margins.items())
-
-
 @question.table
-def sizes(needed: Records) -> Iterator[lab.Table]:
-    """Sizes by net and dimension, and exponents."""
+def sizes(needed: Records, per_octave: int) -> Iterator[lab.Table]:
+    """Sizes by net and dimension, and exponents; their intervals include a step of the grid."""
     for target, found in needed.by("target").items():
         title = f"Training examples to reach {float(target):.0%} of test accuracy: "
         rows = [
             {"net": NETS[net], **{f"d = {d}": needed_by_seeds(n) for d, n in sorted(at.items())}}
-            | {"exponent [95 % interval]": str(exponent(found, net, target))}
+            | {"exponent [95 % interval]": str(exponent(found, net, per_octave, target))}
             for net, at in found.pivot("net", "d", "n").items()
         ]
         yield lab.Table.of(f"{title}mean ± standard deviation (seeds)", rows)
+
+
+@question.table
+def laws(needed: Records) -> Rows:
+    """Training examples of the fully connected net by SGD for 95 %, over two laws"""
+    for what, law in (("d (d + 1) / 2", parameters_of_forms), ("d^2", lambda d: d * d)):
+        found = needed.where(lambda row: row["n"] is not None, net="fc_sgd", target=TARGET)
+        over = {d: [n / law(d) for n in of] for d, of in sorted(found.by("d", of="n").items())}
+        yield {"n over": what} | {f"d = {d}": f"{lab.estimate(of):.2f}" for d, of in over.items()}
 
 
 @question.table
@@ -229,16 +240,8 @@ def training(tried: Records) -> Rows:
         yield {"net": name} | {f"d = {d}": percent(found.get(d)) for d in sorted({*tried["d"]})}
 
 
-@question.table
-def on_images(images: Records) -> Rows:
-    """Gaussian images 3x{image[0]}x{image[1]}: which channel has the larger norm; accuracy in %"""
-    for (net, n), found in images.by("net", "n").items():
-        accuracies = {of: percent(found[of]) for of in ("test", "training")}
-        yield {"net": NETS[net], "training examples": n, **accuracies}
-
-
 @question.figure(10, 4.2, serves="gap")
-def samples_needed(figure: Figure, needed: Records) -> None:
+def samples_needed(figure: Figure, needed: Records, per_octave: int) -> None:
     """Examples n to reach an accuracy against the dimension d: a dot a seed, the line the fitted
     power of d; a panel for each accuracy."""
     for target, axes in by_target(figure, needed).items():
@@ -246,7 +249,7 @@ def samples_needed(figure: Figure, needed: Records) -> None:
             found = needed.where(lambda row: row["n"] is not None, net=net, target=target)
             if not found:
                 continue
-            power = exponent(needed, net, target).mean
+            power = exponent(needed, net, per_octave, target).mean
             logs = [math.log(row["n"]) - power * math.log(row["d"]) for row in found]
             level = math.exp(sum(logs) / len(logs))
             look = {
@@ -284,32 +287,22 @@ def learning_curves(figure: Figure, tried: Records) -> None:
     axes = figure.subplots()
     largest = max(tried["d"])
     for net in NETS:
-        accuracies(axes, net, tried.where(net=net, d=largest))
+        plot_accuracies(axes, tried.where(net=net, d=largest), NETS[net], COLOURS[net], STYLES[net])
     axes.axhline(float(TARGET), color="grey", linewidth=0.8)
-    finish(axes, f"d = {largest}: mean of the seeds that tried n examples", loc="lower right")
+    title = f"d = {largest}: mean of the seeds that tried n examples"
+    against_examples(axes, title, loc="lower right")
 
 
-@question.figure(6.5, 4)
-def images_(figure: Figure, images: Records) -> None:
-    """Test and training accuracy on Gaussian images against the number n of examples: a dot a seed,
-    the line their mean."""
-    axes = figure.subplots()
-    for net, found in images.by("net").items():
-        accuracies(axes, net, found)
-    finish(axes, "Gaussian images: the channel of larger norm")
-    lab.log_axes(axes, x=sorted({*images["n"]}))
-
-
-def accuracies(axes: Axes, net: str, found: Records) -> None:
+def plot_accuracies(axes: Axes, found: Records, name: str, colour: str, style: str = "-") -> None:
     """A net's means over seeds, and a dot for each on test data."""
-    colour = COLOURS[net]
     axes.plot(found["n"], found["test"], ".", color=colour)
-    for of, style, label in (("test", STYLES[net], NETS[net]), ("training", ":", None)):
+    for of, line, label in (("test", style, name), ("training", ":", None)):
         at = dict(sorted(found.by("n", of=of).items()))
-        lab.curve(axes, at, style, color=colour, label=label)
+        lab.curve(axes, at, line, color=colour, label=label)
 
 
-def finish(axes: Axes, title: str, **legend: str) -> None:
+def against_examples(axes: Axes, title: str, **legend: Any) -> None:
+    """The axes of learning curves."""
     axes.plot([], [], ":", color="grey", label="on the training examples")
     axes.set(xscale="log", xlabel="training examples n", ylabel="accuracy", title=title)
     axes.grid(alpha=0.3)

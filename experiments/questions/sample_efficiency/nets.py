@@ -68,7 +68,8 @@ class OnInputs(eqx.Module):
 
     Gaussian weights and inputs enter through products `w . x` only, so that gradient descent is
     orthogonally equivariant (Problem 10.2.1). It has the same activation as the other nets, and
-    twice as many hidden units as inputs, so that it can be h* and any rotation of it.
+    twice as many hidden units as inputs, so that it can be h* and any rotation of it (at least 32,
+    as a net of 8 may end where it does not even fit the training data).
     """
 
     hidden: nn.Linear

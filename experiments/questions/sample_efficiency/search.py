@@ -1,5 +1,5 @@
 """How many examples nets need: a search over the size of the training set, of several seeds side
-by side, accuracies at given sizes, and the powers of d by which what they need grows."""
+by side, and the powers of d by which what they need grows."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -12,20 +12,20 @@ from experiments.sample_efficiency.nets import Training, trainer
 from jaxtyping import Array, PRNGKeyArray
 
 from cnnlab import lab
-from cnnlab.data.embedded import quadratic, quadratic_label
 from cnnlab.data.splits import ArraySplit
 from cnnlab.lab import Estimate, Records
 
 # The accuracy that the chapter speaks of.
 TARGET = "0.95"
 Build = Callable[[PRNGKeyArray], Any]
+Draw = Callable[[int, int, int], tuple[ArraySplit, ArraySplit]]
 # Where the search over sizes begins, which decides only how long it takes; it goes up to REACH
 # times that size, and down to LEAST examples.
 START: dict[str, Callable[[int], int]] = {
     "conv": lambda d: 64,
     "local": lambda d: 16 * d,
-    "fc_sgd": lambda d: 2 * d * d,
-    "fc_adam": lambda d: 2 * d * d,
+    "fc_sgd": lambda d: 4 * d * d,
+    "fc_adam": lambda d: 4 * d * d,
 }
 LEAST, REACH = 4, 8
 
@@ -88,62 +88,37 @@ class SizeSearch:
 
 
 def sizes_needed(
-    net: str,
-    d: int,
+    draw: Draw,
     make: Build,
     plan: Training,
     seeds: Sequence[int],
     *,
+    start: int,
     targets: Sequence[float],
     repeats: int,
     test_size: int,
     per_octave: int,
+    adam: bool = False,
 ) -> list[dict[str, Any]]:
     """For each seed the smallest training set that reaches each target, and all that was tried:
     `[n, test accuracy, training accuracy]`.
 
     An accuracy is a mean over `repeats` training sets and initial weights, as among small sets
     there are lucky ones; they share the `test_size` test examples out.
+
+    **Arguments:** `draw(stream, train_size, test_size)`, the examples of a stream; `start`, the
+    size to begin with, which decides only how long it takes, up to `REACH` times as many.
     """
-    start = START[net](d)
     streams = [seed * repeats + i for seed in seeds for i in range(repeats)]
     most, tests = REACH * start, math.ceil(test_size / repeats)
-    sets = [
-        quadratic(dimension=d, seed=stream, train_size=most, test_size=tests, val_fraction=0)
-        for stream in streams
-    ]
-    data = (*stacked(s.train for s in sets), *stacked(s.test for s in sets))
-    learn = Learners(make, plan, streams, data, adam=net == "fc_adam", repeats=repeats)
+    train, test = zip(*(draw(stream, most, tests) for stream in streams), strict=True)
+    data = (*stacked(train), *stacked(test))
+    learn = Learners(make, plan, streams, data, adam=adam, repeats=repeats)
     search = SizeSearch(learn, len(seeds), least=LEAST, most=most, per_octave=per_octave)
     found = {str(target): search.smallest(target, start) for target in sorted(targets)}
     return [
         {"seed": seed, "sizes": {t: sizes[i] for t, sizes in found.items()}, "tried": sorted(tried)}
         for i, (seed, tried) in enumerate(zip(seeds, learn.tried, strict=True))
-    ]
-
-
-def image_accuracy(
-    shape: tuple[int, int, int],
-    make: Build,
-    plan: Training,
-    seeds: Sequence[int],
-    *,
-    sizes: Sequence[int],
-    test_size: int,
-) -> list[dict[str, Any]]:
-    """Accuracies on Gaussian images `(h, w, 3)` whose class is 1 where the first channel has a
-    larger norm than the second (Li, Zhang and Arora 2021, figure 1), for each seed and size."""
-    splits = [
-        stacked(images([seed, part], n, shape) for seed in seeds)
-        for part, n in enumerate((max(sizes), test_size))
-    ]
-    learn = Learners(make, plan, seeds, (*splits[0], *splits[1]))
-    for n in sizes:
-        learn([n] * len(seeds))
-    return [
-        {"seed": seed, "n": n, "test": test, "training": training}
-        for seed, tried in zip(seeds, learn.tried, strict=True)
-        for n, test, training in tried
     ]
 
 
@@ -184,23 +159,37 @@ def stacked(parts: Iterable[ArraySplit]) -> tuple[Array, Array]:
     return jnp.array(np.stack(x)), jnp.array(2.0 * np.stack(label) - 1)
 
 
-def images(seed: Sequence[int], n: int, shape: tuple[int, int, int]) -> ArraySplit:
-    x = np.random.default_rng(seed).standard_normal((n, *shape), np.float32)
-    # The task of B 10.2, with the first two channels for halves.
-    return ArraySplit(x, quadratic_label(np.moveaxis(x[..., :2], -1, 1).reshape(n, -1)))
-
-
-def exponent(needed: Records, net: str, target: str = TARGET) -> Estimate:
+def exponent(needed: Records, net: str, per_octave: int, target: str = TARGET) -> Estimate:
     """Of n(d) for a net: without an interval where a seed did not reach the target."""
     found = needed.where(net=net, target=target)
-    return power(found["d"], found["n"])
+    return power(found["d"], found["n"], per_octave)
 
 
-def power(d: Sequence[int], n: Sequence[float | None]) -> Estimate:
-    """The exponent of n as a power of d; without an interval where an n is missing."""
+def power(d: Sequence[int], n: Sequence[float | None], per_octave: float | None = None) -> Estimate:
+    """The exponent of n as a power of d; without an interval where an n is missing.
+
+    An n that was searched for with `per_octave` sizes an octave may be as much as a step of that
+    grid too large, which the interval includes: `steps_error` on either side.
+    """
     there = [(math.log(x), math.log(y)) for x, y in zip(d, n, strict=True) if y is not None]
     line = lab.slope([x for x, _ in there], [y for _, y in there])
-    return line if len(there) == len(n) else replace(line, low=-math.inf, high=math.inf)
+    if len(there) < len(n):
+        return replace(line, low=-math.inf, high=math.inf)
+    return line if per_octave is None else widened(line, steps_error(np.log(d), per_octave))
+
+
+def widened(found: Estimate, error: float) -> Estimate:
+    """With an error on either side that more repetitions do not make smaller."""
+    return replace(found, low=found.low - error, high=found.high + error)
+
+
+def steps_error(x: Sequence[float], per_octave: float) -> float:
+    """How far from the slope through `log n` at `x` the grid's step can have moved it, at worst:
+    the slope is `sum_i c_i log n_i`, and each `log n_i` up to `log(2) / per_octave` too large. As
+    the `c_i` sum to 0, half of what they are in absolute value counts either way."""
+    centred = np.asarray(x) - np.mean(x)
+    weights = np.abs(centred) / np.square(centred).sum()
+    return math.log(2) / per_octave * float(weights.sum()) / 2
 
 
 def needed_by_seeds(sizes: Sequence[int | None]) -> str:
