@@ -13,7 +13,13 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from experiments.sample_efficiency.nets import Training
-from experiments.sample_efficiency.search import needed_by_seeds, sizes_needed, steps_error, widened
+from experiments.sample_efficiency.search import (
+    REACH,
+    needed_by_seeds,
+    sizes_needed,
+    steps_error,
+    widened,
+)
 from jaxtyping import Array, Float, PRNGKeyArray
 from matplotlib.figure import Figure
 
@@ -170,28 +176,37 @@ def along(needed: Records, net: str, line: str) -> Records:
 
 def exponent(needed: Records, net: str, line: str, per_octave: int) -> Estimate:
     """By which power n grows along a line, over seeds, and a step of the grid of sizes; without an
-    interval where a search had no end."""
+    interval where a search had no end, and then as if the last size that was tried had been enough.
+    """
     found = along(needed, net, line)
-    if None in found["n"]:
-        return Estimate(math.nan, 0.0, 0, -math.inf, math.inf)
     axis = "k" if line == "both" else line
+    size = lambda row: row["n"] or REACH * START[net](row["k"], row["d"])
     logs = lambda values: np.log(values).tolist()
-    by_seed = [lab.slope(logs(of[axis]), logs(of["n"])).mean for of in found.by("seed").values()]
-    return widened(lab.estimate(by_seed), steps_error(logs(found[axis]), per_octave))
+    by_seed = [
+        lab.slope(logs(of[axis]), logs([size(row) for row in of])).mean
+        for of in found.by("seed").values()
+    ]
+    error = math.inf if None in found["n"] else steps_error(logs(found[axis]), per_octave)
+    return widened(lab.estimate(by_seed), error)
 
 
 def judged(needed: Records, net: str, per_octave: int, judge: Judge, **limits: float) -> Verdict:
     """The exponents of a net against limits, by line."""
-    missing = needed.where(net=net)["n"].count(None)
-    ends = f" ({missing} searches without an end)" if missing else ""
-    what = {line: f"{NETS[net]}: exponent, {LINES[line]}{ends}" for line in limits}
-    found = {line: exponent(needed, net, line, per_octave) for line in limits}
-    return lab.all_of(judge(found[line], limit, what[line]) for line, limit in limits.items())
+
+    def one(line: str, limit: float) -> Verdict:
+        missing = along(needed, net, line)["n"].count(None)
+        ends = f" ({missing} searches without an end)" if missing else ""
+        what = f"{NETS[net]}: exponent, {LINES[line]}{ends}"
+        return judge(exponent(needed, net, line, per_octave), limit, what)
+
+    return lab.all_of(one(*limit) for limit in limits.items())
 
 
 @question.answer
 def answer(needed: Records, per_octave: int) -> str:
-    power = lambda net, line: f"{line}^{exponent(needed, net, line, per_octave).mean:.2f}"
+    found = lambda net, line: exponent(needed, net, line, per_octave)
+    more = lambda of: "" if math.isfinite(of.low) else " or more"
+    power = lambda net, line: f"{line}^{(of := found(net, line)).mean:.2f}{more(of)}"
     grows = lambda net: f"{power(net, 'k')} and {power(net, 'd')}, {NETS[net]}"
     return f"As {'; '.join(map(grows, NETS))}."
 

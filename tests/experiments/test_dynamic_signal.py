@@ -1,12 +1,15 @@
 """The question `dynamic_signal`: the task, the nets, a tiny scale, verdicts on made-up data."""
 
+import math
+
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from experiments.dynamic_signal import NETS, best_accuracy, build, question, signals
+from experiments.dynamic_signal import NETS, best_accuracy, build, exponent, question, signals
 
 from cnnlab.config import ConfigError, compose
+from cnnlab.lab import Records
 
 TINY = (
     "patches=[2,4]",
@@ -116,7 +119,12 @@ def test_an_exponent_within_a_step_of_the_grid_is_open(verdicts):
 
 def test_a_search_without_an_end_leaves_its_net_open(verdicts):
     data = made_up()
-    next(row for row in data["needed"] if row["net"] == "fc")["n"] = None
+    last = {"net": "fc", "k": 16, "d": 4, "seed": 0}
+    next(row for row in data["needed"] if last.items() <= row.items())["n"] = None
+    needed = Records(data["needed"])
+    # As if 8 times the first size, 8 k^2 d, had been enough.
+    by_k, by_d = (exponent(needed, "fc", line, 16) for line in ("k", "d"))
+    assert by_k.mean > 2.4 and not math.isfinite(by_k.low) and by_d.low > 1.1
     found = question.judge(data)
     assert found["fc"].verdict == "inconclusive" and found["conv"].verdict == "holds"
     assert "1 searches without an end" in found["fc"].evidence
