@@ -75,7 +75,7 @@ def test_a_few_of_those_through_the_whole_of_composing():
     for value, expected in [("auto", "auto"), ("true", True), ("false", False)]:
         found = compose(["run=x", "image=y", f"invert={value}"], "predict").invert
         assert repr(found) == repr(expected)
-    assert compose(["only=toeplitz"], "book").only == ["toeplitz"]
+    assert compose(["passes=forward"], "bench_conv").passes == ["forward"]
     assert compose(["algorithms=all"], "bench_conv").algorithms == "all"
 
 
@@ -198,7 +198,7 @@ def test_wrong_values_of_train(overrides, says):
             "image=a,b.png",
             "image: several values, 'a,b.png', need a sweep (-m); a value",
         ),
-        ("book", "only=5", "only: expected some of tabular, "),
+        ("book", "only=5", "only: expected text or list of texts or null, got 5"),
         ("book", "settings=null", "settings: expected a mapping (tabular, "),
         ("toeplitz", "geometries=0", "geometries: expected a whole number >= 1, got 0"),
         ("toeplitz", "image=[]", "image: expected a list of 2 whole numbers >= 1, got []"),
