@@ -17,7 +17,8 @@ from cnnlab.ops import native
 
 # Of fewer numbers a call takes longer than XLA: of columns, and of rows, where that reads in order.
 _FEWEST = 2**14
-_FEWEST_IN_ROWS = 2**16
+_FEWEST_IN_ROWS = 2**18
+_FEWEST_TERMS = 8  # of a sum; over axes of one entry there is nothing to add
 # More are never written: XLA may have them nowhere in memory, as all products of two long arrays.
 _MOST = 2**26
 
@@ -31,7 +32,9 @@ def serve(x: ShapedArray, *, axes: Sequence[SupportsIndex], **parameters: Any) -
     runs = _runs([axis for axis in range(x.ndim) if axis not in axes])
     each, (first, last) = runs[0][1] if len(runs) > 1 else 0, runs[-1]
     in_rows = math.prod(x.shape[each:first]) == 1
-    if math.prod(x.shape) < (_FEWEST_IN_ROWS if in_rows else _FEWEST):
+    fewest = _FEWEST_IN_ROWS if in_rows else _FEWEST
+    terms = math.prod(x.shape[axis] for axis in axes)
+    if math.prod(x.shape) < fewest or terms < _FEWEST_TERMS:
         return Service(None, "")
     what = f"sum of {x.str_short()} over {'axis' if len(axes) == 1 else 'axes'} "
     what += ", ".join(map(str, axes))
