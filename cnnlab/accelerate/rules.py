@@ -1,6 +1,11 @@
-"""What operations become in a program that is compiled for the CPU in accelerated mode."""
+"""What operations become in a program that is compiled for the CPU in accelerated mode.
+
+How they are served is loaded at the first one: jax may be loaded, and acceleration begin, in the
+middle of loading what that needs.
+"""
 
 import functools
+import importlib
 import sys
 from collections.abc import Callable
 
@@ -8,18 +13,25 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
-from cnnlab.accelerate import convolution, pooling, sums
-from cnnlab.accelerate.service import PLATFORM, Serve
+from cnnlab.accelerate.service import PLATFORM, Serve, Service
 from cnnlab.jax_internals import lowering_rule
-from cnnlab.ops.lowering import lowering
 from cnnlab.switch import mode
 
+
+def _of(module: str, name: str) -> Serve:
+    def serve(*types, **parameters) -> Service:
+        loaded = importlib.import_module(f"cnnlab.accelerate.{module}")
+        return getattr(loaded, name)(*types, **parameters)
+
+    return serve
+
+
 SERVED: dict[Primitive, Serve] = {
-    lax.conv_general_dilated_p: convolution.serve,
-    lax.reduce_sum_p: sums.serve,
-    lax.reduce_window_max_p: pooling.serve_max,
-    lax.reduce_window_sum_p: pooling.serve_sum,
-    lax.select_and_scatter_add_p: pooling.serve_max_gradient,
+    lax.conv_general_dilated_p: _of("convolution", "serve"),
+    lax.reduce_sum_p: _of("sums", "serve"),
+    lax.reduce_window_max_p: _of("pooling", "serve_max"),
+    lax.reduce_window_sum_p: _of("pooling", "serve_sum"),
+    lax.select_and_scatter_add_p: _of("pooling", "serve_max_gradient"),
 }
 
 
@@ -41,6 +53,8 @@ def _rule(serve: Serve, original: Callable, ctx, *operands, **parameters):
         print(line, file=sys.stderr)
     if compute is None:
         return original(ctx, *operands, **parameters)
+    from cnnlab.ops.lowering import lowering
+
     return lowering(compute, False)(ctx, *operands)
 
 

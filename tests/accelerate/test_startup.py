@@ -64,6 +64,9 @@ cnnlab.accelerate(False)
 print(mode().on)
 """
     assert run(tmp_path, "-c", program, CNNLAB_ACCELERATE="1") == (0, "True\nFalse\n", "")
+    # jax is loaded, and acceleration begins, in the middle of loading a part of cnnlab.
+    inside = "import cnnlab.ops\nfrom cnnlab.switch import mode\nprint(mode().on)"
+    assert run(tmp_path, "-c", inside, CNNLAB_ACCELERATE="1") == (0, "True\n", "")
     found = run(tmp_path, "-c", program, CNNLAB_ACCELERATE="yes")
     assert found[0] == 1 and found[2].endswith("expected 0 or 1, got 'yes'\n")
 
