@@ -1,5 +1,6 @@
 """Test a run again: its scores, a table of its classes, labels or numbers, a picture."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from cnnlab.config import cli
@@ -45,6 +46,7 @@ def _trained(cfg: "DictConfig", **parts: Any) -> tuple[Any, ...]:
 )
 def main(cfg: "DictConfig") -> None:
     """Evaluate a run's checkpoint on a split of its data set."""
+    from cnnlab.errors import WriteError
     from cnnlab.train import report
     from cnnlab.train.scores import scored, shown
 
@@ -64,7 +66,10 @@ def main(cfg: "DictConfig") -> None:
         f"(n = {len(evaluation.label)}, step {step}, views: {cfg.tta}"
         f"{f', size {size}' if size else ''})"
     )
-    print(f"picture {report.picture(evaluation, experiment.directory.figures, f'-{suffix}')}")
+    try:
+        print(f"picture {report.picture(evaluation, experiment.directory.figures, f'-{suffix}')}")
+    except WriteError as error:  # of a run that is only to be read: the scores are there
+        print(f"note: no picture: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

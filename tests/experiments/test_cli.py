@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 
 import jax
@@ -55,6 +56,17 @@ def test_evaluate(trained, call, drawn):
     plain, _ = call("evaluate", f"run={directory}")
     accuracy = json.loads((directory / "result.json").read_text())["test_accuracy"]
     assert f"test accuracy {accuracy:.4f}" in plain and f"test accuracy {accuracy:.4f}" in out
+
+
+def test_a_run_that_is_only_to_be_read_is_evaluated(trained, tmp_path, call):
+    """Its scores are what was asked for; that there is no picture of them is said."""
+    run = tmp_path / "run"
+    shutil.copytree(trained[-1], run, ignore=shutil.ignore_patterns("figures", ".*"))
+    (run / "figures").write_text("in the way of the pictures")
+    out, err = call("evaluate", f"run={run}")
+    assert out == call("evaluate", f"run={trained[-1]}")[0].partition("picture")[0]
+    picture = run / "figures" / "confusion-test.png"
+    assert f"note: no picture: {picture}: could not be written: File exists\n" == err
 
 
 def test_predict(trained, tmp_path, call):
