@@ -130,6 +130,20 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+def try_writing(path: Path) -> None:
+    """Try whether a file could be made at `path`, whose folder need not be there: it stays so.
+
+    **Raises:** `OSError` that names what is in the way.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    try:  # what may be written is not told by permissions alone
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees all of it or what was there before.
 

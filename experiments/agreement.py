@@ -18,16 +18,16 @@ if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
 def main(cfg: "DictConfig") -> None:
     """Compare values and both gradients; a table, a JSON file, status 1 if a limit is broken."""
     import json
-    from pathlib import Path
 
     import jax
 
     from cnnlab.bench.agreement import markdown
+    from cnnlab.config import folder_to_write
     from cnnlab.errors import CnnlabError
     from cnnlab.files import write_atomically
 
+    folder = folder_to_write(cfg)
     names, settings = _settings(cfg)
-    folder = Path(cfg.output)
     lines = _run(names, settings, show=cfg.progress)
     about = (
         f"jax {jax.__version__} on {jax.devices()[0].device_kind}, float32, seed {cfg.seed}, "
@@ -35,7 +35,6 @@ def main(cfg: "DictConfig") -> None:
     )
     text = markdown(lines, about)
     result = {"about": about, "seed": cfg.seed, "lines": [line.json() for line in lines]}
-    folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "agreement.json", (json.dumps(result, indent=1) + "\n").encode())
     write_atomically(folder / "agreement.md", text.encode())
     print(text, end="")

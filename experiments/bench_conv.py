@@ -28,16 +28,16 @@ def main(cfg: "DictConfig") -> None:
     A case that the JSON file has is not measured again: an interrupted command goes on.
     """
     import sys
-    from pathlib import Path
 
     from cnnlab.bench import report
     from cnnlab.bench.contenders import torch_missing
     from cnnlab.bench.grid import GRID
     from cnnlab.bench.measurements import code, conditions, machine, measure_convolution
     from cnnlab.bench.results import Job, Results
+    from cnnlab.config import folder_to_write
     from cnnlab.files import write_atomically
 
-    settings, folder = _settings(cfg), Path(cfg.output)
+    folder, settings = folder_to_write(cfg), _settings(cfg)
     work = _work(cfg, settings)
     if "torch" in cfg.peers and "torch" not in settings.peers:
         print(f"no columns of torch: {torch_missing()}", file=sys.stderr)

@@ -21,10 +21,11 @@ def main(cfg: "DictConfig") -> None:
     from cnnlab.bench.contenders import torch_missing
     from cnnlab.bench.loading import make_pictures, measure
     from cnnlab.bench.measurements import machine
+    from cnnlab.config import folder_to_write
     from cnnlab.errors import CnnlabError
     from cnnlab.files import write_atomically
 
-    peers: list[str] = list(cfg.peers)
+    place, peers = folder_to_write(cfg), list(cfg.peers)
     if peers and (reason := torch_missing()):
         peers = []
         print(f"no rows of torchvision: {reason}", file=sys.stderr)
@@ -47,7 +48,6 @@ def main(cfg: "DictConfig") -> None:
         "seconds": seconds,
     }
     text = _table(cfg, seconds)
-    place = Path(cfg.output)
     write_atomically(place / "bench_data.md", text.encode())
     write_atomically(place / "bench_data.json", (json.dumps(record, indent=1) + "\n").encode())
     print(f"{text}\n{place / 'bench_data.md'}, {place / 'bench_data.json'}")

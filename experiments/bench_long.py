@@ -22,15 +22,15 @@ def main(cfg: "DictConfig") -> None:
     A case that the JSON file has is not measured again: an interrupted command goes on.
     """
     import sys
-    from pathlib import Path
 
     from cnnlab.bench import long, long_report
     from cnnlab.bench.contenders import torch_missing
     from cnnlab.bench.measurements import Settings, code, conditions, machine
     from cnnlab.bench.results import Job, Results
+    from cnnlab.config import folder_to_write
     from cnnlab.files import write_atomically
 
-    passes, seconds, folder = tuple(cfg.passes), float(cfg.seconds), Path(cfg.output)
+    folder, passes, seconds = folder_to_write(cfg), tuple(cfg.passes), float(cfg.seconds)
     missing = torch_missing()
     if missing:
         print(f"no columns of torch: {missing}", file=sys.stderr)

@@ -25,14 +25,13 @@ def main(cfg: "DictConfig") -> None:
 
     A case that the JSON file has is not measured again: an interrupted command goes on.
     """
-    from pathlib import Path
-
     from cnnlab.bench.measurements import machine
     from cnnlab.bench.models.report import chart, markdown
     from cnnlab.bench.results import Results
+    from cnnlab.config import folder_to_write
     from cnnlab.files import write_atomically
 
-    cases, folder = _cases(cfg), Path(cfg.output)
+    folder, cases = folder_to_write(cfg), _cases(cfg)
     jobs = _jobs(cfg, cases)
     peers = ("torch", "torchvision", "keras", "flax")
     results = Results(folder / "bench_models.json", machine(peers), force=cfg.force)

@@ -19,18 +19,17 @@ def main(cfg: "DictConfig") -> None:
     """Check that the first losses agree, then time the steps side by side; a table and a JSON."""
     import json
     import sys
-    from pathlib import Path
 
     from cnnlab.bench.contenders import torch_missing
     from cnnlab.bench.measurements import machine
+    from cnnlab.config import folder_to_write
     from cnnlab.files import write_atomically
 
-    jobs, peers = _jobs(cfg), list(cfg.peers)
+    folder, jobs, peers = folder_to_write(cfg), _jobs(cfg), list(cfg.peers)
     if "torch" in peers and (reason := torch_missing()):
         peers.remove("torch")
         print(f"no rows of torch: {reason}", file=sys.stderr)
     results = {job.precision: _measure(job, peers, cfg.seconds) for job in jobs}
-    folder = Path(cfg.output)
     plan = ", ".join(map(str, cfg.plan))
     head = f"Training steps of [{plan}], batch {cfg.batch_size} of {list(cfg.shape)}, by images/s\n"
     text = head + "".join(_table(name, rows, cfg.batch_size) for name, rows in results.items())

@@ -16,14 +16,14 @@ if TYPE_CHECKING:  # jax and omegaconf load when a run begins, not for --help
 def main(cfg: "DictConfig") -> None:
     """Run sequences of growing length through each route, taking turns; a table and a figure."""
     import json
-    from pathlib import Path
 
     from cnnlab.bench import streaming
     from cnnlab.bench.measurements import machine
+    from cnnlab.config import folder_to_write
     from cnnlab.console import progress
     from cnnlab.files import write_atomically
 
-    folder, here, cases = Path(cfg.output), machine(), {}
+    folder, here, cases = folder_to_write(cfg), machine(), {}
     for _, n in progress(_lengths(cfg), show=cfg.progress):
         cases[n] = streaming.measure(n, cfg.channels, float(cfg.seconds), cfg.seed)
     text = streaming.markdown(here, cases, cfg.channels)

@@ -80,11 +80,14 @@ def _answers(
 
 def _commands(cfg: "DictConfig") -> dict[str, list[str]]:
     """The overrides of each question, all of them checked before the first is asked."""
-    from cnnlab.config import ConfigError, compose, plain, read_value
+    from cnnlab.config import ConfigError, compose, folder_to_write, plain, read_value
 
     if not cfg.ask and (cfg.keep is None or cfg.replicate):
         what = "replicate=true" if cfg.replicate else "keep=null"
         raise ConfigError(f"ask: expected true with {what}: there is nothing to make the page of")
+    folder_to_write(cfg)
+    if cfg.ask and cfg.keep is not None:
+        folder_to_write(cfg, "keep")
     names = list(cfg.settings)
     if cfg.only is not None:
         names = read_value(f"some of {', '.join(names)}", plain(cfg)["only"], "only")

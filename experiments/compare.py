@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 )
 def main(cfg: "DictConfig") -> "Comparison":
     """Compare complete runs and write a table, a picture and a page."""
+    from cnnlab.config import folder_to_write
     from cnnlab.lab import compare_runs
 
+    folder = folder_to_write(cfg)
     runs = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
     comparison = compare_runs(runs, metric=cfg.metric)
     print(comparison)
-    print(f"page {comparison.write(Path(cfg.output))}")
+    print(f"page {comparison.write(folder)}")
     return comparison
 
 

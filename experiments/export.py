@@ -21,19 +21,14 @@ def rehearsal(configs: "list[DictConfig]") -> "Callable[[DictConfig], object]":
 @cli("export", rehearsal=rehearsal, examples=("run=outputs/... path=model.stablehlo",))
 def main(cfg: "DictConfig") -> None:
     """Write a trained model, raw examples to answers, for any batch size and platform."""
-    from pathlib import Path
-
-    from cnnlab.config import granted, load_predictor
-    from cnnlab.errors import ConfigError
+    from cnnlab.config import file_to_write, granted, load_predictor
 
     narrate()
+    file = file_to_write(cfg, "path")
     predictor = load_predictor(cfg.run, cfg.checkpoint, trust=granted(cfg))
-    try:
-        predictor.export(cfg.path)
-    except OSError as error:
-        raise ConfigError(f"path: cannot write {cfg.path}: {error.strerror or error}") from None
-    size = Path(cfg.path).stat().st_size
-    print(f"{cfg.path}: (batch, {', '.join(map(str, predictor.input_shape))}), {size:,} bytes")
+    predictor.export(file)
+    size = file.stat().st_size
+    print(f"{file}: (batch, {', '.join(map(str, predictor.input_shape))}), {size:,} bytes")
 
 
 if __name__ == "__main__":

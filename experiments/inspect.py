@@ -18,21 +18,20 @@ if TYPE_CHECKING:
 )
 def main(cfg: "DictConfig") -> None:
     """Look at all examples and write one HTML page, with samples before and after augmentation."""
-    from pathlib import Path
-
-    from cnnlab.config import augmentations_of, instantiate
+    from cnnlab.config import augmentations_of, folder_to_write, instantiate
     from cnnlab.data.inspection import inspect
     from cnnlab.files import write_atomically
     from cnnlab.lab.inspection import page, samples
 
     narrate()
+    folder = folder_to_write(cfg)
     data = instantiate(cfg.data, key="data")
     of_batches, of_pictures = augmentations_of(cfg, data)
     found = inspect(data)
     figure = samples(
         data, of_batches, of_pictures, count=cfg.samples, draws=cfg.draws, seed=cfg.seed
     )
-    path = Path(cfg.output) / f"{data.name.replace('/', '-')}.html"
+    path = folder / f"{data.name.replace('/', '-')}.html"
     write_atomically(path, page(data, found, figure, list(cfg.augment)).encode())
     sizes = " + ".join(f"{count:,} {split}" for split, count in found.examples.items())
     what = {"multilabel": "labels", "regression": "numbers"}.get(data.task, "classes")

@@ -51,6 +51,22 @@ def test_what_is_sealed_is_opened_only_as_it_was():
         assert files.unseal(bad) is None
 
 
+def test_whether_a_file_can_be_made_is_tried_without_making_it(tmp_path):
+    (file := tmp_path / "file").touch()
+    (link := tmp_path / "link").symlink_to("nowhere")
+    for fine in (tmp_path / "a" / "b" / "c", file):
+        files.try_writing(fine)
+    for path, error, named in (
+        (tmp_path, IsADirectoryError, tmp_path),
+        (file / "a" / "b", NotADirectoryError, file),
+        (link / "a", FileNotFoundError, link),
+    ):
+        with pytest.raises(error) as refused:
+            files.try_writing(path)
+        assert refused.value.filename == str(named)
+    assert sorted(tmp_path.iterdir()) == [file, link]
+
+
 def test_a_file_is_replaced_whole_or_not(tmp_path):
     file = tmp_path / "folder" / "file"
     files.replace_file(file, lambda out: out.write(b"first"))

@@ -18,6 +18,7 @@ from cnnlab.config.launch import launched
 from cnnlab.config.messages import config_errors
 from cnnlab.config.tree import plain, to_yaml
 from cnnlab.config.trust import granted
+from cnnlab.config.writing import file_to_write, folder_to_write
 from cnnlab.errors import CnnlabError, ConfigError
 
 # These import jax, so they load at first use.
@@ -49,6 +50,8 @@ __all__ = [
     "config_errors",
     "config_hash",
     "declare",
+    "file_to_write",
+    "folder_to_write",
     "granted",
     "instantiate",
     "launched",

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import re
-import tempfile
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TypeAlias
 
 import jax
 
-from cnnlab.files import cache_dir, replace_file
+from cnnlab.files import cache_dir, replace_file, try_writing
 from cnnlab.ops.algorithms import PASSES, Pass
 from cnnlab.ops.native import ENGINE
 from cnnlab.ops.problem import Problem
@@ -112,12 +111,11 @@ def writable(platform: str, file: str | Path | None = None) -> Path:
             raise FileExistsError(
                 errno.EEXIST, "not a table of measurements, it stays", str(file)
             ) from None
-    folder = next(parent for parent in file.absolute().parents if parent.exists())
-    try:  # tried: what may be written is not told by permissions alone
-        tempfile.TemporaryFile(dir=folder).close()
+    try:
+        try_writing(file)
     except OSError as error:
         reason = f"can't be written to: {error.strerror}"
-        raise PermissionError(error.errno, reason, str(folder)) from None
+        raise PermissionError(error.errno, reason, error.filename) from None
     return file
 
 
