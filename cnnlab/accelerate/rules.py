@@ -59,10 +59,12 @@ def _rule(serve: Serve, original: Callable, ctx, *operands, **parameters):
 
 
 def _refusal(ctx) -> str | None:
-    """Why all of a program stays XLA's."""
+    """Why an operation stays XLA's, whichever it is."""
     program = ctx.module_context
     if program.lowering_parameters.for_export:
         return "XLA's own: an exported program"
     if len(program.platforms) > 1:
         return "XLA's own: a program for several platforms"
+    if any(aval.sharding.spec.unreduced for aval in (*ctx.avals_in, *ctx.avals_out)):
+        return "XLA's own: an array whose parts on the devices are still to be added up"
     return None

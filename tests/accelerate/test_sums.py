@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
+from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from primitive_cases import needs_engine
 
@@ -108,6 +108,16 @@ def test_on_two_devices_each_adds_its_part(spec):
     text = program.as_text()
     assert 'custom_call_target="cnnlab_sums"' in text
     assert spec == P() or "f32[16,40,48]" not in text  # nobody has the whole of it
+
+
+def test_a_sum_whose_parts_on_the_devices_are_still_to_be_added_up():
+    mesh = jax.make_mesh((2,), ("a",), axis_types=(AxisType.Explicit,))
+    x = jax.random.normal(jax.random.key(4), (256, 128))
+    later = NamedSharding(mesh, P(None, unreduced={"a"}))
+    parts = jax.jit(lambda x: jax.lax.reduce_sum(x, axes=(0,), out_sharding=later))
+    with accelerated(), jax.set_mesh(mesh):
+        y = jax.sharding.reshard(parts(jax.device_put(x, P("a"))), P())
+    np.testing.assert_allclose(y, x.sum(0), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
