@@ -54,8 +54,22 @@ def test_an_algorithm_that_is_wrong_in_one_pass_is_caught(monkeypatch, which):
 
 
 def test_vmap_is_checked_of_it_too(monkeypatch):
+    """One whose numbers are others in the larger batch that vmap makes is caught; a right one
+    passes."""
     registered(monkeypatch)
-    vmap_is_a_loop(Small(NEW, 1))
+    small = Small(NEW, 1)
+    vmap_is_a_loop(small)
+    right, alone = REGISTRY[REFERENCE], small.problem.x_shape[0]
+
+    def forward(x, kernel, problem):
+        factor = 1.001 if x.shape[0] > alone else 1
+        return right.compute("forward", x, kernel, problem) * np.float32(factor)
+
+    registered(monkeypatch, forward=forward)
+    are_exact(NEW, [small.problem])
+    jax.clear_caches()
+    with pytest.raises(AssertionError, match="forward"):
+        vmap_is_a_loop(small)
 
 
 def test_everything_knows_a_new_algorithm(monkeypatch):
