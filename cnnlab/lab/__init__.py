@@ -7,7 +7,7 @@ from cnnlab.lab.comparison import compare
 from cnnlab.lab.drawing import curve, half_interval, log_axes, panels, picture
 from cnnlab.lab.estimates import Estimate, estimate, lead, paired, percent, proportion, slope
 from cnnlab.lab.keeping import flips, keep, kept
-from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive, Rates
+from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive, Rates, Sizes, Widths
 from cnnlab.lab.page import Answer, brief, by_reason, markdown, page
 from cnnlab.lab.question import Claim, Question, Rows, Table
 from cnnlab.lab.records import Records, pack, unpack
@@ -48,10 +48,12 @@ __all__ = [
     "Rates",
     "Records",
     "Rows",
+    "Sizes",
     "Study",
     "Table",
     "Trained",
     "Verdict",
+    "Widths",
     "all_of",
     "answer",
     "answered",

@@ -8,6 +8,8 @@ from typing import Annotated
 
 Count = Annotated[int, "whole number >= 1"]
 Counts = Annotated[Sequence[int], "list of at least 1 whole numbers >= 1"]
+Sizes = Annotated[Sequence[int], "increasing list of at least 2 whole numbers >= 1"]
+Widths = Annotated[Sequence[int], "list of whole numbers >= 1"]
 Limit = Annotated[int | None, "whole number >= 1 or null"]
 Positive = Annotated[float, "number > 0"]
 Rates = Annotated[Sequence[float], "list of at least 1 different numbers > 0"]

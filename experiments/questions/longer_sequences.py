@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 
 from cnnlab import lab, nn
 from cnnlab.data import recall
-from cnnlab.lab import Cells, Count, Positive, Records, Rows, Verdict
+from cnnlab.lab import Cells, Count, Positive, Records, Rows, Sizes, Verdict
 from cnnlab.models import Classifier, ConvHead, SequenceModel
 
 FILTERS = ("hyena", "s4d")
 VOCABULARY, PAIRS = 16, 4
 GUESSED = 1 / PAIRS  # one of the values that the sequence has
-Factors = Annotated[Sequence[int], "increasing list of at least 2 whole numbers >= 1"]
 
 question = lab.Question(
     "longer_sequences",
@@ -34,7 +33,7 @@ def measure(
     *,
     seed: int,
     length: Annotated[Count, "of the sequences in training"] = 64,
-    factors: Annotated[Factors, "lengths of the test over that of training"] = (1, 4, 16),
+    factors: Annotated[Sizes, "lengths of the test over that of training"] = (1, 4, 16),
     width: Annotated[Count, "channels of the model"] = 64,
     depth: Annotated[Count, "gated blocks"] = 2,
     steps: Annotated[Count, "of training"] = 400,

@@ -13,14 +13,13 @@ from cnnlab import lab
 from cnnlab.config import ConfigError
 from cnnlab.data import Dataset, Split
 from cnnlab.data.splits import ArraySplit
-from cnnlab.lab import Cells, Count, Limit, Plan, Rates, Records, Study, Verdict
+from cnnlab.lab import Cells, Count, Limit, Plan, Rates, Records, Study, Verdict, Widths
 
 MLP, FLATTEN, POOLED = "MLP", "flattened", "pooled"
 NETWORKS = (MLP, FLATTEN, POOLED)
 HALF, ALL = "the left", "everywhere"
 # Points of accuracy: "as accurate" is within one of them, and the intervals are to be as narrow.
 POINT = 1.0
-Widths = Annotated[Sequence[int], "list of whole numbers >= 1"]
 
 question = lab.Question(
     "new_places",

@@ -12,7 +12,7 @@ from cnnlab import lab
 from cnnlab.config import ConfigError
 from cnnlab.data import Dataset, Split
 from cnnlab.data.splits import ArraySplit
-from cnnlab.lab import Cells, Count, Limit, Plan, Rates, Records, Study, Verdict
+from cnnlab.lab import Cells, Count, Limit, Plan, Rates, Records, Sizes, Study, Verdict
 
 # How a network for the target classes comes to be.
 MODES = {
@@ -24,7 +24,6 @@ MODES = {
 POINT = 1.0  # of accuracy: the intervals are to be as narrow
 PLAN = (8, "M", 16, "M", 32)
 Classes = Annotated[Sequence[int], "list of at least 2 different whole numbers >= 0"]
-Sizes = Annotated[Sequence[int], "increasing list of at least 2 whole numbers >= 1"]
 
 question = lab.Question(
     "transfer",

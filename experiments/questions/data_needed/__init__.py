@@ -14,7 +14,19 @@ from matplotlib.figure import Figure
 from cnnlab import lab
 from cnnlab.config import ConfigError
 from cnnlab.data import Dataset
-from cnnlab.lab import Cells, Count, Counts, Limit, Plan, Rates, Records, Study, Verdict
+from cnnlab.lab import (
+    Cells,
+    Count,
+    Counts,
+    Limit,
+    Plan,
+    Rates,
+    Records,
+    Sizes,
+    Study,
+    Verdict,
+    Widths,
+)
 
 MLP, LOCAL, CONV, SEPARABLE = "MLP", "locally connected", "convolutional", "separable"
 CONVOLUTIONS = {LOCAL: "locally_connected", CONV: "dense", SEPARABLE: "depthwise_separable"}
@@ -23,8 +35,6 @@ COMPARED = ((MLP, CONV), (MLP, LOCAL), (LOCAL, CONV), (SEPARABLE, CONV))
 # Of n: "as many" is within half a doubling, and the intervals are to be as narrow.
 HALF = 0.5
 RATES = (2e-3, 6e-3, 2e-2)
-Sizes = Annotated[Sequence[int], "increasing list of at least 2 whole numbers >= 1"]
-Widths = Annotated[Sequence[int], "list of whole numbers >= 1"]
 Shares = Annotated[Sequence[float], "list of at least 1 different numbers from 0 to below 1"]
 
 question = lab.Question(
