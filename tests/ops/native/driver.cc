@@ -71,17 +71,28 @@ Convolution Line(Convolution p) {
   return p;
 }
 
+// `work(pool)` with two helpers.
+template <typename Work>
+void WithHelpers(const Work& work) {
+  std::vector<std::thread> helpers;
+  work(cnnlab::Pool(3, [&helpers](auto help) { helpers.emplace_back(std::move(help)); }));
+  for (auto& helper : helpers) helper.join();
+}
+
+void Convolve(Pass pass, const Convolution& p, const float* a, const float* b, const float* bias,
+              float* out) {
+  WithHelpers([&](const auto& pool) { cnnlab::Convolve(pass, p, a, b, bias, out, pool); });
+}
+
 void Compute(Way way, Pass pass, const Convolution& p, const float* a, const float* b, float* out) {
   switch (way) {
-    case Way::kConvolve: return cnnlab::Convolve(pass, p, a, b, nullptr, out);
+    case Way::kConvolve: return Convolve(pass, p, a, b, nullptr, out);
     case Way::kWinograd: return cnnlab::Winograd(pass, p, a, b, nullptr, out);
     case Way::kFft: return cnnlab::FftConvolve(pass, Line(p), a, b, out);
-    case Way::kChannelsFirst: {
-      std::vector<std::thread> helpers;
-      const auto help = [&helpers](auto work) { helpers.emplace_back(std::move(work)); };
-      cnnlab::ConvolveChannelsFirst(pass, Line(p), a, b, out, cnnlab::Pool(3, help));
-      for (auto& helper : helpers) helper.join();
-    }
+    case Way::kChannelsFirst:
+      return WithHelpers([&](const auto& pool) {
+        cnnlab::ConvolveChannelsFirst(pass, Line(p), a, b, out, pool);
+      });
   }
 }
 
@@ -162,10 +173,10 @@ bool KeepsNan(Convolution p) {
   k.front() = dy.front() = INFINITY;
   x.back() = NAN;
   std::vector<float> bias(p.kernel.back(), 0.f), y(Size(p.y)), dk(Size(p.kernel));
-  cnnlab::Convolve(Pass::kKernelGradient, p, x.data(), dy.data(), nullptr, dk.data());
+  Convolve(Pass::kKernelGradient, p, x.data(), dy.data(), nullptr, dk.data());
   p.bias = true;
   p.activation = cnnlab::Activation::kRelu;
-  cnnlab::Convolve(Pass::kForward, p, x.data(), k.data(), bias.data(), y.data());
+  Convolve(Pass::kForward, p, x.data(), k.data(), bias.data(), y.data());
   const auto nan = [](float v) { return v != v; };
   const bool padded = p.low[0] > 0;
   const auto seen = std::count_if(y.begin(), y.end(), nan) > 0;
@@ -282,7 +293,7 @@ int Bounded() {
     const auto p = Make(1, n % 50 + 3, n / 50 + 3, 4, 3, 3, 8, 1, 1, 1, 1, 1);
     const std::vector<float> x(Size(p.x), 1.f), k(Size(p.kernel), 1.f);
     std::vector<float> y(Size(p.y));
-    cnnlab::Convolve(Pass::kForward, p, x.data(), k.data(), nullptr, y.data());
+    Convolve(Pass::kForward, p, x.data(), k.data(), nullptr, y.data());
     if (n == 800) before = Resident();
   }
   const int64_t kept = cnnlab::PlansKept(), growth = (Resident() - before) >> 20;
@@ -300,10 +311,9 @@ bool SumsRight(int64_t each, int64_t outer, int64_t kept, int64_t inner) {
     x[i] = next();
     expected[i / (outer * kept * inner) * kept + i / inner % kept] += x[i];
   }
-  std::vector<std::thread> helpers;
-  const auto help = [&helpers](auto work) { helpers.emplace_back(std::move(work)); };
-  cnnlab::Sums(x.data(), each, outer, kept, inner, sums.data(), cnnlab::Pool(3, help));
-  for (auto& helper : helpers) helper.join();
+  WithHelpers([&](const auto& pool) {
+    cnnlab::Sums(x.data(), each, outer, kept, inner, sums.data(), pool);
+  });
   bool right = sums.back() == kUntouched;
   for (int64_t k = 0; k < each * kept; ++k) right &= std::fabs(sums[k] - expected[k]) < 1e-3;
   if (!right) std::printf("sums of (%ld, %ld, %ld, %ld)\n", long(each), long(outer), long(kept), long(inner));
@@ -328,6 +338,9 @@ int main(int argc, char** argv) {
       Make(2, 9, 7, 16, 7, 7, 16, 16, 1, 1, 3, 4),  // depthwise in loops of our own
       Make(1, 4, 19, 24, 5, 8, 24, 24, 1, 2, 9, 1),   // the same, dilated
       Make(8, 12, 12, 32, 7, 7, 32, 32, 1, 1, 3, 3),  // the same by several threads
+      Make(1, 3, 2, 70, 3, 3, 43, 1, 1, 1, 1, 1),     // few positions, panels that are not full
+      Make(2, 4, 3, 5, 2, 3, 64, 1, 2, 2, 1, 3),      // the same, stride and dilation
+      Make(1, 7, 9, 600, 1, 1, 96, 1, 1, 1, 0, 0),    // the same, many terms, by several threads
   };
   int wrong = 0, run = 0;
   for (const auto& problem : problems) {

@@ -4,6 +4,7 @@
 
 #include "cache.h"
 #include "depthwise.h"
+#include "few_positions.h"
 #include "kernel_gradient.h"
 #include "outputs_last.h"
 #include "plan.h"
@@ -117,16 +118,24 @@ void ComputeActivated(Pass pass, const Convolution& problem, const void* a, cons
 }
 
 constexpr char kOwnDepthwiseName[] = "dw:cnnlab";
+constexpr char kFewPositionsName[] = "few:cnnlab";
 constexpr char kOwnStridedName[] = "1x1:cnnlab";
 constexpr char kOwnKernelGradientName[] = "bwd_w:cnnlab";
 
 }  // namespace
 
 void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
-              const void* bias, void* out) {
+              const void* bias, void* out, const Pool& pool) {
+  if (ServesFewPositions(pass, problem)) {
+    const auto floats = [](const void* data) { return static_cast<const float*>(data); };
+    ConvolveFewPositions(pass, problem, floats(a), floats(b), floats(bias),
+                         static_cast<float*>(out), pool);
+    if (problem.activation == Activation::kRelu) Relu(problem, out);
+    return;
+  }
   if (problem.outputs_first && Served(pass, problem)) {
     return OutputsLast(pass, problem, b, out, [&](const auto& last, const void* b, void* out) {
-      Convolve(pass, last, a, b, bias, out);
+      Convolve(pass, last, a, b, bias, out, pool);
     });
   }
   ComputeActivated(pass, problem, a, b, bias, out);
@@ -146,7 +155,8 @@ Code CodeOf(const std::string& implementation) {
   const auto begins = [&](const char* with) { return implementation.rfind(with, 0) == 0; };
   if (implementation.empty()) return Code::kNone;
   if (implementation == kOwnDepthwiseName) return Code::kOwnDepthwise;
-  if (implementation == kOwnStridedName || implementation == kOwnKernelGradientName) {
+  if (implementation == kFewPositionsName || implementation == kOwnStridedName ||
+      implementation == kOwnKernelGradientName) {
     return Code::kCompiled;
   }
   // What oneDNN writes at run time is called jit.., brg.. (batch-reduced products) or brdgmm...
@@ -155,6 +165,7 @@ Code CodeOf(const std::string& implementation) {
 }
 
 std::string Implementation(Pass pass, const Convolution& problem) {
+  if (ServesFewPositions(pass, problem)) return kFewPositionsName;
   if (ServesDepthwise(pass, problem)) return kOwnDepthwiseName;
   if (ServesStrided(pass, problem)) return kOwnStridedName;
   if (ServesKernelGradient(pass, problem)) return kOwnKernelGradientName;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dnnl.hpp"
+#include "pool.h"
 #include "team.h"
 
 namespace cnnlab {
@@ -41,7 +42,7 @@ Team::Helpers HelpersFor(const Convolution& problem);
 // forward: a = x, b = kernel, out = y (bias may be null); input gradient: a = dy, b = kernel,
 // out = dx; kernel gradient: a = x, b = dy, out = dkernel. Throws dnnl::error.
 void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
-              const void* bias, void* out);
+              const void* bias, void* out, const Pool& pool);
 
 // Name of the implementation that would be taken: oneDNN's, such as "jit:avx2", or one of our own.
 std::string Implementation(Pass pass, const Convolution& problem);

@@ -69,11 +69,18 @@ ffi::Error Guarded(Call call) {
   }
 }
 
+// XLA's threads, as many as a call may use.
+Pool PoolOf(ffi::ThreadPool& threads) {
+  const auto all = std::min<int64_t>(threads.num_threads(), Team::Limit());
+  return {static_cast<int>(std::max<int64_t>(all, 1)),
+          [&threads](std::function<void()> work) { threads.Schedule(std::move(work)); }};
+}
+
 // By the algorithm that Python asked for.
 void Compute(bool winograd, Pass pass, const Convolution& p, const ffi::AnyBuffer& a,
-             const ffi::AnyBuffer& b, const void* bias, ffi::AnyBuffer& out) {
+             const ffi::AnyBuffer& b, const void* bias, ffi::AnyBuffer& out, const Pool& pool) {
   if (!winograd) {
-    return Convolve(pass, p, a.untyped_data(), b.untyped_data(), bias, Fresh(out));
+    return Convolve(pass, p, a.untyped_data(), b.untyped_data(), bias, Fresh(out), pool);
   }
   const auto floats = [](const void* data) { return static_cast<const float*>(data); };
   const auto run = [&](const Convolution& last, const void* b, void* out) {
@@ -96,7 +103,7 @@ Convolution Of(Pass pass, const Geometry& geometry, const ffi::AnyBuffer& a, con
 
 ffi::Error Run(int64_t pass, Numbers stride, Numbers dilation, Numbers low, Numbers high,
                int64_t groups, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Result<ffi::AnyBuffer> out,
-               bool winograd, bool outputs_first) {
+               bool winograd, bool outputs_first, ffi::ThreadPool threads) {
   return Guarded([&] {
     const auto which = static_cast<Pass>(pass);
     Convolution p = Of(which, {stride, dilation, low, high, groups}, a, b, *out);
@@ -105,7 +112,7 @@ ffi::Error Run(int64_t pass, Numbers stride, Numbers dilation, Numbers low, Numb
       std::rotate(p.kernel.begin(), p.kernel.begin() + 2, p.kernel.end());
       std::iter_swap(p.kernel.end() - 1, p.kernel.end() - 2);
     }
-    Compute(winograd, which, p, a, b, nullptr, *out);
+    Compute(winograd, which, p, a, b, nullptr, *out, PoolOf(threads));
   });
 }
 
@@ -119,13 +126,6 @@ ffi::Error RunFft(int64_t pass, Numbers stride, Numbers dilation, Numbers low, N
                 static_cast<const float*>(b.untyped_data()),
                 static_cast<float*>(Fresh(*out)));
   });
-}
-
-// XLA's threads, as many as a call may use.
-Pool PoolOf(ffi::ThreadPool& threads) {
-  const auto all = std::min<int64_t>(threads.num_threads(), Team::Limit());
-  return {static_cast<int>(std::max<int64_t>(all, 1)),
-          [&threads](std::function<void()> work) { threads.Schedule(std::move(work)); }};
 }
 
 // Of activations (batch, c, length).
@@ -144,7 +144,7 @@ ffi::Error RunChannelsFirst(int64_t pass, Numbers stride, Numbers dilation, Numb
 
 ffi::Error RunBias(bool winograd, int64_t activation, Numbers stride, Numbers dilation, Numbers low,
                    Numbers high, int64_t groups, ffi::AnyBuffer x, ffi::AnyBuffer kernel,
-                   ffi::AnyBuffer bias, ffi::Result<ffi::AnyBuffer> y) {
+                   ffi::AnyBuffer bias, ffi::Result<ffi::AnyBuffer> y, ffi::ThreadPool threads) {
   return Guarded([&] {
     Convolution p = Geometry{stride, dilation, low, high, groups}.Problem(x.element_type());
     p.x = Shape(x);
@@ -152,7 +152,7 @@ ffi::Error RunBias(bool winograd, int64_t activation, Numbers stride, Numbers di
     p.y = Shape(*y);
     p.bias = true;
     p.activation = static_cast<Activation>(activation);
-    Compute(winograd, Pass::kForward, p, x, kernel, bias.untyped_data(), *y);
+    Compute(winograd, Pass::kForward, p, x, kernel, bias.untyped_data(), *y, PoolOf(threads));
   });
 }
 
@@ -237,7 +237,7 @@ auto Map() {
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run, 
-                              Map().Attr<bool>("winograd").Attr<bool>("outputs_first"));
+                              Map().Attr<bool>("winograd").Attr<bool>("outputs_first").Ctx<ffi::ThreadPool>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft, Map());
 
@@ -256,7 +256,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_bias, RunBias,
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>());
+                                  .Ret<ffi::AnyBuffer>()
+                                  .Ctx<ffi::ThreadPool>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool, RunMaxPool,
                               ffi::Ffi::Bind()

@@ -1,0 +1,17 @@
+// Dense convolutions of so few positions that reading the kernel takes longest. Knows nothing of XLA.
+#pragma once
+
+#include "convolution.h"
+#include "pool.h"
+
+namespace cnnlab {
+
+// float32, one group, without GELU.
+bool ServesFewPositions(Pass pass, const Convolution& problem);
+
+// As `Convolve`, but for the activation. The kernel is read once, where it lies, and each sum's order is the same whatever
+// the batch, so that results do not depend on the number of threads, nor on the other examples.
+void ConvolveFewPositions(Pass pass, const Convolution& problem, const float* a, const float* b,
+                          const float* bias, float* out, const Pool& pool);
+
+}  // namespace cnnlab
