@@ -177,7 +177,7 @@ class Optuna(Sweeper):
         done = [t for t in self.study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
         if done:
             best, number = self.study.best_trial, len(self.study.trials)
-            print(f"best of {number} trials: {best.number} ({_said(best)}): {best.value:.6g}")
+            print(f"best of {number} trials: trial {best.number} ({_said(best)}): {best.value:.6g}")
 
 
 def _said(trial: Any) -> str:

@@ -26,8 +26,8 @@ from cnnlab.config.hydra_internals import (
     create_config_search_path,
 )
 from cnnlab.config.hydra_node import check_hydra, check_search_path
-from cnnlab.config.messages import one_line, show
-from cnnlab.config.tree import plain
+from cnnlab.config.messages import nearest_key, one_line, show
+from cnnlab.config.tree import plain, walk
 from cnnlab.console import project
 from cnnlab.errors import ConfigError
 
@@ -226,6 +226,16 @@ def _load(
             message, key = one_line(error), re.search(r"full_key: (\S+)", str(error))
             if key is not None and key[1] not in message:
                 message = f"{key[1]}: {message}"
+            if unknown := re.fullmatch(r"(hydra\.\S+): no such key", message):
+                others = [line for line in overrides if not _sets(line, unknown[1])]
+                keys = [k for k, _ in walk(plain(source.load(tuple(others), sweep=sweep)))]
+                close = nearest_key(unknown[1], keys)
+                message += f"; did you mean {close}?" if close else ""
             raise ConfigError(message) from error
         check_hydra(plain(cfg.hydra), overrides)
     return cfg
+
+
+def _sets(line: str, key: str) -> bool:
+    """Whether an override is of a key."""
+    return line.lstrip("+~").partition("=")[0] == key

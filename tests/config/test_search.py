@@ -65,6 +65,14 @@ def test_a_search_goes_on_after_any_end_as_if_nothing_had_disturbed_it(sweep, tr
     assert len(calls) == 6
 
 
+def test_the_best_is_said(sweep, tried, monkeypatch):
+    lines = []
+    monkeypatch.setattr("cnnlab.config.search.print", lines.append, raising=False)
+    *_, folder = sweep(tried[1](), *SEARCH, "hydra.sweeper.n_trials=3")
+    number, _, x = min(trials(folder), key=lambda trial: abs(trial[2] - 0.3))
+    assert lines == [f"best of 3 trials: trial {number} (x={x}): {-((x - 0.3) ** 2):.6g}"]
+
+
 def test_a_trial_that_failed_is_none_to_learn_from(sweep, tried):
     status, _, err, folder = sweep(
         tried[1]({2: CnnlabError("the disk is full"), 3: Pruned("worse")}),

@@ -67,6 +67,9 @@ WRONG = [
     ("seed\t=1", r"seed\t=1: not a valid override", "quote"),
     ("data='\u202e'", r"data=\u202e: no such choice", "choices: digits"),
     ("seed=choice(1,2),3", "seed: several values", "-m"),
+    ("hydra.sweeper.parms=5", "hydra.sweeper.parms: no such key", "mean hydra.sweeper.params?"),
+    ("hydra.swep.dir=x", "hydra.swep.dir: no such key", "mean hydra.sweep.dir?"),
+    ("hydra.xyzzy=x", "hydra.xyzzy: no such key", ""),
     ("hydra.sweeper.params={seed: 5}", "hydra.sweeper.params: ", ""),
     ("hydra.searchpath=[file:///nowhere]", "provider=hydra.searchpath", "is not available"),
     ("=4", "=4: expected key=value", ""),
@@ -88,7 +91,7 @@ WRONG = [
     ("seed=${seed}", "seed: '${seed}'", "Recursive"),
     ("name=${oc.env:NOT_SET_ANYWHERE}", "name: '${oc.env:", "NOT_SET_ANYWHERE"),
     ("name=${unknown_resolver:1}", "name: '${unknown_resolver:1}'", "unknown_resolver"),
-    ("hydra.run.dirs=3", "hydra.run.dirs: no such key", ""),
+    ("hydra.run.dirs=3", "hydra.run.dirs: no such key", "did you mean hydra.run.dir?"),
     ("hydra.sweep.dir=null", "hydra.sweep.dir: ", "not Optional"),
     (
         "data._target_=os.system",
