@@ -42,9 +42,9 @@ def run(function, *arguments):
     ],
 )
 def test_values_beside_float64(shape, axes, monkeypatch):
-    monkeypatch.setattr(sums, "_FEWEST", 1)
-    monkeypatch.setattr(sums, "_FEWEST_IN_ROWS", 1)
-    monkeypatch.setattr(sums, "_FEWEST_TERMS", 1)
+    for name in ("_FEWEST", "_FEWEST_IN_ROWS", "_FEWEST_TERMS"):
+        monkeypatch.setattr(sums, name, 1)
+    monkeypatch.setattr(sums, "_WIDEST", 10_000)
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     total, of_squares = run(lambda x: (jnp.sum(x, axes), jnp.sum(x * x, axes)), x)
     for got, terms in ((total, x.astype(float)), (of_squares, x.astype(float) ** 2)):
@@ -75,7 +75,7 @@ def test_a_normalisation_and_its_gradients(axes, lane):
 
 
 def test_not_a_number_stays_one():
-    x = jnp.ones((64, 300)).at[3, 4].set(jnp.nan).at[5, 6].set(jnp.inf)
+    x = jnp.ones((128, 300)).at[3, 4].set(jnp.nan).at[5, 6].set(jnp.inf)
     y = run(lambda x: jnp.sum(x, 0), x)
     assert jnp.isnan(y[4]) and y[6] == jnp.inf and jnp.isfinite(y).sum() == 298
 
@@ -123,9 +123,13 @@ def test_a_sum_whose_parts_on_the_devices_are_still_to_be_added_up():
 @pytest.mark.parametrize(
     ("shape", "dtype", "axes", "line"),
     [
-        ((16, 1023), "float32", (0,), ""),
-        ((16, 1024), "float32", (0,), "native: sum of float32[16,1024] over axis 0"),
+        ((128, 127), "float32", (0,), ""),
+        ((128, 128), "float32", (0,), "native: sum of float32[128,128] over axis 0"),
+        ((127, 4096), "float32", (0,), ""),  # few terms
+        ((128, 4097), "float32", (0,), ""),  # wide
+        ((99, 128, 127), "float32", (1,), ""),  # many short ones
         ((64, 4095), "float32", (1,), ""),
+        ((1024, 1024, 32), "float32", (2,), ""),  # as of distances between all pairs
         ((1, 1, 64, 4096), "float32", (0, 1), ""),
         (
             (64, 4096),
