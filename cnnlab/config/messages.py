@@ -29,6 +29,7 @@ _REWORDED = (
         "{0}: not in the defaults list; did you mean {1}?",
     ),
     (r"Could not override '([^']+)'", "{0}: no such key"),
+    (r"Could not delete from config\. '([^']+)' does not exist", "{0}: no such key"),
     (r"Error merging override ([^=]+)=", "{0}: {cause}"),
     (
         r"In '([^']+)': Could not find '([^']+)/([^'/]+)'\s+Available options",

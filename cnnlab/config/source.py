@@ -227,15 +227,17 @@ def _load(
             if key is not None and key[1] not in message:
                 message = f"{key[1]}: {message}"
             if unknown := re.fullmatch(r"(hydra\.\S+): no such key", message):
-                others = [line for line in overrides if not _sets(line, unknown[1])]
-                keys = [k for k, _ in walk(plain(source.load(tuple(others), sweep=sweep)))]
-                close = nearest_key(unknown[1], keys)
-                message += f"; did you mean {close}?" if close else ""
+                message += _did_you_mean(source, overrides, sweep, unknown[1])
             raise ConfigError(message) from error
         check_hydra(plain(cfg.hydra), overrides)
     return cfg
 
 
-def _sets(line: str, key: str) -> bool:
-    """Whether an override is of a key."""
-    return line.lstrip("+~").partition("=")[0] == key
+def _did_you_mean(source: Source, overrides: tuple[str, ...], sweep: bool, key: str) -> str:
+    """Of a key that an override is of and that there is none of: the nearest one."""
+    others = tuple(line for line in overrides if line.lstrip("+~").partition("=")[0] != key)
+    if others == overrides:
+        return ""
+    keys = [name for name, _ in walk(plain(source.load(others, sweep=sweep)))]
+    close = nearest_key(key, keys)
+    return f"; did you mean {close}?" if close else ""

@@ -68,6 +68,7 @@ WRONG = [
     ("data='\u202e'", r"data=\u202e: no such choice", "choices: digits"),
     ("seed=choice(1,2),3", "seed: several values", "-m"),
     ("hydra.sweeper.parms=5", "hydra.sweeper.parms: no such key", "mean hydra.sweeper.params?"),
+    ("~hydra.sweeper.parms", "hydra.sweeper.parms: no such key", "mean hydra.sweeper.params?"),
     ("hydra.swep.dir=x", "hydra.swep.dir: no such key", "mean hydra.sweep.dir?"),
     ("hydra.xyzzy=x", "hydra.xyzzy: no such key", ""),
     ("hydra.sweeper.params={seed: 5}", "hydra.sweeper.params: ", ""),
