@@ -24,7 +24,7 @@ from cnnlab.ops.algorithms import native
 from cnnlab.ops.choice import automatic
 from cnnlab.ops.native import ENGINE, Code, build
 
-DRIVER = Path(__file__).parent / "native" / "driver.cc"
+DRIVER = [*Path(__file__).parent.glob("native/*.cc")]
 
 
 CASES = {
@@ -280,7 +280,7 @@ def driver(tmp_path_factory):
         code = [file for file in build.SOURCES.glob("*.cc") if file.stem != "handlers"]
     folders = [f"-I{onednn.include}", f"-I{build.SOURCES}"]
     folders += [f"-Wl,--disable-new-dtags,-rpath,{folder}:{onednn.library.parent}"]
-    command = [compiler, *flags, *folders, DRIVER, *code, onednn.library, "-o", program]
+    command = [compiler, *flags, *folders, *DRIVER, *code, onednn.library, "-o", program]
     subprocess.run(command, check=True, timeout=300)
     return program
 

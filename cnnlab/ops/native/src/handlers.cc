@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <stdexcept>
+#include <utility>
 
 #include "channels_first.h"
 #include "convolution.h"
@@ -220,24 +221,39 @@ ffi::Error RunSums(int64_t each, int64_t first, int64_t last, ffi::Buffer<ffi::F
   });
 }
 
-// A pass, what `Geometry` holds, two arrays and their result.
+// What is bound already, then what `Geometry` holds and two arrays.
+template <typename Bound>
+auto Convolved(Bound bound) {
+  return std::move(bound)
+      .template Attr<Numbers>("stride")
+      .template Attr<Numbers>("dilation")
+      .template Attr<Numbers>("low")
+      .template Attr<Numbers>("high")
+      .template Attr<int64_t>("groups")
+      .template Arg<ffi::AnyBuffer>()
+      .template Arg<ffi::AnyBuffer>();
+}
+
+// A pass, two arrays and their result.
 auto Map() {
+  return Convolved(ffi::Ffi::Bind().Attr<int64_t>("pass")).Ret<ffi::AnyBuffer>();
+}
+
+// What describes windows, and an array.
+auto Pooled() {
   return ffi::Ffi::Bind()
-      .Attr<int64_t>("pass")
+      .Attr<Numbers>("window")
       .Attr<Numbers>("stride")
-      .Attr<Numbers>("dilation")
       .Attr<Numbers>("low")
-      .Attr<Numbers>("high")
-      .Attr<int64_t>("groups")
-      .Arg<ffi::AnyBuffer>()
-      .Arg<ffi::AnyBuffer>()
-      .Ret<ffi::AnyBuffer>();
+      .Arg<ffi::AnyBuffer>();
 }
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run, 
-                              Map().Attr<bool>("winograd").Attr<bool>("outputs_first").Ctx<ffi::ThreadPool>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv, Run,
+                              Map().Attr<bool>("winograd")
+                                  .Attr<bool>("outputs_first")
+                                  .Ctx<ffi::ThreadPool>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_fft_conv, RunFft, Map());
 
@@ -245,37 +261,18 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_channels_first, RunChannelsFirst,
                               Map().Ctx<ffi::ThreadPool>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_bias, RunBias,
-                              ffi::Ffi::Bind()
-                                  .Attr<bool>("winograd")
-                                  .Attr<int64_t>("activation")
-                                  .Attr<Numbers>("stride")
-                                  .Attr<Numbers>("dilation")
-                                  .Attr<Numbers>("low")
-                                  .Attr<Numbers>("high")
-                                  .Attr<int64_t>("groups")
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Arg<ffi::AnyBuffer>()
+                              Convolved(ffi::Ffi::Bind()
+                                            .Attr<bool>("winograd")
+                                            .Attr<int64_t>("activation"))
                                   .Arg<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>()
                                   .Ctx<ffi::ThreadPool>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool, RunMaxPool,
-                              ffi::Ffi::Bind()
-                                  .Attr<Numbers>("window")
-                                  .Attr<Numbers>("stride")
-                                  .Attr<Numbers>("low")
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>()
-                                  .Ret<Bytes>());
+                              Pooled().Ret<ffi::AnyBuffer>().Ret<Bytes>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool_gradient, RunMaxPoolGradient,
-                              ffi::Ffi::Bind()
-                                  .Attr<Numbers>("window")
-                                  .Attr<Numbers>("stride")
-                                  .Attr<Numbers>("low")
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Arg<Bytes>()
-                                  .Ret<ffi::AnyBuffer>());
+                              Pooled().Arg<Bytes>().Ret<ffi::AnyBuffer>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_sums, RunSums,
                               ffi::Ffi::Bind()
