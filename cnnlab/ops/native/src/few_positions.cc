@@ -13,7 +13,8 @@ namespace {
 using L = Lanes<kWidest>;
 
 constexpr int64_t kMostPositions = 64;
-constexpr int64_t kMostWindows = 16;  // where they are copied
+constexpr int64_t kMostWindows = 16;            // where they are copied
+constexpr int64_t kMostWork = int64_t{1} << 24;  // multiply-adds: some 0.1 ms of two threads
 constexpr int64_t kTerms = 512;  // of a panel at a time: 64 KB, which stay in a core's cache
 
 // Positions of the input that a result meets, tap by tap: along an axis
@@ -75,7 +76,17 @@ struct Windows {
   }
 };
 
-// The matrix (terms, columns) of a product, of which a panel is read where it lies or copied.
+// Numbers of a panel's row, `width` of them.
+void CopyRow(const float* from, int64_t width, float* to) {
+  if (width < kPanel) {
+    std::copy_n(from, width, to);
+  } else {
+    L::Store(to, L::Load(from));
+    L::Store(to + kWidest, L::Load(from + kWidest));
+  }
+}
+
+// The matrix (terms, columns) of a product, of which panels are read where they lie or copied.
 struct Right {
   const float* data;
   int64_t columns;
@@ -84,70 +95,100 @@ struct Right {
   bool turned;
   int64_t block, of_block, pitch;
 
-  // Rows of a panel's columns, `width` of them; zeros up to `kPanel`.
-  void Copy(int64_t column, int64_t width, int64_t term, int64_t terms, float* to) const {
-    if (width < kPanel) std::fill_n(to, terms * kPanel, 0.f);
-    for (const int64_t end = term + terms; term < end;) {
-      const int64_t inside = term % block, count = std::min(block - inside, end - term);
-      const float* from = data + term / block * of_block;
-      if (turned) {
-        CopyTurned(from + column * pitch + inside, width, pitch, count, to, kPanel);
-      } else {
-        from += inside * pitch + column;
-        for (int64_t i = 0; i < count; ++i) std::copy_n(from + i * pitch, width, to + i * kPanel);
+  int64_t panels() const { return CeilDiv(columns, kPanel); }
+  int64_t width(int64_t panel) const { return std::min(kPanel, columns - panel * kPanel); }
+
+  // `count` panels, each (terms, kPanel); behind the last column there is anything.
+  void Copy(int64_t panel, int64_t count, int64_t term, int64_t terms, float* to) const {
+    const int64_t end = term + terms, of_panel = terms * kPanel;
+    while (term < end) {
+      const int64_t inside = term % block, some = std::min(block - inside, end - term);
+      const float* from = data + term / block * of_block + inside * (turned ? 1 : pitch) +
+                          panel * kPanel * (turned ? pitch : 1);
+      for (int64_t p = 0; turned && p < count; ++p) {
+        CopyTurned(from + p * kPanel * pitch, width(panel + p), pitch, some, to + p * of_panel,
+                   kPanel);
       }
-      term += count;
-      to += count * kPanel;
+      for (int64_t i = 0; !turned && i < some; ++i) {  // all of a row: its parts lie together
+        for (int64_t p = 0; p < count; ++p) {
+          CopyRow(from + i * pitch + p * kPanel, width(panel + p), to + p * of_panel + i * kPanel);
+        }
+      }
+      term += some;
+      to += some * kPanel;
     }
   }
 };
 
 // c (rows, columns) = a (rows, terms) right (terms, columns), plus `bias`, one a column.
-void Multiply(int64_t rows, const Factors& a, const Right& right, int64_t terms, const float* bias,
-              float* c, const Pool& pool) {
-  const int64_t panels = CeilDiv(right.columns, kPanel);
-  // Many rows in parts that lie together; few panels are shared out by rows, too.
-  const int64_t parts = rows > kMostPositions
-                            ? CeilDiv(rows, 4 * kMostRows)
-                            : std::clamp<int64_t>(8 / panels, 1, CeilDiv(rows, 8));
-  const int64_t most = CeilDiv(rows, parts);
-  const int64_t own = (kTerms + most) * kPanel;
-  const Scratch scratch(ScratchPool::Shared(), pool.size() * own * sizeof(float));
-  pool.ForEach(panels * parts, [&](int thread, int64_t task) {
-    float* copy = reinterpret_cast<float*>(scratch.data()) + thread * own;
-    const int64_t column = task % panels * kPanel, part = task / panels;
-    const int64_t row = rows * part / parts, count = rows * (part + 1) / parts - row;
-    const int64_t width = std::min(kPanel, right.columns - column);
-    const bool whole = width == kPanel;
-    float* to = whole ? c + row * right.columns + column : copy + kTerms * kPanel;
-    const int64_t pitch = whole ? right.columns : kPanel;
-    for (int64_t r = 0; bias != nullptr && r < count; ++r) {
-      std::copy_n(bias + column, width, to + r * pitch);
-    }
-    for (int64_t term = 0; term < terms; term += kTerms) {
-      const int64_t some = std::min(kTerms, terms - term);
+struct Sum {
+  int64_t rows;
+  Factors a;
+  Right right;
+  int64_t terms;
+  const float* bias;
+  float* c;
+
+  // Rows `row` to `row + count - 1` of `wide` panels; `copy` holds kTerms rows of a panel, `rest`
+  // what of the last panel has no place in c.
+  void Part(int64_t row, int64_t count, int64_t panel, int64_t wide, float* copy,
+            float* rest) const {
+    const int64_t most = kTerms / wide, panels = std::min(wide, right.panels() - panel);
+    const bool lies = wide == 1 && count <= kMostRows && !right.turned;
+    for (int64_t term = 0; term < terms; term += most) {
+      const int64_t some = std::min(most, terms - term);
       const Factors factors{a.data + row * a.row + term * a.column, a.row, a.column};
-      const bool add = term > 0 || bias != nullptr;
-      const bool once = count <= kMostRows && whole && !right.turned;
-      if (!once) right.Copy(column, width, term, some, copy);
-      Multiply(count, factors, once ? right.data + term * right.pitch + column : copy,
-               once ? right.pitch : kPanel, some, to, pitch, add);
+      const bool there = lies && right.width(panel) == kPanel;
+      if (!there) right.Copy(panel, panels, term, some, copy);
+      for (int64_t p = 0; p < panels; ++p) {
+        const int64_t column = (panel + p) * kPanel, width = right.width(panel + p);
+        const bool whole = width == kPanel;
+        float* to = whole ? c + row * right.columns + column : rest;
+        const int64_t pitch = whole ? right.columns : kPanel;
+        for (int64_t r = 0; bias != nullptr && term == 0 && r < count; ++r) {
+          std::copy_n(bias + column, width, to + r * pitch);
+        }
+        const float* b = there ? right.data + term * right.pitch + column
+                               : copy + p * some * kPanel;
+        Multiply(count, factors, b, there ? right.pitch : kPanel, some, to, pitch,
+                 term > 0 || bias != nullptr);
+      }
     }
-    if (whole) return;
+    const int64_t last = right.panels() - 1, width = right.width(last);
+    if (panel + panels <= last || width == kPanel) return;
     for (int64_t r = 0; r < count; ++r) {
-      std::copy_n(to + r * kPanel, width, c + (row + r) * right.columns + column);
+      std::copy_n(rest + r * kPanel, width, c + (row + r) * right.columns + last * kPanel);
     }
-  });
-}
+  }
+
+  void Compute(const Pool& pool) const {
+    // Of many panels a task takes some that lie together; few are shared out by rows, too.
+    const int64_t wide = std::clamp<int64_t>(right.panels() / 8, 1, 4);
+    const int64_t tasks = CeilDiv(right.panels(), wide);
+    const int64_t parts = rows > kMostPositions
+                              ? CeilDiv(rows, 4 * kMostRows)
+                              : std::clamp<int64_t>(8 / tasks, 1, CeilDiv(rows, 8));
+    const int64_t copy = kTerms * kPanel, own = copy + CeilDiv(rows, parts) * kPanel;
+    const Scratch scratch(ScratchPool::Shared(), pool.size() * own * sizeof(float));
+    pool.ForEach(tasks * parts, [&](int thread, int64_t task) {
+      float* place = reinterpret_cast<float*>(scratch.data()) + thread * own;
+      const int64_t part = task / tasks, row = rows * part / parts;
+      const int64_t count = rows * (part + 1) / parts - row;
+      Part(row, count, task % tasks * wide, wide, place, place + copy);
+    });
+  }
+};
 
 }  // namespace
 
 bool ServesFewPositions(Pass pass, const Convolution& p) {
   const auto& results = pass == Pass::kInputGradient ? p.x : p.y;
   const bool points = Size(p.kernel) == p.x.back() * p.y.back();
+  const int64_t positions = Size(results) / results.back();
   return p.groups == 1 && p.dtype == dnnl::memory::data_type::f32 && p.rank() <= 3 &&
          p.activation != Activation::kGelu && !ServesStrided(pass, p) &&
-         Size(results) / results.back() <= (points ? kMostPositions : kMostWindows);
+         positions <= (points ? kMostPositions : kMostWindows) &&
+         positions * Size(p.kernel) <= kMostWork;
 }
 
 void ConvolveFewPositions(Pass pass, const Convolution& p, const float* a, const float* b,
@@ -168,16 +209,16 @@ void ConvolveFewPositions(Pass pass, const Convolution& p, const float* a, const
   }
   if (pass == Pass::kKernelGradient) {  // windows, turned, times dy; or dy, turned, times windows
     const Right dy{b, outs, false, rows, 0, outs}, right{met, terms, false, rows, 0, terms};
-    p.outputs_first ? Multiply(outs, {b, 1, outs}, right, rows, nullptr, out, pool)
-                    : Multiply(terms, {met, 1, terms}, dy, rows, nullptr, out, pool);
-    return;
+    const Sum sum = p.outputs_first ? Sum{outs, {b, 1, outs}, right, rows, nullptr, out}
+                                    : Sum{terms, {met, 1, terms}, dy, rows, nullptr, out};
+    return sum.Compute(pool);
   }
-  const Right kernel =
-      pass == Pass::kForward ? Right{b, outs, p.outputs_first, terms, 0, p.outputs_first ? terms : outs}
-      : !p.outputs_first     ? Right{b, in, true, outs, in * outs, outs}
-      : taps == 1            ? Right{b, in, false, outs, 0, in}
-                             : Right{b, in, true, taps, in * taps, taps};
-  Multiply(rows, {met, terms, 1}, kernel, terms, bias, out, pool);
+  const bool forward = pass == Pass::kForward, first = p.outputs_first;
+  const Right kernel = forward     ? Right{b, outs, first, terms, 0, first ? terms : outs}
+                       : !first    ? Right{b, in, true, outs, in * outs, outs}
+                       : taps == 1 ? Right{b, in, false, outs, 0, in}
+                                   : Right{b, in, true, taps, in * taps, taps};
+  Sum{rows, {met, terms, 1}, kernel, terms, bias, out}.Compute(pool);
 }
 
 }  // namespace cnnlab
