@@ -40,7 +40,7 @@ def serve(x: ShapedArray, *, axes: Sequence[SupportsIndex], **parameters: Any) -
         for begin, end in ((each, first), (first, last), (last, x.ndim))
     )
     long = before * kept * behind >= (_FEWEST_IN_ROWS if before == 1 else _FEWEST)
-    if not long or before * behind < _FEWEST_TERMS or (behind == 1 and kept > _WIDEST):
+    if not long or before * behind < _FEWEST_TERMS or (before > 1 and kept > _WIDEST):
         return Service(None, "")
     what = f"sum of {x.str_short()} over {'axis' if len(axes) == 1 else 'axes'} "
     what += ", ".join(map(str, axes))

@@ -127,6 +127,7 @@ def test_a_sum_whose_parts_on_the_devices_are_still_to_be_added_up():
         ((128, 128), "float32", (0,), "native: sum of float32[128,128] over axis 0"),
         ((127, 4096), "float32", (0,), ""),  # few terms
         ((128, 4097), "float32", (0,), ""),  # wide
+        ((8, 4097, 16), "float32", (0, 2), ""),  # wide, too
         ((99, 128, 127), "float32", (1,), ""),  # many short ones
         ((64, 4095), "float32", (1,), ""),
         ((1024, 1024, 32), "float32", (2,), ""),  # as of distances between all pairs
