@@ -122,7 +122,8 @@ def on_a_circle(looks: Records) -> Verdict:
     "A 2.3", "a layer whose outputs depend on inputs as far away as the sequence is long"
 )
 def local(looks: Records, length: int) -> Verdict:
-    """An output depends on the inputs within some radius, smaller than the input, only."""
+    """A long convolution is local, too: an output depends on the inputs within some radius only,
+    smaller than the input."""
     worst = lambda name: lab.at_most(
         max(looks.where(layer=name)["reach"]), length // 2, f"{name}: inputs seen"
     )
