@@ -90,7 +90,7 @@ def leave_out(algorithm: str, problem: Problem) -> bool:
 
 def routes(seconds: Seconds, *, fourier: bool) -> Seconds:
     """Those of the algorithms by Fourier transforms, or of all others."""
-    return {route: of for route, of in seconds.items() if route.startswith("fft") == fourier}
+    return {route: of for route, of in seconds.items() if ("fft" in route) == fourier}
 
 
 def best(seconds: Seconds, *, fourier: bool) -> np.ndarray:

@@ -19,7 +19,7 @@ def times(ratio=lambda k: 10 / k, lax=1.0, noise=0.0, families=FAMILIES):
     others = {"lax": each(lax), "taps": each(1.0), "im2col": each(1.5), "fft_b": each(99.0)}
     noisy = lambda k: [ratio(k) * e for e in (1 - noise, 1.0, 1 + noise)]
     return Records(
-        {"family": family, "kernel": k, "seconds": {**others, "fft": noisy(k)}}
+        {"family": family, "kernel": k, "seconds": {**others, "own_fft": noisy(k)}}
         for family in families
         for k in SIZES
     )
