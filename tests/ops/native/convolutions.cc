@@ -56,7 +56,10 @@ Convolution Line(Convolution p) {
 void Compute(Way way, Pass pass, const Convolution& p, const float* a, const float* b, float* out) {
   switch (way) {
     case Way::kConvolve: return Convolve(pass, p, a, b, nullptr, out);
-    case Way::kWinograd: return cnnlab::Winograd(pass, p, a, b, nullptr, out);
+    case Way::kWinograd:
+      return WithHelpers([&](const auto& pool) {
+        cnnlab::Winograd(pass, p, a, b, nullptr, out, pool);
+      });
     case Way::kFft: return cnnlab::FftConvolve(pass, Line(p), a, b, out);
     case Way::kChannelsFirst:
       return WithHelpers([&](const auto& pool) {

@@ -29,8 +29,12 @@ bool PoolsRight(int64_t batch, int64_t h, int64_t w, int64_t channels, int64_t s
   std::vector<T> dx(x.size());
   for (auto& v : dx) cnnlab::Narrow(kUntouched, v);
   std::vector<float> expected(x.size(), 0.f);
-  cnnlab::MaxPool(p, x.data(), y.data(), index.data());
-  cnnlab::MaxPoolGradient(p, dy.data(), index.data(), dx.data());
+  WithHelpers([&](const auto& pool) {
+    cnnlab::MaxPool(p, x.data(), y.data(), index.data(), pool);
+  });
+  WithHelpers([&](const auto& pool) {
+    cnnlab::MaxPoolGradient(p, dy.data(), index.data(), dx.data(), pool);
+  });
   bool right = true;
   for (size_t to = 0; to < y.size(); ++to) {
     const int64_t c = to % channels, pixel = to / channels;

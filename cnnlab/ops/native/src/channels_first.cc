@@ -102,11 +102,10 @@ void Run(const Map& m, const float* x, const float* kernel, float* y, const Pool
 }  // namespace
 
 void ConvolveChannelsFirst(Pass pass, const Convolution& p, const float* a, const float* b,
-                           float* out, const Pool& pool) {
-  const bool alone = HelpersFor(p) == Team::Helpers::kNone;
-  const Pool threads = alone ? Pool(1, {}) : pool;
-  if (pass == Pass::kKernelGradient) return KernelGradientChannelsFirst(p, a, b, out, threads);
-  Run(Map(pass, p), a, b, out, threads);
+                           float* out, const Pool& all) {
+  const Pool pool = PoolFor(p, all);
+  if (pass == Pass::kKernelGradient) return KernelGradientChannelsFirst(p, a, b, out, pool);
+  Run(Map(pass, p), a, b, out, pool);
 }
 
 }  // namespace cnnlab

@@ -1,11 +1,9 @@
 #include "convolution.h"
 
-#include <unordered_map>
-
-#include "cache.h"
 #include "depthwise.h"
 #include "few_positions.h"
 #include "kernel_gradient.h"
+#include "one_dnn.h"
 #include "outputs_last.h"
 #include "plan.h"
 #include "scratch.h"
@@ -13,40 +11,12 @@
 #include "strided.h"
 
 namespace cnnlab {
-namespace {
-
-// Never destroyed: a thread of XLA's may still call while the process ends.
-LruCache<Plan>& Cache() {
-  static auto* cache = new LruCache<Plan>;
-  return *cache;
+bool Short(const Convolution& p) {
+  constexpr int64_t kLittle = 1 << 18;  // multiply-adds
+  return Size(p.y) / p.y.back() * Size(p.kernel) < kLittle;
 }
 
-std::string Key(Pass pass, const Convolution& p, int threads) {
-  std::string key;
-  const auto add = [&key](int64_t n) {
-    key.append(reinterpret_cast<const char*>(&n), sizeof(n));
-  };
-  for (int64_t n : {static_cast<int64_t>(pass), p.groups, static_cast<int64_t>(p.dtype),
-                    static_cast<int64_t>(p.bias), static_cast<int64_t>(p.activation),
-                    static_cast<int64_t>(p.outputs_first),
-                    static_cast<int64_t>(threads), static_cast<int64_t>(p.rank())}) {
-    add(n);
-  }
-  for (const auto* v : {&p.x, &p.kernel, &p.y, &p.stride, &p.dilation, &p.low, &p.high}) {
-    for (int64_t n : *v) add(n);
-  }
-  return key;
-}
-
-void* Mutable(const void* data) { return const_cast<void*>(data); }
-
-}  // namespace
-
-Team::Helpers HelpersFor(const Convolution& p) {
-  constexpr int64_t kLittle = 1 << 18;  // multiply-adds: about as long as waking threads takes
-  const int64_t work = Size(p.y) / p.y.back() * Size(p.kernel);
-  return work < kLittle ? Team::Helpers::kNone : Team::Helpers::kAll;
-}
+Pool PoolFor(const Convolution& p, const Pool& all) { return Short(p) ? Pool(1, {}) : all; }
 
 namespace {
 
@@ -56,65 +26,29 @@ bool Served(Pass pass, const Convolution& p) {
 }
 
 void Compute(Pass pass, const Convolution& problem, const void* a, const void* b, const void* bias,
-             void* out) {
-  if (ServesDepthwise(pass, problem)) return Depthwise(pass, problem, a, b, bias, out);
+             void* out, const Pool& pool) {
+  if (ServesDepthwise(pass, problem)) return Depthwise(pass, problem, a, b, bias, out, pool);
   if (ServesStrided(pass, problem)) {
     return StridedInputGradient(problem, static_cast<const float*>(a),
-                                static_cast<const float*>(b), static_cast<float*>(out));
+                                static_cast<const float*>(b), static_cast<float*>(out), pool);
   }
-  if (ServesKernelGradient(pass, problem)) return KernelGradient(problem, a, b, out);
-  const Team team(HelpersFor(problem));
-  const auto plan = Cache().Get(Key(pass, problem, team.size()),
-                                [&] { return MakePlan(pass, problem); });
-  const Scratch scratch(ScratchPool::Shared(), plan->scratch_bytes);
-  dnnl::stream stream(Engine());
-
-  // The primitive's view of an argument: the caller's array, or a copy in the inner layout.
-  const auto inner = [&](const Slot& slot, void* data) {
-    return dnnl::memory(slot.inner, Engine(),
-                        slot.reorder ? scratch.data() + slot.offset : data);
-  };
-  const auto load = [&](const Slot& slot, const void* data) {
-    auto memory = inner(slot, Mutable(data));
-    if (slot.blocks) {
-      slot.blocks->Copy(static_cast<const float*>(data),
-                        static_cast<float*>(memory.get_data_handle()));
-    } else if (slot.reorder) {
-      dnnl::memory from(slot.outer, Engine(), Mutable(data));
-      dnnl::reorder(*slot.reorder).execute(stream, from, memory);
-    }
-    return memory;
-  };
-
-  std::unordered_map<int, dnnl::memory> arguments{{plan->a.arg, load(plan->a, a)},
-                                                  {plan->b.arg, load(plan->b, b)},
-                                                  {plan->out.arg, inner(plan->out, out)}};
-  if (plan->bias) arguments[DNNL_ARG_BIAS] = {*plan->bias, Engine(), Mutable(bias)};
-  if (plan->scratchpad.get_size() > 0) {
-    arguments[DNNL_ARG_SCRATCHPAD] = {plan->scratchpad, Engine(),
-                                      scratch.data() + plan->scratchpad_offset};
-  }
-  plan->compute.execute(stream, arguments);
-  if (plan->out.reorder) {
-    dnnl::memory to(plan->out.outer, Engine(), out);
-    dnnl::reorder(*plan->out.reorder).execute(stream, arguments[plan->out.arg], to);
-  }
-  stream.wait();
+  if (ServesKernelGradient(pass, problem)) return KernelGradient(problem, a, b, out, pool);
+  ConvolveByOneDnn(pass, problem, a, b, bias, out, pool);
 }
 
 // oneDNN's ReLU where no sum can be NaN, which it makes 0 of, and where knowing that takes less
 // than a pass over the result; our own otherwise.
 void ComputeActivated(Pass pass, const Convolution& problem, const void* a, const void* b,
-                      const void* bias, void* out) {
+                      const void* bias, void* out, const Pool& pool) {
   const bool relu = problem.activation == Activation::kRelu && !ServesDepthwise(pass, problem);
   const bool small = 2 * Size(problem.y) <= Size(problem.x) + Size(problem.kernel);
-  if (!relu || (!small && StaysFinite(problem, a, b, bias))) {
-    return Compute(pass, problem, a, b, bias, out);
+  if (!relu || (!small && StaysFinite(problem, a, b, bias, pool))) {
+    return Compute(pass, problem, a, b, bias, out, pool);
   }
   Convolution linear = problem;
   linear.activation = Activation::kNone;
-  Compute(pass, linear, a, b, bias, out);
-  Relu(problem, out);
+  Compute(pass, linear, a, b, bias, out, pool);
+  Relu(problem, out, pool);
 }
 
 constexpr char kOwnDepthwiseName[] = "dw:cnnlab";
@@ -125,22 +59,24 @@ constexpr char kOwnKernelGradientName[] = "bwd_w:cnnlab";
 }  // namespace
 
 void Convolve(Pass pass, const Convolution& problem, const void* a, const void* b,
-              const void* bias, void* out, const Pool& pool) {
+              const void* bias, void* out, const Pool& all) {
+  const Pool pool = PoolFor(problem, all);
   if (ServesFewPositions(pass, problem)) {
     const auto floats = [](const void* data) { return static_cast<const float*>(data); };
     ConvolveFewPositions(pass, problem, floats(a), floats(b), floats(bias),
                          static_cast<float*>(out), pool);
-    if (problem.activation == Activation::kRelu) Relu(problem, out);
+    if (problem.activation == Activation::kRelu) Relu(problem, out, pool);
     return;
   }
   if (problem.outputs_first && Served(pass, problem)) {
-    return OutputsLast(pass, problem, b, out, [&](const auto& last, const void* b, void* out) {
+    const auto run = [&](const Convolution& last, const void* b, void* out) {
       Convolve(pass, last, a, b, bias, out, pool);
-    });
+    };
+    return OutputsLast(pass, problem, b, out, pool, run);
   }
-  ComputeActivated(pass, problem, a, b, bias, out);
+  ComputeActivated(pass, problem, a, b, bias, out, pool);
   if (pass == Pass::kInputGradient || !HasPadding(problem) ||
-      FiniteBesidePadding(pass, problem, b, out)) {
+      FiniteBesidePadding(pass, problem, b, out, pool)) {
     return;
   }
   // The padding's zeros are factors like others: times infinity or NaN they are NaN.
@@ -148,7 +84,7 @@ void Convolve(Pass pass, const Convolution& problem, const void* a, const void* 
   const Scratch padded(ScratchPool::Shared(),
                        Size(whole.x) * dnnl::memory::data_type_size(whole.dtype));
   Pad(problem, a, padded.data());
-  ComputeActivated(pass, whole, padded.data(), b, bias, out);
+  ComputeActivated(pass, whole, padded.data(), b, bias, out, pool);
 }
 
 Code CodeOf(const std::string& implementation) {
@@ -176,8 +112,5 @@ bool Has(dnnl::cpu_isa instructions) {
   const auto wanted = static_cast<unsigned>(instructions);
   return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
 }
-
-int64_t PlansKept() { return static_cast<int64_t>(Cache().Size()); }
-int64_t PlansLimit() { return static_cast<int64_t>(LruCache<Plan>::kLimit); }
 
 }  // namespace cnnlab

@@ -9,7 +9,6 @@
 
 #include "dnnl.hpp"
 #include "pool.h"
-#include "team.h"
 
 namespace cnnlab {
 
@@ -25,19 +24,24 @@ struct Convolution {
   int64_t groups = 1;
   dnnl::memory::data_type dtype = dnnl::memory::data_type::f32;
   bool outputs_first = false;                  // how the kernel lies
+  std::vector<int64_t> within;                 // shape of the kernel that it is part of; empty: none
   bool bias = false;                           // forward only
   Activation activation = Activation::kNone;  // forward only
 
   int rank() const { return static_cast<int>(stride.size()); }
+  const std::vector<int64_t>& lies_in() const { return within.empty() ? kernel : within; }
 };
 
 inline int64_t Size(const std::vector<int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<int64_t>());
 }
 
-// A function of the problem alone, as the order of sums is of the number of threads: what is
-// computed again is the same again, whatever runs beside it.
-Team::Helpers HelpersFor(const Convolution& problem);
+// Whether waking threads would take longer. A function of the problem alone, as the order of sums is
+// of the number of threads: what is computed again is the same again, whatever runs beside it.
+bool Short(const Convolution& problem);
+
+// `all`, or the calling thread alone where the problem is short.
+Pool PoolFor(const Convolution& problem, const Pool& all);
 
 // forward: a = x, b = kernel, out = y (bias may be null); input gradient: a = dy, b = kernel,
 // out = dx; kernel gradient: a = x, b = dy, out = dkernel. Throws dnnl::error.

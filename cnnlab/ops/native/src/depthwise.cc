@@ -5,7 +5,6 @@
 #include "bfloat16.h"
 #include "lanes.h"
 #include "scratch.h"
-#include "team.h"
 
 namespace cnnlab {
 namespace {
@@ -202,23 +201,19 @@ void ComputeTile(const Shape& s, const Tile& t, const Tiles& tiles, const float*
 // The forward pass, and with the turned kernel the transpose in the input.
 template <int kLanes, typename T>
 void Filter(const Shape& s, const T* x, const T* kernel, bool turned, const T* bias, bool relu,
-            T* y, int threads) {
+            T* y, const Pool& pool) {
   const Tiles tiles(s, kLanes, (s.kernel_w - 1) * s.dilation_w);
   const int64_t own = (tiles.high * tiles.wide * kLanes + 15) / 16 * 16;  // 64 bytes
   const int64_t weights = (s.taps() * s.c + 15) / 16 * 16;
-  const Scratch scratch(ScratchPool::Shared(), (weights + own * threads) * sizeof(float));
+  const Scratch scratch(ScratchPool::Shared(), (weights + own * pool.size()) * sizeof(float));
   auto* taps = reinterpret_cast<float*>(scratch.data());
   CopyKernel<kLanes>(s, kernel, turned, taps);
-#pragma omp parallel num_threads(threads)
-  {
-    float* seen = taps + weights + own * omp_get_thread_num();
-#pragma omp for schedule(static)
-    for (int64_t number = 0; number < Count(s, tiles, kLanes); ++number) {
-      const Tile tile(s, tiles, kLanes, number);
-      Copy<kLanes>(s, tile, x, tiles.wide, seen);
-      ComputeTile<kLanes>(s, tile, tiles, seen, taps + tile.channel * s.taps(), bias, relu, y);
-    }
-  }
+  pool.ForEach(Count(s, tiles, kLanes), [&](int thread, int64_t number) {
+    float* seen = taps + weights + own * thread;
+    const Tile tile(s, tiles, kLanes, number);
+    Copy<kLanes>(s, tile, x, tiles.wide, seen);
+    ComputeTile<kLanes>(s, tile, tiles, seen, taps + tile.channel * s.taps(), bias, relu, y);
+  });
 }
 
 // Adds a tile's part to `sums` (kernel_h, columns, kLanes) for its channels, `kTaps` taps of a row
@@ -256,23 +251,22 @@ void AddTile(const Shape& s, const Tile& t, const float* seen, int64_t wide, con
   }
 }
 
-// dk of <conv(x, k), dy>: each thread sums its tiles.
+// dk of <conv(x, k), dy>: the sum of as many parts as there are threads, each of its tiles.
 template <int kLanes, int kTaps, typename T>
-void KernelGradient(const Shape& s, const T* x, const T* dy, T* kernel, int threads) {
+void KernelGradient(const Shape& s, const T* x, const T* dy, T* kernel, const Pool& pool) {
   const int64_t columns = (s.kernel_w + kTaps - 1) / kTaps * kTaps;
   const Tiles tiles(s, kLanes, (columns - 1) * s.dilation_w);
   const int64_t block = s.kernel_h * columns * kLanes, sums = s.c / kLanes * block;
   const int64_t image = (tiles.high * tiles.wide * kLanes + 15) / 16 * 16;
   const int64_t own = sums + image + tiles.rows * tiles.columns * kLanes;
-  const Scratch scratch(ScratchPool::Shared(), own * threads * sizeof(float));
+  const int64_t parts = pool.size(), count = Count(s, tiles, kLanes);
+  const Scratch scratch(ScratchPool::Shared(), own * parts * sizeof(float));
   auto* all = reinterpret_cast<float*>(scratch.data());
-#pragma omp parallel num_threads(threads)
-  {
-    float* sum = all + own * omp_get_thread_num();
+  pool.ForEach(parts, [&](int, int64_t part) {
+    float* sum = all + own * part;
     float *seen = sum + sums, *cotangent = seen + image;
     std::fill_n(sum, sums, 0.f);
-#pragma omp for schedule(static)
-    for (int64_t number = 0; number < Count(s, tiles, kLanes); ++number) {
+    for (int64_t number = count * part / parts; number < count * (part + 1) / parts; ++number) {
       const Tile tile(s, tiles, kLanes, number);
       Copy<kLanes>(s, tile, x, tiles.wide, seen);
       float* to = cotangent;
@@ -285,38 +279,41 @@ void KernelGradient(const Shape& s, const T* x, const T* dy, T* kernel, int thre
       AddTile<kLanes, kTaps>(s, tile, seen, tiles.wide, cotangent, columns,
                              sum + tile.channel / kLanes * block);
     }
-  }
-#pragma omp parallel for num_threads(threads)
-  for (int64_t tap = 0; tap < s.taps(); ++tap) {
-    const int64_t place = tap / s.kernel_w * columns + tap % s.kernel_w;
-    for (int64_t c = 0; c < s.c; ++c) {
-      float total = 0;
-      for (int thread = 0; thread < threads; ++thread) {
-        total += all[own * thread + c / kLanes * block + place * kLanes + c % kLanes];
+  });
+  constexpr int64_t kTogether = 16;  // taps that a thread adds up at once
+  pool.ForEach((s.taps() + kTogether - 1) / kTogether, [&](int, int64_t task) {
+    const int64_t end = std::min(s.taps(), (task + 1) * kTogether);
+    for (int64_t tap = task * kTogether; tap < end; ++tap) {
+      const int64_t place = tap / s.kernel_w * columns + tap % s.kernel_w;
+      for (int64_t c = 0; c < s.c; ++c) {
+        float total = 0;
+        for (int64_t part = 0; part < parts; ++part) {
+          total += all[own * part + c / kLanes * block + place * kLanes + c % kLanes];
+        }
+        Narrow(total, kernel[tap * s.c + c]);
       }
-      Narrow(total, kernel[tap * s.c + c]);
     }
-  }
+  });
 }
 
 template <int kLanes, typename T>
 void Run(Pass pass, const Convolution& p, const T* a, const T* b, const T* bias, T* out,
-         int threads) {
+         const Pool& pool) {
   const Shape shape = ShapeOf(p, pass == Pass::kInputGradient);
   if (pass != Pass::kKernelGradient) {
     const bool relu = p.activation == Activation::kRelu;
-    return Filter<kLanes>(shape, a, b, pass == Pass::kInputGradient, bias, relu, out, threads);
+    return Filter<kLanes>(shape, a, b, pass == Pass::kInputGradient, bias, relu, out, pool);
   }
   const auto run = shape.kernel_w > 4 ? KernelGradient<kLanes, 8, T> : KernelGradient<kLanes, 4, T>;
-  run(shape, a, b, out, threads);
+  run(shape, a, b, out, pool);
 }
 
 template <typename T>
 void RunType(Pass pass, const Convolution& p, const void* a, const void* b, const void* bias,
-             void* out, int threads) {
+             void* out, const Pool& pool) {
   const auto run = p.x.back() % kWidest == 0 ? Run<kWidest, T> : Run<8, T>;
   run(pass, p, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<const T*>(bias),
-      static_cast<T*>(out), threads);
+      static_cast<T*>(out), pool);
 }
 
 }  // namespace
@@ -334,10 +331,9 @@ bool ServesDepthwise(Pass pass, const Convolution& p) {
 }
 
 void Depthwise(Pass pass, const Convolution& p, const void* a, const void* b, const void* bias,
-               void* out) {
-  const Team team(HelpersFor(p));
+               void* out, const Pool& pool) {
   const bool wide = p.dtype == dnnl::memory::data_type::f32;
-  (wide ? RunType<float> : RunType<Bfloat16>)(pass, p, a, b, bias, out, team.size());
+  (wide ? RunType<float> : RunType<Bfloat16>)(pass, p, a, b, bias, out, pool);
 }
 
 }  // namespace cnnlab

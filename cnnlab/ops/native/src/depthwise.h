@@ -12,6 +12,6 @@ bool ServesDepthwise(Pass pass, const Convolution& problem);
 
 // As `Convolve`.
 void Depthwise(Pass pass, const Convolution& problem, const void* a, const void* b,
-               const void* bias, void* out);
+               const void* bias, void* out, const Pool& pool);
 
 }  // namespace cnnlab

@@ -192,8 +192,7 @@ bool ServesFewPositions(Pass pass, const Convolution& p) {
 }
 
 void ConvolveFewPositions(Pass pass, const Convolution& p, const float* a, const float* b,
-                          const float* bias, float* out, const Pool& all) {
-  const Pool pool = HelpersFor(p) == Team::Helpers::kNone ? Pool(1, {}) : all;
+                          const float* bias, float* out, const Pool& pool) {
   const Windows windows(Geometry(p), pass != Pass::kInputGradient);
   const int64_t rows = windows.count, terms = windows.terms(), taps = windows.all_taps();
   const int64_t in = p.x.back(), outs = p.y.back();

@@ -225,7 +225,7 @@ void FftConvolve(Pass pass, const Convolution& p, const float* a, const float* b
   const bool gradient = pass == Pass::kKernelGradient;
   const auto run = map.dense() ? (gradient ? FftDenseKernelGradient : FftDense)
                                : (gradient ? FftKernelGradient : ForwardOrBack);
-  run(map, kernel, HelpersFor(p));
+  run(map, kernel, Short(p) ? Team::Helpers::kNone : Team::Helpers::kAll);
 }
 
 }  // namespace cnnlab

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "convolution.h"
+#include "team.h"
 
 namespace cnnlab {
 

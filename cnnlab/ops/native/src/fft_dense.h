@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fft_map.h"
+#include "team.h"
 
 namespace cnnlab {
 

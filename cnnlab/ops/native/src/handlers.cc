@@ -11,6 +11,7 @@
 #include "max_pool.h"
 #include "outputs_last.h"
 #include "sums.h"
+#include "team.h"
 #include "winograd.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -86,9 +87,9 @@ void Compute(bool winograd, Pass pass, const Convolution& p, const ffi::AnyBuffe
   const auto floats = [](const void* data) { return static_cast<const float*>(data); };
   const auto run = [&](const Convolution& last, const void* b, void* out) {
     Winograd(pass, last, floats(a.untyped_data()), floats(b), floats(bias),
-             static_cast<float*>(out));
+             static_cast<float*>(out), pool);
   };
-  p.outputs_first ? OutputsLast(pass, p, b.untyped_data(), Fresh(out), run)
+  p.outputs_first ? OutputsLast(pass, p, b.untyped_data(), Fresh(out), pool, run)
                   : run(p, b.untyped_data(), Fresh(out));
 }
 
@@ -184,25 +185,26 @@ void OfType(ffi::DataType dtype, Call run) {
 }
 
 ffi::Error RunMaxPool(Numbers window, Numbers stride, Numbers low, ffi::AnyBuffer x,
-                      ffi::Result<ffi::AnyBuffer> y, ffi::Result<Bytes> index) {
+                      ffi::Result<ffi::AnyBuffer> y, ffi::Result<Bytes> index,
+                      ffi::ThreadPool threads) {
   return Guarded([&] {
     OfType(x.element_type(), [&](auto number) {
       using T = decltype(number);
       MaxPool(Windows(Shape(x), Shape(*y), window, stride, low),
               static_cast<const T*>(x.untyped_data()), static_cast<T*>(Fresh(*y)),
-              index->typed_data());
+              index->typed_data(), PoolOf(threads));
     });
   });
 }
 
 ffi::Error RunMaxPoolGradient(Numbers window, Numbers stride, Numbers low, ffi::AnyBuffer dy,
-                              Bytes index, ffi::Result<ffi::AnyBuffer> dx) {
+                              Bytes index, ffi::Result<ffi::AnyBuffer> dx, ffi::ThreadPool threads) {
   return Guarded([&] {
     OfType(dy.element_type(), [&](auto number) {
       using T = decltype(number);
       MaxPoolGradient(Windows(Shape(*dx), Shape(dy), window, stride, low),
                       static_cast<const T*>(dy.untyped_data()), index.typed_data(),
-                      static_cast<T*>(Fresh(*dx)));
+                      static_cast<T*>(Fresh(*dx)), PoolOf(threads));
     });
   });
 }
@@ -269,10 +271,10 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_conv_bias, RunBias,
                                   .Ctx<ffi::ThreadPool>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool, RunMaxPool,
-                              Pooled().Ret<ffi::AnyBuffer>().Ret<Bytes>());
+                              Pooled().Ret<ffi::AnyBuffer>().Ret<Bytes>().Ctx<ffi::ThreadPool>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_max_pool_gradient, RunMaxPoolGradient,
-                              Pooled().Arg<Bytes>().Ret<ffi::AnyBuffer>());
+                              Pooled().Arg<Bytes>().Ret<ffi::AnyBuffer>().Ctx<ffi::ThreadPool>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnlab_sums, RunSums,
                               ffi::Ffi::Bind()

@@ -22,6 +22,8 @@ std::optional<KernelBlocks> KernelBlocks::For(const Convolution& p,
   k.groups_ = p.groups;
   k.out_ = shape[output];
   k.in_ = shape[output + 1];
+  k.row_ = p.lies_in().back();
+  k.of_outer_tap_ = *(p.lies_in().end() - 2) * k.row_;
   k.taps_ = Size(p.kernel) / (p.kernel.back() * k.in_);
   k.block_ = inner.get_inner_blks()[0];
   k.of_group_ = output ? strides[0] : 0;
@@ -41,28 +43,28 @@ std::optional<KernelBlocks> KernelBlocks::For(const Convolution& p,
   return k;
 }
 
-void KernelBlocks::Copy(const float* kernel, float* to) const {
+void KernelBlocks::Copy(const float* kernel, float* to, const Pool& pool) const {
   const int64_t channels = of_inputs_ ? in_ : out_, blocks = (channels + block_ - 1) / block_;
-  const int64_t row = groups_ * out_;
-#pragma omp parallel for collapse(3) schedule(static)
-  for (int64_t group = 0; group < groups_; ++group) {
-    for (int64_t tap = 0; tap < taps_; ++tap) {
-      for (int64_t block = 0; block < blocks; ++block) {
-        const int64_t first = block * block_, count = std::min(block_, channels - first);
-        const float* from = kernel + tap * in_ * row + group * out_;
-        float* at = to + group * of_group_ + tap * of_tap_ + block * of_block_;
-        of_inputs_ ? CopyInputs(from + first * row, count, at)
-                   : CopyOutputs(from + first, count, at);
-      }
+  const int64_t tasks = groups_ * taps_ * blocks;
+  const int64_t of_task = in_ * out_ * block_ / channels;
+  const int64_t some = std::max<int64_t>(1, (1 << 15) / of_task);  // that a thread takes at once
+  pool.ForEach((tasks + some - 1) / some, [&](int, int64_t part) {
+    for (int64_t task = part * some; task < std::min(tasks, (part + 1) * some); ++task) {
+      const int64_t block = task % blocks, tap = task / blocks % taps_;
+      const int64_t group = task / blocks / taps_;
+      const int64_t first = block * block_, count = std::min(block_, channels - first);
+      const float* from = kernel + tap * of_outer_tap_ + group * out_;
+      float* at = to + group * of_group_ + tap * of_tap_ + block * of_block_;
+      of_inputs_ ? CopyInputs(from + first * row_, count, at)
+                 : CopyOutputs(from + first, count, at);
     }
-  }
+  });
 }
 
 // `count` outputs of all inputs.
 void KernelBlocks::CopyOutputs(const float* from, int64_t count, float* to) const {
   using L = Lanes<8>;
-  const int64_t row = groups_ * out_;
-  for (int64_t i = 0; i < in_; ++i, from += row, to += of_row_) {
+  for (int64_t i = 0; i < in_; ++i, from += row_, to += of_row_) {
     int64_t o = 0;
     for (; o + 8 <= count; o += 8) L::Store(to + o, L::Load(from + o));
     for (; o < count; ++o) to[o] = from[o];
@@ -72,7 +74,7 @@ void KernelBlocks::CopyOutputs(const float* from, int64_t count, float* to) cons
 
 // `count` inputs of all outputs.
 void KernelBlocks::CopyInputs(const float* from, int64_t count, float* to) const {
-  CopyTurned(from, count, groups_ * out_, out_, to, of_row_);
+  CopyTurned(from, count, row_, out_, to, of_row_);
   for (int64_t o = 0; o < out_; ++o) std::fill(to + o * of_row_ + count, to + o * of_row_ + block_, 0.f);
 }
 

@@ -16,8 +16,7 @@ class KernelBlocks {
   static std::optional<KernelBlocks> For(const Convolution& problem,
                                          const dnnl::memory::desc& inner);
 
-  // On as many threads as OpenMP gives.
-  void Copy(const float* kernel, float* to) const;
+  void Copy(const float* kernel, float* to, const Pool& pool) const;
 
  private:
   void CopyOutputs(const float* from, int64_t count, float* to) const;
@@ -25,6 +24,7 @@ class KernelBlocks {
 
   bool of_inputs_;                                     // what blocks are of
   int64_t taps_, groups_, in_, out_, block_;           // channels of one group
+  int64_t row_, of_outer_tap_;                         // strides of the kernel
   int64_t of_tap_, of_group_, of_row_, of_block_;      // strides of the result
 };
 

@@ -231,23 +231,23 @@ int64_t Parts(int64_t rounds, int64_t threads) {
   return parts;
 }
 
-template <typename T, typename Threads>
+template <typename T>
 void Run(const Geometry& s, const Images<T>& x, const Images<T>& dy, T* kernel,
-         const Threads& threads) {
+         const Pool& pool) {
   const std::vector<Channels> rounds = Rounds(s);
-  const int64_t count = rounds.size(), parts = Parts(count, threads.size());
+  const int64_t count = rounds.size(), parts = Parts(count, pool.size());
   const Round largest(s, rounds.front());  // the others have as many channels, or fewer
   const int64_t sums = largest.sums(), copies = largest.copies();
   const Scratch scratch(ScratchPool::Shared(),
-                        (count * parts * sums + threads.size() * copies) * sizeof(float));
+                        (count * parts * sums + pool.size() * copies) * sizeof(float));
   auto* all = reinterpret_cast<float*>(scratch.data());
-  threads.ForEach(count * parts, [&](int thread, int64_t i) {
+  pool.ForEach(count * parts, [&](int thread, int64_t i) {
     const Round round(s, rounds[i / parts]);
     const int64_t tiles = round.tiles.all(), part = i % parts;
     float* seen = all + count * parts * sums + thread * copies;
     Sum(s, round, tiles * part / parts, tiles * (part + 1) / parts, x, dy, seen, all + i * sums);
   });
-  threads.ForEach(count, [&](int, int64_t i) {
+  pool.ForEach(count, [&](int, int64_t i) {
     Write(s, Round(s, rounds[i]), all + i * parts * sums, parts, sums, kernel);
   });
 }
@@ -267,13 +267,13 @@ bool ServesKernelGradient(Pass pass, const Convolution& p) {
          std::any_of(p.dilation.begin(), p.dilation.end(), dilated);
 }
 
-void KernelGradient(const Convolution& p, const void* x, const void* dy, void* kernel) {
-  const Team team(HelpersFor(p));
+void KernelGradient(const Convolution& p, const void* x, const void* dy, void* kernel,
+                    const Pool& pool) {
   const auto run = [&](auto number) {
     using T = decltype(number);
     const Geometry s(p);
     Run(s, Images<T>{static_cast<const T*>(x), s.x, s.c, false},
-        Images<T>{static_cast<const T*>(dy), s.y, s.o, false}, static_cast<T*>(kernel), team);
+        Images<T>{static_cast<const T*>(dy), s.y, s.o, false}, static_cast<T*>(kernel), pool);
   };
   p.dtype == dnnl::memory::data_type::f32 ? run(float{}) : run(Bfloat16{});
 }

@@ -11,7 +11,8 @@ namespace cnnlab {
 bool ServesKernelGradient(Pass pass, const Convolution& p);
 
 // dk of <conv(x, k), dy>, float32 or bfloat16, summed in float32.
-void KernelGradient(const Convolution& p, const void* x, const void* dy, void* kernel);
+void KernelGradient(const Convolution& p, const void* x, const void* dy, void* kernel,
+                    const Pool& pool);
 
 // The same of x (batch, c_in, *spatial) and dy (batch, c_out, *out), the problem's shapes as they
 // always are.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "team.h"
 
 namespace cnnlab {
 namespace {
@@ -16,14 +15,16 @@ int64_t Pixel(int64_t n, const Place& at, const Place& shape) {
   return ((n * shape[0] + at[0]) * shape[1] + at[1]) * shape[2] + at[2];
 }
 
-// `work(n, i, j)` for the rows of all maps of a shape, by all threads of a team.
+// `work(n, i, j)` for the rows of all maps of a shape, some at a time.
 template <typename Work>
-void ForRows(int64_t batch, const Place& shape, Work work) {
-  const Team team(Team::Helpers::kFree);
-#pragma omp parallel for collapse(3) schedule(static)
-  for (int64_t n = 0; n < batch; ++n)
-    for (int64_t i = 0; i < shape[0]; ++i)
-      for (int64_t j = 0; j < shape[1]; ++j) work(n, i, j);
+void ForRows(int64_t batch, const Place& shape, const Pool& pool, Work work) {
+  const int64_t rows = batch * shape[0] * shape[1];
+  const int64_t tasks = std::min<int64_t>(rows, int64_t{8} * pool.size());
+  pool.ForEach(tasks, [&](int, int64_t task) {
+    for (int64_t row = rows * task / tasks; row < rows * (task + 1) / tasks; ++row) {
+      work(row / (shape[0] * shape[1]), row / shape[1] % shape[0], row % shape[1]);
+    }
+  });
 }
 
 // `work(entry, k)` for the entries of a window that lie in the map: where, and their number.
@@ -108,8 +109,8 @@ void Store(const float* __restrict sum, int64_t lanes, T* __restrict dx) {
 }  // namespace
 
 template <typename T>
-void MaxPool(const Pooling& p, const T* x, T* y, uint8_t* index) {
-  ForRows(p.batch, p.y, [&](int64_t n, int64_t i, int64_t j) {
+void MaxPool(const Pooling& p, const T* x, T* y, uint8_t* index, const Pool& pool) {
+  ForRows(p.batch, p.y, pool, [&](int64_t n, int64_t i, int64_t j) {
     float best[kLanes];
     int32_t where[kLanes];
     for (int64_t k = 0; k < p.y[2]; ++k) {
@@ -130,8 +131,9 @@ void MaxPool(const Pooling& p, const T* x, T* y, uint8_t* index) {
 }
 
 template <typename T>
-void MaxPoolGradient(const Pooling& p, const T* dy, const uint8_t* index, T* dx) {
-  ForRows(p.batch, p.x, [&](int64_t n, int64_t i, int64_t j) {
+void MaxPoolGradient(const Pooling& p, const T* dy, const uint8_t* index, T* dx,
+                     const Pool& pool) {
+  ForRows(p.batch, p.x, pool, [&](int64_t n, int64_t i, int64_t j) {
     float sum[kLanes];
     for (int64_t k = 0; k < p.x[2]; ++k) {
       const int64_t to = Pixel(n, {i, j, k}, p.x) * p.channels;
@@ -148,9 +150,10 @@ void MaxPoolGradient(const Pooling& p, const T* dy, const uint8_t* index, T* dx)
   });
 }
 
-template void MaxPool(const Pooling&, const float*, float*, uint8_t*);
-template void MaxPool(const Pooling&, const Bfloat16*, Bfloat16*, uint8_t*);
-template void MaxPoolGradient(const Pooling&, const float*, const uint8_t*, float*);
-template void MaxPoolGradient(const Pooling&, const Bfloat16*, const uint8_t*, Bfloat16*);
+template void MaxPool(const Pooling&, const float*, float*, uint8_t*, const Pool&);
+template void MaxPool(const Pooling&, const Bfloat16*, Bfloat16*, uint8_t*, const Pool&);
+template void MaxPoolGradient(const Pooling&, const float*, const uint8_t*, float*, const Pool&);
+template void MaxPoolGradient(const Pooling&, const Bfloat16*, const uint8_t*, Bfloat16*,
+                              const Pool&);
 
 }  // namespace cnnlab

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "bfloat16.h"
+#include "pool.h"
 
 namespace cnnlab {
 
@@ -18,10 +19,11 @@ struct Pooling {
 // larger than any number. Padding is not looked at. Windows have at most 256 entries.
 // T is float or Bfloat16.
 template <typename T>
-void MaxPool(const Pooling& p, const T* x, T* y, uint8_t* index);
+void MaxPool(const Pooling& p, const T* x, T* y, uint8_t* index, const Pool& pool);
 
 // Every entry of `dy` to the place that its window's maximum came from. Sums are of floats.
 template <typename T>
-void MaxPoolGradient(const Pooling& p, const T* dy, const uint8_t* index, T* dx);
+void MaxPoolGradient(const Pooling& p, const T* dy, const uint8_t* index, T* dx,
+                     const Pool& pool);
 
 }  // namespace cnnlab

@@ -5,7 +5,7 @@
 
 namespace cnnlab {
 
-void OutputsLast(Pass pass, const Convolution& problem, const void* b, void* out,
+void OutputsLast(Pass pass, const Convolution& problem, const void* b, void* out, const Pool& pool,
                  const std::function<void(const Convolution&, const void*, void*)>& run) {
   Convolution last = problem;
   last.outputs_first = false;
@@ -13,8 +13,7 @@ void OutputsLast(Pass pass, const Convolution& problem, const void* b, void* out
                         Size(problem.kernel) * dnnl::memory::data_type_size(problem.dtype));
   const auto copy = [&](const Convolution& from, const void* kernel, const Convolution& to,
                         void* place) {
-    const Team team(HelpersFor(problem));  // given back before `run` wants its own
-    CopyKernel(from, kernel, to, place);
+    CopyKernel(from, kernel, to, place, pool);
   };
   if (pass == Pass::kKernelGradient) {
     run(last, b, scratch.data());

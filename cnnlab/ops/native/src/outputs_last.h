@@ -9,7 +9,7 @@ namespace cnnlab {
 
 // A pass (operands as for `Convolve`) of a problem whose kernel lies outputs first, by `run`, which
 // gets the problem with them last, the second operand and the place of the result.
-void OutputsLast(Pass pass, const Convolution& problem, const void* b, void* out,
+void OutputsLast(Pass pass, const Convolution& problem, const void* b, void* out, const Pool& pool,
                  const std::function<void(const Convolution&, const void*, void*)>& run);
 
 }  // namespace cnnlab

@@ -27,17 +27,16 @@ Dims ChannelsSecond(const Dims& v) {
 }
 
 // (*kernel_size, c_in / g, c_out) in the logical order ([g,] c_out / g, c_in / g, *kernel_size).
-Dims KernelShape(const Convolution& p) {
-  const auto& k = p.kernel;
-  Dims shape{k[k.size() - 1] / p.groups, k[k.size() - 2]};
-  if (p.groups > 1) shape.insert(shape.begin(), p.groups);
+Dims KernelShape(const Dims& k, int64_t groups) {
+  Dims shape{k[k.size() - 1] / groups, k[k.size() - 2]};
+  if (groups > 1) shape.insert(shape.begin(), groups);
   shape.insert(shape.end(), k.begin(), k.end() - 2);
   return shape;
 }
 
 Dims KernelStrides(const Convolution& p) {
-  if (p.outputs_first) return Strides(KernelShape(p));
-  const Dims plain = Strides(p.kernel);
+  if (p.outputs_first) return Strides(KernelShape(p.lies_in(), p.groups));
+  const Dims plain = Strides(p.lies_in());
   Dims strides{1, plain[plain.size() - 2]};
   if (p.groups > 1) strides.insert(strides.begin(), p.kernel.back() / p.groups);
   strides.insert(strides.end(), plain.begin(), plain.end() - 2);
@@ -50,7 +49,7 @@ struct Layouts {
 
 Layouts CallersLayouts(const Convolution& p) {
   return {{ChannelsSecond(p.x), p.dtype, ChannelsSecond(Strides(p.x))},
-          {KernelShape(p), p.dtype, KernelStrides(p)},
+          {KernelShape(p.kernel, p.groups), p.dtype, KernelStrides(p)},
           {ChannelsSecond(p.y), p.dtype, ChannelsSecond(Strides(p.y))}};
 }
 
@@ -73,11 +72,7 @@ dnnl::primitive_attr Attributes(const Convolution& p) {
 Slot MakeSlot(int arg, const memory::desc& outer, const memory::desc& inner, bool output) {
   Slot slot{arg, outer, inner, std::nullopt, std::nullopt, 0};
   if (outer == inner) return slot;
-  dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  const auto& from = output ? inner : outer;
-  const auto& to = output ? outer : inner;
-  slot.reorder = dnnl::reorder({Engine(), from, Engine(), to, attr});
+  slot.reorder = output ? Reorder(inner, outer) : Reorder(outer, inner);
   return slot;
 }
 
@@ -186,6 +181,7 @@ Choice ChooseLayout(Pass pass, const Convolution& p) {
 Convolution AsRow(Convolution p) {
   for (auto* shape : {&p.x, &p.y}) shape->insert(shape->begin() + 1, 1);
   p.kernel.insert(p.kernel.begin(), 1);
+  if (!p.within.empty()) p.within.insert(p.within.begin(), 1);
   for (auto* v : {&p.stride, &p.dilation}) v->insert(v->begin(), 1);
   for (auto* v : {&p.low, &p.high}) v->insert(v->begin(), 0);
   return p;
@@ -202,6 +198,7 @@ std::optional<Convolution> AsRows(Convolution p) {
     shape->insert(shape->begin() + 2, d);
   }
   p.kernel.insert(p.kernel.begin() + 1, 1);
+  if (!p.within.empty()) p.within.insert(p.within.begin() + 1, 1);
   p.stride.push_back(1);
   p.dilation = {1, 1};
   p.low = {p.low[0] / d, 0};
@@ -224,21 +221,11 @@ Choice Choose(Pass pass, const Convolution& p) {
 
 }  // namespace
 
-const dnnl::engine& Engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
-
 Plan MakePlan(Pass pass, const Convolution& p) { return Choose(pass, p).make(); }
 
-void CopyKernel(const Convolution& from, const void* kernel, const Convolution& to, void* copy) {
-  dnnl::stream stream(Engine());
-  const auto of = [](const Convolution& p, const void* data) {
-    return memory(CallersLayouts(p).kernel, Engine(), const_cast<void*>(data));
-  };
-  memory a = of(from, kernel), b = of(to, copy);
-  dnnl::reorder(a, b).execute(stream, a, b);
-  stream.wait();
+void CopyKernel(const Convolution& from, const void* kernel, const Convolution& to, void* copy,
+                const Pool& pool) {
+  Reorder(CallersLayouts(from).kernel, CallersLayouts(to).kernel).Run(kernel, copy, pool);
 }
 
 std::string OfOneDnn(Pass pass, const Convolution& p) { return Choose(pass, p).implementation; }

@@ -7,6 +7,7 @@
 
 #include "convolution.h"
 #include "kernel_blocks.h"
+#include "reorder.h"
 
 namespace cnnlab {
 
@@ -15,7 +16,7 @@ struct Slot {
   int arg = 0;
   dnnl::memory::desc outer;               // the caller's layout
   dnnl::memory::desc inner;               // the primitive's
-  std::optional<dnnl::reorder> reorder;  // where they differ: before it (inputs), after (output)
+  std::optional<Reorder> reorder;        // where they differ: before it (inputs), after (output)
   std::optional<KernelBlocks> blocks;     // what does the same, faster
   size_t offset = 0;                      // of the inner copy in the scratch memory
 };
@@ -29,13 +30,12 @@ struct Plan {
   size_t scratch_bytes = 0;  // inner copies and oneDNN's own scratchpad
 };
 
-const dnnl::engine& Engine();
-
 // Throw dnnl::error where oneDNN has no implementation.
 Plan MakePlan(Pass pass, const Convolution& problem);
 
 // The kernel of a problem from how it lies in `from` to how it lies in `to`.
-void CopyKernel(const Convolution& from, const void* kernel, const Convolution& to, void* copy);
+void CopyKernel(const Convolution& from, const void* kernel, const Convolution& to, void* copy,
+                const Pool& pool);
 
 std::string OfOneDnn(Pass pass, const Convolution& problem);  // the implementation's name
 

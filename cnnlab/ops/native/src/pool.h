@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -24,12 +25,18 @@ class Pool {
 
   int size() const { return size_; }
 
-  // As `Team`'s.
+  // `work(thread, task)` for each task from 0 to `count - 1`; of two that run at once the numbers of
+  // their threads differ, from 0 to `size() - 1`. What one of them throws is thrown when all are over.
   template <typename Work>
   void ForEach(int64_t count, const Work& work) const {
     const auto state = std::make_shared<State>();  // a helper may come when all is over
     const auto run = [&work, count](State& at, int thread) {
-      for (int64_t task; (task = at.task++) < count;) work(thread, task);
+      try {
+        for (int64_t task; (task = at.task++) < count;) work(thread, task);
+      } catch (...) {
+        if (!at.thrown.test_and_set()) at.error = std::current_exception();
+        at.task = count;
+      }
     };
     const int64_t helpers = std::min<int64_t>(size_, count) - 1;
     for (int64_t i = 0; i < helpers; ++i) {
@@ -39,9 +46,11 @@ class Pool {
       });
     }
     run(*state, 0);
-    if (helpers <= 0) return;
-    state->at_work -= kClosed;
-    while (state->at_work != -kClosed) std::this_thread::yield();
+    if (helpers > 0) {
+      state->at_work -= kClosed;
+      while (state->at_work != -kClosed) std::this_thread::yield();
+    }
+    if (state->error) std::rethrow_exception(state->error);
   }
 
  private:
@@ -50,6 +59,8 @@ class Pool {
     std::atomic<int64_t> task{0};
     std::atomic<int> came{0};     // helpers that did something
     std::atomic<int> at_work{0};  // those now; kClosed less once none may begin
+    std::atomic_flag thrown;
+    std::exception_ptr error;
   };
 
   int size_;

@@ -24,21 +24,26 @@ uint32_t Magnitude(float v) {
   return bits & 0x7fffffff;
 }
 
-// For results that do not depend on the number of threads.
-Team::Helpers Helpers(int64_t size) {
-  constexpr int64_t kLittle = 1 << 17;
-  return size < kLittle ? Team::Helpers::kNone : Team::Helpers::kFree;
-}
+// Numbers that a thread takes at once.
+constexpr int64_t kShare = 1 << 16;
 
 // The largest magnitude; infinity where an entry is infinite or NaN.
-float Largest(const void* data, int64_t size, memory::data_type dtype) {
-  const Team team(Helpers(size));
+float Largest(const void* data, int64_t size, memory::data_type dtype, const Pool& pool) {
   return OfType(dtype, [&](auto number) {
     const auto* v = static_cast<const decltype(number)*>(data);
-    // Compared as integers, in whose order NaN comes last and which compilers make vectors of.
-    uint32_t largest = 0;
-#pragma omp parallel for simd reduction(max : largest) schedule(static)
-    for (int64_t i = 0; i < size; ++i) largest = std::max(largest, Magnitude(Widen(v[i])));
+    const int64_t shares = (size + kShare - 1) / kShare;
+    std::vector<uint32_t> of(pool.size());
+    pool.ForEach(shares, [&](int thread, int64_t share) {
+      // Compared as integers, in whose order NaN comes last and which compilers make vectors of.
+      uint32_t largest = of[thread];
+      const int64_t end = std::min(size, (share + 1) * kShare);
+#pragma omp simd reduction(max : largest)
+      for (int64_t i = share * kShare; i < end; ++i) {
+        largest = std::max(largest, Magnitude(Widen(v[i])));
+      }
+      of[thread] = largest;
+    });
+    const uint32_t largest = *std::max_element(of.begin(), of.end());
     float value;
     std::memcpy(&value, &largest, sizeof(value));
     return value == value ? value : std::numeric_limits<float>::infinity();
@@ -69,34 +74,39 @@ bool AllMeetTheInput(const Convolution& p) {
 
 }  // namespace
 
-bool StaysFinite(const Convolution& p, const void* x, const void* kernel, const void* bias) {
+bool StaysFinite(const Convolution& p, const void* x, const void* kernel, const void* bias,
+                 const Pool& pool) {
   const int64_t terms = Size(p.kernel) / p.kernel.back();
-  const double x_most = Largest(x, Size(p.x), p.dtype);
-  const double k_most = Largest(kernel, Size(p.kernel), p.dtype);
-  const double b_most = bias == nullptr ? 0 : Largest(bias, p.kernel.back(), p.dtype);
+  const double x_most = Largest(x, Size(p.x), p.dtype, pool);
+  const double k_most = Largest(kernel, Size(p.kernel), p.dtype, pool);
+  const double b_most = bias == nullptr ? 0 : Largest(bias, p.kernel.back(), p.dtype, pool);
   // False where one of them is infinite, and 0 times it is NaN.
   return x_most * k_most * static_cast<double>(terms) + b_most <
          std::numeric_limits<float>::max() / 2;
 }
 
-void Relu(const Convolution& p, void* y) {
+void Relu(const Convolution& p, void* y, const Pool& pool) {
   const int64_t size = Size(p.y);
-  const Team team(Helpers(size));
   OfType(p.dtype, [&](auto number) {
     auto* v = static_cast<decltype(number)*>(y);
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < size; ++i) {
-      const float value = Widen(v[i]);
-      Narrow(value < 0.f ? 0.f : value, v[i]);
-    }
+    pool.ForEach((size + kShare - 1) / kShare, [&](int, int64_t share) {
+      const int64_t end = std::min(size, (share + 1) * kShare);
+#pragma omp simd
+      for (int64_t i = share * kShare; i < end; ++i) {
+        const float value = Widen(v[i]);
+        Narrow(value < 0.f ? 0.f : value, v[i]);
+      }
+    });
   });
 }
 
-bool FiniteBesidePadding(Pass pass, const Convolution& p, const void* other, const void* out) {
+bool FiniteBesidePadding(Pass pass, const Convolution& p, const void* other, const void* out,
+                         const Pool& pool) {
   const bool forward = pass == Pass::kForward;
   const int64_t of_other = Size(forward ? p.kernel : p.y), of_out = Size(forward ? p.y : p.kernel);
   const bool smaller = of_out < of_other && AllMeetTheInput(p);
-  return std::isfinite(smaller ? Largest(out, of_out, p.dtype) : Largest(other, of_other, p.dtype));
+  return std::isfinite(smaller ? Largest(out, of_out, p.dtype, pool)
+                               : Largest(other, of_other, p.dtype, pool));
 }
 
 bool HasPadding(const Convolution& p) {

@@ -31,9 +31,8 @@ bool ServesStrided(Pass pass, const Convolution& p) {
          p.dtype == dnnl::memory::data_type::f32;
 }
 
-void StridedInputGradient(const Convolution& p, const float* dy, const float* kernel, float* dx) {
-  const Team team(HelpersFor(p));
-  const int threads = team.size();
+void StridedInputGradient(const Convolution& p, const float* dy, const float* kernel, float* dx,
+                          const Pool& pool) {
   const int64_t in = p.x.back(), out = p.y.back(), count = Size(p.y) / out;
   constexpr int64_t kFloats = int64_t{1} << 15;  // both sides of a product stay in the cache
   const int64_t size = std::min(std::clamp<int64_t>(kFloats / std::max(in, out), 16, 256), count);
@@ -41,32 +40,27 @@ void StridedInputGradient(const Convolution& p, const float* dy, const float* ke
   const size_t own = (size * in * sizeof(float) + product->work_bytes() + 127) / 64 * 64;
   const size_t turned = (in * out * sizeof(float) + 63) / 64 * 64;
   const size_t packed = (product->packed_bytes() + 63) / 64 * 64;
-  const Scratch scratch(ScratchPool::Shared(), turned + packed + own * threads);
+  const Scratch scratch(ScratchPool::Shared(), turned + packed + own * pool.size());
   auto* transposed = reinterpret_cast<float*>(scratch.data());
   for (int64_t i = 0; i < in; ++i) {
     for (int64_t o = 0; o < out; ++o) transposed[o * in + i] = kernel[i * out + o];
   }
   const float* right = product->Pack(transposed, transposed + turned / sizeof(float));
-#pragma omp parallel num_threads(threads)
-  {
-    auto* rows = reinterpret_cast<float*>(scratch.data() + turned + packed +
-                                          own * omp_get_thread_num());
+  pool.ForEach((count + size - 1) / size, [&](int thread, int64_t number) {
+    auto* rows = reinterpret_cast<float*>(scratch.data() + turned + packed + own * thread);
     float* work = rows + (size * in + 15) / 16 * 16;
-#pragma omp for schedule(static)
-    for (int64_t first = 0; first < count; first += size) {
-      // The last ones begin early enough to be as many; what is computed twice is the same.
-      const int64_t begin = std::min(first, count - size), end = begin + size;
-      product->Run(dy + begin * out, right, rows, work);
-      const float* from = rows + (first - begin) * in;
-      int64_t at = Place(p, first);
-      for (int64_t number = first; number < end; ++number, from += in) {
-        const int64_t next = Place(p, number + 1);
-        std::copy_n(from, in, dx + at);
-        std::fill(dx + at + in, dx + next, 0.f);
-        at = next;
-      }
+    // The last ones begin early enough to be as many; what is computed twice is the same.
+    const int64_t first = number * size, begin = std::min(first, count - size), end = begin + size;
+    product->Run(dy + begin * out, right, rows, work);
+    const float* from = rows + (first - begin) * in;
+    int64_t at = Place(p, first);
+    for (int64_t result = first; result < end; ++result, from += in) {
+      const int64_t next = Place(p, result + 1);
+      std::copy_n(from, in, dx + at);
+      std::fill(dx + at + in, dx + next, 0.f);
+      at = next;
     }
-  }
+  });
 }
 
 }  // namespace cnnlab

@@ -10,6 +10,6 @@ bool ServesStrided(Pass pass, const Convolution& problem);
 
 // `dy` (batch, *out, c_out) times the kernel's transpose, and zeros in between: `dx`, written once.
 void StridedInputGradient(const Convolution& problem, const float* dy, const float* kernel,
-                          float* dx);
+                          float* dx, const Pool& pool);
 
 }  // namespace cnnlab

@@ -17,16 +17,14 @@ class Team {
  public:
   enum class Helpers {
     kNone,
-    kFree,  // those that no other call has: for results that do not depend on their number
-    kAll,   // waits until it has all of them: sums over threads are then the same in every run
+    kAll,  // waits until it has all of them: sums over threads are then the same in every run
   };
 
   explicit Team(Helpers wanted) : before_(omp_get_max_threads()) {
     if (wanted != Helpers::kNone) {
       auto& pool = Shared();
       std::unique_lock lock(pool.mutex);
-      const auto all = [&pool] { return pool.free == Limit() - 1; };
-      if (wanted == Helpers::kAll) pool.returned.wait(lock, all);
+      pool.returned.wait(lock, [&pool] { return pool.free == Limit() - 1; });
       helpers_ = pool.free;
       pool.free = 0;
     }
@@ -48,14 +46,6 @@ class Team {
   Team& operator=(const Team&) = delete;
 
   int size() const { return 1 + helpers_; }
-
-  // `work(thread, task)` for each task from 0 to `count - 1`; of two that run at once the numbers of
-  // their threads differ, from 0 to `size() - 1`.
-  template <typename Work>
-  void ForEach(int64_t count, const Work& work) const {
-#pragma omp parallel for num_threads(size()) schedule(static)
-    for (int64_t task = 0; task < count; ++task) work(omp_get_thread_num(), task);
-  }
 
   static int Limit() {
     static const int limit = std::min(omp_get_max_threads(), omp_get_thread_limit());

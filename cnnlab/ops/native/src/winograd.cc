@@ -4,7 +4,6 @@
 
 #include "panels.h"
 #include "scratch.h"
-#include "team.h"
 #include "winograd_tiles.h"
 
 namespace cnnlab {
@@ -29,11 +28,11 @@ int64_t Place(int64_t rows, int64_t row, int64_t c) {
 
 // G k G^T of a kernel (3, 3, c_in, c_out) into `u`.
 template <int kLanes>
-void KernelForward(const float* kernel, int64_t in, int64_t out, float* u) {
+void KernelForward(const float* kernel, int64_t in, int64_t out, float* u,
+                   const Pool& pool) {
   using F = Transform<kLanes>;
   const int64_t apart = Apart(in * Padded(out));
-#pragma omp parallel for
-  for (int64_t i = 0; i < in; ++i) {
+  pool.ForEach(in, [&](int, int64_t i) {
     for (int64_t o = 0; o < out; o += kLanes) {
       typename F::Vec k[9], half[kWindow * 3], v[kPositions];
       for (int t = 0; t < 9; ++t) k[t] = F::Load(kernel + (t * in + i) * out + o);
@@ -42,18 +41,18 @@ void KernelForward(const float* kernel, int64_t in, int64_t out, float* u) {
       float* at = u + Place(in, i, o);
       for (int t = 0; t < kPositions; ++t) F::Store(at + t * apart, v[t]);
     }
-  }
+  });
 }
 
 // The same of the kernel turned by half a circle, of which c_in are the results: the transpose in the
 // input.
 template <int kLanes>
-void KernelTurned(const float* kernel, int64_t in, int64_t out, float* u) {
+void KernelTurned(const float* kernel, int64_t in, int64_t out, float* u,
+                  const Pool& pool) {
   using F = Transform<kLanes>;
   const int64_t apart = Apart(out * Padded(in));
-#pragma omp parallel for
-  for (int64_t line = 0; line < out * Padded(in); line += kPanel) {  // one after another in `u`
-    const int64_t first = line / (out * kPanel) * kPanel, m = line / kPanel % out;
+  pool.ForEach(out * Padded(in) / kPanel, [&](int, int64_t line) {  // one after another in `u`
+    const int64_t first = line / out * kPanel, m = line % out;
     for (int64_t c = first; c < std::min(first + kPanel, in); c += kLanes) {
       typename F::Vec k[9], half[kWindow * 3], v[kPositions];
       for (int i = 0; i < 9; ++i) {
@@ -66,16 +65,16 @@ void KernelTurned(const float* kernel, int64_t in, int64_t out, float* u) {
       float* at = u + Place(out, m, c);
       for (int i = 0; i < kPositions; ++i) F::Store(at + i * apart, v[i]);
     }
-  }
+  });
 }
 
 // G^T (the sum of `parts` arrays `u` (36, c_in, padded c_out), one after the other) G into a kernel.
 template <int kLanes>
-void KernelBack(const float* u, int64_t parts, int64_t in, int64_t out, float* kernel) {
+void KernelBack(const float* u, int64_t parts, int64_t in, int64_t out, float* kernel,
+                const Pool& pool) {
   using F = Transform<kLanes>;
   const int64_t apart = in * Padded(out);
-#pragma omp parallel for
-  for (int64_t i = 0; i < in; ++i) {
+  pool.ForEach(in, [&](int, int64_t i) {
     for (int64_t o = 0; o < out; o += kLanes) {
       typename F::Vec v[kPositions], half[3 * kWindow], k[9];
       for (int t = 0; t < kPositions; ++t) {
@@ -89,12 +88,12 @@ void KernelBack(const float* u, int64_t parts, int64_t in, int64_t out, float* k
       for (int t = 0; t < 3; ++t) F::KernelBack(half + t * kWindow, k + t * 3, 1, 1);
       for (int t = 0; t < 9; ++t) F::Store(kernel + (t * in + i) * out + o, k[t]);
     }
-  }
+  });
 }
 
-// How the tiles are cut: `blocks` of `size`, the same number for each thread.
+// How the tiles are cut: `count` blocks of `size`, the same number, `rounds`, for each thread.
 struct Blocks {
-  int64_t size, count;
+  int64_t size, rounds, count;
 
   // As many tiles at once as keep both sides of the product in a cache, but enough for each
   // transformed kernel that is read.
@@ -103,7 +102,7 @@ struct Blocks {
     const int64_t fitting = kBytes / (kPositions * channels * int64_t{sizeof(float)});
     const int64_t wanted = std::clamp<int64_t>(fitting, least, 96);
     const int64_t each = (tiles.count + threads - 1) / threads;
-    const int64_t rounds = (each + wanted - 1) / wanted;
+    rounds = (each + wanted - 1) / wanted;
     size = (each + rounds - 1) / rounds;
     count = rounds * threads;
   }
@@ -126,75 +125,69 @@ class Layout {
 // y = conv(x, k): the forward pass, and with the turned kernel the transpose in the input.
 template <int kLanes>
 void Filter(const Images<const float>& x, const float* kernel, bool turned, const float* bias,
-            bool relu, const Images<float>& y, int threads) {
+            bool relu, const Images<float>& y, const Pool& pool) {
   constexpr int64_t kTerms = 256;  // whose factors in a panel stay in the first cache
   const Tiles tiles(y.n, y.h, y.w);
   const int64_t columns = Padded(y.c), of_kernel = Apart(x.c * columns);
   const bool large = of_kernel > (1 << 14);  // too large for a cache beside the tiles
-  const Blocks blocks(tiles, x.c + y.c, large ? 64 : 12, threads);
+  const Blocks blocks(tiles, x.c + y.c, large ? 64 : 12, pool.size());
   const int64_t v_apart = Apart(blocks.size * x.c), m_apart = Apart(blocks.size * columns);
   Layout layout;
   const size_t zeros = layout.Add(x.c), u = layout.Add(kPositions * of_kernel);
   const size_t own = layout.bytes();
   const size_t v = layout.Add(kPositions * v_apart), m = layout.Add(kPositions * m_apart);
   const size_t stride = layout.bytes() - own;
-  const Scratch scratch(ScratchPool::Shared(), own + stride * threads);
+  const Scratch scratch(ScratchPool::Shared(), own + stride * pool.size());
   const auto at = [&](size_t offset) { return reinterpret_cast<float*>(scratch.data() + offset); };
 
   std::fill_n(at(zeros), x.c, 0.f);
-  turned ? KernelTurned<kLanes>(kernel, y.c, x.c, at(u))
-         : KernelForward<kLanes>(kernel, x.c, y.c, at(u));
-#pragma omp parallel num_threads(threads)
-  {
-    const size_t mine = stride * omp_get_thread_num();
-#pragma omp for schedule(static)
-    for (int64_t block = 0; block < blocks.count; ++block) {
-      const int64_t first = block * blocks.size;
-      if (first >= tiles.count) continue;
-      Gather<kWindow, kLanes>(x, tiles, first, blocks.size, at(zeros), at(v + mine), x.c, v_apart);
-      for (int64_t i = 0; i < kPositions; ++i) {
-        for (int64_t column = 0; column < columns; column += kPanel) {
-          for (int64_t term = 0; term < x.c; term += kTerms) {
-            Multiply(blocks.size, {at(v + mine) + i * v_apart + term, x.c, 1},
-                     at(u) + i * of_kernel + Place(x.c, term, column), kPanel,
-                     std::min(kTerms, x.c - term), at(m + mine) + i * m_apart + column, columns,
-                     term > 0);
-          }
+  turned ? KernelTurned<kLanes>(kernel, y.c, x.c, at(u), pool)
+         : KernelForward<kLanes>(kernel, x.c, y.c, at(u), pool);
+  pool.ForEach(blocks.count, [&](int thread, int64_t block) {
+    const size_t mine = stride * thread;
+    const int64_t first = block * blocks.size;
+    if (first >= tiles.count) return;
+    Gather<kWindow, kLanes>(x, tiles, first, blocks.size, at(zeros), at(v + mine), x.c, v_apart);
+    for (int64_t i = 0; i < kPositions; ++i) {
+      for (int64_t column = 0; column < columns; column += kPanel) {
+        for (int64_t term = 0; term < x.c; term += kTerms) {
+          Multiply(blocks.size, {at(v + mine) + i * v_apart + term, x.c, 1},
+                   at(u) + i * of_kernel + Place(x.c, term, column), kPanel,
+                   std::min(kTerms, x.c - term), at(m + mine) + i * m_apart + column, columns,
+                   term > 0);
         }
       }
-      Scatter<kLanes>(at(m + mine), columns, m_apart, y, tiles, first, blocks.size, bias, relu);
     }
-  }
+    Scatter<kLanes>(at(m + mine), columns, m_apart, y, tiles, first, blocks.size, bias, relu);
+  });
 }
 
-// dk of <conv(x, k), dy>: each thread sums the products of its blocks.
+// dk of <conv(x, k), dy>: the sum of as many parts as there are threads, each of its blocks.
 template <int kLanes>
 void KernelGradient(const Images<const float>& x, const Images<const float>& dy, float* kernel,
-                    int threads) {
+                    const Pool& pool) {
   const Tiles tiles(dy.n, dy.h, dy.w);
-  const Blocks blocks(tiles, x.c + dy.c, 48, threads);
+  const int64_t parts = pool.size();
+  const Blocks blocks(tiles, x.c + dy.c, 48, pool.size());
   const int64_t columns = Padded(dy.c), of_kernel = x.c * columns;
   const int64_t v_apart = Apart(blocks.size * x.c), m_apart = Apart(blocks.size * columns);
   const size_t sums = kPositions * of_kernel;
   Layout layout;
-  const size_t zeros = layout.Add(std::max(x.c, dy.c)), u = layout.Add(sums * threads);
+  const size_t zeros = layout.Add(std::max(x.c, dy.c)), u = layout.Add(sums * parts);
   const size_t own = layout.bytes();
   const size_t v = layout.Add(kPositions * v_apart), m = layout.Add(kPositions * m_apart);
   const size_t stride = layout.bytes() - own;
-  const Scratch scratch(ScratchPool::Shared(), own + stride * threads);
+  const Scratch scratch(ScratchPool::Shared(), own + stride * parts);
   const auto at = [&](size_t offset) { return reinterpret_cast<float*>(scratch.data() + offset); };
 
   std::fill_n(at(zeros), std::max(x.c, dy.c), 0.f);
-#pragma omp parallel num_threads(threads)
-  {
-    const int thread = omp_get_thread_num();
-    const size_t mine = stride * thread;
-    float* sum = at(u) + sums * thread;
+  pool.ForEach(parts, [&](int, int64_t part) {
+    const size_t mine = stride * part;
+    float* sum = at(u) + sums * part;
     std::fill_n(sum, sums, 0.f);
-#pragma omp for schedule(static)
-    for (int64_t block = 0; block < blocks.count; ++block) {
+    for (int64_t block = part * blocks.rounds; block < (part + 1) * blocks.rounds; ++block) {
       const int64_t first = block * blocks.size;
-      if (first >= tiles.count) continue;
+      if (first >= tiles.count) break;
       Gather<kWindow, kLanes>(x, tiles, first, blocks.size, at(zeros), at(v + mine), x.c, v_apart);
       Gather<kTile, kLanes>(dy, tiles, first, blocks.size, at(zeros), at(m + mine), columns,
                             m_apart);
@@ -205,14 +198,13 @@ void KernelGradient(const Images<const float>& x, const Images<const float>& dy,
         }
       }
     }
-  }
-  KernelBack<kLanes>(at(u), threads, x.c, dy.c, kernel);
+  });
+  KernelBack<kLanes>(at(u), parts, x.c, dy.c, kernel, pool);
 }
 
 template <int kLanes>
 void Run(Pass pass, const Convolution& p, const float* a, const float* b, const float* bias,
-              float* out) {
-  const Team team(HelpersFor(p));
+         float* out, const Pool& pool) {
   const auto images = [&](const auto* data, const std::vector<int64_t>& s, int64_t top,
                           int64_t left) {
     return Images<const float>{data, s[0], s[1], s[2], s[3], top, left};
@@ -224,22 +216,23 @@ void Run(Pass pass, const Convolution& p, const float* a, const float* b, const 
   switch (pass) {
     case Pass::kForward:
       return Filter<kLanes>(images(a, p.x, p.low[0], p.low[1]), b, false, bias, relu, results(p.y),
-                    team.size());
+                    pool);
     case Pass::kInputGradient:
       return Filter<kLanes>(images(a, p.y, 2 - p.low[0], 2 - p.low[1]), b, true, nullptr, false,
-                    results(p.x), team.size());
+                    results(p.x), pool);
     case Pass::kKernelGradient:
       return KernelGradient<kLanes>(images(a, p.x, p.low[0], p.low[1]), images(b, p.y, 0, 0), out,
-                            team.size());
+                            pool);
   }
 }
 
 }  // namespace
 
 void Winograd(Pass pass, const Convolution& p, const float* a, const float* b, const float* bias,
-              float* out) {
+              float* out, const Pool& all) {
+  const Pool pool = PoolFor(p, all);
   const bool widest = p.x.back() % kWidest == 0 && p.y.back() % kWidest == 0;
-  (widest ? Run<kWidest> : Run<8>)(pass, p, a, b, bias, out);
+  (widest ? Run<kWidest> : Run<8>)(pass, p, a, b, bias, out, pool);
 }
 
 }  // namespace cnnlab
