@@ -211,3 +211,22 @@ def test_channels_first_are_all_activations(names, groups, taken):
     if taken:  # what is cropped is cropped along space
         assert all(r.edges[:2] == ((0, 0, 0), (0, 0, 0)) for r in found)
         assert any(map(any, found[0].edges))
+
+
+@needs_engine
+@pytest.mark.parametrize(
+    ("channels", "taps", "names", "left"),
+    [
+        ((256, 256), 1, ("NCH", "OIH", "NCH"), True),
+        ((64, 1024), 1, ("NCH", "OIH", "NCH"), True),
+        ((255, 256), 1, ("NCH", "OIH", "NCH"), False),
+        ((256, 256), 2, ("NCH", "OIH", "NCH"), False),
+        ((256, 256), 1, ("NHC", "HIO", "NHC"), False),
+    ],
+)
+def test_wide_matrices_as_they_lie_are_left_to_xla(channels, taps, names, left):
+    c, o = channels
+    x = jnp.zeros((2, c, 40) if names[0] == "NCH" else (2, 40, c))
+    k = jnp.zeros((o, c, taps) if names[0] == "NCH" else (taps, c, o))
+    lines = str(cnnlab.summary(functools.partial(both, functools.partial(conv, names=names)), x, k))
+    assert lines.count("as they lie, channels first") == (3 if left else 0)
