@@ -215,7 +215,7 @@ def test_channels_first_are_all_activations(names, groups, taken):
 
 @needs_engine
 @pytest.mark.parametrize(
-    ("channels", "taps", "names", "left"),
+    ("channels", "size", "names", "left"),
     [
         ((256, 256), 1, ("NCH", "OIH", "NCH"), True),
         ((64, 1024), 1, ("NCH", "OIH", "NCH"), True),
@@ -224,9 +224,9 @@ def test_channels_first_are_all_activations(names, groups, taken):
         ((256, 256), 1, ("NHC", "HIO", "NHC"), False),
     ],
 )
-def test_wide_matrices_as_they_lie_are_left_to_xla(channels, taps, names, left):
+def test_wide_matrices_as_they_lie_are_left_to_xla(channels, size, names, left):
     c, o = channels
     x = jnp.zeros((2, c, 40) if names[0] == "NCH" else (2, 40, c))
-    k = jnp.zeros((o, c, taps) if names[0] == "NCH" else (taps, c, o))
+    k = jnp.zeros((o, c, size) if names[0] == "NCH" else (size, c, o))
     lines = str(cnnlab.summary(functools.partial(both, functools.partial(conv, names=names)), x, k))
     assert lines.count("as they lie, channels first") == (3 if left else 0)
