@@ -4,7 +4,6 @@ That it is the convolution, in every transformation, is tested with the other al
 """
 
 import functools
-import itertools
 import math
 import shutil
 import subprocess
@@ -15,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from primitive_cases import arrays, changed, compiled, needs_engine
+from engine_checks import check_engine
+from primitive_cases import arrays, changed, needs_engine
 
 from cnnlab import ops
 from cnnlab.bench.reference import convolution, relative_error
@@ -167,21 +167,10 @@ def test_sequences_run_on_what_is_compiled_for_images():
 def test_all_passes_beside_the_float64_loop(case, dtype):
     x, kernel, geometry = CASES[case]
     problem = describe(x, kernel, **geometry, dtype=dtype)
-    x, kernel, dy = arrays(problem)
-    operands = (x, kernel), (dy, kernel), (x, dy)
-    native = REGISTRY["native"]
-    maps = [functools.partial(native.compute, which) for which in PASSES]
-    # Another layout of the kernel inside.
-    maps += [m for which in PASSES if (m := native.outputs_first(problem, which))]
-    assert len(maps) == (6 if problem.groups == 1 else 3)
-    run = compiled(lambda pairs: [m(*pairs[i % 3], problem) for i, m in enumerate(maps)])
     # The longest sums, those of the kernel's gradient, lose as the root of their length.
     terms = problem.batch * math.prod(problem.out)
     limit = max(2e-6, 2**-24 * math.sqrt(terms)) if dtype == np.float32 else 4e-3
-    results = convolution(x, kernel, dy, problem)
-    for got, expected in zip(run(operands), itertools.cycle(results), strict=False):
-        assert got.shape == expected.shape and got.dtype == dtype
-        assert relative_error(np.asarray(got, np.float64), expected) <= limit
+    check_engine(REGISTRY["native"], problem, limit)
 
 
 @needs_engine

@@ -1,12 +1,12 @@
 """Convolutions that the engine cuts for XLA's threads: by examples, rows or channels."""
 
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from engine_checks import check_engine
 from primitive_cases import arrays, compiled, needs_engine
 
 from cnnlab import ops
@@ -41,16 +41,7 @@ CASES = {
 def test_parts_beside_the_float64_loop(case, dtype):
     x, kernel, geometry = CASES[case]
     problem = describe(x, kernel, **geometry, dtype=dtype)
-    x, kernel, dy = arrays(problem)
-    operands = (x, kernel), (dy, kernel), (x, dy)
-    native = REGISTRY["native"]
-    maps = [functools.partial(native.compute, which) for which in PASSES]
-    maps += [m for which in PASSES if (m := native.outputs_first(problem, which))]
-    run = compiled(lambda pairs: [m(*pairs[i % 3], problem) for i, m in enumerate(maps)])
-    results = convolution(x, kernel, dy, problem)
-    limit = 2e-6 if dtype == np.float32 else 4e-3
-    for got, expected in zip(run(operands), itertools.cycle(results), strict=False):
-        assert relative_error(np.asarray(got, np.float64), expected) <= limit
+    check_engine(REGISTRY["native"], problem, 2e-6 if dtype == np.float32 else 4e-3)
 
 
 @needs_engine
