@@ -103,8 +103,8 @@ char* At(const void* data, int64_t numbers, const Convolution& p) {
 }
 
 // The forward pass and the gradient in the input: each part has its own results.
-bool Map(Pass pass, const Convolution& p, const void* a, const void* b, const void* bias, void* out,
-         const Pool& pool) {
+bool ByParts(Pass pass, const Convolution& p, const void* a, const void* b, const void* bias,
+             void* out, const Pool& pool) {
   const Planned cut(pass, p, pool.size());
   if (cut.parts.empty()) return false;
   const Slot& kernel = cut.plans[0]->b;
@@ -136,7 +136,7 @@ void Add(const char* from, int64_t count, size_t apart, int64_t size, float* to,
 }
 
 // The gradient in the kernel: the sum of the parts' results, in their order.
-bool Sum(const Convolution& p, const void* a, const void* b, void* out, const Pool& pool) {
+bool BySummands(const Convolution& p, const void* a, const void* b, void* out, const Pool& pool) {
   if (p.dtype != dnnl::memory::data_type::f32 || !Has(dnnl::cpu_isa::avx512_core)) return false;
   const Planned cut(Pass::kKernelGradient, p, pool.size());
   if (cut.parts.empty()) return false;
@@ -163,8 +163,8 @@ void CopyRows(const char* from, size_t pitch, int64_t rows, size_t bytes, char* 
 }
 
 // Each slice of the kernel by itself, from the caller's array to results.
-bool Sliced(Pass pass, const Convolution& p, const void* a, const void* b, const void* bias,
-            void* out, const Pool& pool) {
+bool BySlices(Pass pass, const Convolution& p, const void* a, const void* b, const void* bias,
+              void* out, const Pool& pool) {
   const auto slices = SlicesOf(pass, p, pool.size());
   if (slices.empty()) return false;
   const bool of_kernel = pass == Pass::kKernelGradient;
@@ -209,8 +209,8 @@ bool Sliced(Pass pass, const Convolution& p, const void* a, const void* b, const
 }
 
 // By a team of OpenMP's.
-void AsWhole(Pass pass, const Convolution& p, const void* a, const void* b, const void* bias,
-             void* out, const Pool& pool) {
+void ByTeam(Pass pass, const Convolution& p, const void* a, const void* b, const void* bias,
+            void* out, const Pool& pool) {
   const Team team(Short(p) ? Team::Helpers::kNone : Team::Helpers::kAll);
   const auto plan = Find(pass, p, team.size());
   const Scratch scratch(ScratchPool::Shared(), plan->scratch_bytes);
@@ -225,10 +225,10 @@ void AsWhole(Pass pass, const Convolution& p, const void* a, const void* b, cons
 
 void ConvolveByOneDnn(Pass pass, const Convolution& p, const void* a, const void* b,
                       const void* bias, void* out, const Pool& pool) {
-  if (Sliced(pass, p, a, b, bias, out, pool)) return;
-  const bool done = pass == Pass::kKernelGradient ? Sum(p, a, b, out, pool)
-                                                  : Map(pass, p, a, b, bias, out, pool);
-  if (!done) AsWhole(pass, p, a, b, bias, out, pool);
+  if (BySlices(pass, p, a, b, bias, out, pool)) return;
+  const bool done = pass == Pass::kKernelGradient ? BySummands(p, a, b, out, pool)
+                                                  : ByParts(pass, p, a, b, bias, out, pool);
+  if (!done) ByTeam(pass, p, a, b, bias, out, pool);
 }
 
 int64_t PlansKept() { return static_cast<int64_t>(Cache().Size()); }
