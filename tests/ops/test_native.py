@@ -45,6 +45,12 @@ CASES = {
     "groups of several blocks": ((1, 4, 5, 32), (2, 3, 16, 80), {"groups": 2}),
     "volume": ((2, 4, 5, 3, 4), (3, 2, 1, 4, 8), {"groups": 1}),
     "volume, more channels than a round": ((2, 3, 4, 3, 70), (2, 1, 2, 70, 33), {"padding": 1}),
+    "volume less deep than its kernel": ((2, 2, 8, 7, 16), (3, 3, 3, 16, 24), {"padding": 1}),
+    "volume as deep as its kernel, strided": (
+        (2, 5, 5, 6, 32),
+        (5, 1, 3, 32, 32),
+        {"padding": ((3, 3), (0, 0), (1, 1)), "stride": (2, 1, 1)},
+    ),
     "volume of one channel, strided": ((2, 9, 6, 7, 1), (3, 3, 3, 1, 24), {"stride": 2}),
     "volume of odd lengths": (
         (2, 5, 7, 6, 3),
