@@ -15,7 +15,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -65,8 +65,8 @@ def check(
     begun = time.monotonic()
     page = output / f"device-{re.sub('[^a-z0-9]+', '-', kind().lower()).strip('-')}.md"
     lines = [f"# {kind()}", "", *_about(), ""]
-    _write(page, "\n".join(lines))  # before any work, where it can't be
     shares = {name: PARTS[name][2] for name in parts}
+    _write(page, lines, shares)  # before any work, where it can't be
     for name in parts:
         title, path, share = PARTS[name]
         module, _, function = path.rpartition(".")
@@ -86,7 +86,7 @@ def check(
         finally:
             jax.clear_caches()
         lines += ["", f"{time.monotonic() - start:.0f} s", ""]
-        _write(page, "\n".join(lines))
+        _write(page, lines, shares)
     return page
 
 
@@ -105,10 +105,13 @@ def _about() -> list[str]:
     return [f"- {devices}, {machine}", f"- {', '.join(found)}"]
 
 
-def _write(path: Path, text: str) -> None:
+def _write(page: Path, lines: Sequence[str], to_come: Iterable[str]) -> None:
+    """The page so far, and which parts it has not."""
     from cnnlab.files import write_atomically
 
-    write_atomically(path, text.encode())
+    titles = ", ".join(PARTS[name][0] for name in to_come)
+    missing = [f"Not measured yet: {titles}.", ""] if titles else []
+    write_atomically(page, "\n".join([*lines, *missing]).encode())
 
 
 def _settings(arguments: Sequence[str]) -> dict:

@@ -23,7 +23,9 @@ from cnnlab.train.scores import METRICS
 
 _SMALLER = ("seconds", "_mb", "parameters", "steps")  # of which less is better
 _MOST_DRAWN = 40
+_MOST_NAMED = 8
 _TARGET = "._target_"
+_DATA = f"data{_TARGET}"
 
 
 @shown
@@ -34,11 +36,15 @@ class Comparison:
     - `metric`: the number of `result.json` that is compared.
     - `scores`: it by setting, and by seed.
     - `unfinished`: how many more runs have no result.
+    - `unnamed`: keys in which settings differ that their names leave out.
+    - `data`: what they were tested on; of several, scores say nothing about each other.
     """
 
     metric: str
     scores: Mapping[str, Mapping[int, float]]
     unfinished: int = 0
+    unnamed: Sequence[str] = ()
+    data: Sequence[str] = ()
 
     @property
     def best(self) -> str:
@@ -75,6 +81,12 @@ class Comparison:
     def notes(self) -> list[str]:
         """What has to be known to read the table."""
         notes = [f"best: {self.best}"]
+        if len(self.data) > 1:
+            notes = [f"{' and '.join(self.data)} are different tasks: no score is the better one"]
+        if self.unnamed:
+            several = ", ".join(self.unnamed[:_MOST_NAMED])
+            more = len(self.unnamed) - _MOST_NAMED
+            notes.append(f"they differ in {several}{f' and {more} more' if more > 0 else ''}, too")
         behind = [self.behind(name) for name in self.scores if name != self.best]
         if any(math.isfinite(d.low + d.high) for d in behind):
             notes.append(
@@ -108,7 +120,12 @@ class Comparison:
             half = half_interval(e)
             axes.errorbar([e.mean], [place], xerr=[half], fmt="D", color="tab:red", capsize=3, ms=4)
         axes.set_yticks(range(len(drawn)), [_short(name) for name in drawn], fontsize=8)
-        axes.invert_yaxis()
+        axes.set_ylim(len(drawn) - 0.5, -0.5)
+        # Of two seeds an interval is wider than the axis of the scores should be: it is cut off.
+        scores = [score for name in drawn for score in self.scores[name].values()]
+        reach = (max(scores) - min(scores)) or abs(scores[0]) or 1.0
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, min(scores) - reach), min(high, max(scores) + reach))
         axes.set_xlabel(self.metric.replace("_", " "))
         axes.grid(alpha=0.3, axis="x")
         return figure
@@ -148,7 +165,8 @@ def compare_runs(
     named = {None: f"test_{judge}", "validation": f"best_validation_{judge}"}
     metric = named.get(metric) or str(metric)
     numbers: dict[str, dict[int, float]] = {}
-    labels = _labels([read_settings(directory.config) for directory in complete])
+    settings = [read_settings(directory.config) for directory in complete]
+    labels, unnamed = _labels(settings)
     for label, result in zip(labels, results, strict=True):
         number = result.get(metric)
         if not isinstance(number, int | float):
@@ -164,7 +182,9 @@ def compare_runs(
         numbers[label][result["seed"]] = number
     mean = {label: estimate(list(of.values())).mean for label, of in numbers.items()}
     ranked = sorted(numbers, key=mean.__getitem__, reverse=_larger_is_better(metric))
-    return Comparison(metric, {n: numbers[n] for n in ranked}, len(found) - len(complete))
+    data = sorted({_said(_DATA, one[_DATA]) for one in settings if _DATA in one})
+    scores = {name: numbers[name] for name in ranked}
+    return Comparison(metric, scores, len(found) - len(complete), unnamed, data)
 
 
 def _runs_in(folder: Path) -> list[Path]:
@@ -178,20 +198,29 @@ def _runs_in(folder: Path) -> list[Path]:
     return jobs or below
 
 
-def _labels(settings: Sequence[Mapping[str, object]]) -> list[str]:
-    """What each has that others have not: as few keys as tell all apart, kinds of things first."""
+def _labels(settings: Sequence[Mapping[str, object]]) -> tuple[list[str], list[str]]:
+    """What each has that others have not, kinds of things first, then as few keys as tell all
+    apart; and the other keys in which they differ, but those of kinds that are named."""
     keys = sorted(
         {key for one in settings for key in one},
         key=lambda key: (not key.endswith(_TARGET), key.count("."), key),
     )
     told: list[list[str]] = [[] for _ in settings]
+    unnamed, kinds = [], []
     for key in keys:
         values = [repr(one.get(key)) for one in settings]
+        if len(set(values)) == 1:
+            continue
         together = {(tuple(words), value) for words, value in zip(told, values, strict=True)}
-        if len(together) > len({tuple(words) for words in told}):
-            for words, one in zip(told, settings, strict=True):
-                words.append(_said(key, one.get(key)))
-    return [" ".join(words) or "all the same" for words in told]
+        if key.endswith(_TARGET):
+            kinds.append(key.removesuffix("_target_"))
+        elif len(together) == len({tuple(words) for words in told}):
+            unnamed.append(key)
+            continue
+        for words, one in zip(told, settings, strict=True):
+            words.append(_said(key, one.get(key)))
+    labels = [" ".join(words) or "all the same" for words in told]
+    return labels, [key for key in unnamed if not key.startswith(tuple(kinds))]
 
 
 def _said(key: str, value: object) -> str:

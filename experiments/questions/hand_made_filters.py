@@ -59,7 +59,7 @@ def measure(
     data: Dataset,
     plan: Annotated[Plan, "of what follows the first layer"] = (24, "M", 32),
     seeds: Annotated[Count, "networks of each kind, and more while the intervals are wide"] = 3,
-    most_seeds: Annotated[Count, "but no more than these"] = 4,
+    most_seeds: Annotated[Count, "but no more than these"] = 10,
     limit_train: Annotated[Limit, "training images"] = 8000,
     limit_eval: Annotated[Limit, "validation and test images"] = 3000,
     steps: Annotated[Count, "batches"] = 400,

@@ -22,7 +22,8 @@ MODES = {
     "random": "random backbone frozen, new head",
 }
 POINT = 1.0  # of accuracy: the intervals are to be as narrow
-PLAN = (8, "M", 16, "M", 32)
+PLAN = (16, "M", 32, "M", 64)
+RATES = (3e-3, 1e-2)
 Classes = Annotated[Sequence[int], "list of at least 2 different whole numbers >= 0"]
 
 question = lab.Question(
@@ -63,15 +64,13 @@ def measure(
     few: Annotated[Count, "so many, or less, are few: where transfer should pay"] = 10,
     plan: Annotated[Plan, "of the backbone; the head is linear on the mean"] = PLAN,
     seeds: Annotated[Count, "networks of each kind, and more while the intervals are wide"] = 3,
-    most_seeds: Annotated[Count, "but no more than these"] = 3,
-    limit_train: Annotated[Limit, "training images of the source classes"] = 6000,
-    limit_eval: Annotated[Limit, "test images"] = 1000,
-    source_steps: Annotated[Count, "batches of the source classes"] = 200,
-    steps: Annotated[Count, "batches of the target classes, whatever trains"] = 100,
+    most_seeds: Annotated[Count, "but no more than these"] = 8,
+    limit_train: Annotated[Limit, "training images of the source classes"] = 12_000,
+    limit_eval: Annotated[Limit, "test images"] = None,
+    source_steps: Annotated[Count, "batches of the source classes"] = 1000,
+    steps: Annotated[Count, "batches of the target classes, whatever trains"] = 400,
     batch_size: Count = 50,
-    rates: Annotated[Rates, "Adam's, where a backbone is trained: each way has the best one"] = (
-        1e-2,
-    ),
+    rates: Annotated[Rates, "Adam's, where a backbone is trained: each way has the best"] = RATES,
     head_rates: Annotated[Rates, "where only a head is: one linear layer, larger steps"] = (0.1,),
 ) -> dict[str, Any]:
     """Test accuracies on the target classes: each way of training, number of examples and seed."""

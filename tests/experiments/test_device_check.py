@@ -55,11 +55,13 @@ def test_rules_say_where_the_reference_loses():
 
 def test_a_part_that_fails_is_a_line_and_the_others_go_on(tmp_path, monkeypatch):
     def broken(job):
+        assert "Not measured yet: Convolutions, Memory." in (tmp_path / "device-cpu.md").read_text()
         raise RuntimeError("no\nluck")
 
     monkeypatch.setattr(speed, "grid", broken)
     page = device_check.check(10, tmp_path, ["grid", "memory"])
     text = page.read_text()
+    assert "Not measured" not in text
     assert "**failed**: RuntimeError: no luck" in text and "this process: " in text
 
 

@@ -101,6 +101,25 @@ def test_what_is_varied_is_said_in_as_few_words_as_tell(run):
     assert found.scores["conv=Separable backbone.plan=[4,'M']"] == {0: 0.2, 1: 0.4}
 
 
+def test_what_the_names_leave_out_is_said(run):
+    """Kinds of things are always named; of numbers as many as tell apart."""
+    kind = {"_target_": "cnnlab.train.optim.adam", "lr": 0.1}
+    found = compare_runs([run(0.1), run(0.2, batch_size=9, steps=5, conv__padding="VALID")])
+    assert set(found.scores) == {"batch_size=8", "batch_size=9"}
+    assert found.notes() == ["best: batch_size=9", "they differ in steps, conv.padding, too"]
+    found = compare_runs([run(0.1), run(0.2, optimizer=kind, conv={"_target_": "cnnlab.nn.Long"})])
+    assert found.best == "conv=Long optimizer=adam"
+    assert found.notes() == [f"best: {found.best}"]  # the padding is one of the other layer
+
+
+def test_scores_on_different_data_have_no_best(run):
+    data = [{"_target_": f"cnnlab.data.{name}"} for name in ("mnist", "digits")]
+    found = compare_runs([run(0.1, data=data[0]), run(0.9, data=data[1])])
+    assert found.notes() == [
+        "data=digits and data=mnist are different tasks: no score is the better one"
+    ]
+
+
 @pytest.mark.parametrize(("judge", "best"), [("mean_absolute_error", 0.1), ("r2", 0.2)])
 def test_the_best_is_the_lowest_of_errors(run, judge, best):
     runs = [run(0.2, judge=judge), run(0.1, judge=judge, batch_size=9)]
@@ -117,6 +136,14 @@ def test_a_page_a_picture_and_a_table(run, tmp_path):
     assert "batch_size=9" in page.read_text() and "data:image/png;base64" in page.read_text()
     assert "| batch_size=9 | 1 | 0.2 |" in page.with_suffix(".md").read_text()
     assert page.with_suffix(".png").stat().st_size > 5000
+
+
+def test_the_axis_shows_the_scores_not_the_whole_of_a_wide_interval(run):
+    """Of two seeds the interval is 12.7 times as long as between them."""
+    [axes] = compare_runs([run(0.90, 0), run(0.92, 1), run(0.91, 0, batch_size=9)]).figure().axes
+    low, high = axes.get_xlim()
+    assert 0.87 < low < 0.90 and 0.92 < high < 0.95
+    assert axes.get_ylim() == (1.5, -0.5)  # and no mark lies on the frame
 
 
 def test_refusals(run, tmp_path):

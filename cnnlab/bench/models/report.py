@@ -165,7 +165,8 @@ def chart(cases: Cases, path: Path) -> None:
             if not isnan(v):  # beside the bar, or the mark where the two would overlap
                 right = max(1, peer if v <= peer < 1.4 * v else v)
                 beside = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-                axes.annotate(f"{v:.1f}", (right, place), fontsize="x-small", **beside)
+                text = f"{v:.1f}" if v > 1.1 else f"{v:.2f}"  # on which side of 1
+                axes.annotate(text, (right, place), fontsize="x-small", **beside)
         label = "PyTorch" if which == "step" else None
         axes.plot(peers, places, "|", color="crimson", ms=9, mew=2, label=label)
     axes.axvline(1, color="black", lw=0.8)

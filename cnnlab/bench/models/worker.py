@@ -98,11 +98,19 @@ class JaxWorker:
         return {"loss": float(result[0]), "gradients": found}
 
     def disturbed(self, which: str) -> dict[str, Any]:
-        """The `check` of a first call on inputs that differ by what rounding makes of them."""
+        """The `check` of a first call with inputs and weights that differ by what rounding makes
+        of numbers: those of the weights, as rounding does, in every layer."""
         inputs, carry = self._inputs, self._carry
-        noise = np.random.default_rng(0).standard_normal(inputs.shape)
-        self._inputs = inputs * jnp.asarray(1 + ROUNDING * noise, inputs.dtype)
-        self._carry = jax.tree.map(jnp.copy, carry)  # a step uses up what it is given
+        noise = np.random.default_rng(0)
+
+        def rounded(x: Any) -> Any:
+            factors = 1 + ROUNDING * noise.standard_normal(x.shape)
+            floats = jnp.issubdtype(x.dtype, jnp.floating)
+            return x * jnp.asarray(factors, x.dtype) if floats else jnp.copy(x)
+
+        self._inputs = rounded(inputs)
+        parameters, *others = carry  # a step uses up what it is given
+        self._carry = (jax.tree.map(rounded, parameters), *jax.tree.map(jnp.copy, others))
         try:
             return self.check(which)
         finally:

@@ -103,7 +103,7 @@ FFT = Algorithm(
     source="A 6.3",
     refusal=refusal,
     **exact(spectral),
-    errors="the largest entry of the whole map; causal: of what came before",
+    errors="the largest entry of the whole map (of a causal one: of what came before)",
     multiply_adds=lambda problem: (
         cost_of_pieces(problem)
         if causal.causal(problem)

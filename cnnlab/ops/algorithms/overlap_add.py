@@ -95,7 +95,7 @@ FFT_OVERLAP_ADD = Algorithm(
     source="A 6.3; overlap-add after Stockham (1966)",
     refusal=refusal,
     **exact(_forward),
-    errors="the largest entry of its block; causal: of what came before",
+    errors="the largest entry of its block (of a causal one: of what came before)",
     multiply_adds=lambda problem: (
         cost_of_pieces(problem)
         if causal(problem)

@@ -23,9 +23,10 @@ question = lab.Question(
     "conv_variants",
     "At equal cost, which kind of convolution?",
     note="All networks follow one VGG pattern, with widths scaled until they cost what the dense "
-    "one costs; all are trained with one rate. The first layer has one input channel, so that it "
-    "is dense in all but the 1x1, the separable and the locally connected network. The chapter's "
-    "depthwise convolution never mixes channels: here only the classifier does.",
+    "one costs; each is trained with the best of the same rates. The first layer has one input "
+    "channel, so that it is dense in all but the 1x1, the separable and the locally connected "
+    "network. The chapter's depthwise convolution never mixes channels: here only the classifier "
+    "does.",
 )
 
 

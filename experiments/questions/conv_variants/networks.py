@@ -39,13 +39,13 @@ class Training:
 SETTINGS = {
     "mnist1d": Training(
         data="mnist1d", plan=(16, "M", 32), kernel_size=5, budgets=("parameters",),
-        batch_size=100, limit_train=None, limit_eval=None, steps=150, seeds=3, most_seeds=3,
-        rates=(2e-2,),
+        batch_size=100, limit_train=None, limit_eval=None, steps=1500, seeds=3, most_seeds=8,
+        rates=(1e-2, 3e-2),
     ),
     "fashion_mnist": Training(
-        data="fashion_mnist", plan=(8, "M", 16), kernel_size=3, budgets=("multiply_adds",),
-        batch_size=32, limit_train=4000, limit_eval=1000, steps=300, seeds=3, most_seeds=3,
-        rates=(2e-2,),
+        data="fashion_mnist", plan=(16, "M", 32, "M", 32), kernel_size=3,
+        budgets=("multiply_adds",), batch_size=64, limit_train=8000, limit_eval=None, steps=1000,
+        seeds=3, most_seeds=6, rates=(3e-3, 1e-2),
     ),
 }  # fmt: skip
 

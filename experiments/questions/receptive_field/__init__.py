@@ -40,7 +40,7 @@ def measure(
     cells: Cells,
     *,
     seed: int,
-    seeds: Annotated[Count, "of random weights, and of trained networks"] = 3,
+    seeds: Annotated[Count, "of random weights, and of trained networks"] = 8,
     kernels: Annotated[OddSizes, "of the stacks of convolutions without stride,"] = (3, 5),
     depths: Annotated[Counts, "and how many there are in a stack"] = (1, 2, 3, 4, 5, 6),
     stages: Annotated[Several, "convolutions, each followed by a 2x pooling"] = 4,
