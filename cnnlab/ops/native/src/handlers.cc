@@ -40,7 +40,7 @@ dnnl::memory::data_type DataType(ffi::DataType dtype) {
 
 // The place of a result.
 void* Fresh(ffi::AnyBuffer& out) {
-  UseLargePages(out.untyped_data(), out.size_bytes());
+  UseLargePagesAround(out.untyped_data(), out.size_bytes());
   return out.untyped_data();
 }
 
