@@ -79,7 +79,7 @@ def measure(
     dimensions: Annotated[Twos, "d, of each patch; likewise"] = (4, 8, 16),
     noise: Annotated[Positive, "sigma, of each number; the signal has norm 1"] = 0.2,
     target: Annotated[Share, "test accuracy to reach"] = 0.98,
-    seeds: Annotated[Count, "searches for each net, k and d"] = 6,
+    seeds: Annotated[Count, "searches for each net, k and d"] = 3,
     repeats: Annotated[Repeats, "training sets and weights behind an accuracy"] = REPEATS,
     test_size: Annotated[Count, "test examples behind an accuracy"] = 8000,
     per_octave: Annotated[Count, "sizes of training sets between one and its double"] = 8,

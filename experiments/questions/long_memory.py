@@ -44,7 +44,7 @@ def measure(
     batch_size: Annotated[Count, "sequences a step"] = 16,
     rates: Annotated[Rates, "AdamW's: each network has the one that is best for it"] = (1e-2, 3e-2),
     seeds: Annotated[Count, "networks of each kind, and more while the intervals are wide"] = 3,
-    most_seeds: Annotated[Count, "but no more than these"] = 5,
+    most_seeds: Annotated[Count, "but no more than these"] = 8,
 ) -> dict[str, Any]:
     """The accuracy after training, of each filter at each length."""
 

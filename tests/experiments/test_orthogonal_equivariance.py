@@ -40,6 +40,15 @@ def gaps(training, fine, coarse):
     ]  # fmt: skip
 
 
+def grown(training, exponent):
+    """Gaps after more and more steps."""
+    return [
+        {**row, "steps": steps}
+        for steps in (50, 100, 200, 400)
+        for row in gaps(training, 1e-15 * steps**exponent, 1e-6)
+    ]
+
+
 @pytest.fixture
 def data():
     """For which all claims hold, but that of every algorithm."""
@@ -51,6 +60,7 @@ def data():
             row for name in TRAININGS
             for row in gaps(name, *((1e-14, 1e-5) if name in exact else (0.3, 0.3)))
         ],
+        "growth": [row for name in EQUIVARIANT for row in grown(name, 0.5)],
         "learned": [
             row for arm in ARMS for basis in ("original", "rotation 0", "rotation 1")
             for row in sample(
@@ -78,6 +88,11 @@ def test_tiny(tiny):
     assert found["every_algorithm"] == "fails"
     trainings, learned = (Records(result["data"][part]) for part in ("trainings", "learned"))
     assert min(trainings.where(training="SGD, same start")["float64"]) > 0
+    growth = Records(result["data"]["growth"])
+    assert {steps: len(rows) for steps, rows in growth.by("steps").items()} == dict.fromkeys(
+        (1, 2, 4, 8), 2 * len(EQUIVARIANT)
+    )
+    assert growth.where(steps=8)["float64"] == trainings.where(training=EQUIVARIANT)["float64"]
     groups = learned.by("arm", "basis").values()
     assert [len(rows) for rows in groups] == [3] * 4
     assert {len(margins) for margins in learned["margins"]} == {2}
@@ -105,6 +120,8 @@ def test_the_judge_where_it_does_not(judged, data):
             [one, *_] = gaps(name, fine, coarse)
             which = {key: one[key] for key in ("training", "seed", "determinant")}
             assert judged("trainings", [one], **which)[claim] == "fails"
+    faster = judged("growth", grown("SGD", 1.5), training="SGD")
+    assert faster["adds_up"] == "fails" and faster["equivariant"] == "holds"
     other = judged("trainings", gaps("Adam", 1e-14, 1e-5), training="Adam")
     assert other["adam"] == "fails" and other["every_algorithm"] == "holds"
     same = gaps(NEAREST, 1e-14, 1e-5)

@@ -30,7 +30,7 @@ from cnnlab.bench.models.shares import shares
 from cnnlab.bench.models.torch_networks import calls
 
 ROUNDING = 1e-6  # of float32, after a few sums
-BRIEF = 0.5  # seconds: calls that take less have a call before them that isn't timed
+BRIEF = 10.0  # seconds: calls that take less have a call before them that isn't timed
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -133,7 +133,9 @@ _DIRECTION = np.random.default_rng(0).standard_normal(4093)
 
 def timed(worker: Worker, which: str) -> dict[str, Any]:
     """The seconds of a call; a brief one is like one of many in a loop, though others took their
-    turns: its threads are awake, its data are where the call before left them."""
+    turns: its threads are awake, its data are where the call before left them, and the memory that
+    it freed is not yet given to others (a virtual machine's host takes it back within seconds, and
+    what asks for large pages then pays more)."""
     for _ in range(2):
         start = time.perf_counter()
         worker.call(which)

@@ -79,7 +79,7 @@ def measure(
     widths: Annotated[Widths, "of the MLP"] = (256, 256),
     dropouts: Annotated[Shares, "of the MLP: the one that is best for it"] = (0.0, 0.3),
     seeds: Annotated[Count, "networks of each kind and n, and more while intervals are wide"] = 3,
-    most_seeds: Annotated[Count, "but no more than these"] = 8,
+    most_seeds: Annotated[Count, "but no more than these"] = 4,
     limit_eval: Annotated[Limit, "validation and test images"] = 3000,
     steps: Annotated[Count, "batches, at least"] = 300,
     epochs: Annotated[Count, "over the training images, at least"] = 5,

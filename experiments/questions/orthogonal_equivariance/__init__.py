@@ -18,15 +18,18 @@ If the start is random with independent Gaussian entries, `W R^T` is distributed
 is learned from rotated data has the distribution of the rotated function, without a rotated start.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
+from experiments.orthogonal_equivariance import figures
 from experiments.orthogonal_equivariance.networks import (
     ARMS,
     CONVOLUTIONAL_ARM,
     DENSE_ARM,
     EQUIVARIANT,
+    ROUNDING,
     TRAININGS,
     Task,
     Training,
@@ -34,7 +37,6 @@ from experiments.orthogonal_equivariance.networks import (
     gradient_error,
     random_starts,
 )
-from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
 from cnnlab import lab
@@ -43,9 +45,6 @@ from cnnlab.data import Dataset
 from cnnlab.lab import Cells, Count, Counts, Plan, Records, Rows, Verdict
 
 Several = Annotated[int, "whole number >= 2"]
-# A sum of n products has a relative rounding error of about n eps at worst: 256 examples times 400
-# steps times 1.1e-16 is 1e-11. Ten times that, for layers after one another.
-ROUNDING = 1e-10
 # What float32 rounds off is 2^29 times as much. A difference that is not rounding is the same in
 # both precisions: a ratio of 1.
 PRECISIONS = 1e4
@@ -103,10 +102,18 @@ def measure(
 
     errors = lambda seed: gradient_error(how, few, seed)
     gaps = lambda training, seed: compare(training, how, few, seed)
-    several = range(seed, seed + seeds)
+
+    def early(training: str, steps: int, seed: int) -> list[dict[str, Any]]:
+        return compare(training, how._replace(steps=steps), few, seed)
+
+    several, parts = range(seed, seed + seeds), sorted({max(1, steps // n) for n in (8, 4, 2)})
+    before = cells.records("early gaps", early, training=EQUIVARIANT, steps=parts, seed=several)
+    trainings = cells.records("gaps", gaps, training=TRAININGS, seed=several)
+    last = ({**row, "steps": steps} for row in trainings.where(training=EQUIVARIANT))
     return {
         "gradients": cells.records("gradient", errors, seed=several),
-        "trainings": cells.records("gaps", gaps, training=TRAININGS, seed=several),
+        "trainings": trainings,
+        "growth": [*before, *last],
         "learned": cells.records("learned", learned, arm=ARMS, basis=bases),
     }
 
@@ -132,6 +139,13 @@ def by_seed(trainings: Records, name: str, of: str) -> list[float]:
     """Means over the rotation and the reflection of a network, which share its start."""
     values = trainings.where(training=name).by("seed", of=of).values()
     return [sum(pair) / len(pair) for pair in values]
+
+
+def exponent(growth: Records, name: str) -> lab.Estimate:
+    """Of the number of steps, in the gap; over steps and seeds."""
+    rows = growth.where(training=name).by("steps", "seed", of="float64")
+    gaps = [max(sum(pair) / len(pair), 1e-18) for pair in rows.values()]
+    return lab.slope([math.log(steps) for steps, _ in rows], [math.log(gap) for gap in gaps])
 
 
 def against_original(learned: Records, arm: str) -> dict[str, tuple[Records, Records]]:
@@ -187,6 +201,14 @@ def equivariant(trainings: Records) -> Verdict:
     original dataset: gradient descent, SGD, momentum and weight decay, from the rotated start."""
     gaps = (rounding(trainings, name) for name in EQUIVARIANT)
     return lab.all_of(gaps, precise(trainings, *EQUIVARIANT))
+
+
+@question.claim("B 10.2", "a gap that grows faster than the number of steps")
+def adds_up(growth: Records) -> Verdict:
+    """What is left of the difference is rounding, which adds up from step to step: in proportion to
+    their number, or more slowly."""
+    what = "{}: exponent of the number of steps in the gap".format
+    return lab.all_of(lab.at_most(exponent(growth, n), 1.0, what(n)) for n in EQUIVARIANT)
 
 
 @question.claim(
@@ -286,35 +308,8 @@ def random_bases(learned: Records) -> Rows:
             }  # fmt: skip
 
 
-@question.figure(9, 4)
-def gaps(figure: Figure, trainings: Records) -> None:
-    """How far f_R(R x), learned from rotated data, is from f(x), a dot a seed: at rounding in both
-    precisions where a training is equivariant."""
-    axes = figure.subplots()
-    names = list(TRAININGS)[::-1]
-    for precision, colour, shift in (("float32", "C1", 0.12), ("float64", "C0", -0.12)):
-        by_name = trainings.by("training", of=precision)
-        points = [(max(x, 1e-18), i + shift) for i, name in enumerate(names) for x in by_name[name]]
-        axes.plot(*zip(*points, strict=True), "o", color=colour, alpha=0.6, label=precision)
-    axes.axvline(ROUNDING, color="k", lw=0.8, ls=":", label="limit of rounding, float64")
-    labels = [n if "," in n else f"{n}, rotated start" for n in names]
-    axes.set_yticks(range(len(names)), labels, fontsize=8)
-    axes.set(xscale="log", xlabel=r"$\|f_R(R x) - f(x)\| / \|f(x)\|$ on the test inputs")
-    axes.legend(fontsize=9)
-
-
-@question.figure(9, 3.6, serves="worse")
-def distributions(figure: Figure, learned: Records) -> None:
-    """The distribution of test accuracies over random starts, on the original and on rotated data:
-    curves that coincide are networks that learn as well from both."""
-    panels = figure.subplots(1, len(ARMS))
-    found = learned.pivot("arm", "basis", "accuracy")
-    for axes, (arm, bases) in zip(panels, found.items(), strict=True):
-        for basis, accuracies in bases.items():
-            style = {"color": "k", "lw": 2} if basis == "original" else {"lw": 1.2}
-            axes.ecdf(accuracies, label=basis, **style)
-        axes.set(title=arm, xlabel="test accuracy", ylabel="share of starts at or below")
-        axes.legend(fontsize=8)
-
+question.figure(9, 4)(figures.gaps)
+question.figure(9, 3.6, serves="worse")(figures.distributions)
+question.figure(6, 3.6, serves="adds_up")(figures.growth)
 
 main = lab.command(question)
