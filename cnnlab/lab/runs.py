@@ -69,7 +69,7 @@ class Comparison:
         rows: list[list[str | int]] = [[*header, "seeds more to tell"]]
         for name, e in self.estimates.items():
             row = [name, e.n, f"{e.mean:.4g}", f"{e.deviation:.2g}" if e.n > 1 else "-"]
-            if name == self.best:
+            if name == self.best or len(self.data) > 1:
                 rows.append([*row, "", "", ""])
                 continue
             d = self.behind(name)
@@ -80,19 +80,18 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What has to be known to read the table."""
-        notes = [f"best: {self.best}"]
+        notes, others = [f"best: {self.best}"], [name for name in self.scores if name != self.best]
         if len(self.data) > 1:
             notes = [f"{' and '.join(self.data)} are different tasks: no score is the better one"]
-        if self.unnamed:
-            several = ", ".join(self.unnamed[:_MOST_NAMED])
-            more = len(self.unnamed) - _MOST_NAMED
-            notes.append(f"they differ in {several}{f' and {more} more' if more > 0 else ''}, too")
-        behind = [self.behind(name) for name in self.scores if name != self.best]
-        if any(math.isfinite(d.low + d.high) for d in behind):
+        elif any(math.isfinite(d.low + d.high) for d in map(self.behind, others)):
             notes.append(
                 "differences are of pairs of one seed; each interval stands by itself: of 20 "
                 "settings that do not differ, one would seem to"
             )
+        if self.unnamed:
+            several = ", ".join(self.unnamed[:_MOST_NAMED])
+            more = len(self.unnamed) - _MOST_NAMED
+            notes.append(f"they differ in {several}{f' and {more} more' if more > 0 else ''}, too")
         if self.unfinished:
             notes.append(f"{self.unfinished} more runs are not complete")
         return notes

@@ -45,12 +45,12 @@ def measure(
     depth: Annotated[Count, "convolutions of a block"] = 2,
     random: Annotated[Count, "patterns of random widths"] = 3,
     seeds: Annotated[Count, "networks of each kind, and more while the intervals are wide"] = 3,
-    most_seeds: Annotated[Count, "but no more than these"] = 6,
+    most_seeds: Annotated[Count, "but no more than these"] = 4,
     limit_train: Annotated[Limit, "training images"] = 8000,
     limit_eval: Annotated[Limit, "validation and test images"] = 3000,
-    steps: Annotated[Count, "batches"] = 1200,
+    steps: Annotated[Count, "batches"] = 400,
     batch_size: Count = 64,
-    rates: Annotated[Rates, "Adam's: each network has the one that is best for it"] = (3e-3, 1e-2),
+    rates: Annotated[Rates, "Adam's: each network has the one that is best for it"] = (1e-2,),
 ) -> dict[str, Any]:
     """The widths of each pattern and what they cost; which test images its networks have right."""
     if len(data.input_shape) != 3:

@@ -118,6 +118,7 @@ def test_scores_on_different_data_have_no_best(run):
     assert found.notes() == [
         "data=digits and data=mnist are different tasks: no score is the better one"
     ]
+    assert [row[4:] for row in found.rows()[1:]] == [["", "", ""]] * 2  # nor a distance from it
 
 
 @pytest.mark.parametrize(("judge", "best"), [("mean_absolute_error", 0.1), ("r2", 0.2)])
