@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # omegaconf and the questions load when a run begins, not for
         "scale=full keep=experiments/results/book",
         "scale=full replicate=true",
         "ask=false keep=experiments/results/book",
+        "ask=false replicate=true keep=experiments/results/book",
     ),
 )
 def main(cfg: "DictConfig") -> None:
@@ -31,7 +32,7 @@ def main(cfg: "DictConfig") -> None:
 
     from cnnlab.errors import CnnlabError
     from cnnlab.files import write_atomically
-    from cnnlab.lab import brief, by_reason, flips, keep, kept, page
+    from cnnlab.lab import Replication, brief, by_reason, keep, kept, page, replicated
 
     commands = _commands(cfg)
     if cfg.ask:
@@ -39,22 +40,26 @@ def main(cfg: "DictConfig") -> None:
     else:
         answers, failed = kept(Path(cfg.keep), list(commands))
     answers = [(folder, load(result["question"]).worded(result)) for folder, result in answers]
-    flipped = None
     if cfg.replicate:
-        again, unanswered = _answers(_with_other_seeds(commands), cfg)
-        failed |= {f"{name}, replicated": reason for name, reason in unanswered.items()}
-        flipped = flips(answers, again)
-    if cfg.ask and cfg.keep is not None:
+        asked = {result["question"] for _, result in answers}
+        other = _with_other_seeds({name: of for name, of in commands.items() if name in asked})
+        measured, without = _answers(other, cfg)
+        failed |= {f"{name}, replicated": reason for name, reason in without.items()}
+        again = {result["question"]: result for _, result in measured}
+        answers = [(at, replicated(of, again.get(of["question"]))) for at, of in answers]
+    if cfg.keep is not None and (cfg.ask or cfg.replicate):
         keep(answers, Path(cfg.keep))
     file = Path(cfg.output) / f"{cfg.scale}.html"
-    write_atomically(file, page(answers, failed, scale=cfg.scale, flipped=flipped).encode())
-    text = brief([result for _, result in answers])
+    write_atomically(file, page(answers, failed, scale=cfg.scale).encode())
+    results = [result for _, result in answers]
+    text = brief(results)
     write_atomically(file.with_suffix(".md"), text.encode())
-    for _, result in answers:
+    for result in results:
         verdicts = [claim["verdict"] for claim in result["claims"]]
         print(f"{result['question'] + ':':<25} {', '.join(verdicts)}")
-    for flip in flipped or ():
-        print(f"flipped: {flip}")
+    for name, lines in Replication.of(results).lists():
+        for line in lines:
+            print(f"{name}: {line}")
     print(file)
     if failed:
         found = by_reason(failed).items()
@@ -82,11 +87,10 @@ def _commands(cfg: "DictConfig") -> dict[str, list[str]]:
     """The overrides of each question, all of them checked before the first is asked."""
     from cnnlab.config import ConfigError, compose, folder_to_write, plain, read_value
 
-    if not cfg.ask and (cfg.keep is None or cfg.replicate):
-        what = "replicate=true" if cfg.replicate else "keep=null"
-        raise ConfigError(f"ask: expected true with {what}: there is nothing to make the page of")
+    if not cfg.ask and cfg.keep is None:
+        raise ConfigError("ask: expected true with keep=null: there is nothing to make the page of")
     folder_to_write(cfg)
-    if cfg.ask and cfg.keep is not None:
+    if cfg.keep is not None and (cfg.ask or cfg.replicate):
         folder_to_write(cfg, "keep")
     names = list(cfg.settings)
     if cfg.only is not None:

@@ -6,11 +6,12 @@ from cnnlab.lab.cells import Cells
 from cnnlab.lab.comparison import compare
 from cnnlab.lab.drawing import curve, half_interval, log_axes, panels, picture
 from cnnlab.lab.estimates import Estimate, estimate, lead, paired, percent, proportion, slope
-from cnnlab.lab.keeping import flips, keep, kept
+from cnnlab.lab.keeping import keep, kept
 from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive, Rates, Sizes, Widths
 from cnnlab.lab.page import Answer, brief, by_reason, markdown, page
 from cnnlab.lab.question import Claim, Question, Rows, Table
 from cnnlab.lab.records import Records, pack, unpack
+from cnnlab.lab.replication import Replication, replicated
 from cnnlab.lab.runs import Comparison, compare_runs
 from cnnlab.lab.study import Study, Trained, best_rate, classes_of, configured, read_data, tuned
 from cnnlab.lab.tokens import fit_tokens, token_accuracy
@@ -26,6 +27,7 @@ from cnnlab.lab.verdict import (
     between,
     exact,
     none_of,
+    reproduced,
 )
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "Question",
     "Rates",
     "Records",
+    "Replication",
     "Rows",
     "Sizes",
     "Study",
@@ -74,7 +77,6 @@ __all__ = [
     "estimate",
     "exact",
     "fit_tokens",
-    "flips",
     "half_interval",
     "keep",
     "kept",
@@ -91,6 +93,8 @@ __all__ = [
     "picture",
     "proportion",
     "read_data",
+    "replicated",
+    "reproduced",
     "slope",
     "token_accuracy",
     "tuned",

@@ -80,6 +80,15 @@ class Estimate:
         low, high = (self.mean + wider * (end - self.mean) for end in (self.low, self.high))
         return replace(self, low=low, high=high)
 
+    def prediction(self) -> "Estimate":
+        """The interval in which one more repetition lies with 95 %: it varies as much as one of
+        these, and their mean is not known exactly either."""
+        half = math.inf
+        if self.n > 1:
+            half = _quantile(self.n - 1) * self.deviation * math.sqrt(1 + 1 / self.n)
+        # One has no deviation, which more of them would make smaller.
+        return replace(self, deviation=math.nan, low=self.mean - half, high=self.mean + half)
+
     def needed(self, limit: Number) -> int | None:
         """How many repetitions with this mean and deviation keep a limit out of the interval;
         none do where that is more than a million."""

@@ -1,4 +1,4 @@
-"""Answers beside each other: kept small enough to be committed, and those of two measurements."""
+"""Answers kept small enough to be committed."""
 
 import json
 import shutil
@@ -8,7 +8,6 @@ from pathlib import Path
 from cnnlab.files import write_atomically
 from cnnlab.lab.answer import FORM, UNHASHED
 from cnnlab.lab.page import Answer
-from cnnlab.lab.verdict import INCONCLUSIVE
 
 FILE = "answer.json"
 
@@ -17,10 +16,12 @@ def keep(answers: Sequence[tuple[Path, Answer]], folder: Path) -> None:
     """Write each answer, without data and place, and its figures to `folder/<question>/`."""
     for source, result in answers:
         kept = folder / result["question"]
-        shutil.rmtree(kept / "figures", ignore_errors=True)
         small = {name: value for name, value in result.items() if name not in ("data", "crc32")}
         small["config"] = {k: v for k, v in result["config"].items() if k not in UNHASHED}
         write_atomically(kept / FILE, f"{json.dumps(small, indent=1)}\n".encode())
+        if source == kept:  # only its words are new
+            continue
+        shutil.rmtree(kept / "figures", ignore_errors=True)
         for name in result["figures"]:
             for file in source / f"figures/{name}.png", *source.glob(f"figures/{name}-narrow.png"):
                 write_atomically(kept / "figures" / file.name, file.read_bytes())
@@ -45,21 +46,3 @@ def kept(
         except ValueError:
             failed[name] = f"{file}: not an answer that keep={folder} wrote"
     return answers, failed
-
-
-def flips(
-    answers: Sequence[tuple[Path, Answer]], again: Sequence[tuple[Path, Answer]]
-) -> list[str]:
-    """The claims that held and then failed, or the other way round, a line each; and those that
-    one of two measurements does not settle."""
-    found = {result["question"]: result for _, result in again}
-    lines = []
-    for _, result in answers:
-        after = found.get(result["question"], {"claims": []})["claims"]
-        verdicts = {claim["name"]: claim["verdict"] for claim in after}
-        for claim in result["claims"]:
-            now = verdicts.get(claim["name"], claim["verdict"])
-            if now != claim["verdict"]:
-                where = f"{result['question']}, {claim['source']}"
-                lines.append(f"{where}: {claim['verdict']}, then {now}: {claim['statement']}")
-    return sorted(lines, key=lambda line: f" {INCONCLUSIVE}" in line)

@@ -12,6 +12,7 @@ from cnnlab.display import inline
 from cnnlab.lab.estimates import Number
 from cnnlab.lab.formulas import formulas
 from cnnlab.lab.intervals import groups
+from cnnlab.lab.replication import Replication
 from cnnlab.lab.summary import KINDS, LOOSE, OPEN, WRONG, kind_of, summary
 from cnnlab.lab.verdict import FAILS, HOLDS, INCONCLUSIVE, Quantity
 
@@ -24,7 +25,6 @@ def page(
     failed: Mapping[str, str],
     *,
     scale: str,
-    flipped: Sequence[str] | None = None,
 ) -> str:
     """The page.
 
@@ -33,7 +33,6 @@ def page(
     - `answers`: the folder and the result of each question.
     - `failed`: the questions without an answer, and why.
     - `scale`: with which they were asked.
-    - `flipped`: what `flips` found in a replication; `None` where there was none.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -48,7 +47,7 @@ def page(
         kinds=KINDS,
         failed=by_reason(failed),
         scale=scale,
-        flipped=flipped,
+        replication=Replication.of(result for _, result in answers),
         command=another,
         counts=_counts([result for _, result in answers]),
         seconds=sum(result["seconds"] for _, result in answers),
@@ -88,6 +87,7 @@ def _claims(result: Answer) -> list[dict[str, Any]]:
                 "kind": kind,
                 "right": by_name[claim["instead"]]["statement"] if kind == LOOSE else "",
                 "reason": claim.get("reason", ""),
+                "again": claim.get("again"),
                 "evidence": _evidence(claim),
                 "groups": groups(claim["quantities"]),
             }
@@ -141,7 +141,7 @@ def _figures(folder: Path, result: Answer) -> list[dict[str, str]]:
 
 
 def brief(results: Sequence[Answer]) -> str:
-    """All answers without their tables as Markdown, after a list of what is wrong."""
+    """All answers without their tables as Markdown, after what is wrong and what flips."""
     questions = [_claims(result) for result in results]
     found = summary([claim for claims in questions for claim in claims])
     header = ["claims of", *KINDS]
@@ -153,6 +153,10 @@ def brief(results: Sequence[Answer]) -> str:
             rather = f" *Rather:* {formulas(claim['right'])}" if claim["right"] else ""
             lines.append(f"- {claim['source']}: {formulas(claim['statement'])}{rather}")
         parts.append("\n".join(lines))
+    if replication := Replication.of(results):
+        parts += ["## With other seeds", replication.summary]
+        lines = [f"- {name}: {line}" for name, of in replication.lists() for line in of]
+        parts.append(formulas("\n".join(lines)))
     return "\n\n".join([*parts, *(markdown(result, brief=True) for result in results)])
 
 

@@ -16,6 +16,7 @@ Outcome: TypeAlias = Literal["holds", "fails", "inconclusive"]
 HOLDS: Outcome = "holds"
 FAILS: Outcome = "fails"
 INCONCLUSIVE: Outcome = "inconclusive"
+FEWEST = 5  # repetitions from which on their spread is judged by
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,18 @@ def at_least(value: Number | Estimate, limit: Number, what: str) -> Verdict:
 def between(value: Number | Estimate, least: Number, most: Number, what: str) -> Verdict:
     """A claim that a quantity lies in a range."""
     return _judged(Quantity(what, value, least, most))
+
+
+def reproduced(published: Number, ours: Estimate, what: str, *, margin: Number) -> Verdict:
+    """A claim that one published run is like those repeated here: it lies where one more of ours
+    would with 95 %, or within `margin` of that, as published numbers are rounded."""
+    one = ours.prediction()
+    near = Quantity(f"{what}, one run", one, published - margin, published + margin)
+    evidence = f"{near.what}: {near.number()}, published: {published:.4g}"
+    if ours.n < FEWEST:
+        return Verdict(INCONCLUSIVE, f"{evidence}; n = {FEWEST} would tell how runs vary", near)
+    apart = one.high < near.least or near.most < one.low
+    return Verdict(FAILS if apart else HOLDS, evidence, near)
 
 
 def all_of(*parts: Verdict | Iterable[Verdict], none: str = "") -> Verdict:

@@ -18,7 +18,7 @@ from cnnlab.lab import Cells, Count, Limit, Plan, Rates, Records, Study, Verdict
 
 HAND_MADE, RANDOM, LEARNED = "hand-made, fixed", "random, fixed", "learned"
 ARMS = (HAND_MADE, RANDOM, LEARNED)
-POINT = 1.0
+NARROW = 0.5  # points: the intervals are to reach no further
 
 question = lab.Question(
     "hand_made_filters",
@@ -58,7 +58,7 @@ def measure(
     seed: int,
     data: Dataset,
     plan: Annotated[Plan, "of what follows the first layer"] = (24, "M", 32),
-    seeds: Annotated[Count, "networks of each kind, and more while the intervals are wide"] = 3,
+    seeds: Annotated[Count, "networks of each kind, and more while the intervals are wide"] = 5,
     most_seeds: Annotated[Count, "but no more than these"] = 10,
     limit_train: Annotated[Limit, "training images"] = 8000,
     limit_eval: Annotated[Limit, "validation and test images"] = 3000,
@@ -88,7 +88,7 @@ def measure(
             "filters": np.asarray(after.model.first.weight)[:, :, 0].round(4).tolist(),
         }
 
-    narrow = lambda runs: all(lead(runs, LEARNED, arm).narrow(POINT) for arm in ARMS[:-1])
+    narrow = lambda runs: all(lead(runs, LEARNED, arm).narrow(NARROW) for arm in ARMS[:-1])
     several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
     baseline = lambda: lab.logistic_regression(study(LEARNED).data)
     return {

@@ -136,6 +136,7 @@ def test_a_page_of_what_was_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(book, "_ask", None)
     run(monkeypatch, *shared, "ask=false")
     assert (tmp_path / "fast.html").read_text() == first
+    assert len(list((tmp_path / "kept/toeplitz/figures").iterdir())) == 2
     small = json.loads((tmp_path / "kept/toeplitz/answer.json").read_text())
     assert "data" not in small and "output" not in small["config"]
     (tmp_path / "kept/toeplitz/answer.json").write_text('{"claims": []}')
@@ -144,24 +145,38 @@ def test_a_page_of_what_was_kept(tmp_path, monkeypatch, capsys):
     assert "toeplitz: " in (err := capsys.readouterr().err) and "not an answer that keep=" in err
 
 
-def test_what_flips_in_a_replication_is_listed(tmp_path, monkeypatch, capsys):
-    """With other seeds, 'a' fails, and 'wrong' is not settled."""
+def test_what_flips_in_a_replication_is_kept_and_listed(tmp_path, monkeypatch, capsys):
+    """With other seeds, 'a' fails, 'wrong' is not settled, 'right' is right again. What is kept
+    can be measured once more by itself, and shown by itself."""
     other = [
         claim | {"verdict": {"a": "fails", "wrong": "inconclusive"}.get(claim["name"], "holds")}
         for claim in ANSWER["claims"]
         if claim["name"] != "printed"
     ]
-    seeded = lambda arguments: any(text.startswith("seed=100") for text in arguments)
-    found = lambda again: ANSWER | {"claims": other if again else ANSWER["claims"]}
-    asked = lambda name, arguments, force: (tmp_path, found(seeded(arguments)))
-    monkeypatch.setattr(book, "_ask", asked)
-    run(monkeypatch, "only=[toeplitz]", "replicate=true", f"output={tmp_path}")
-    flipped = [line for line in capsys.readouterr().out.splitlines() if line.startswith("flipped")]
-    assert flipped == [
-        "flipped: toeplitz, A 1.1: holds, then fails: 1 < 2 & so on",
-        "flipped: toeplitz, A 1.1: fails, then inconclusive: not at all",
-    ]
-    assert "2 verdicts flipped:" in (tmp_path / "fast.html").read_text()
+    seeds = []
+
+    def ask(name, arguments, force):
+        seeds.append(compose(arguments, name).seed)
+        claims = other if seeds[-1] else ANSWER["claims"]
+        return tmp_path, ANSWER | {"claims": claims, "figures": {}}
+
+    monkeypatch.setattr(book, "_ask", ask)
+    shared = ["only=[toeplitz]", f"output={tmp_path}", f"keep={tmp_path / 'kept'}"]
+    run(monkeypatch, *shared)
+    assert "With other seeds" not in (tmp_path / "fast.md").read_text()
+    pages = []
+    for more in ["replicate=true"], ["ask=false", "replicate=true"], ["ask=false"]:
+        capsys.readouterr()
+        run(monkeypatch, *shared, *more)
+        out = capsys.readouterr().out.splitlines()
+        assert [line for line in out if line.startswith(("flipped", "settled once"))] == [
+            "flipped: toeplitz, A 1.1: holds, then fails: 1 < 2 & so on",
+            "settled once: toeplitz, A 1.1: fails, then inconclusive: not at all",
+        ]
+        pages += [(tmp_path / "fast.html").read_text(), (tmp_path / "fast.md").read_text()]
+    assert seeds == [0, 0, 100_000, 100_000]  # the last asked nothing
+    counted = "of 3 verdicts 1 are the same, 1 flipped, and 1 are settled by one of the two"
+    assert all(counted in page and "holds, then fails: 1 &lt; 2" in page for page in pages)
 
 
 def test_a_question_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, capsys):

@@ -28,7 +28,7 @@ def made_up(accuracy, n=5):
 
 
 def test_tiny(tiny):
-    data = tiny("mnist1d", "seeds=2", "steps=4", "every=2")["data"]
+    data = tiny("mnist1d", "seeds=2", "gru_seeds=2", "steps=4", "every=2")["data"]
     assert data["parameters"] == {"linear": 410, "mlp": 15210, "cnn": 5210, "gru": 5110}
     assert data["tested"] == [2, 4]
     found = [(run["net"], run["order"], run["seed"]) for run in data["runs"]]

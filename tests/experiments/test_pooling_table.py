@@ -50,7 +50,7 @@ def made_up(**off):
             }
             for size in (1_000, 50_000)
             for pool, value in PUBLISHED[size].items()
-            for seed in range(3)
+            for seed in range(5)
         ],
         "baselines": [{"size": size, "baseline": 35.0} for size in (1_000, 50_000)],
     }  # fmt: skip

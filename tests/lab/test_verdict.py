@@ -20,6 +20,7 @@ from cnnlab.lab.verdict import (
     between,
     exact,
     none_of,
+    reproduced,
 )
 
 
@@ -49,6 +50,35 @@ def test_an_interval_covers_the_mean_as_often_as_it_says():
     rng = np.random.default_rng(0)
     intervals = [estimate(rng.normal(1.0, 2.0, 6).tolist()) for _ in range(2000)]
     assert 0.935 < np.mean([e.low <= 1.0 <= e.high for e in intervals]) < 0.965
+
+
+def test_a_prediction_covers_another_run_as_often_as_it_says():
+    """t(0.975, 4) sqrt(2.5) sqrt(1 + 1/5) on either side of the mean."""
+    half, found = 2.776445105 * math.sqrt(2.5 * 1.2), estimate([3, 4, 5, 6, 7]).prediction()
+    assert (found.low, found.high) == pytest.approx((5 - half, 5 + half))
+    assert found.json()["deviation"] is None and found.needed(1.0) is None
+    assert estimate([2.0]).prediction().high == math.inf
+    rng = np.random.default_rng(0)
+    made = (estimate(rng.normal(1.0, 2.0, 6).tolist()).prediction() for _ in range(4000))
+    inside = [ours.low <= rng.normal(1.0, 2.0) <= ours.high for ours in made]
+    assert 0.94 < np.mean(inside) < 0.96
+
+
+def test_published_runs_are_judged_by_the_spread_of_single_ones():
+    ours = estimate([60.0, 61.0, 62.0, 63.0, 64.0])  # another lies from 57.2 to 66.8
+    inside = reproduced(66.0, ours, "cnn", margin=0.5)
+    assert inside.verdict == "holds"  # though it is far from the interval of the mean
+    assert inside.evidence == "cnn, one run: 62.0 [57.2, 66.8] (n = 5), published: 66"
+    outside = reproduced(67.4, ours, "cnn", margin=0.5)
+    assert outside.verdict == all_of(outside).verdict == "fails"
+    assert all_of(outside, inside).verdict == "inconclusive"  # one of two may be further off
+    assert all_of(reproduced(80.0, ours, "cnn", margin=0.5), inside).verdict == "fails"
+    same = estimate([31.3] * 5)
+    found = [reproduced(v, same, "linear", margin=0.5).verdict for v in (31.7, 32.0)]
+    assert found == ["holds", "fails"]
+    few = reproduced(66.0, estimate([60.0, 61.0, 62.0, 63.0]), "cnn", margin=0.5)
+    assert few.verdict == "inconclusive" and "n = 5 would tell" in few.evidence
+    assert few.quantity.needed() is None
 
 
 def test_pairs_forget_what_they_share():

@@ -44,7 +44,7 @@ def check(variants: Sequence[str]) -> None:
         "settings.mnist1d.budgets": list(BUDGETS),
         "settings.mnist1d.steps": 2000,
         "settings.mnist1d.seeds": 5,
-        "settings.mnist1d.most_seeds": 20,
+        "settings.mnist1d.most_seeds": 40,
         "settings.mnist1d.rates": [3e-3, 1e-2, 3e-2],
         "settings.fashion_mnist.plan": [16, "M", 32, 32, "M", 64, 64],
         "settings.fashion_mnist.budgets": list(BUDGETS),

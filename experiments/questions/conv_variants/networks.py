@@ -39,7 +39,7 @@ class Training:
 SETTINGS = {
     "mnist1d": Training(
         data="mnist1d", plan=(16, "M", 32), kernel_size=5, budgets=("parameters",),
-        batch_size=100, limit_train=None, limit_eval=None, steps=1500, seeds=3, most_seeds=8,
+        batch_size=100, limit_train=None, limit_eval=None, steps=1500, seeds=3, most_seeds=20,
         rates=(1e-2, 3e-2),
     ),
     "fashion_mnist": Training(

@@ -32,7 +32,7 @@ PICTURE = Trained("fashion_mnist", 3, (8,), 8, 150, 64, 64)
 
 @question.measure(
     full={
-        "seeds": 10, "depths": list(range(1, 11)), "models": 300, "random.channels": 32,
+        "seeds": 20, "depths": list(range(1, 11)), "models": 300, "random.channels": 32,
         "random.inputs": 32, "trained.steps": 3000, "picture.steps": 2000,
     },
 )  # fmt: skip
@@ -40,7 +40,7 @@ def measure(
     cells: Cells,
     *,
     seed: int,
-    seeds: Annotated[Count, "of random weights, and of trained networks"] = 8,
+    seeds: Annotated[Count, "of random weights, and of trained networks"] = 20,
     kernels: Annotated[OddSizes, "of the stacks of convolutions without stride,"] = (3, 5),
     depths: Annotated[Counts, "and how many there are in a stack"] = (1, 2, 3, 4, 5, 6),
     stages: Annotated[Several, "convolutions, each followed by a 2x pooling"] = 4,
