@@ -91,14 +91,27 @@ class Estimate:
 
     def needed(self, limit: Number) -> int | None:
         """How many repetitions with this mean and deviation keep a limit out of the interval;
-        none do where that is more than a million."""
-        distance = abs(self.mean - limit)
+        none do where that is more than a million, or where what does not grow less with them (a
+        `lead`'s part for other test images) is too much by itself."""
+        distance, rest = abs(self.mean - limit), self._rest()
         if not 0 < self.deviation < math.sqrt(MOST) * distance:
             return None
+
+        def told(n: int) -> bool:
+            varies = self.deviation**2 / n
+            freedom = (varies + rest) ** 2 / varies**2 * (n - 1)
+            return _quantile(freedom) * math.sqrt(varies + rest) < distance
+
         # It grows narrower with every repetition, so that the first number that will do is found.
-        told = lambda n: _quantile(n - 1) * self.deviation < distance * math.sqrt(n)
         n = 2 + bisect.bisect_left(range(2, MOST + 1), True, key=told)
         return n if n <= MOST else None
+
+    def _rest(self) -> float:
+        """The part of the mean's variance that is not the repetitions'."""
+        if self.freedom == self.n - 1 or not math.isfinite(self.freedom + self.high):
+            return 0.0
+        error = (self.high - self.low) / 2 / _quantile(self.freedom)
+        return max(0.0, error**2 - self.deviation**2 / self.n)
 
 
 def finite(numbers: Mapping[str, Number]) -> dict[str, Number | None]:

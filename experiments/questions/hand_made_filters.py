@@ -49,7 +49,7 @@ FILTERS = bank().shape[-1]
     groups={"data": "fashion_mnist"},
     full={
         "plan": [32, "M", 64, 64], "seeds": 5, "most_seeds": 20, "limit_train": None,
-        "limit_eval": None, "steps": 3000, "batch_size": 128, "rates": [1e-3, 3e-3, 1e-2],
+        "steps": 3000, "batch_size": 128, "rates": [1e-3, 3e-3, 1e-2],
     },
 )  # fmt: skip
 def measure(
@@ -61,7 +61,7 @@ def measure(
     seeds: Annotated[Count, "networks of each kind, and more while the intervals are wide"] = 5,
     most_seeds: Annotated[Count, "but no more than these"] = 10,
     limit_train: Annotated[Limit, "training images"] = 8000,
-    limit_eval: Annotated[Limit, "validation and test images"] = 3000,
+    limit_eval: Annotated[Limit, "validation and test images"] = None,
     steps: Annotated[Count, "batches"] = 400,
     batch_size: Count = 64,
     rates: Annotated[Rates, "Adam's: each network has the one that is best for it"] = (3e-3, 1e-2),

@@ -52,6 +52,25 @@ def test_an_interval_covers_the_mean_as_often_as_it_says():
     assert 0.935 < np.mean([e.low <= 1.0 <= e.high for e in intervals]) < 0.965
 
 
+def test_more_seeds_do_not_make_up_for_few_test_images():
+    """Six seeds, ahead in 50 of 1,000 images and behind in 40: the images' part of the variance of
+    the mean does not grow less, whatever the seeds."""
+    rng, images = np.random.default_rng(3), np.repeat([1, -1, 0], [50, 40, 910])
+    d = np.stack([np.where(rng.random(1000) < 0.1, 0, images) for _ in range(6)])
+    found = lead([pack(row == 1) for row in d], [pack(row == -1) for row in d])
+    assert found.low < 0 < found.mean and found.needed(0.0) is None
+    varies = 100**2 * d.mean(0).var(ddof=1) / 1000
+    for errors in (1.97, 2.0, 2.1, 3.0):
+        distance = errors * math.sqrt(varies)
+        narrow = (n for n in range(2, 100) if _half(found.deviation**2 / n, varies, n) < distance)
+        assert found.needed(found.mean - distance) == next(narrow), errors
+
+
+def _half(seeds, images, n):
+    freedom = (seeds + images) ** 2 / (seeds**2 / (n - 1))
+    return scipy.stats.t.ppf(0.975, freedom) * math.sqrt(seeds + images)
+
+
 def test_a_prediction_covers_another_run_as_often_as_it_says():
     """t(0.975, 4) sqrt(2.5) sqrt(1 + 1/5) on either side of the mean."""
     half, found = 2.776445105 * math.sqrt(2.5 * 1.2), estimate([3, 4, 5, 6, 7]).prediction()
