@@ -35,7 +35,8 @@ question = lab.Question(
     note="Networks, start (uniform in 1/sqrt(fan_in)) and training (Adam at 1e-2, batches of 100 "
     "in the data's order, 6,000 steps, all 4,000 examples) are those of the published code. The "
     "published table is of one run; the notebook that its authors publish beside it prints lower "
-    "accuracies at step 6,000. Which permutation was used for the table is not known.",
+    "accuracies at step 6,000. Which permutation was used for the table is not known, and that it "
+    "shows the best step of each run does not explain its MLP either (below, as 'best test').",
 )
 
 
