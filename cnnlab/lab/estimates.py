@@ -96,6 +96,8 @@ class Estimate:
         distance, rest = abs(self.mean - limit), self._rest()
         if not 0 < self.deviation < math.sqrt(MOST) * distance:
             return None
+        if self.n > 1 and not math.isfinite(self.low + self.high):
+            return None  # what makes it infinite is not that they are few
 
         def told(n: int) -> bool:
             varies = self.deviation**2 / n

@@ -173,6 +173,15 @@ def ahead(accuracies: Records, inputs: str) -> Verdict:
     return lab.all_of(lab.at_least(margin, 0, what(n)) for n, margin in margins.items())
 
 
+@question.learnt
+def learnt(accuracies: Records) -> dict[str, Verdict]:
+    """On the examples that it has seen, every network is better than chance: one whose training
+    diverged has none of them right."""
+    least = {inputs: 100 * min(of) for inputs, of in accuracies.by("inputs", of="training").items()}
+    what = "{}: least of all accuracies on training examples, to beat chance".format
+    return {inputs: lab.at_least(n, 50.0, what(INPUTS[inputs])) for inputs, n in least.items()}
+
+
 REFUTED = "a number of samples at which the difference, over seeds, is not positive"
 
 
@@ -189,14 +198,14 @@ def answer(accuracies: Records) -> str:
     )
 
 
-@question.claim("arXiv:2010.08515, figure 1", REFUTED)
+@question.claim("arXiv:2010.08515, figure 1", REFUTED, arms=("gaussian",))
 def gaussian_images(accuracies: Records) -> Verdict:
     """On Gaussian images, a convolutional net is more accurate than a fully connected one at every
     number of samples."""
     return ahead(accuracies, "gaussian")
 
 
-@question.claim("arXiv:2010.08515, figure 1", REFUTED)
+@question.claim("arXiv:2010.08515, figure 1", REFUTED, arms=("real",))
 def real_images(accuracies: Records) -> Verdict:
     """So it is on real images, although those are far from Gaussian."""
     return ahead(accuracies, "real")

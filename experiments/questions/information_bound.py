@@ -44,7 +44,7 @@ question = lab.Question(
     "half of the coordinates leave h* as it is: they are no different functions, and no c > 0 "
     "makes B eq. 10.11 true of them. Counting functions halves the exponent of M "
     "and leaves its order. Its c also shrinks like 1 / sqrt(d), as dist is at most 1 while "
-    "|R1 - R2|_F grows to 2 sqrt(d). B eq. 10.14 is loose in two ways. As printed it is about "
+    "||R1 - R2||_F grows to 2 sqrt(d). B eq. 10.14 is loose in two ways. As printed it is about "
     "identifying the function, but the class is a continuum, which no number of labels "
     "identifies: a learner that is right on 95 % need only tell functions apart that differ "
     "on 10 %. And a label brings a bit only while it can't be foreseen. That a learner "
@@ -153,7 +153,7 @@ def answer(needed: Records, bounds: Records) -> str:
     d = max(needed["d"])
     n, least = mean_needed(needed, "fc_sgd", d).mean, bits(bounds, d, "orbit")
     return (
-        f"{n / least:.0f} times: {n:.0f} examples in dimension {d}, where log2 M is {least:.0f}; "
+        f"{n / least:.0f} times: {n:,.0f} examples in dimension {d}, where log2 M is {least:,.0f}; "
         f"the convolutional net, which the bound does not hold for, needs "
         f"{mean_needed(needed, 'conv', d).mean:.0f}."
     )

@@ -89,7 +89,7 @@ def answer(looks: Records, length: int) -> str:
     share = min(min(looks.where(layer=name)["wrong"]) for name in LONG)
     return (
         f"As equivariant while all of the input stays in view (off by {off:.1g} of the largest "
-        f"output), but not on a circle, where {100 * share:.0f} % of the outputs and more are "
+        f"output), but not on a circle, where at least {100 * share:.0f} % of the outputs are "
         f"off; and not local: an output sees up to {max(of(name, 'reach') for name in LONG)} of "
         f"{length} inputs, one of {SHORT} {of(SHORT, 'reach')}."
     )
@@ -107,27 +107,34 @@ def equivariant(looks: Records) -> Verdict:
 
 
 @question.claim(
-    "A 3.1", "a share of 5 % or more of the outputs, on a circle, where f(T x) is not T f(x)"
+    "A 3.1, of long convolutions",
+    "a short one, of whose outputs on a circle 5 % or more are not moved as the input, or a long "
+    "one, of whose outputs half are",
 )
 def on_a_circle(looks: Records) -> Verdict:
-    """What the padding spoils is a border: nearly all outputs commute with a translation on the
-    circle, those of a long convolution, too."""
-    worst = lambda name: lab.at_most(
-        max(looks.where(layer=name)["wrong"]), 0.05, f"{name}: share of outputs"
+    """What the padding spoils is as wide as the kernel: on a circle a border of the outputs of a
+    short convolution, and most of those of one as long as its input."""
+    short, wrong = max(looks.where(layer=SHORT)["wrong"]), "{}: share of outputs".format
+    least = {name: min(looks.where(layer=name)["wrong"]) for name in LONG}
+    return lab.all_of(
+        lab.at_most(short, 0.05, wrong(SHORT)),
+        *(lab.at_least(share, 0.5, wrong(name)) for name, share in least.items()),
     )
-    return lab.all_of(map(worst, (SHORT, *LONG)))
 
 
 @question.claim(
-    "A 2.3", "a layer whose outputs depend on inputs as far away as the sequence is long"
+    "A 2.3, of long convolutions",
+    "a short one that sees half of the inputs, or a long one that sees fewer",
 )
 def local(looks: Records, length: int) -> Verdict:
-    """A long convolution is local, too: an output depends on the inputs within some radius only,
-    smaller than the input."""
-    worst = lambda name: lab.at_most(
-        max(looks.where(layer=name)["reach"]), length // 2, f"{name}: inputs seen"
+    """That a layer is local says of a short convolution that an output depends on a few inputs
+    near it; one as long as its input has all of them within its radius."""
+    short, seen = max(looks.where(layer=SHORT)["reach"]), "{}: inputs seen".format
+    least = {name: min(looks.where(layer=name)["reach"]) for name in LONG}
+    return lab.all_of(
+        lab.at_most(short, length // 2, seen(SHORT)),
+        *(lab.at_least(inputs, length // 2, seen(name)) for name, inputs in least.items()),
     )
-    return lab.all_of(map(worst, (SHORT, *LONG)))
 
 
 @question.table

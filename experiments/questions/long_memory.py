@@ -133,7 +133,8 @@ def answer(remembered: Records, lengths: Sequence[int]) -> str:
     arms=FILTERS,
 )
 def near(remembered: Records, lengths: Sequence[int]) -> Verdict:
-    """A long convolution of any of the filters learns a delay."""
+    """A long convolution of any of the filters learns a delay, read as: in as few steps as all have
+    here."""
     each = (
         lab.at_least(at(remembered, f, lengths[0]), 0.95, f"{f}, n = {lengths[0]}") for f in FILTERS
     )
@@ -142,7 +143,8 @@ def near(remembered: Records, lengths: Sequence[int]) -> Verdict:
 
 @question.claim("arXiv:2302.10866, 3.3", "a filter of few parameters 5 points or more behind")
 def far(remembered: Records, lengths: Sequence[int]) -> Verdict:
-    """Filters of a few parameters remember as far as one weight a position."""
+    """Filters of a few parameters remember as far as one weight a position, read as: in as few
+    steps as all have here."""
     lead = lambda f: lab.at_least(
         behind(remembered, f, lengths[-1]), -MARGIN, f"{f} - explicit, n = {lengths[-1]}"
     )

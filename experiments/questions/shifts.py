@@ -131,7 +131,10 @@ def answer(networks: Records) -> str:
 
 
 @question.claim(
-    "A 4.5", "a network with max-pooling of whose answers a pixel changes more", arms=("max",)
+    "A 4.5",
+    "a network with max-pooling of whose answers a pixel changes more",
+    arms=("max",),
+    instead="maxima",
 )
 def pixel(networks: Records) -> Verdict:
     """Max-pooling is a form of local translation invariance (read of a network: a shift by a pixel

@@ -71,7 +71,10 @@ def measure(
     steps: Annotated[Count, "batches of the target classes, whatever trains"] = 400,
     batch_size: Count = 50,
     rates: Annotated[Rates, "Adam's, where a backbone is trained: each way has the best"] = RATES,
-    head_rates: Annotated[Rates, "where only a head is: one linear layer, larger steps"] = (0.1,),
+    head_rates: Annotated[Rates, "where only a head is: one linear layer, larger steps"] = (
+        0.03,
+        0.1,
+    ),
 ) -> dict[str, Any]:
     """Test accuracies on the target classes: each way of training, number of examples and seed."""
     for key, classes in (("source", source), ("target", target)):
@@ -188,10 +191,11 @@ def learnt(runs: Records, backbones: Records, baselines: dict[str, float]) -> di
 @question.answer
 def answer(runs: Records, few: int) -> str:
     fewest, *_, most = runs.by("examples")
-    points = {n: lab.estimate(lead(runs, "frozen", "scratch", n)).mean for n in (fewest, most)}
+    points = lambda mode, n: lab.estimate(lead(runs, mode, "scratch", n))
+    both = lambda mode: f"{points(mode, fewest)} and {points(mode, most)}"
     return (
-        f"A trained backbone under a new head is {points[fewest]:+.0f} points ahead of training "
-        f"from scratch with {fewest} examples of each class, {points[most]:+.0f} with {most}."
+        f"Points of a trained backbone over training from scratch, with {fewest} and {most} "
+        f"examples of each class: under a new head {both('frozen')}; finetuned {both('tuned')}."
     )
 
 
@@ -200,8 +204,8 @@ def answer(runs: Records, few: int) -> str:
     "a number of examples, at most `few` a class, at which training from scratch is ahead",
 )
 def few(runs: Records, few: int) -> Verdict:
-    """This decomposition is key for transfer learning: a pre-trained backbone is reused under a new
-    head (with few examples of the new classes that beats training from scratch)."""
+    """A pre-trained backbone is reused under a new head, read as: with few examples of the new
+    classes that head alone beats training from scratch."""
     return ahead(runs, "frozen", "scratch", few)
 
 

@@ -191,8 +191,8 @@ def answer(gradients: Records, trainings: Records) -> str:
     apart = np.min(trainings["own"], 0)[-1]
     return (
         f"By the sum of the gradients of its copies (to {np.max(gradients['sum']):.0e}), not their "
-        f"mean; updated each by its own, copies come apart by {apart:.0%} of the largest weight "
-        "or more."
+        f"mean; updated each by its own, copies come apart by {100 * apart:.2g} % of the largest "
+        "weight or more."
     )
 
 

@@ -92,6 +92,14 @@ def test_the_judge(verdicts, real, verdict):
     assert found == {"gaussian_images": "holds", "real_images": verdict}
 
 
+def test_a_training_that_diverged_says_nothing(verdicts):
+    """It has none of its own examples right."""
+    runs = accuracies(gaussian=0.3, real=0.3)
+    next(run for run in runs if run["inputs"] == "real").update(test=0.0, training=0.0)
+    found = verdicts(question, {"accuracies": runs})
+    assert found == {"gaussian_images": "holds", "real_images": "inconclusive"}
+
+
 def test_images_that_do_not_fit_are_refused(tmp_path):
     settings = ["data=fake", "data.shape=[40,8,1]", f"output={tmp_path}", "progress=false"]
     with pytest.raises(ConfigError, match=r"^data: expected images of at most 32x32, 1 or 3 chan"):

@@ -19,7 +19,7 @@ from cnnlab.analysis import count_parameters, summary
 from cnnlab.config import ConfigError, compose
 from cnnlab.lab import pack
 
-POINTS = {"pointwise": -20, "locally_connected": -10}
+POINTS = {"pointwise": -20, "locally_connected": -10, ("locally_connected", "multiply_adds"): 5}
 TINY = replace(SETTINGS["fashion_mnist"], data="digits", steps=1)
 
 
@@ -35,7 +35,7 @@ def made_up(n=3):
     networks = [
         {
             "task": "a", "budget": budget, "variant": v, "widths": [4, 8], **cost,
-            **scores(POINTS.get(v, 0), n),
+            **scores(POINTS.get((v, budget), POINTS.get(v, 0)), n),
             "images_per_second": 900.0 if v == "dense" else 1000.0,
         }
         for budget in BUDGETS
@@ -75,7 +75,7 @@ def test_tiny(tiny):
         assert net["variant"] not in ("dense", "dilated") or net["widths"] == [4]
     found = {claim["name"]: claim["verdict"] for claim in result["claims"]}
     assert found["formulas"] == found["smaller"] == "holds"
-    assert found["shared"] == "inconclusive"  # of one network
+    assert found["unshared"] == "inconclusive"  # of one network
 
 
 @pytest.mark.parametrize(
@@ -119,24 +119,33 @@ def test_what_has_not_learnt_is_not_judged(verdicts):
 def test_the_judge(verdicts):
     assert set(verdicts(question, made_up()).values()) == {"holds"}
     one = verdicts(question, made_up(n=1))
-    for claim in ("separable", "grouped", "depthwise", "pointwise", "shared", "strided"):
+    for claim in (
+        "separable",
+        "grouped",
+        "depthwise",
+        "pointwise",
+        "shared",
+        "unshared",
+        "strided",
+    ):
         assert one[claim] == "inconclusive"
 
 
 @pytest.mark.parametrize(
-    ("claim", "variant", "points"),
+    ("claim", "variant", "points", "budget"),
     [
-        ("separable", "depthwise_separable", -3),
-        ("grouped", "grouped", -3),
-        ("depthwise", "depthwise", -3),
-        ("pointwise", "pointwise", 3),
-        ("shared", "locally_connected", 3),
-        ("strided", "strided", -3),
+        ("separable", "depthwise_separable", -3, "parameters"),
+        ("grouped", "grouped", -3, "parameters"),
+        ("depthwise", "depthwise", -3, "parameters"),
+        ("pointwise", "pointwise", 3, "parameters"),
+        ("shared", "locally_connected", 3, "parameters"),
+        ("unshared", "locally_connected", -3, "multiply_adds"),
+        ("strided", "strided", -3, "parameters"),
     ],
 )
-def test_the_judge_of_accuracies_where_one_fails(claim, variant, points, verdicts):
+def test_the_judge_of_accuracies_where_one_fails(claim, variant, points, budget, verdicts):
     data = made_up()
-    network(data, variant, "parameters").update(scores(points))
+    network(data, variant, budget).update(scores(points))
     found = verdicts(question, data)
     assert {name: v for name, v in found.items() if v != "holds"} == {claim: "fails"}
 

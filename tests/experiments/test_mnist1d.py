@@ -85,11 +85,13 @@ def _leaves(cells):
 
 def test_the_judge(verdicts):
     assert verdicts(question, made_up(TABLE)) == {
-        "plain": "holds", "shuffled": "holds", "log": "fails", "locality": "holds",
+        "plain": "holds", "shuffled": "holds", "table_of_best": "holds", "log": "fails",
+        "locality": "holds",
         "no_locality": "holds", "blind": "holds",
     }  # fmt: skip
     assert verdicts(question, made_up(LOG)) == {
-        "plain": "fails", "shuffled": "fails", "log": "holds", "locality": "holds",
+        "plain": "fails", "shuffled": "fails", "table_of_best": "fails", "log": "holds",
+        "locality": "holds",
         "no_locality": "holds", "blind": "holds",
     }  # fmt: skip
     other = copy.deepcopy(TABLE)
@@ -103,7 +105,8 @@ def test_too_little_to_judge_by(verdicts):
     assert set(verdicts(question, one).values()) == {"inconclusive"}
     linear = made_up({order: {"linear": 32} for order in ORDERS})
     assert verdicts(question, linear) == {
-        "plain": "inconclusive", "shuffled": "inconclusive", "log": "inconclusive",
+        "plain": "inconclusive", "shuffled": "inconclusive", "table_of_best": "inconclusive",
+        "log": "inconclusive",
         "locality": "inconclusive", "no_locality": "inconclusive", "blind": "holds",
     }  # fmt: skip
     assert question.tables(linear)[0].rows and len(question.draw(one)) == 2

@@ -33,12 +33,15 @@ def test_objects_are_where_they_should_be():
     np.testing.assert_array_equal(sums(shown.train.in_memory().image), sums(from_corner))
 
 
-def made_up(**new):
+def made_up(everywhere=50.0, **new):
     """Of networks trained at the left: 70 % there, `new` elsewhere."""
     new = {MLP: 11.0, FLATTEN: 20.0, POOLED: 70.5, **new}
     return {
         "seen": 4,
-        "baseline": 60.0,
+        "baselines": [
+            {"places": HALF, "logistic regression": 60.0},
+            {"places": ALL, "logistic regression": everywhere},
+        ],
         "runs": [
             {"network": n, "places": places, "seed": seed, "column": column, "accuracy": found}
             for n in NETWORKS
@@ -52,6 +55,10 @@ def made_up(**new):
 
 def test_the_judge(verdicts):
     assert set(verdicts(question, made_up()).values()) == {"holds"}
+    # An MLP that was shown all places and has not learnt says nothing of what that takes.
+    found = verdicts(question, made_up(everywhere=75.0))
+    assert {name for name, verdict in found.items() if verdict != "holds"} == {"data"}
+    assert found["data"] == "inconclusive"
 
 
 @pytest.mark.parametrize(

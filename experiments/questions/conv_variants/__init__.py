@@ -215,7 +215,7 @@ def lead(
 LESS = "a lower accuracy, by more than a point, at equal parameters or multiply-adds"
 
 
-@question.claim("A 5.3", LESS, arms=("dense", "depthwise_separable"))
+@question.claim("A 5.3", LESS, arms=("dense", "depthwise_separable"), instead="smaller")
 def separable(networks: Records) -> Verdict:
     """Many efficient architectures use depthwise separable convolutions: for the same cost they are
     no more than a point less accurate than dense ones."""
@@ -244,12 +244,22 @@ def pointwise(networks: Records) -> Verdict:
 
 
 @question.claim(
-    "A 3.1, 6.4", "a locally connected network as accurate at equal cost", arms=("dense",)
+    "A 3.2, 6.4", "a locally connected network as accurate at equal parameters", arms=("dense",)
 )
 def shared(networks: Records) -> Verdict:
-    """Sharing weights reduces parameters dramatically: a locally connected network that costs as
-    much as a convolutional one, in parameters or in multiply-adds, is less accurate."""
-    return lead(networks, "locally_connected", lab.at_most, 0.0)
+    """Sharing weights reduces parameters dramatically: a locally connected network that has as many
+    as a convolutional one is less accurate."""
+    return lead(networks, "locally_connected", lab.at_most, 0.0, ["parameters"])
+
+
+@question.claim(
+    "A 3.2, 6.4, of multiply-adds", "a dense network as accurate at equal multiply-adds",
+    arms=("dense", "locally_connected"),
+)  # fmt: skip
+def unshared(networks: Records) -> Verdict:
+    """Parameters are what sharing saves: with as many multiply-adds, and many times the weights, a
+    locally connected network is more accurate than a convolutional one."""
+    return lead(networks, "locally_connected", lab.at_least, 0.0, ["multiply_adds"])
 
 
 @question.claim(
@@ -260,7 +270,9 @@ def strided(networks: Records) -> Verdict:
     return lead(networks, "strided", lab.at_least, -POINT)
 
 
-@question.claim("A 5.2", "a grouped, depthwise or separable network that is slower")
+@question.claim(
+    "A 5.2", "a grouped, depthwise or separable network that is slower", instead="reduce"
+)
 def time(networks: Records) -> Verdict:
     """The variants reduce compute (read of time): at equal multiply-adds they train on as many
     images a second as dense convolutions."""

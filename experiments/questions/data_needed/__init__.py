@@ -198,7 +198,12 @@ def more(runs: Records, network: str, than: str, least: float) -> Verdict:
     return lab.at_least(doublings(runs, network, than), least, what)
 
 
-@question.claim("B 10.2", "an MLP that needs less than twice as many images", arms=(MLP, CONV))
+@question.claim(
+    "B 10.2",
+    "an MLP that needs less than twice as many images",
+    arms=(MLP, CONV),
+    instead="most",
+)
 def less(runs: Records) -> Verdict:
     """ "In practice (especially for vision and audio-processing tasks) they are able to learn with
     much less data": a convolutional net is as accurate as an MLP with half as many images, or

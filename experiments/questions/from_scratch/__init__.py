@@ -137,8 +137,8 @@ def mean_log_ratio(case: dict[str, Any], a: str, b: str) -> float:
 
 @question.claim("A 6.2", "less than twice as fast in the geometric mean over the cases")
 def optimized(times: Records) -> Verdict:
-    """Library-provided implementations are heavily optimized: beside the chapter's recipe in the
-    same library."""
+    """Library-provided implementations are heavily optimized, read as: at least twice as fast as
+    the chapter's recipe in the same library, in the geometric mean over these cases."""
     verdicts = []
     for pair in RECIPES.items():
         if both := times.where(lambda case, pair=pair: {*pair} <= {*case["seconds"]}):
@@ -170,14 +170,15 @@ def unbeaten(times: Records, libraries: Sequence[str]) -> Verdict:
 
 @question.claim("A 6.2", f"{FASTER} lax")
 def didactic(times: Records) -> Verdict:
-    """Custom implementations are therefore primarily didactic: none is faster than lax."""
+    """Custom implementations are therefore primarily didactic, read as: none is ever faster than
+    lax."""
     return unbeaten(times, ("lax",))
 
 
 @question.claim("A 6.2", f"{FASTER} all of them")
 def didactic_best(times: Records) -> Verdict:
-    """Custom implementations are primarily didactic: none is faster than the fastest of the
-    libraries (lax, oneDNN, PyTorch where installed)."""
+    """Custom implementations are primarily didactic, read as: none is ever faster than the fastest
+    of the libraries (lax, oneDNN, PyTorch where installed)."""
     return unbeaten(times, LIBRARIES)
 
 

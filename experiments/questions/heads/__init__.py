@@ -207,7 +207,9 @@ def resolution(tests: Records, native: int) -> Verdict:
 
 
 @question.claim(
-    "A 4.9", "a size at which the network with the mean loses more than a point", instead="mean"
+    "A 4.9",
+    "a size at which the network with the mean loses more than a point",
+    instead="resolution",
 )
 def independent(tests: Records) -> Verdict:
     """With global pooling the model is conceptually independent of the exact input resolution

@@ -35,8 +35,8 @@ question = lab.Question(
     note="Networks, start (uniform in 1/sqrt(fan_in)) and training (Adam at 1e-2, batches of 100 "
     "in the data's order, 6,000 steps, all 4,000 examples) are those of the published code. The "
     "published table is of one run; the notebook that its authors publish beside it prints lower "
-    "accuracies at step 6,000. Which permutation was used for the table is not known, and that it "
-    "shows the best step of each run does not explain its MLP either (below, as 'best test').",
+    "accuracies at step 6,000. Which permutation was used for the table is not known, nor whether "
+    "it has the last step of a run or the best.",
 )
 
 
@@ -87,9 +87,19 @@ def percent(runs: Records, net: str, order: str) -> list[float]:
     return lab.percent(runs.where(net=net, order=order)["accuracy"])
 
 
-def as_published(runs: Records, published: Mapping[str, Any], *orders: str) -> Verdict:
+def best(runs: Records, net: str, order: str) -> list[float]:
+    """The largest of all tests, of each seed."""
+    return lab.percent(map(max, runs.where(net=net, order=order)["curve"]))
+
+
+def as_published(
+    runs: Records,
+    published: Mapping[str, Any],
+    *orders: str,
+    of: Callable[..., list[float]] = percent,
+) -> Verdict:
     """Each published run could be one of ours."""
-    found = lambda net, order: lab.estimate(percent(runs, net, order))
+    found = lambda net, order: lab.estimate(of(runs, net, order))
     return lab.all_of(
         lab.reproduced(
             published[order][net], found(net, order), f"{net} {order} in %", margin=ROUNDED
@@ -128,18 +138,25 @@ def answer(runs: Records) -> str:
     return f"In percent, on sequences and shuffled ones (published): {', '.join(found)}."
 
 
-@question.claim("arXiv:2011.14439, table", OFF, arms=())
+@question.claim("arXiv:2011.14439, table", OFF, arms=(), instead="table_of_best")
 def plain(runs: Records) -> Verdict:
     """MNIST-1D: linear 32 %, MLP 68 %, CNN 94 %, GRU 91 %, each where another run of ours
     would lie with 95 %, or half a point off."""
     return as_published(runs, TABLE, "plain")
 
 
-@question.claim("arXiv:2011.14439, table", OFF, arms=())
+@question.claim("arXiv:2011.14439, table", OFF, arms=(), instead="table_of_best")
 def shuffled(runs: Records) -> Verdict:
     """With shuffled positions: linear 32 %, MLP 68 %, CNN 56 %, GRU 57 %, each where another
     run of ours would lie with 95 %, or half a point off."""
     return as_published(runs, TABLE, "shuffled")
+
+
+@question.claim("arXiv:2011.14439, table", OFF, arms=())
+def table_of_best(runs: Records) -> Verdict:
+    """The same table, all eight numbers, read as the best of each run's tests in place of its
+    last."""
+    return as_published(runs, TABLE, *ORDERS, of=best)
 
 
 @question.claim("arXiv:2011.14439, notebook", OFF, arms=())
@@ -185,12 +202,15 @@ def accuracy(runs: Records, parameters: dict[str, int], tested: list[int]) -> la
     header = ["network", "parameters", "order", "ours, %", "deviation", "n", "best test, %"]
     header += ["95 % of runs, %", "table, %", "notebook, %"]
     rows = []
-    for (net, order), found in runs.by("net", "order").items():
+    for net, order in runs.by("net", "order"):
         ours = lab.estimate(percent(runs, net, order))
-        best = lab.estimate(lab.percent(map(max, found["curve"])))
         row = [net, f"{parameters[net]:,}", order, f"{ours.mean:.1f}", f"{ours.deviation:.2f}"]
         one = ours.prediction()
-        row += [ours.n, f"{best.mean:.1f}", f"{one.low:.1f} to {one.high:.1f}"]
+        row += [
+            ours.n,
+            f"{lab.estimate(best(runs, net, order)).mean:.1f}",
+            f"{one.low:.1f} to {one.high:.1f}",
+        ]
         rows.append([*row, TABLE[order][net], LOG[order][net]])
     return lab.Table(f"Test accuracy after {tested[-1]:,} steps", header, rows)
 

@@ -173,7 +173,18 @@ def more_different_orbit(pairs: Records) -> Verdict:
     return lab.at_least(rank_correlation(pairs, "orbit"), 0.9, "rank correlation")
 
 
-@question.claim("B Problem 10.2.3, footnote", "a mean difference of the two of more than 0.01")
+@question.claim("B Problem 10.2.3, footnote", "a rank correlation of the two below 0.9")
+def related(pairs: Records) -> Verdict:
+    """The probability of disagreement relates to the probability that v1 . v2 < 0 with v = A x:
+    pairs that have more of the one have more of the other."""
+    return lab.at_least(rank_correlation(pairs, "negative"), 0.9, "rank correlation")
+
+
+@question.claim(
+    "B Problem 10.2.3, footnote",
+    "a mean difference of the two of more than 0.01",
+    instead="related",
+)
 def hint(pairs: Records) -> Verdict:
     """The probability of disagreement relates to the probability that v1 . v2 < 0 with v = A x,
     read as: it is that probability."""

@@ -52,7 +52,12 @@ def logs(values: Iterable[float]) -> list[float]:
 def rank_correlation(pairs: Records, of: str) -> Estimate:
     """Spearman's, of disagreement and matrix distance, over the sets of nearby pairs."""
     sets = pairs.where(kind="nearby").by("d", "seed").values()
-    correlation = lambda found: float(spearmanr(found[of], found["disagree"]).statistic)
+
+    def correlation(found: Records) -> float:
+        if len({*found[of]}) == 1 or len({*found["disagree"]}) == 1:
+            return 0.0  # what does not vary goes along with nothing
+        return float(spearmanr(found[of], found["disagree"]).statistic)
+
     return lab.estimate([correlation(found) for found in sets])
 
 
