@@ -63,12 +63,13 @@ def answer(question: Question, cfg: DictConfig) -> tuple[Path, Answer]:
         directory.begin(to_yaml(cfg), force=cfg.force)
         started = time.perf_counter()
         try:
-            data = question.measured(cfg, Cells(cells, show=cfg.progress))
+            kept = Cells(cells, show=cfg.progress)
+            data = question.measured(cfg, kept)
         except ConfigError:  # a setting that only showed when it was used: no folder for it
             if not cells.is_file():
                 shutil.rmtree(directory.path)
             raise
-        seconds = round(time.perf_counter() - started, 1)
+        seconds = round(kept.before + time.perf_counter() - started, 1)
         result = _result(question, plain(cfg), data, seconds)
         shutil.rmtree(directory.figures, ignore_errors=True)
         result["figures"] = _draw(question, data, directory.figures)

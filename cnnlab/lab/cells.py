@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ class Cells:
         process left, is dropped.
         """
         self._file, self._show = file, show
-        # A folder for what a measurement keeps beside its cells, such as training runs.
+        # A folder for what a measurement keeps beside its cells, such as training runs; `before`:
+        # the seconds of what was measured before.
         self.folder = None if file is None else file.parent
-        self._known = _read(file) if file is not None and file.is_file() else {}
+        self._known, self.before = _read(file) if file is not None and file.is_file() else ({}, 0.0)
+        self._within = 0.0  # seconds of the cells that the one at work has asked for
 
     def get(self, key: str, compute: Callable[[], object]) -> Any:
         """The value of a cell, a JSON value: as it was measured before, or by `compute` now.
@@ -31,7 +34,8 @@ class Cells:
         **Raises:** `CnnlabError` when it can't be written.
         """
         if key not in self._known:
-            line = json.dumps({"key": key, "value": compute()})
+            value, seconds = self._timed(compute)
+            line = json.dumps({"key": key, "value": value, "seconds": seconds})
             if self._file is not None:
                 try:
                     with self._file.open("a") as file:
@@ -40,6 +44,14 @@ class Cells:
                     raise CnnlabError(f"{self._file}: {error.strerror}") from error
             self._known[key] = json.loads(line)["value"]
         return self._known[key]
+
+    def _timed(self, compute: Callable[[], object]) -> tuple[object, float]:
+        """What it gives, and how long that took without the cells that it asked for."""
+        outside, self._within, started = self._within, 0.0, time.perf_counter()
+        value = compute()
+        whole, inside = time.perf_counter() - started, self._within
+        self._within = outside + whole
+        return value, round(whole - inside, 3)
 
     def all(self, cells: Mapping[str, Callable[[], object]]) -> dict[str, Any]:
         """The values of several cells, under a progress bar that names the one at work."""
@@ -87,9 +99,9 @@ class Cells:
         return found
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """The cells of a file, from which a half last line is cut off."""
-    known, whole = {}, 0
+def _read(file: Path) -> tuple[dict[str, Any], float]:
+    """The cells of a file, from which a half last line is cut off, and the seconds of all."""
+    known, seconds, whole = {}, 0.0, 0
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
@@ -98,9 +110,10 @@ def _read(file: Path) -> dict[str, Any]:
             try:
                 cell = json.loads(line)
                 known[cell["key"]] = cell["value"]
+                seconds += cell.get("seconds", 0.0)
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise CnnlabError(
                     f"{file}: line {number} is damaged; force=true measures anew"
                 ) from None
             whole += len(line)
-    return known
+    return known, seconds

@@ -87,11 +87,12 @@ def answer(looks: Records, length: int) -> str:
     of = lambda name, column: max(looks.where(layer=name)[column])
     off = max(of(name, "moved") for name in LONG)
     share = min(min(looks.where(layer=name)["wrong"]) for name in LONG)
+    most = "all" if share == 1 else f"at least {100 * share:.0f} % of the"
     return (
         f"As equivariant while all of the input stays in view (off by {off:.1g} of the largest "
-        f"output), but not on a circle, where at least {100 * share:.0f} % of the outputs are "
-        f"off; and not local: an output sees up to {max(of(name, 'reach') for name in LONG)} of "
-        f"{length} inputs, one of {SHORT} {of(SHORT, 'reach')}."
+        f"output), but not on a circle, where {most} outputs are off; and not local: an output sees "
+        f"up to {max(of(name, 'reach') for name in LONG)} of {length} inputs, one of {SHORT} "
+        f"{of(SHORT, 'reach')}."
     )
 
 

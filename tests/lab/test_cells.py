@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 
@@ -38,7 +39,21 @@ def test_a_half_written_line_is_dropped(tmp_path, tail):
     assert cells.get("a", lambda: 2) == 1
     assert cells.get("b", lambda: 3) == 3
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert lines == [{"key": "a", "value": 1}, {"key": "b", "value": 3}]
+    assert [(line["key"], line["value"]) for line in lines] == [("a", 1), ("b", 3)]
+
+
+def test_what_was_measured_before_keeps_its_seconds(tmp_path, monkeypatch):
+    """Each cell's own: what a cell has asked another for is the other's."""
+    clock = iter([0.0, 10.0, 13.0, 20.0, 30.0, 31.5])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    cells = Cells(file := tmp_path / "cells.jsonl")
+    cells.get("outer", lambda: cells.get("inner", lambda: 1))  # 0 to 20, within it 10 to 13
+    cells.get("other", lambda: 2)
+    lines = map(json.loads, file.read_text().splitlines())
+    assert {line["key"]: line["seconds"] for line in lines} == {
+        "outer": 17.0, "inner": 3.0, "other": 1.5
+    }  # fmt: skip
+    assert cells.before == 0.0 and Cells(file).before == 21.5
 
 
 @pytest.mark.parametrize("line", ['{"key": "b"}', "\x00\x00", "[]", '{"key": "b", "va', "\xff"])
