@@ -90,8 +90,8 @@ def answer(looks: Records, length: int) -> str:
     most = "all" if share == 1 else f"at least {100 * share:.0f} % of the"
     return (
         f"As equivariant while all of the input stays in view (off by {off:.1g} of the largest "
-        f"output), but not on a circle, where {most} outputs are off; and not local: an output sees "
-        f"up to {max(of(name, 'reach') for name in LONG)} of {length} inputs, one of {SHORT} "
+        f"output), but not on a circle, where {most} outputs are off; and not local: an output "
+        f"sees up to {max(of(name, 'reach') for name in LONG)} of {length} inputs, one of {SHORT} "
         f"{of(SHORT, 'reach')}."
     )
 
