@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from experiments.conv_variants.counts import counted, typical_ratios
-from experiments.conv_variants.networks import BUDGETS, SETTINGS, Task, Training
+from experiments.conv_variants.networks import BUDGETS, SETTINGS, Task, Training, beside_dense
 from matplotlib.figure import Figure
 
 from cnnlab import lab
@@ -179,19 +179,6 @@ def reduce(same_widths: Records) -> Verdict:
         for budget in BUDGETS
     ]
     return lab.at_most(max(ratios), 1.0, f"largest of {len(ratios)} ratios to the dense one")
-
-
-Network = dict[str, Any]
-
-
-def beside_dense(
-    networks: Records, variants: Sequence[str] | str, budgets: Sequence[str]
-) -> Iterator[tuple[str, Network, Network]]:
-    """Of every task, and of these budgets: its name, a network of the variants, the dense one."""
-    for (task, budget), nets in networks.by("task", "budget").items():
-        [dense] = nets.where(variant="dense")
-        for net in nets.where(variant=variants) if budget in budgets else ():
-            yield task, net, dense
 
 
 def lead(

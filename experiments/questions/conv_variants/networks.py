@@ -3,7 +3,7 @@
 import bisect
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ import jax.random as jr
 from cnnlab import lab, summary
 from cnnlab.bench.timing import interleaved, median
 from cnnlab.config import build_model
-from cnnlab.lab import Count, DataSet, Limit, Plan, Rates, Study, configured, read_data
+from cnnlab.lab import Count, DataSet, Limit, Plan, Rates, Records, Study, configured, read_data
 
 BUDGETS = {"parameters": "equal parameters", "multiply_adds": "equal multiply-adds"}
 Widths = tuple[int, ...]
@@ -184,3 +184,16 @@ def _last_fitted(size: Callable[[Widths], int], widths: Widths, target: int, ste
     slope = (size((*rest, last + step)) - size(widths)) / step
     wanted = last + (target - size(widths)) / slope
     return (*rest, step * max(1, round(wanted / step)))
+
+
+Network = dict[str, Any]
+
+
+def beside_dense(
+    networks: Records, variants: Sequence[str] | str, budgets: Sequence[str]
+) -> Iterator[tuple[str, Network, Network]]:
+    """Of every task, and of these budgets: its name, a network of the variants, the dense one."""
+    for (task, budget), nets in networks.by("task", "budget").items():
+        [dense] = nets.where(variant="dense")
+        for net in nets.where(variant=variants) if budget in budgets else ():
+            yield task, net, dense
