@@ -165,7 +165,7 @@ def table(runs: Records) -> Verdict:
     """Test accuracy without pooling, with stride 2, maxima, means and norms: 59.2, 57.4, 78.2, 78.0
     and 77.2 % with 1,000 training examples, 91.9, 89.9, 94.5, 94.0 and 95.3 % with 5,000, 96.3,
     95.4, 98.1, 97.3 and 97.1 % with 50,000, each where another run of ours would lie with 95 %, or
-    half a point off."""
+    half a point off; of the sizes that are measured here."""
     found = lambda size, pool: lab.estimate(cell(runs, size, pool))
     what = "{}, {:,} examples, %".format
     return lab.all_of(

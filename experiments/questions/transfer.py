@@ -24,6 +24,7 @@ MODES = {
 POINT = 1.0  # of accuracy: the intervals are to be as narrow
 PLAN = (16, "M", 32, "M", 64)
 RATES = (3e-3, 1e-2)
+HEAD_RATES = (3e-2, 0.1)
 Classes = Annotated[Sequence[int], "list of at least 2 different whole numbers >= 0"]
 
 question = lab.Question(
@@ -71,10 +72,7 @@ def measure(
     steps: Annotated[Count, "batches of the target classes, whatever trains"] = 400,
     batch_size: Count = 50,
     rates: Annotated[Rates, "Adam's, where a backbone is trained: each way has the best"] = RATES,
-    head_rates: Annotated[Rates, "where only a head is: one linear layer, larger steps"] = (
-        0.03,
-        0.1,
-    ),
+    head_rates: Annotated[Rates, "where only a head is, one linear layer"] = HEAD_RATES,
 ) -> dict[str, Any]:
     """Test accuracies on the target classes: each way of training, number of examples and seed."""
     for key, classes in (("source", source), ("target", target)):
