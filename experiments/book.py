@@ -18,9 +18,10 @@ if TYPE_CHECKING:  # omegaconf and the questions load when a run begins, not for
     examples=(
         "",
         "only=[toeplitz,locality]",
-        "scale=full keep=experiments/results/book",
         "scale=full replicate=true",
+        "keep=experiments/results/book",
         "ask=false keep=experiments/results/book",
+        "ask=false scale=full keep=experiments/results/book_full",
         "ask=false replicate=true keep=experiments/results/book",
     ),
 )
@@ -38,7 +39,7 @@ def main(cfg: "DictConfig") -> None:
     if cfg.ask:
         answers, failed = _answers(commands, cfg)
     else:
-        answers, failed = kept(Path(cfg.keep), list(commands))
+        answers, failed = kept(Path(cfg.keep), list(commands), scale=cfg.scale)
     answers = [(folder, load(result["question"]).worded(result)) for folder, result in answers]
     if cfg.replicate:
         asked = {result["question"] for _, result in answers}
@@ -85,7 +86,10 @@ def _answers(
 
 def _commands(cfg: "DictConfig") -> dict[str, list[str]]:
     """The overrides of each question, all of them checked before the first is asked."""
+    from pathlib import Path
+
     from cnnlab.config import ConfigError, compose, folder_to_write, plain, read_value
+    from cnnlab.lab import names_kept
 
     if not cfg.ask and cfg.keep is None:
         raise ConfigError("ask: expected true with keep=null: there is nothing to make the page of")
@@ -93,7 +97,9 @@ def _commands(cfg: "DictConfig") -> dict[str, list[str]]:
     if cfg.keep is not None and (cfg.ask or cfg.replicate):
         folder_to_write(cfg, "keep")
     names = list(cfg.settings)
-    if cfg.only is not None:
+    if cfg.only is None and not cfg.ask:
+        names = names_kept(Path(cfg.keep), names)
+    elif cfg.only is not None:
         names = read_value(f"some of {', '.join(names)}", plain(cfg)["only"], "only")
     shared = [f"scale={cfg.scale}", f"output={cfg.output}", "progress=false"]
     commands = {name: [*shared, *cfg.settings[name]] for name in names}

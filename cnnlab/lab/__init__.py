@@ -6,7 +6,7 @@ from cnnlab.lab.cells import Cells
 from cnnlab.lab.comparison import compare
 from cnnlab.lab.drawing import curve, half_interval, log_axes, panels, picture
 from cnnlab.lab.estimates import Estimate, estimate, lead, paired, percent, proportion, slope
-from cnnlab.lab.keeping import keep, kept
+from cnnlab.lab.keeping import keep, kept, names_kept
 from cnnlab.lab.kinds import Count, Counts, DataSet, Limit, Plan, Positive, Rates, Sizes, Widths
 from cnnlab.lab.page import Answer, brief, by_reason, markdown, page
 from cnnlab.lab.question import Claim, Question, Rows, Table
@@ -84,6 +84,7 @@ __all__ = [
     "log_axes",
     "logistic_regression",
     "markdown",
+    "names_kept",
     "none_of",
     "pack",
     "page",

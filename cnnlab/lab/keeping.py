@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnnlab.errors import ConfigError
 from cnnlab.files import write_atomically
 from cnnlab.lab.answer import FORM, UNHASHED
 from cnnlab.lab.page import Answer
@@ -27,10 +28,22 @@ def keep(answers: Sequence[tuple[Path, Answer]], folder: Path) -> None:
                 write_atomically(kept / "figures" / file.name, file.read_bytes())
 
 
+def names_kept(folder: Path, questions: Sequence[str]) -> list[str]:
+    """Of which of these questions `keep` has written an answer.
+
+    **Raises:** `ConfigError` where it is none of them.
+    """
+    found = [name for name in questions if (folder / name / FILE).is_file()]
+    if not found:
+        raise ConfigError(f"keep: expected a folder of kept answers, got {folder}")
+    return found
+
+
 def kept(
-    folder: Path, questions: Sequence[str]
+    folder: Path, questions: Sequence[str], *, scale: str
 ) -> tuple[list[tuple[Path, Answer]], dict[str, str]]:
-    """What `keep` has written of these questions, and why others have no answer."""
+    """What `keep` has written of these questions, and why others have no answer: those of another
+    scale have none here."""
     answers, failed = [], {}
     for name in questions:
         file = folder / name / FILE
@@ -38,11 +51,14 @@ def kept(
             result = json.loads(file.read_text())
             if not isinstance(result, dict) or not result.keys() >= FORM:
                 raise ValueError
+            if (other := result["config"]["scale"]) != scale:
+                failed[name] = f"what is kept in {folder} is of scale={other}"
+                continue
             answers.append((file.parent, result))
         except FileNotFoundError:
             failed[name] = f"none is kept in {folder}"
         except OSError as error:
             failed[name] = f"{file}: {error.strerror}"
-        except ValueError:
+        except (ValueError, KeyError, TypeError):
             failed[name] = f"{file}: not an answer that keep={folder} wrote"
     return answers, failed

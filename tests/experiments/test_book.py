@@ -137,6 +137,14 @@ def test_a_page_of_what_was_kept(tmp_path, monkeypatch, capsys):
     run(monkeypatch, *shared, "ask=false")
     assert (tmp_path / "fast.html").read_text() == first
     assert len(list((tmp_path / "kept/toeplitz/figures").iterdir())) == 2
+    run(monkeypatch, *shared[1:], "ask=false")  # of all that is kept, and no more
+    assert (tmp_path / "fast.html").read_text() == first
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *shared[1:], "ask=false", "scale=full")
+    assert "toeplitz: what is kept in" in (err := capsys.readouterr().err) and "scale=fast" in err
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "ask=false", f"keep={tmp_path}", f"output={tmp_path}")
+    assert f"keep: expected a folder of kept answers, got {tmp_path}" in capsys.readouterr().err
     small = json.loads((tmp_path / "kept/toeplitz/answer.json").read_text())
     assert "data" not in small and "output" not in small["config"]
     (tmp_path / "kept/toeplitz/answer.json").write_text('{"claims": []}')
