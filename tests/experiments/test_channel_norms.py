@@ -37,6 +37,24 @@ def test_tiny(tiny):
     assert len(found["accuracies"]) == 16
 
 
+class Unstable:
+    """Learners of which, at a high rate, one seed diverges on the smallest of the training sets."""
+
+    def __init__(self, make, plan, seeds, data):
+        self.high, self.tried = plan.step > 1, [[] for _ in seeds]
+
+    def __call__(self, sizes):
+        for i, (tried, n) in enumerate(zip(self.tried, sizes, strict=True)):
+            diverges = self.high and i == 1 and n == 32
+            tried.append((n, 0.0 if diverges else 0.95 if self.high else 0.9, 1.0))
+
+
+def test_a_rate_is_one_with_which_no_training_diverges(tiny, monkeypatch):
+    monkeypatch.setattr("experiments.channel_norms.Learners", Unstable)
+    found = tiny("channel_norms", *TINY, "rates=[0.5,2]")["data"]
+    assert [row["rate"] for row in found["rates"]] == [0.5] * 4
+
+
 def test_the_nets_are_the_papers():
     x = jr.normal(jr.key(0), (2, 32, 32, 3))
     conv, dense = convolutional(10, jr.key(1)), fully_connected(16, jr.key(2))
