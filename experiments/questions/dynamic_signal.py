@@ -69,7 +69,7 @@ def check(patches: Sequence[int], dimensions: Sequence[int]) -> None:
 
 
 @question.measure(
-    full={"patches": [8, 16, 32, 64], "dimensions": [4, 8, 16, 32], "seeds": 6, "epochs": 50},
+    full={"seeds": 12, "per_octave": 16},
 )
 def measure(
     cells: Cells,

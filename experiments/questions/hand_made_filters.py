@@ -48,8 +48,8 @@ FILTERS = bank().shape[-1]
 @question.measure(
     groups={"data": "fashion_mnist"},
     full={
-        "plan": [32, "M", 64, 64], "seeds": 5, "most_seeds": 20, "limit_train": None,
-        "steps": 3000, "batch_size": 128, "rates": [1e-3, 3e-3, 1e-2],
+        "plan": [32, "M", 64, "M", 64], "most_seeds": 8, "limit_train": None, "steps": 1500,
+        "rates": [3e-3, 1e-2],
     },
 )  # fmt: skip
 def measure(

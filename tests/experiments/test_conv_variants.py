@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from experiments.conv_variants import CHEAPER, VARIANTS, question
+from experiments.conv_variants import question
 from experiments.conv_variants.counts import counted, typical_ratios
 from experiments.conv_variants.networks import (
     BUDGETS,
+    CHEAPER,
     SETTINGS,
+    VARIANTS,
     Task,
     fit_widths,
     scaled_widths,
@@ -172,7 +174,7 @@ def test_the_judge_of_counts_and_times_where_one_fails(claim, spoil, verdicts):
 @pytest.mark.parametrize(
     ("override", "key"),
     [
-        ("variants=[dense]", "variants"),
+        ("settings.mnist1d.variants=[strided]", r"settings\.mnist1d\.variants"),
         ("tasks=[cifar]", r"tasks\[0\]"),
         ("settings.mnist1d.steps=0", r"settings\.mnist1d\.steps"),
         ("settings.mnist1d.budgets=[time]", r"settings\.mnist1d\.budgets\[0\]"),

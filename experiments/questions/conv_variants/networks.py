@@ -16,6 +16,8 @@ from cnnlab.config import build_model
 from cnnlab.lab import Count, DataSet, Limit, Plan, Rates, Records, Study, configured, read_data
 
 BUDGETS = {"parameters": "equal parameters", "multiply_adds": "equal multiply-adds"}
+CHEAPER = ("grouped", "depthwise", "depthwise_separable")
+VARIANTS = ("dense", "pointwise", *CHEAPER, "dilated", "locally_connected", "strided")
 Widths = tuple[int, ...]
 
 
@@ -26,6 +28,7 @@ class Training:
     data: DataSet
     plan: Plan
     kernel_size: Count
+    variants: Annotated[Sequence[str], f"some of {', '.join(VARIANTS)}"]
     budgets: Annotated[Sequence[str], "some of parameters, multiply_adds"]
     batch_size: Count
     limit_train: Limit
@@ -38,12 +41,12 @@ class Training:
 
 SETTINGS = {
     "mnist1d": Training(
-        data="mnist1d", plan=(16, "M", 32), kernel_size=5, budgets=("parameters",),
-        batch_size=100, limit_train=None, limit_eval=None, steps=1500, seeds=3, most_seeds=20,
-        rates=(1e-2, 3e-2),
+        data="mnist1d", plan=(16, "M", 32), kernel_size=5, variants=VARIANTS,
+        budgets=("parameters",), batch_size=100, limit_train=None, limit_eval=None, steps=1500,
+        seeds=3, most_seeds=20, rates=(1e-2, 3e-2),
     ),
     "fashion_mnist": Training(
-        data="fashion_mnist", plan=(16, "M", 32, "M", 32), kernel_size=3,
+        data="fashion_mnist", plan=(16, "M", 32, "M", 32), kernel_size=3, variants=VARIANTS,
         budgets=("multiply_adds",), batch_size=64, limit_train=8000, limit_eval=None, steps=1000,
         seeds=3, most_seeds=6, rates=(3e-3, 1e-2),
     ),
