@@ -62,7 +62,11 @@ def test_the_judge(verdicts):
     # What only the choosing repetition found does not count.
     assert judged(case("a", first={"im2col": 0.1}), case("b")) == EXPECTED
     fast = {"unfold (JAX)": 1.1, "unfold (PyTorch)": 3.0}
-    assert judged(case("a", **fast), case("b", **fast))["optimized"] == "fails"
+    assert judged(case("a", **fast), case("b", **fast)) == EXPECTED | {"optimized": "fails"}
+    # Not twice as fast as the recipe of the other library, which is faster than lax.
+    fast = {"unfold (PyTorch)": 0.9}
+    found = judged(case("a", **fast), case("b", **fast))
+    assert found == EXPECTED | dict.fromkeys(("optimized", "optimized_best", "didactic"), "fails")
     assert judged(case("a", **{"unfold (JAX)": 1.0}), case("b"))["optimized"] == "inconclusive"
 
 

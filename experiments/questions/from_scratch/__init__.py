@@ -135,7 +135,10 @@ def mean_log_ratio(case: dict[str, Any], a: str, b: str) -> float:
     return lab.estimate([math.log2(s / t) for s, t in pairs]).mean
 
 
-@question.claim("A 6.2", "less than twice as fast in the geometric mean over the cases")
+LESS = "less than twice as fast in the geometric mean over the cases"
+
+
+@question.claim("A 6.2", LESS, instead="optimized_best")
 def optimized(times: Records) -> Verdict:
     """Library-provided implementations are heavily optimized, read as: at least twice as fast as
     the chapter's recipe in the same library, in the geometric mean over these cases."""
@@ -148,13 +151,30 @@ def optimized(times: Records) -> Verdict:
     return lab.all_of(verdicts)
 
 
+@question.claim("A 6.2, of the best", LESS)
+def optimized_best(times: Records) -> Verdict:
+    """The best library (of lax, oneDNN, and PyTorch where installed) is at least twice as fast as
+    the chapter's recipe in the library where that is the faster one, in the geometric mean over
+    these cases."""
+    recipes = tuple(RECIPES)
+    ratio = lambda case: zip(fastest(case, recipes), fastest(case, LIBRARIES), strict=True)
+    found = [lab.estimate([math.log2(a / b) for a, b in ratio(case)]).mean for case in times]
+    what = "log2 of the time of the recipe over the fastest library, by case"
+    return lab.at_least(lab.estimate(found), 1.0, what)
+
+
+def fastest(case: dict[str, Any], routes: Sequence[str]) -> list[float]:
+    """By repetition the time of the fastest of some routes, where they were timed."""
+    seconds = case["seconds"]
+    return list(map(min, zip(*(seconds[n] for n in routes if n in seconds), strict=True)))
+
+
 def speedups(case: dict[str, Any], libraries: Sequence[str]) -> tuple[str, list[float]]:
     """The algorithm written here that the first repetition found to be the fastest; and by
     repetition the time of the fastest of the libraries over its time."""
     seconds = case["seconds"]
     best = min((n for n in seconds if n not in LIBRARIES), key=lambda name: seconds[name][0])
-    fastest = map(min, zip(*(seconds[n] for n in libraries if n in seconds), strict=True))
-    return best, [a / b for a, b in zip(fastest, seconds[best], strict=True)]
+    return best, [a / b for a, b in zip(fastest(case, libraries), seconds[best], strict=True)]
 
 
 def unbeaten(times: Records, libraries: Sequence[str]) -> Verdict:
@@ -201,7 +221,7 @@ def milliseconds(times: Records) -> lab.Table:
 
 
 @question.table
-def fastest(times: Records) -> lab.Table:
+def fastest_here(times: Records) -> lab.Table:
     """Of the algorithms written here, beside lax and beside the fastest library."""
     header = ["case", "algorithm", "lax / it", "deviation"]
     header, rows = [*header, "fastest library / it", "deviation", "n"], []
