@@ -42,7 +42,7 @@ class Training:
 SETTINGS = {
     "mnist1d": Training(
         data="mnist1d", plan=(16, "M", 32), kernel_size=5, variants=VARIANTS,
-        budgets=("parameters",), batch_size=100, limit_train=None, limit_eval=None, steps=1500,
+        budgets=tuple(BUDGETS), batch_size=100, limit_train=None, limit_eval=None, steps=1500,
         seeds=3, most_seeds=20, rates=(1e-2, 3e-2),
     ),
     "fashion_mnist": Training(
