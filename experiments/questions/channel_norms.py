@@ -101,7 +101,7 @@ def measure(
         high some trainings diverge."""
         others = range(seed + 10_000, seed + 10_000 + seeds)
         found = lambda rate: learn(inputs, net, rate, others, sizes, "val")
-        return max(rates, key=lambda rate: sum(run["test"] for run in found(rate)))
+        return lab.best_rate(rates, lambda rate: sum(run["test"] for run in found(rate)))
 
     rate = cells.records("rate", best, inputs=INPUTS, net=NETS)
     several = range(seed, seed + seeds)

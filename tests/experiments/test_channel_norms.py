@@ -27,7 +27,7 @@ TINY = (
 
 
 def test_tiny(tiny):
-    found = tiny("channel_norms", *TINY)["data"]
+    found = tiny("channel_norms", *TINY, "rates=[0.5]")["data"]
     assert [(row["inputs"], row["net"]) for row in found["rates"]] == [
         (inputs, net) for inputs in ("gaussian", "real") for net in ("conv", "fc")
     ]
@@ -51,7 +51,7 @@ class Unstable:
 
 def test_a_rate_is_one_with_which_no_training_diverges(tiny, monkeypatch):
     monkeypatch.setattr("experiments.channel_norms.Learners", Unstable)
-    found = tiny("channel_norms", *TINY, "rates=[0.5,2]")["data"]
+    found = tiny("channel_norms", *TINY, "rates=[0.5,2.0]")["data"]
     assert [row["rate"] for row in found["rates"]] == [0.5] * 4
 
 
