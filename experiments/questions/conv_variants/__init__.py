@@ -51,7 +51,7 @@ def check(settings: Mapping[str, Mapping[str, Any]]) -> None:
         "draws": 1000, "seconds": 3,
         "settings.mnist1d.most_seeds": 40,
         "settings.fashion_mnist.plan": [16, "M", 32, "M", 64, "M", 128],
-        # A depthwise network of as many multiply-adds would take half an hour for each run.
+        # A depthwise network of as many multiply-adds would take about half an hour a run.
         "settings.fashion_mnist.variants": [v for v in VARIANTS if v != "depthwise"],
         "settings.fashion_mnist.batch_size": 128,
         "settings.fashion_mnist.limit_train": None,
