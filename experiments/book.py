@@ -31,15 +31,16 @@ def main(cfg: "DictConfig") -> None:
     What is answered is not asked again: a book that was interrupted goes on where it stopped."""
     from pathlib import Path
 
-    from cnnlab.errors import CnnlabError
     from cnnlab.files import write_atomically
-    from cnnlab.lab import Replication, brief, by_reason, keep, kept, page, replicated
+    from cnnlab.lab import Replication, brief, keep, kept, page, replicated
 
     commands = _commands(cfg)
     if cfg.ask:
         answers, failed = _answers(commands, cfg)
     else:
         answers, failed = kept(Path(cfg.keep), list(commands), scale=cfg.scale)
+        if not answers:  # a page of nothing
+            raise _unanswered(failed, len(commands))
     answers = [(folder, load(result["question"]).worded(result)) for folder, result in answers]
     if cfg.replicate:
         asked = {result["question"] for _, result in answers}
@@ -63,9 +64,17 @@ def main(cfg: "DictConfig") -> None:
             print(f"{name}: {line}")
     print(file)
     if failed:
-        found = by_reason(failed).items()
-        lines = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in found)
-        raise CnnlabError(f"{len(failed)} of {len(commands)} questions have no answer: {lines}")
+        raise _unanswered(failed, len(commands))
+
+
+def _unanswered(failed: dict[str, str], asked: int) -> Exception:
+    """Which questions have no answer, by why, in a line."""
+    from cnnlab.errors import CnnlabError
+    from cnnlab.lab import by_reason
+
+    found = by_reason(failed).items()
+    lines = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in found)
+    return CnnlabError(f"{len(failed)} of {asked} questions have no answer: {lines}")
 
 
 def _answers(

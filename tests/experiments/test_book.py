@@ -142,6 +142,7 @@ def test_a_page_of_what_was_kept(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(monkeypatch, *shared[1:], "ask=false", "scale=full")
     assert "toeplitz: what is kept in" in (err := capsys.readouterr().err) and "scale=fast" in err
+    assert not (tmp_path / "full.html").exists()
     with pytest.raises(SystemExit):
         run(monkeypatch, "ask=false", f"keep={tmp_path}", f"output={tmp_path}")
     assert f"keep: expected a folder of kept answers, got {tmp_path}" in capsys.readouterr().err
