@@ -43,7 +43,7 @@ question = lab.Question(
 
 @question.measure(
     groups={"data": "fashion_mnist"},
-    full={"sizes": [500, 1000, 2000], "rates": [0.1, 0.5, 2.0], "seeds": 10, "test_size": 5000},
+    full={"sizes": [500, 1000, 2000], "rates": [0.1, 0.5, 2.0], "seeds": 6},
 )
 def measure(
     cells: Cells,

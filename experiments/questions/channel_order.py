@@ -35,8 +35,7 @@ question = lab.Question(
 @question.measure(
     groups={"data": "fashion_mnist"},
     full={
-        "plan": [16, "M", 32, 32, "M", 64, 64], "seeds": 5, "most_seeds": 20, "limit_train": None,
-        "limit_eval": None, "steps": 2000, "batch_size": 128, "rates": [1e-3, 3e-3, 1e-2],
+        "plan": [16, "M", 32, "M", 64], "limit_train": None, "limit_eval": None, "steps": 1500,
     },
 )  # fmt: skip
 def measure(

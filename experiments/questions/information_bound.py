@@ -53,7 +53,7 @@ question = lab.Question(
 )
 
 
-@question.measure(full={"ranks": [4, 8, 12, 16, 20, 24], "rotations": 20})
+@question.measure(full={"ranks": [4, 8, 12, 16], "rotations": 10})
 def measure(
     cells: Cells,
     *,

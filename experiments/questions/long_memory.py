@@ -30,8 +30,7 @@ question = lab.Question(
 
 @question.measure(
     full={
-        "lengths": [32, 128, 512, 2048], "seeds": 5, "most_seeds": 20, "steps": 1000,
-        "rates": [1e-3, 3e-3, 1e-2, 3e-2],
+        "steps": 1000, "rates": [3e-3, 1e-2, 3e-2],
     }
 )  # fmt: skip
 def measure(

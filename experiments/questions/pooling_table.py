@@ -49,7 +49,7 @@ def check(sizes: Sequence[int], steps: int, every: int) -> None:
         raise ConfigError(f"every: expected a divisor of steps={steps}, got {every}")
 
 
-@question.measure(full={"sizes": list(PUBLISHED), "seeds": 20})
+@question.measure(full={"sizes": list(PUBLISHED)})
 def measure(
     cells: Cells,
     *,

@@ -34,7 +34,7 @@ question = lab.Question(
 )
 
 
-@question.measure(full={"depths": 8, "images": 300, "networks": 30, "seeds": 10, "steps": 500})
+@question.measure(full={"depths": 8, "images": 120, "networks": 20, "seeds": 5, "steps": 300})
 def measure(
     cells: Cells,
     *,

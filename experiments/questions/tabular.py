@@ -29,7 +29,7 @@ question = lab.Question(
 )
 
 
-@question.measure(full={"splits": 30, "trees": 500, "epochs": 1000})
+@question.measure(full={"splits": 20, "trees": 300, "epochs": 400})
 def measure(
     cells: Cells,
     *,

@@ -34,7 +34,7 @@ question = lab.Question(
 )
 
 
-@question.measure(full={"geometries": 1000})
+@question.measure(full={"geometries": 300})
 def measure(
     cells: Cells,
     *,

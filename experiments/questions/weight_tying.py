@@ -46,7 +46,7 @@ question = lab.Question(
 )
 
 
-@question.measure(full={"geometries": 500, "updates": 60, "steps": 200})
+@question.measure(full={"geometries": 60, "updates": 16, "steps": 60})
 def measure(
     cells: Cells,
     *,

@@ -52,7 +52,7 @@ def check(shifts: Sequence[int]) -> None:
         raise ConfigError(f"shifts: expected a multiple of 4 among them, got {shifts}")
 
 
-@question.measure(full={"seeds": 10, "steps": 3000, "images": 10000, "pool_images": 1000})
+@question.measure(full={"steps": 2000, "images": 2000, "pool_images": 500})
 def measure(
     cells: Cells,
     *,

@@ -53,7 +53,7 @@ def check(cases: Sequence[str]) -> None:
             raise ConfigError(f"cases[{i}]: expected {a_case}, got {name!r}")
 
 
-@question.measure(full={"geometries": 400, "repeats": 12, "seconds": 0.2, "cases": ALL_CASES})
+@question.measure(full={"geometries": 100, "repeats": 12, "seconds": 0.1, "cases": ALL_CASES})
 def measure(
     cells: Cells,
     *,

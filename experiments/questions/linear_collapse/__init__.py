@@ -29,7 +29,7 @@ question = lab.Question(
 )
 
 
-@question.measure(full={"stacks": 400, "steps": 3000, "seeds": 10})
+@question.measure(full={"stacks": 200, "steps": 1500, "seeds": 10})
 def measure(
     cells: Cells,
     *,

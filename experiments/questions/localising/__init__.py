@@ -45,8 +45,8 @@ def check(pixels: int, lengths: Sequence[float], batch_size: int) -> None:
 @question.measure(
     groups={"data": "fashion_mnist"},
     full={
-        "pixels": 200, "units": 200, "steps": 10_000, "rates": [0.02, 0.05, 0.1], "most_seeds": 20,
-        "width": 512, "image_steps": 20_000, "image_rates": [0.01, 0.03, 0.1],
+        "steps": 4000, "rates": [0.02, 0.05, 0.1], "width": 512, "image_steps": 6000,
+        "image_rates": [0.02, 0.05, 0.1],
     },
 )  # fmt: skip
 def measure(

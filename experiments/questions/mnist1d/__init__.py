@@ -47,7 +47,7 @@ def check(steps: int, every: int) -> None:
         raise ConfigError(f"every: expected a divisor of steps={steps}, got {every}")
 
 
-@question.measure(groups={"data": "mnist1d"}, full={"seeds": 50, "gru_seeds": 50})
+@question.measure(groups={"data": "mnist1d"}, full={"seeds": 40, "gru_seeds": 30})
 def measure(
     cells: Cells,
     *,

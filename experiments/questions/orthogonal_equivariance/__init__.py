@@ -65,7 +65,7 @@ question = lab.Question(
 
 @question.measure(
     groups={"data": "mnist1d"},
-    full={"seeds": 10, "starts": 300, "convolutions": 60, "rotations": 6, "inputs": 20},
+    full={"seeds": 6, "starts": 100, "convolutions": 30, "rotations": 4, "inputs": 20},
 )
 def measure(
     cells: Cells,

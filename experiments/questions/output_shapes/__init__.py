@@ -36,7 +36,7 @@ question = lab.Question(
 )
 
 
-@question.measure(full={"geometries": 12000, "arrays": 1000})
+@question.measure(full={"geometries": 4000, "arrays": 300})
 def measure(
     cells: Cells,
     *,

@@ -50,8 +50,8 @@ question = lab.Question(
 
 @question.measure(
     full={
-        "dimensions": [2, 4, 8, 16, 32, 64], "pairs": 60, "inputs": 100000, "seeds": 8,
-        "one_of": [16, 32, 64, 128, 256], "walkers": 40000, "draws": 300000, "largest": 20000,
+        "dimensions": [2, 4, 8, 16, 32, 64], "pairs": 30, "inputs": 30000, "seeds": 5,
+        "one_of": [16, 32, 64, 128, 256], "walkers": 20000, "draws": 100000, "largest": 10000,
     },
 )  # fmt: skip
 def measure(

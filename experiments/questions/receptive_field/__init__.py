@@ -32,8 +32,8 @@ PICTURE = Trained("fashion_mnist", 3, (8,), 8, 150, 64, 64)
 
 @question.measure(
     full={
-        "seeds": 20, "depths": list(range(1, 11)), "models": 300, "random.channels": 32,
-        "random.inputs": 32, "trained.steps": 3000, "picture.steps": 2000,
+        "depths": list(range(1, 11)), "models": 100, "random.channels": 32, "random.inputs": 32,
+        "trained.steps": 1500, "picture.steps": 2000,
     },
 )  # fmt: skip
 def measure(

@@ -51,8 +51,7 @@ def check(targets: Sequence[float]) -> None:
 
 @question.measure(
     full={
-        "dimensions": [4, 6, 8, 12, 16, 24, 32, 48, 64, 96], "seeds": 8,
-        "repeats": {**REPEATS, "conv": 32}, "test_size": 20000, "per_octave": 16,
+        "dimensions": [4, 6, 8, 12, 16, 24, 32, 48, 64], "seeds": 8,
     },
 )  # fmt: skip
 def measure(
