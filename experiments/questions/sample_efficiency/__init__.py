@@ -49,11 +49,7 @@ def check(targets: Sequence[float]) -> None:
         raise ConfigError(f"targets: expected {TARGET} among them, got {list(targets)}")
 
 
-@question.measure(
-    full={
-        "dimensions": [4, 6, 8, 12, 16, 24, 32, 48, 64], "seeds": 8,
-    },
-)  # fmt: skip
+@question.measure(full={"dimensions": [4, 6, 8, 12, 16, 24, 32, 48, 64]})
 def measure(
     cells: Cells,
     *,
