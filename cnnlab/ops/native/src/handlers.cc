@@ -160,12 +160,13 @@ ffi::Error RunBias(bool winograd, int64_t activation, Numbers stride, Numbers di
 
 using Bytes = ffi::Buffer<ffi::U8>;
 
-// Three spatial axes, the missing ones last: rows, which threads share, are of the first two.
+// Three spatial axes, of two the last two, of one the middle one: threads share what the first two
+// have, rows of an image, positions of a sequence.
 template <typename Values>
 std::array<int64_t, 3> Three(const Values& v, int64_t missing) {
   if (v.size() > 3) throw std::invalid_argument("max-pooling over more than three axes");
   std::array<int64_t, 3> three{missing, missing, missing};
-  std::copy(v.begin(), v.end(), three.begin());
+  std::copy(v.begin(), v.end(), three.begin() + (v.size() < 3));
   return three;
 }
 

@@ -96,8 +96,18 @@ void End(const float* __restrict best, const int32_t* __restrict where, int64_t 
 template <typename T>
 void AddWhere(const uint8_t* __restrict index, uint8_t entry, const T* __restrict dy, int64_t lanes,
               float* __restrict sum) {
+  const auto add = [=](int64_t c) {
+    const float value = Widen(dy[c]);  // read in any case: nobody could foresee a branch
+    sum[c] += index[c] == entry ? value : 0.f;
+  };
+  // A vector of bytes is 32 or 64 channels: what is less would go one by one.
+  if (lanes % 32 == 0) {
 #pragma omp simd
-  for (int64_t c = 0; c < lanes; ++c) sum[c] += index[c] == entry ? Widen(dy[c]) : 0.f;
+    for (int64_t c = 0; c < lanes; ++c) add(c);
+  } else {
+#pragma omp simd simdlen(8)
+    for (int64_t c = 0; c < lanes; ++c) add(c);
+  }
 }
 
 template <typename T>

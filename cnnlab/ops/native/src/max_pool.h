@@ -9,7 +9,7 @@
 
 namespace cnnlab {
 
-// Channels last, three spatial axes: fewer have axes of length 1 behind them.
+// Channels last, three spatial axes: fewer have axes of length 1 beside them.
 struct Pooling {
   int64_t batch, channels;
   std::array<int64_t, 3> x, y, window, stride, low;
