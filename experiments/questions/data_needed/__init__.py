@@ -59,7 +59,9 @@ def check(sizes: Sequence[int], batch_size: int) -> None:
 
 @question.measure(
     groups={"data": "fashion_mnist"},
-    full={"sizes": [100, 300, 1000, 3000, 10_000, 30_000, 57_000], "most_seeds": 8},
+    full={
+        "sizes": [100, 300, 1000, 3000, 10_000, 30_000, 57_000], "seeds": 5, "most_seeds": 8,
+    },
 )  # fmt: skip
 def measure(
     cells: Cells,
