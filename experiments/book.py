@@ -141,9 +141,10 @@ def _ask(name: str, arguments: list[str], *, force: bool) -> "str | tuple[Path, 
     from cnnlab.errors import CnnlabError
     from cnnlab.lab import answered, directory_of
 
-    directory = directory_of(name, compose(arguments, name))
+    cfg = compose(arguments, name)
+    directory = directory_of(name, cfg)
     try:
-        if force or answered(directory) is None:
+        if force or answered(directory, cfg) is None:
             # In a process of its own: its memory is given back, and its failure is its own.
             command = [sys.executable, "-m", "cnnlab", name, *arguments, f"force={force}"]
             done = subprocess.run(command, capture_output=True, text=True)

@@ -1,14 +1,17 @@
 """Asking a question: its command, its folder, its result.
 
 `<output>/<name>/<config hash>/results.json` holds the answer, and the same command finds it again.
+With more seeds, where they are added one by one (`seeds` and `most_seeds`), it is the same folder,
+and what was measured is found: who asks for the n that a verdict names waits for the rest alone.
 A question of one's own has a digest of its module's file behind the hash: edited, it is asked anew.
 """
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -54,7 +57,7 @@ def answer(question: Question, cfg: DictConfig) -> tuple[Path, Answer]:
     """
     question.check_settings(cfg)
     directory = directory_of(question.name, cfg, question.code())
-    if not cfg.force and (found := answered(directory)):
+    if not cfg.force and (found := answered(directory, cfg)):
         return directory.path, found
     with directory.lock():
         cells = directory.path / "cells.jsonl"
@@ -78,21 +81,38 @@ def answer(question: Question, cfg: DictConfig) -> tuple[Path, Answer]:
     return directory.path, result
 
 
-def answered(directory: RunDirectory) -> Answer | None:
-    """The result that is there. One of an older form is none: its cells make it anew at once.
+def answered(directory: RunDirectory, cfg: DictConfig) -> Answer | None:
+    """The result that is there. One of an older form is none, or of another number of seeds: the
+    cells make it anew, at once.
 
     **Raises:** `CnnlabError` when it is not what was written.
     """
     result = directory.read_result() if directory.complete() else {}
-    return result if result.keys() >= FORM else None
+    if not result.keys() >= FORM or _settings(result["config"]) != _settings(cfg):
+        return None
+    return result
+
+
+def _settings(cfg: DictConfig | Mapping[str, Any]) -> str:
+    """Of all that may change a result."""
+    return config_hash(cfg, UNHASHED)
 
 
 def directory_of(name: str, cfg: DictConfig, code: str = "") -> RunDirectory:
     """Where a question's config, and its code where that is one's own, keeps its result."""
-    folder = "-".join(filter(None, (config_hash(cfg, UNHASHED), code)))
-    directory = RunDirectory(Path(cfg.output) / name / folder)
+    of_all = config_hash(cfg, (*UNHASHED, *_numbers_of_seeds(plain(cfg))))
+    directory = RunDirectory(Path(cfg.output) / name / "-".join(filter(None, (of_all, code))))
     directory.result = directory.path / "results.json"
     return directory
+
+
+def _numbers_of_seeds(config: Mapping[str, Any], section: str = "") -> Iterator[str]:
+    """The keys that say how many seeds `Cells.seeds` measures, each in cells of its own."""
+    if "most_seeds" in config:
+        yield from (f"{section}seeds", f"{section}most_seeds")
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _numbers_of_seeds(value, f"{section}{key}.")
 
 
 def _draw(question: Question, data: Record, folder: Path) -> dict[str, str]:

@@ -155,6 +155,56 @@ def test_the_answer(question, tmp_path):
     assert lab.answer(question, forced)[1]["data"] == result["data"]
 
 
+def test_more_seeds_find_those_before(tmp_path):
+    """However many are asked for, each is measured once, and the answer is of as many as asked."""
+
+    @dataclass(frozen=True)
+    class Tosses:
+        seeds: Count = 2
+        most_seeds: Count = 2
+
+    question, thrown = lab.Question("dice", "How high is a die?"), []
+
+    @question.measure(full={"most_seeds": 9})
+    def measure(
+        cells,
+        *,
+        seed: int,
+        sides: Count = 6,
+        seeds: Count = 2,
+        most_seeds: Count = 2,
+        again: Annotated[Tosses, "thrown once more"] = Tosses(),
+    ):
+        def height(seed):
+            thrown.append(seed)
+            return {"height": seed % sides}
+
+        of = lambda name, numbers: cells.seeds(
+            name, height, lambda _: False, first=seed, least=numbers[0], most=numbers[1]
+        )
+        return {
+            "heights": of("once", (seeds, most_seeds)),
+            "more": of("again", (again.seeds, again.most_seeds)),
+        }
+
+    @question.claim("A 1", "a lower one")
+    def high(heights, more):
+        """It is not negative."""
+        return lab.none_of([h < 0 for h in heights["height"] + more["height"]], "throws", "are low")
+
+    def asked(*overrides):
+        cfg = compose([f"output={tmp_path}", "progress=false", *overrides], "dice")
+        folder, result = lab.answer(question, cfg)
+        return folder, [len(result["data"][name]) for name in ("heights", "more")]
+
+    first, numbers = asked()
+    assert numbers == [2, 2] and thrown == [0, 1, 0, 1]
+    assert asked("most_seeds=4") == (first, [4, 2]) and thrown[4:] == [2, 3]
+    assert asked("again.most_seeds=3") == (first, [2, 3]) and thrown[6:] == [2]
+    assert asked("seeds=1", "most_seeds=1") == (first, [1, 2]) == asked("seeds=1", "most_seeds=1")
+    assert asked("sides=4", "seeds=1")[0] != first and thrown[7:] == [0, 1, 0, 1]
+
+
 def test_settings_that_do_not_fit_together(question, tmp_path):
     cfg = compose(["tosses=[13]", f"output={tmp_path / 'none'}"], "coin")
     with pytest.raises(ConfigError, match=r"^tosses: expected luck$"):
