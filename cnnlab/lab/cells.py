@@ -85,7 +85,7 @@ class Cells:
         **axes: Iterable[object],
     ) -> Records:
         """The records of `compute(seed=..., ...)`, for each combination of the values of the axes,
-        and as many seeds as it takes: from `least` of them on, until the records are `enough`, or
+        and as many seeds as it takes: `least` of them, and more until the records are `enough`, or
         there are `most`.
 
         `enough` is to ask how wide an interval is, not on which side of a limit it lies: who stops
@@ -93,7 +93,7 @@ class Cells:
         """
         axes = {key: list(values) for key, values in axes.items()}
         found, n = Records(), 0
-        while n < min(least, most) or (n < most and not enough(found)):
+        while n < least or (n < most and not enough(found)):
             found += self.records(name, compute, seed=[first + n], **axes)
             n += 1
         return found

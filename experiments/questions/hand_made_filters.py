@@ -89,7 +89,7 @@ def measure(
         }
 
     narrow = lambda runs: all(lead(runs, LEARNED, arm).narrow(NARROW) for arm in ARMS[:-1])
-    several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
+    several = {"first": seed, "least": seeds, "most": most_seeds}
     baseline = lambda: lab.logistic_regression(study(LEARNED).data)
     return {
         "networks": cells.seeds("tested", tested, narrow, **several, arm=ARMS),

@@ -64,7 +64,7 @@ def measure(
         all(at(found, f, lengths[0]).narrow(MARGIN) for f in FILTERS)
         and all(behind(found, f, lengths[-1]).narrow(MARGIN) for f in FILTERS[1:])
     )
-    several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
+    several = {"first": seed, "least": seeds, "most": most_seeds}
     found = cells.seeds("accuracy", accuracy, narrow, **several, filter=FILTERS, length=lengths)
     return {"lengths": list(lengths), "remembered": found}
 

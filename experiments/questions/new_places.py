@@ -87,7 +87,7 @@ def measure(
         return rows
 
     narrow = lambda runs: all(lab.estimate(far(runs, net)).narrow(POINT) for net in NETWORKS)
-    several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
+    several = {"first": seed, "least": seeds, "most": most_seeds}
     arms = {"network": NETWORKS, "places": [HALF]}
     left = cells.seeds("tested", tested, narrow, **several, **arms)
     more = {"seed": left.by("seed"), "network": [MLP], "places": [ALL]}

@@ -62,7 +62,7 @@ def measure(
         lead(runs, pool, "max").narrow(POINT) and more(runs, pool, "max").narrow(POINT)
         for pool in POOLS[1:]
     )
-    several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
+    several = {"first": seed, "least": seeds, "most": most_seeds}
     baseline = lambda: lab.logistic_regression(study("max").data)
     return {
         "networks": cells.seeds("answers", run, narrow, **several, pool=POOLS),

@@ -135,7 +135,7 @@ def measure(
     narrow = lambda runs: all(
         lab.estimate(lead(runs, "frozen", "scratch", n)).narrow(POINT) for n in examples
     )
-    several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
+    several = {"first": seed, "least": seeds, "most": most_seeds}
     runs = cells.seeds("accuracy", accuracy, narrow, **several, examples=examples, mode=MODES)
     return {
         "few": few,

@@ -108,3 +108,5 @@ def test_as_many_seeds_as_it_takes(tmp_path):
     assert of(3)["arm"] == ["a", "b"] * 3 and of(3)["loss"] == [7, 7, 8, 8, 9, 9]
     assert len(of(99).where(arm="b")) == 5
     assert calls == [(7 + n, arm) for n in range(5) for arm in "ab"]
+    fewer = cells.seeds("loss", work, until(1), first=7, least=3, most=2, **axes)
+    assert len(fewer.where(arm="b")) == 3

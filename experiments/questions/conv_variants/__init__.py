@@ -114,8 +114,8 @@ def measured(
         leads = (lab.lead(of, right[dense]) for kind, of in right.items() if kind != dense)
         return all(lead.narrow(POINT) for lead in leads)
 
-    least, most = of.training.seeds, max(of.training.seeds, of.training.most_seeds)
-    several = {"first": seed, "least": least, "most": most}
+    wanted = of.training
+    several = {"first": seed, "least": wanted.seeds, "most": wanted.most_seeds}
     runs = cells.seeds("tested", tested, narrow, **several, task=[name], network=kinds)
     found = runs.by("network")
     for budget, some in nets.by("budget").items():

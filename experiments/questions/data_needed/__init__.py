@@ -127,7 +127,7 @@ def measure(
         return 100 * lab.logistic_regression(study(MLP, n).data)
 
     narrow = lambda found: all(doublings(found, *pair).narrow(HALF) for pair in COMPARED)
-    several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
+    several = {"first": seed, "least": seeds, "most": most_seeds}
     return {
         "runs": cells.seeds("tested", tested, narrow, **several, network=NETWORKS, n=sizes),
         "baselines": cells.records("accuracy", linear, n=sizes),

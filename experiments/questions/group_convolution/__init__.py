@@ -115,7 +115,7 @@ def measure(
 
     run = lambda seed, arm: list(answers(study(arm), seed))
     narrow = lambda runs: all(lead(runs, P4, other).narrow(1.0) for other in (TURNED, NARROW))
-    several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
+    several = {"first": seed, "least": seeds, "most": most_seeds}
     many = range(seed, seed + layers)
     return {
         "errors": cells.records("errors", layer_errors, layer=LAYERS, seed=many),

@@ -89,7 +89,7 @@ def measure(
 
     run = lambda seed, pool: list(tests(study(pool), seed, shifts, sizes))
     narrow = lambda tests: lead(tests).narrow(POINT)
-    several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
+    several = {"first": seed, "least": seeds, "most": most_seeds}
     baseline = lambda: lab.logistic_regression(study(FLATTEN).data)
     pooled = lambda pool: max(pooled_error(pool, (seed, i)) for i in range(maps))
     return {

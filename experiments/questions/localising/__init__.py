@@ -118,7 +118,7 @@ def measure(
         and times(found, GAUSSIAN).narrow(SAME - 1)
         and times(found, ROTATED, "after").narrow(SAME - 1)
     )
-    several = {"first": seed, "least": seeds, "most": max(seeds, most_seeds)}
+    several = {"first": seed, "least": seeds, "most": most_seeds}
     on_rings = cells.seeds("ring", on_ring, narrow, **several, inputs=INPUTS)
     return {
         "ring": on_rings,
