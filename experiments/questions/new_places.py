@@ -190,7 +190,12 @@ def mlp(runs: Records) -> Verdict:
     return lab.at_most(lab.estimate(far(runs, MLP)), 15.0, "MLP at new places, %")
 
 
-@question.claim("B 10.1, A 4.3", "a pooled network that loses more than a point", arms=(POOLED,))
+@question.claim(
+    "B 10.1, A 4.3",
+    "a pooled network that loses more than a point",
+    arms=(POOLED,),
+    instead="reduction",
+)
 def pooled(runs: Records, seen: int) -> Verdict:
     """Convolutions with a reduction over positions recognise an object that appears in a different
     location: a pooled network is as accurate there as at old places, within a point."""
