@@ -48,7 +48,7 @@ FILTERS = bank().shape[-1]
 @question.measure(
     groups={"data": "fashion_mnist"},
     full={
-        "plan": [32, "M", 64, "M", 64], "most_seeds": 8, "limit_train": None, "steps": 1500,
+        "plan": [32, "M", 64, "M", 64], "seeds": 10, "limit_train": None, "steps": 1500,
         "rates": [3e-3, 1e-2],
     },
 )  # fmt: skip

@@ -41,7 +41,7 @@ def check(pools: Sequence[str]) -> None:
     full={
         "plan": [16, "M", 32, "M", 64, 64], "hidden": [128], "rates": [3e-3, 1e-2],
         "limit_train": None, "limit_eval": None, "steps": 1500, "batch_size": 128, "maps": 1000,
-        "seeds": 6,
+        "seeds": 9,
     },
 )  # fmt: skip
 def measure(
