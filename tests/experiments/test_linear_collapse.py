@@ -1,9 +1,13 @@
 """The question `linear_collapse`: at a tiny scale, and its judge on made-up data."""
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from experiments.linear_collapse import question
+from experiments.linear_collapse.stacks import with_relu
 from made_up import changed
 
+from cnnlab.analysis.composition import LinearConv
 from cnnlab.config import ConfigError
 
 
@@ -24,7 +28,7 @@ STACK = [
 LINEAR = network("identity", 0.80, 0.80, 0.82, change=1e-6)
 DATA = {
     "stacks": [*STACK, *STACK],
-    "relu": [{"nonlinear": 5}, {"nonlinear": 5}],
+    "relu": [{"bent": 5, "constant": False}, {"bent": 5, "constant": False}],
     "matrices": [{"uneven": 4}, {"uneven": 6}],
     "baseline": 60.0,
     "networks": [*network("relu", 0.90, 0.91, 0.92), *LINEAR],
@@ -47,6 +51,18 @@ def test_tiny(tiny):
     assert picture["composed"][0][:3] == [6, 5, 3] and picture["stack"][0][:3] == [3, 5, 3]
 
 
+@pytest.mark.parametrize(
+    ("second", "found"),
+    [(1, {"bent": 2, "constant": False}), (-1, {"bent": 0, "constant": True})],
+)
+def test_a_stack_whose_relus_are_off_is_constant(second, found):
+    """relu(c relu(x)) of two numbers, x and -x: |x|, and nothing with a negative c."""
+    layer = lambda weight: LinearConv(
+        np.full((1, 1, 1), weight), np.zeros(1), (1,), (1,), ((0, 0),)
+    )
+    assert with_relu([layer(1), layer(second), layer(1)], jnp.array([[[3.0], [-2.0]]])) == found
+
+
 def test_a_seed_alone_is_refused(tiny):
     with pytest.raises(ConfigError, match=r"^seeds: expected a whole number >= 2, got 1"):
         tiny("linear_collapse", "seeds=1")
@@ -60,7 +76,10 @@ def test_the_judge(verdicts):
     for i in (0, 1):  # valid, circular
         assert judged("stacks", i, "differ", to=1) == expected | {"equivalent": "fails"}
     assert judged("stacks", 5, "differ_inside", to=2) == expected | {"equivalent": "fails"}
-    assert judged("relu", 0, "nonlinear", to=0) == expected | {"nonlinear": "fails"}
+    both = {"nonlinear": "fails", "alive": "fails"}
+    assert judged("relu", 0, "bent", to=0) == expected | both
+    dead = {**DATA, "relu": [{"bent": 5, "constant": False}, {"bent": 0, "constant": True}]}
+    assert verdicts(question, dead) == expected | {"nonlinear": "fails"}
     assert judged("networks", 5, "change", to=0.01) == expected | {"trained": "fails"}
     worse = [*network("relu", 0.70, 0.71, 0.72), *LINEAR]
     assert judged("networks", to=worse) == expected | {"power": "fails"}

@@ -74,11 +74,13 @@ def against_composed(layers: list[LinearConv], x: Array) -> list[dict[str, Any]]
     return found
 
 
-def not_affine(layers: list[LinearConv], x: Array) -> int:
-    """Outputs of the stack with ReLUs for which `f(x) + f(-x)` is not `2 f(0)`, which it is for
-    every affine `f`."""
+def with_relu(layers: list[LinearConv], x: Array) -> dict[str, Any]:
+    """Of the stack with ReLUs, at how many outputs `f(x) + f(-x)` is not `2 f(0)`, which it is for
+    every affine `f`; and whether all three are the same, as where a layer's units are all off."""
     relu = jax.jit(lambda x: run(layers, x, "zeros", jax.nn.relu))
-    return int((relu(x) + relu(-x) != 2 * relu(jnp.zeros_like(x))).sum())
+    there, opposite, zero = relu(x), relu(-x), relu(jnp.zeros_like(x))
+    constant = (there == zero).all() & (opposite == zero).all()
+    return {"bent": int((there + opposite != 2 * zero).sum()), "constant": bool(constant)}
 
 
 def padded(layers: list[LinearConv], sizes: tuple[int, ...]) -> list[LinearConv]:
