@@ -39,8 +39,8 @@ DATA = {
     "coverage": [{"depth": i + 1, "coverage": share} for i, share in enumerate((0.5, 0.9, 1.0))],
     "random": [field(1, 0, 1.0), field(1, 1, 1.1), field(4, 0, 2.0), field(4, 1, 2.1)],
     "trained": [
-        *(*trained(1, 0, 1.0, 1.1), *trained(1, 1, 1.0, 1.2)),
-        *(*trained(2, 0, 1.4, 1.6), *trained(2, 1, 1.4, 1.5)),
+        *(*trained(1, 0, 1.0, 1.3), *trained(1, 1, 1.0, 1.4)),
+        *(*trained(2, 0, 1.4, 1.9), *trained(2, 1, 1.4, 1.8)),
     ],
     "picture": trained(2, 0, 1.0, 1.2),
     "baseline": 30.0,
@@ -74,7 +74,7 @@ def test_refusals(tiny):
 def test_the_judge(verdicts):
     assert verdicts(question, DATA) == RIGHT
     assert exponent(Records(DATA["random"])).mean == pytest.approx(0.483, abs=1e-3)
-    logs = [math.log(1.1) + math.log(1.6 / 1.4), math.log(1.2) + math.log(1.5 / 1.4)]
+    logs = [math.log(1.3) + math.log(1.9 / 1.4), math.log(1.4) + math.log(1.8 / 1.4)]
     assert widening(Records(DATA["trained"])) == pytest.approx([log / 2 for log in logs])
 
 
@@ -89,7 +89,7 @@ def test_the_judge(verdicts):
         ("whole", ("coverage", 1, "coverage"), 1.0),
         ("whole", ("coverage", 2, "coverage"), 0.9),
         ("effective", ("random",), [field(1, 0, 1.0), field(4, 0, 4.0), field(4, 1, 4.1)]),
-        ("training", ("trained",), [*trained(1, 0, 1.0, 0.9), *trained(1, 1, 1.0, 0.89)]),
+        ("training", ("trained",), [*trained(1, 0, 1.0, 1.02), *trained(1, 1, 1.0, 1.01)]),
     ],
 )
 def test_the_judge_the_other_way(claim, path, value, verdicts):
