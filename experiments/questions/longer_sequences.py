@@ -27,7 +27,7 @@ question = lab.Question(
 )
 
 
-@question.measure(full={"length": 128, "seeds": 5, "steps": 600})
+@question.measure(full={"length": 128, "seeds": 8, "steps": 600})
 def measure(
     cells: Cells,
     *,
