@@ -30,7 +30,7 @@ question = lab.Question(
 
 @question.measure(
     full={
-        "steps": 1000, "rates": [3e-3, 1e-2, 3e-2],
+        "seeds": 18, "steps": 1000, "rates": [3e-3, 1e-2, 3e-2],
     }
 )  # fmt: skip
 def measure(
