@@ -28,11 +28,7 @@ question = lab.Question(
 )
 
 
-@question.measure(
-    full={
-        "seeds": 18, "steps": 1000, "rates": [3e-3, 1e-2, 3e-2],
-    }
-)  # fmt: skip
+@question.measure(full={"seeds": 18, "steps": 1000, "rates": [3e-3, 1e-2, 3e-2]})
 def measure(
     cells: Cells,
     *,
