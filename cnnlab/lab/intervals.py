@@ -63,7 +63,7 @@ def _group(several: Sequence[Quantity]) -> dict[str, Any]:
 
 def _row(quantity: Quantity, scale: Scale) -> dict[str, Any]:
     low, high = quantity.interval()
-    row = {name: getattr(quantity, name)() for name in ("number", "needed", "evidence")}
+    row = {name: getattr(quantity, name)() for name in ("number", "telling", "evidence")}
     row["what"] = quantity.what
     places = {"low": low, "mean": quantity.mean, "high": high}
     return row | {name: scale(value) for name, value in places.items() if math.isfinite(value)}

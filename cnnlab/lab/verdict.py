@@ -62,8 +62,16 @@ class Quantity:
     def evidence(self) -> str:
         """In a line; where the interval says nothing, how many repetitions would."""
         text = f"{self.what}: {self.number()}, {self.claimed()}"
+        return "; ".join(filter(None, [text, self.telling()]))
+
+    def telling(self) -> str:
+        """Where the interval of several repetitions says nothing, how many would. Nothing of one
+        that has no deviation, as of a single run, which is not about their number."""
+        value = self._open()
+        if value is None or not math.isfinite(value.deviation):
+            return ""
         needed = self.needed()
-        return f"{text}; n = {needed:,} would tell" if needed else text
+        return f"n = {needed:,} would tell" if needed else "no n would tell"
 
     def number(self) -> str:
         """What was found; an interval is not rounded to the other side of an end of the range."""
@@ -82,10 +90,17 @@ class Quantity:
     def needed(self) -> int | None:
         """How many repetitions would tell on which side of the nearest limit it lies, where these
         do not, and a million would."""
-        value = self.value
-        if not isinstance(value, Estimate) or self.outcome() != INCONCLUSIVE or value.n < 2:
+        value = self._open()
+        if value is None:
             return None
         return value.needed(min(self.least, self.most, key=lambda end: abs(end - value.mean)))
+
+    def _open(self) -> Estimate | None:
+        """The interval of several repetitions, if it says nothing."""
+        value = self.value
+        if not isinstance(value, Estimate) or value.n < 2 or self.outcome() != INCONCLUSIVE:
+            return None
+        return value
 
     def json(self) -> dict[str, Any]:
         """As a JSON object: what it is, its estimate, the range; null where there is no end."""

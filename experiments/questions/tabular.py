@@ -1,6 +1,7 @@
 """Forests and support vector machines against MLPs, on tables (A 1.1)."""
 
 import dataclasses
+import importlib.util
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,23 +11,38 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnnlab import lab
+from cnnlab.config import ConfigError
 from cnnlab.lab import Cells, Count, Records, Verdict
 
-TABLES = ("iris", "wine", "breast_cancer", "digits")
+SCIKIT_LEARN = ("iris", "wine", "breast_cancer", "digits")
+RIVER = {"phishing": "Phishing", "segments": "ImageSegments", "bananas": "Bananas"}
+TABLES = (*SCIKIT_LEARN, *RIVER)
 MLP, FOREST, SVM, LINEAR = "MLP", "random forest", "SVM", "logistic regression"
 TEST = 0.25  # of the examples
 POINT = 1.0
-Tables = Annotated[Sequence[str], "some of iris, wine, breast_cancer, digits"]
+Tables = Annotated[Sequence[str], f"some of {', '.join(TABLES)}"]
 
 question = lab.Question(
     "tabular",
     "Are MLPs outperformed on tables by forests and support vector machines?",
-    note="The tables are those that come with scikit-learn, small and clean ones; digits are 8x8 "
-    "images, whose geometry nobody is told. All models are scikit-learn's, the settings of each "
-    "chosen on folds of the training part alone (an MLP's width, depth and learning rate). Splits "
-    "of one table overlap: the intervals are as much wider as Nadeau and Bengio (2003) say, and "
-    "are about other splits of these tables. What is true of other tables, they do not say.",
+    note="The tables are those that come with scikit-learn and with river: small and clean ones; "
+    "digits are 8x8 images, whose geometry nobody is told. All models are scikit-learn's, the "
+    "settings of each chosen on folds of the training part alone (an MLP's width, depth and "
+    "learning rate). Splits of one table overlap: the intervals are as much wider as Nadeau and "
+    "Bengio (2003) say, and are about other splits of these tables. What is true of other tables, "
+    "they do not say; nor can a table of 150 examples tell a point of accuracy, so that all claims "
+    "are about the mean of the tables.",
 )
+
+
+@question.check
+def check(tables: Tables) -> None:
+    """The package whose tables are asked for is installed."""
+    if set(tables) & set(RIVER) and importlib.util.find_spec("river") is None:
+        raise ConfigError(
+            "tables: river is not installed; get it with: pip install 'cnnlab[book]', or ask for "
+            f"some of {', '.join(SCIKIT_LEARN)}"
+        )
 
 
 @question.measure(full={"splits": 20, "trees": 300, "epochs": 400})
@@ -73,15 +89,28 @@ def models(seed: int, trees: int, epochs: int) -> dict[str, Model]:
     }
 
 
+def load(table: str) -> tuple[np.ndarray, np.ndarray]:
+    """Columns `(examples, columns)`, and the classes `(examples,)` as whole numbers."""
+    if table in RIVER:
+        import river.datasets
+
+        rows, classes = zip(*getattr(river.datasets, RIVER[table])(), strict=True)
+        columns = sorted({name for row in rows for name in row})
+        x = np.array([[row.get(name, 0.0) for name in columns] for row in rows], float)
+        return x, np.unique(classes, return_inverse=True)[1]
+    from sklearn import datasets
+
+    return getattr(datasets, f"load_{table}")(return_X_y=True)
+
+
 def accuracies(table: str, split: int, trees: int, epochs: int) -> list[dict[str, Any]]:
     """In percent, of each model and of the most frequent class, on a stratified part of a table."""
-    from sklearn import datasets
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import GridSearchCV, train_test_split
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    x, y = getattr(datasets, f"load_{table}")(return_X_y=True)
+    x, y = load(table)
     x, x_test, y, y_test = train_test_split(x, y, test_size=TEST, stratify=y, random_state=split)
     size = {"examples": len(y) + len(y_test), "columns": x.shape[1]}
     frequent = 100 * float((y_test == np.bincount(y).argmax()).mean())
@@ -148,14 +177,12 @@ def machines(found: Records) -> Verdict:
     return outperformed(found, SVM)
 
 
-@question.claim("A 1.1", "a table on which the MLP is more than a point behind")
+@question.claim("A 1.1", "an MLP more than a point behind in the mean of the tables")
 def default(found: Records) -> Verdict:
-    """Fully-connected layers are a flexible default for tabular data: on none of the tables is an
-    MLP more than a point behind logistic regression."""
-    return lab.all_of(
-        lab.at_least(ahead(found, MLP, LINEAR, table), -POINT, f"{table}: MLP - linear in points")
-        for table in found.by("table")
-    )
+    """Fully-connected layers are a flexible default for tabular data: in the mean of the tables an
+    MLP is at most a point behind logistic regression."""
+    what = f"MLP - linear in points, mean of {len(found.by('table'))} tables"
+    return lab.at_least(ahead(found, MLP, LINEAR), -POINT, what)
 
 
 @question.table

@@ -1,9 +1,13 @@
 """The question `tabular`: a tiny scale, and its judge on made-up data."""
 
+import importlib.util
+
+import numpy as np
 import pytest
-from experiments.tabular import FOREST, LINEAR, MLP, SVM, ahead, question
+from experiments.tabular import FOREST, LINEAR, MLP, RIVER, SVM, ahead, load, question
 
 from cnnlab import lab
+from cnnlab.config import ConfigError, compose
 from cnnlab.lab import Records
 
 
@@ -12,6 +16,24 @@ def test_tiny(tiny):
     found = Records(result["data"]["found"])
     assert len(found) == 2 * 4 and set(found["examples"]) == {150} and set(found["columns"]) == {4}
     assert all(30 < a <= 100 for a in found.where(model=LINEAR)["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("table", "shape", "counts"),
+    [("phishing", (1250, 9), [702, 548]), ("segments", (2310, 18), [330] * 7),
+     ("bananas", (5300, 2), [2924, 2376])],
+)  # fmt: skip
+def test_tables_of_river(table, shape, counts):
+    x, y = load(table)
+    assert x.shape == shape and np.isfinite(x).all() and np.bincount(y).tolist() == counts
+
+
+def test_without_river(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    question.check_settings(compose(["tables=[iris]"], "tabular"))
+    said = r"tables: .*pip install 'cnnlab\[book\]'.* some of iris,"
+    with pytest.raises(ConfigError, match=said):
+        question.check_settings(compose([f"tables=[iris,{next(iter(RIVER))}]"], "tabular"))
 
 
 def made_up(**accuracy):

@@ -97,7 +97,7 @@ def test_published_runs_are_judged_by_the_spread_of_single_ones():
     assert found == ["holds", "fails"]
     few = reproduced(66.0, estimate([60.0, 61.0, 62.0, 63.0]), "cnn", margin=0.5)
     assert few.verdict == "inconclusive" and "n = 5 would tell" in few.evidence
-    assert few.quantity.needed() is None
+    assert few.quantity.needed() is None and few.quantity.telling() == ""
 
 
 def test_pairs_forget_what_they_share():
@@ -165,7 +165,7 @@ def test_evidence_has_the_numbers():
     assert at_most(math.nan, 1, "x").evidence == "x: not a number, expected at most 1"
     assert at_most(SURE, 1.2, "error").quantities[0].value == SURE
     assert at_most(UNSURE, 1.2, "x").evidence.endswith("at most 1.2; n = 99 would tell")
-    assert between(UNSURE, 0, 1, "x").evidence.endswith("expected 0 to 1")
+    assert between(UNSURE, 0, 1, "x").evidence.endswith("expected 0 to 1; no n would tell")
     assert exact(3, 1200, "shapes").evidence == "3 of 1,200 shapes differ"
     assert exact([1, 2], [600, 600], "shapes").evidence == "3 of 1,200 shapes differ"
     assert none_of([n > 2 for n in range(4)], "maps", "are flat") == exact(1, 4, "maps", "are flat")
@@ -228,6 +228,9 @@ def test_how_many_repetitions_would_tell():
     steep = Estimate(0.085, 0.0458, 3, -0.029, 0.199, 2)
     assert steep.needed(0.0) == 4
     assert few.needed(few.mean) is None and few.needed(few.mean + 1e-9) is None
+    says = lambda limit: at_least(few, limit, "x").quantity.telling()
+    assert says(few.mean) == "no n would tell" and says(-9.0) == says(9.0) == ""
+    assert says(1.0) == f"n = {few.needed(1.0):,} would tell"
     assert few.narrow(half(8) + 1e-9) and not few.narrow(half(8) - 1e-9)
 
 
