@@ -60,7 +60,7 @@ question = lab.Question(
 @question.measure(
     groups={"data": "fashion_mnist"},
     full={
-        "seeds": 5, "most_seeds": 12, "limit_train": None, "limit_eval": None, "steps": 1000,
+        "seeds": 24, "most_seeds": 24, "limit_train": None, "limit_eval": None, "steps": 1000,
         "rates": [3e-3, 1e-2],
     },
 )  # fmt: skip
@@ -72,7 +72,7 @@ def measure(
     widths: Annotated[Widths, "channels of an orientation"] = (8, 12, 24),
     layers: Annotated[Count, "pairs of layers with random weights, of each kind"] = 10,
     seeds: Annotated[Count, "networks of each kind, and more while the intervals are wide"] = 3,
-    most_seeds: Annotated[Count, "but no more than these"] = 3,
+    most_seeds: Annotated[Count, "but no more than these"] = 6,
     limit_train: Annotated[Limit, "training images"] = 8000,
     limit_eval: Annotated[Limit, "test images"] = 1000,
     steps: Annotated[Count, "batches"] = 400,
