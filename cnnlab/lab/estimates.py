@@ -146,17 +146,23 @@ def paired(a: Sequence[Number], b: Sequence[Number]) -> Estimate:
     return estimate([x - y for x, y in zip(a, b, strict=True)])
 
 
-def lead(a: Sequence[str], b: Sequence[str]) -> Estimate:
+def lead(
+    a: Sequence[str], b: Sequence[str], *, than: Sequence[Sequence[str]] | None = None
+) -> Estimate:
     """By how many points of accuracy networks `a` are ahead of `b`, paired by seed: of each which
-    of the same test images it has right, as `lab.pack` writes it.
+    of the same test images it has right, as `lab.pack` writes it. Of two others, by how many more
+    `than` the first of these is ahead of the second.
 
     The interval is for other seeds *and* other test images. With D[s, i] of -100, 0 or 100 for
     seed s and image i, a row's mean varies by the seed, a column's by the image, and the variance
     of the mean of all is at most var(row means) / n + var(column means) / m (Owen, The pigeonhole
     bootstrap, 2007; what each counts twice makes it a little larger).
     """
-    right = [np.stack([unpack(text) for text in arm]).astype(np.float64) for arm in (a, b)]
-    d = 100.0 * (right[0] - right[1])
+    right = lambda arm: np.stack([unpack(text) for text in arm]).astype(np.float64)
+    d = 100.0 * (right(a) - right(b))
+    if than is not None:
+        c, e = than
+        d -= 100.0 * (right(c) - right(e))
     n, m = d.shape
     by_seed = estimate(d.mean(1).tolist())
     if n < 2 or m < 2:

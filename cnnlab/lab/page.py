@@ -162,17 +162,21 @@ def brief(results: Sequence[Answer]) -> str:
 
 def markdown(result: Answer, *, brief: bool = False) -> str:
     """The claims of a result, and unless `brief` its tables, as Markdown."""
-    parts = [f"# {result['title']}", formulas(result["answer"])]
+    parts = [f"# {result['title']} (`{result['question']}`)", formulas(result["answer"])]
     rows = [
         [
             claim["verdict"],
             claim["source"],
+            claim["name"],
             formulas(claim["statement"]),
             formulas(_evidence(claim)),
         ]
         for claim in result["claims"]
     ]
-    parts += [grid(["verdict", "source", "statement", "evidence"], rows), formulas(result["note"])]
+    parts += [
+        grid(["verdict", "source", "name", "statement", "evidence"], rows),
+        formulas(result["note"]),
+    ]
     for table in () if brief else result["tables"]:
         rows = [[formulas(cell) for cell in row] for row in (table["header"], *table["rows"])]
         parts.append(f"## {formulas(table['title'])}\n\n{grid(rows[0], rows[1:])}")

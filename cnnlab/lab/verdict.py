@@ -216,9 +216,22 @@ def all_of(*parts: Verdict | Iterable[Verdict], none: str = "") -> Verdict:
     return replace(whole, verdict=worst)
 
 
-def _among(several: int, leaf: Verdict) -> Outcome:
-    """Its verdict, which must be clear enough to refute where it is one of several."""
-    if leaf.verdict == FAILS and leaf.quantity is not None:
+def any_of(parts: Iterable[Verdict]) -> Verdict:
+    """A claim that something can be: it holds with any of its parts, and fails with all.
+
+    That one of many holds by chance is likely: the interval that tells is corrected for their
+    number.
+    """
+    verdicts = tuple(parts)
+    whole = Verdict(INCONCLUSIVE, "; ".join(v.evidence for v in verdicts), of=verdicts)
+    found = [_among(len(verdicts), verdict, HOLDS) for verdict in verdicts]
+    best = next((w for w in (HOLDS, INCONCLUSIVE) if w in found), FAILS)
+    return replace(whole, verdict=best if found else INCONCLUSIVE)
+
+
+def _among(several: int, leaf: Verdict, outcome: Outcome = FAILS) -> Outcome:
+    """Its verdict, which must be clear enough where it tells by itself and is one of several."""
+    if leaf.verdict == outcome and leaf.quantity is not None:
         return leaf.quantity.outcome(several)
     return leaf.verdict
 

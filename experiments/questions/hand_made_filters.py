@@ -174,8 +174,8 @@ def answer(networks: Records) -> str:
     "A 3.5, B 10.1.2", "hand-made ones that are ahead by a point", arms=(HAND_MADE, LEARNED)
 )
 def learned(networks: Records) -> Verdict:
-    """Instead of manually designing kernels we learn them, and the network learns the most useful
-    ones: hand-made filters are not more useful, by a point or more."""
+    """Instead of manually designing kernels we learn them, read as: learned filters are not behind
+    hand-made ones by a point or more."""
     return ahead(networks, LEARNED, HAND_MADE, -POINT)
 
 

@@ -177,8 +177,8 @@ def simple(networks: Records, patterns: Records) -> Verdict:
 
 @question.claim("A 4.6", "another pattern that is ahead", arms=(REGULAR, CONSTANT, HALVED))
 def doubled(networks: Records, patterns: Records) -> Verdict:
-    """To double the channels between blocks is the better pattern: ahead of channels that stay the
-    same, and of channels that are halved."""
+    """To double the channels between blocks is the better pattern: at equal multiply-adds ahead of
+    channels that stay the same, and of channels that are halved."""
     return lab.all_of(
         lab.at_least(lead(networks, p), 0.0, f"{REGULAR} - {p} in points")
         for p in others(patterns, random=False)

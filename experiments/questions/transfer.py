@@ -21,6 +21,7 @@ MODES = {
     "scratch": "all from scratch",
     "random": "random backbone frozen, new head",
 }
+PIXELS = "logistic regression on the pixels"
 POINT = 1.0  # of accuracy: the intervals are to be as narrow
 PLAN = (16, "M", 32, "M", 64)
 RATES = (3e-3, 1e-2)
@@ -31,8 +32,10 @@ question = lab.Question(
     "transfer",
     "Is a trained backbone worth keeping for new classes?",
     note="The chapter states no numbers; these are testable forms of what it says. All ways of "
-    "training take the same number of steps (a head on its own at a higher rate), and a seed's "
-    "networks for one number of examples see the same ones and start from the same head.",
+    "training take the same number of steps, each at the rate that is best for it on validation "
+    "images with as many examples, and a seed's networks for one number of examples see the same "
+    "ones and start from the same head. A head alone is a linear model of features: how far these "
+    "are ahead of or behind the pixels themselves, as many examples given, the table shows.",
 )
 
 
@@ -49,7 +52,7 @@ def check(source: Sequence[int], target: Sequence[int], examples: Sequence[int],
     groups={"data": "fashion_mnist"},
     full={
         "examples": [1, 5, 10, 50, 100, 500], "plan": [16, "M", 32, "M", 64, 64],
-        "most_seeds": 40, "limit_train": None, "source_steps": 1500,
+        "most_seeds": 20, "limit_train": None, "source_steps": 1500,
     },
 )  # fmt: skip
 def measure(
@@ -69,10 +72,11 @@ def measure(
     source_steps: Annotated[Count, "batches of the source classes"] = 1000,
     steps: Annotated[Count, "batches of the target classes, whatever trains"] = 400,
     batch_size: Count = 50,
-    rates: Annotated[Rates, "Adam's, where a backbone is trained: each way has the best"] = RATES,
+    rates: Annotated[Rates, "Adam's, where a backbone is trained: the best of each way"] = RATES,
     head_rates: Annotated[Rates, "where only a head is, one linear layer"] = HEAD_RATES,
 ) -> dict[str, Any]:
-    """Test accuracies on the target classes: each way of training, number of examples and seed."""
+    """Which test images of the target classes are right: each way of training, number of examples
+    and seed."""
     for key, classes in (("source", source), ("target", target)):
         if max(classes) >= data.num_classes:
             most = data.num_classes - 1
@@ -111,38 +115,43 @@ def measure(
         some = repeated(new.train, examples, most, len(target), seed)
         return networks, networks.train(seed, start, examples=some)
 
-    def rate(mode: str) -> float:
-        """The one that is best for a way of training, with the most examples."""
+    def best(mode: str, examples: int) -> float:
+        """The rate that is best for a way of training and a number of examples."""
 
         def score(rate: float) -> float:
-            networks, found = trained(mode, rate, most, seed + 10_000)
+            networks, found = trained(mode, rate, examples, seed + 10_000)
             return networks.validation(found)
 
-        return lab.best_rate(head_rates if mode in ("frozen", "random") else rates, score)
+        some = head_rates if mode in ("frozen", "random") else rates
+        return cells.get(f"rate: {mode}, {examples}", lambda: lab.best_rate(some, score))
 
-    best = {mode: cells.get(f"rate: {mode}", functools.partial(rate, mode)) for mode in MODES}
+    def tested(seed: int, examples: int, mode: str) -> dict[str, Any]:
+        networks, found = trained(mode, best(mode, examples), examples, seed)
+        answers = networks.evaluate(found)
+        right = lab.pack(answers.predicted == answers.label)
+        return {"right": right, "accuracy": 100 * answers.accuracy}
 
-    def accuracy(seed: int, examples: int, mode: str) -> float:
-        networks, found = trained(mode, best[mode], examples, seed)
-        return networks.evaluate(found).accuracy
-
-    def baselines() -> dict[str, float]:
-        """Logistic regression, in percent: on the source classes, and with the most examples."""
-        some = dataclasses.replace(new, train=repeated(new.train, most, most, len(target), seed))
-        sets = {"backbones": source_study().data, "scratch": some}
-        return {name: 100 * lab.logistic_regression(of) for name, of in sets.items()}
+    def pixels(seed: int, examples: int) -> float:
+        """Logistic regression on the pixels of the same examples."""
+        some = repeated(new.train, examples, examples, len(target), seed)
+        return 100 * lab.logistic_regression(dataclasses.replace(new, train=some))
 
     narrow = lambda runs: all(
-        lab.estimate(lead(runs, "frozen", "scratch", n)).narrow(POINT) for n in examples
+        lead(runs, mode, "scratch", n).narrow(POINT)
+        for n in examples
+        for mode in ("frozen", "tuned")
     )
     several = {"first": seed, "least": seeds, "most": most_seeds}
-    runs = cells.seeds("accuracy", accuracy, narrow, **several, examples=examples, mode=MODES)
+    runs = cells.seeds("tested", tested, narrow, **several, examples=examples, mode=MODES)
+    measured = runs.by("seed")
+    source_pixels = lambda: 100 * lab.logistic_regression(source_study().data)
     return {
         "few": few,
         "source": [data.class_names[c] for c in source],
         "target": [data.class_names[c] for c in target],
-        "baselines": cells.get("logistic regression", baselines),
-        "backbones": cells.records("accuracy", known, seed=runs.by("seed")),
+        "baseline": cells.get("logistic regression", source_pixels),
+        "pixels": cells.records("accuracy", pixels, seed=measured, examples=examples),
+        "backbones": cells.records("accuracy", known, seed=measured),
         "runs": runs,
     }
 
@@ -159,35 +168,41 @@ def repeated(train: Split, examples: int, most: int, classes: int, seed: int) ->
     return memory.select(np.concatenate([np.resize(positions, most) for positions in drawn]))
 
 
-def lead(runs: Records, mode: str, over: str, examples: int) -> list[float]:
-    """Points, by seed: the same examples, the same new head."""
-    found = runs.where(examples=examples).by("mode", of="accuracy")
-    pairs = zip(lab.percent(found[mode]), lab.percent(found[over]), strict=True)
-    return [a - b for a, b in pairs]
+def right(runs: Records, mode: str, examples: int) -> list[str]:
+    """Which test images, by seed."""
+    return runs.where(examples=examples, mode=mode)["right"]
+
+
+def lead(runs: Records, mode: str, over: str, examples: int) -> lab.Estimate:
+    """Points: the same examples, the same new head."""
+    return lab.lead(*(right(runs, one, examples) for one in (mode, over)))
 
 
 def ahead(runs: Records, mode: str, over: str, most: float = float("inf")) -> Verdict:
     """At every number of examples, up to `most`."""
-    points = lambda n: lab.estimate(lead(runs, mode, over, n))
     what = f"{{}} a class: {mode} - {over} in points".format
     counts = [n for n in runs.by("examples") if n <= most]
-    return lab.all_of(lab.at_least(points(n), 0.0, what(n)) for n in counts)
+    return lab.all_of(lab.at_least(lead(runs, mode, over, n), 0.0, what(n)) for n in counts)
 
 
 @question.learnt
-def learnt(runs: Records, backbones: Records, baselines: dict[str, float]) -> dict[str, Verdict]:
-    """The backbone on its classes, and the network from scratch with the most examples."""
+def learnt(
+    runs: Records, backbones: Records, baseline: float, pixels: Records
+) -> dict[str, Verdict]:
+    """The backbones on their classes; and what trains all of a network, with the most examples: a
+    few are too few for any, which is what the question is about."""
     *_, most = runs.by("examples")
-    scratch = runs.where(mode="scratch", examples=most)
-    of = {"backbones": backbones["accuracy"], "scratch": scratch["accuracy"]}
-    found = {name: lab.estimate(lab.percent(shares)) for name, shares in of.items()}
-    return {name: lab.beats({name: mean}, baselines[name])[name] for name, mean in found.items()}
+    known = {"backbones": lab.estimate(lab.percent(backbones["accuracy"]))}
+    modes = runs.where(examples=most).by("mode", of="accuracy")
+    trained = {mode: lab.estimate(modes[mode]) for mode in ("scratch", "tuned")}
+    of_pixels = lab.estimate(pixels.where(examples=most)["accuracy"]).mean
+    return lab.beats(known, baseline) | lab.beats(trained, of_pixels)
 
 
 @question.answer
 def answer(runs: Records, few: int) -> str:
     fewest, *_, most = runs.by("examples")
-    points = lambda mode, n: lab.estimate(lead(runs, mode, "scratch", n))
+    points = lambda mode, n: f"{lead(runs, mode, 'scratch', n).mean:+.1f}"
     both = lambda mode: f"{points(mode, fewest)} and {points(mode, most)}"
     return (
         f"Points of a trained backbone over training from scratch, with {fewest} and {most} "
@@ -219,49 +234,54 @@ def finetune(runs: Records) -> Verdict:
     return ahead(runs, "tuned", "scratch")
 
 
-@question.claim("A 4.8", "a lead of the frozen backbone that does not shrink")
+@question.claim("A 4.8", "a lead of the finetuned backbone that does not shrink")
 def shrinks(runs: Records) -> Verdict:
-    """What the backbone brings replaces examples: its lead over training from scratch is larger
-    with the fewest examples than with the most."""
+    """What the backbone brings replaces examples: finetuned, its lead over training from scratch is
+    larger with the fewest examples than with the most."""
     fewest, *_, most = runs.by("examples")
-    less = lab.paired(*(lead(runs, "frozen", "scratch", n) for n in (fewest, most)))
+    few, many = ([right(runs, mode, n) for mode in ("tuned", "scratch")] for n in (fewest, most))
     what = f"lead at {fewest} a class - lead at {most} a class, in points"
-    return lab.at_least(less, 0.0, what)
+    return lab.at_least(lab.lead(*few, than=many), 0.0, what)
 
 
 @question.claim("A 4.8", "a frozen backbone that is ahead with the most examples")
 def many(runs: Records) -> Verdict:
     """Swap or finetune: with the most examples, to finetune is ahead of only a new head."""
     *_, most = runs.by("examples")
-    points = lab.estimate(lead(runs, "frozen", "tuned", most))
+    points = lead(runs, "frozen", "tuned", most)
     return lab.at_most(points, 0.0, f"{most} a class: frozen - tuned in points")
 
 
 @question.table
 def accuracies(
-    runs: Records, backbones: Records, source: Sequence[str], target: Sequence[str]
+    runs: Records, pixels: Records, backbones: Records, source: Sequence[str], target: Sequence[str]
 ) -> lab.Table:
     """A row for each way of training, a column for each number of examples."""
-    cell = lambda shares: f"{lab.estimate(lab.percent(shares)):.1f}"
+    cell = lambda points: f"{lab.estimate(points):.1f}"
+    by_mode = runs.pivot("mode", "examples", "accuracy").items()
+    found = {MODES[mode]: of for mode, of in by_mode}
+    found[PIXELS] = pixels.by("examples", of="accuracy")
     rows = [
-        {"examples a class": MODES[mode]} | {str(n): cell(shares) for n, shares in found.items()}
-        for mode, found in runs.pivot("mode", "examples", "accuracy").items()
+        {"examples a class": name} | {str(n): cell(points) for n, points in of.items()}
+        for name, of in found.items()
     ]
     title = (
         f"Test accuracy in % on {', '.join(target)} (n = {len(backbones)}); the backbone knows "
-        f"{', '.join(source)} ({cell(backbones['accuracy'])} %)"
+        f"{', '.join(source)} ({cell(lab.percent(backbones['accuracy']))} %)"
     )
     return lab.Table.of(title, rows)
 
 
 @question.figure(7.5, 4.4)
-def transfer(figure: Figure, runs: Records, target: Sequence[str]) -> None:
+def transfer(figure: Figure, runs: Records, pixels: Records, target: Sequence[str]) -> None:
     """Test accuracy on the new classes against the number of their training examples, by what is
-    kept of the trained network; mean, lowest and highest of the seeds."""
+    kept of the trained network, and of logistic regression on the pixels; mean, lowest and highest
+    of the seeds."""
     axes = figure.subplots()
     for mode, found in runs.pivot("mode", "examples", "accuracy").items():
-        shown = {n: lab.percent(shares) for n, shares in found.items()}
-        lab.curve(axes, shown, spread="range", ms=4, label=MODES[mode])
+        lab.curve(axes, found, spread="range", ms=4, label=MODES[mode])
+    linear = pixels.by("examples", of="accuracy")
+    lab.curve(axes, linear, "--", color="grey", label=PIXELS)
     axes.axhline(100 / len(target), color="grey", lw=1, ls=":", label="chance")
     lab.log_axes(axes, x=list(runs.by("examples")))
     axes.set(xlabel="training examples of each new class", ylabel="test accuracy, %")

@@ -73,7 +73,10 @@ def test_the_same_as_markdown():
     assert text.startswith("# The lab book\n\n| claims of | wrong | loose | open | right |\n")
     assert "| chapter A | 1 | 1 | 0 | 1 |" in text
     assert "- A 1.1: as printed *Rather:* with <i>W</i><sub>ij</sub>\n" in text
-    assert "# Is it <so>?\n\nIt is, of <i>s</i><sup>2</sup> <i>c</i>&prime; weights.\n" in text
+    assert (
+        "# Is it <so>? (`toeplitz`)\n\nIt is, of <i>s</i><sup>2</sup> <i>c</i>&prime; weights.\n"
+        in text
+    )
     assert "points: 1.00 [0.50, 1.70] (<i>n</i> = 4), expected at least 0; all: 1" in text
     assert "| <i>x</i> |" not in text and "\n\n| <i>x</i> |\n| --- |\n" in markdown(ANSWER)
 

@@ -165,13 +165,8 @@ def test_the_judge_of_packings_that_are_otherwise(verdicts, data):
         assert found["volume"] == "fails"
     other = copy.deepcopy(data)
     for packing in other["packings"]:
-        if packing["one_of"] is None:
-            packing["m"] = 10**6 - packing["m"]
-    assert verdicts(question, other)["exponential"] == "fails"
-    for packing in other["packings"]:
         packing["full"] = False
-    found = verdicts(question, other)
-    assert {found[n] for n in ("exponential", "volume")} == {"inconclusive"}
+    assert verdicts(question, other)["volume"] == "inconclusive"
 
 
 @pytest.mark.parametrize("kind", ["independent", "nearby", "one plane", "same task"])

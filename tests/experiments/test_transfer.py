@@ -6,7 +6,7 @@ from experiments.transfer import MODES, question, repeated
 
 from cnnlab.config import ConfigError, compose
 from cnnlab.data.splits import ArraySplit
-from cnnlab.lab import answer
+from cnnlab.lab import answer, pack
 
 # Mean accuracies at 1, 10 and 100 examples a class, in %.
 HOLDING = {
@@ -17,17 +17,25 @@ HOLDING = {
 }
 
 
-def made_up(percent=HOLDING, n=3):
-    """Data with these mean accuracies."""
+def made_up(percent=HOLDING, n=3, linear=70.0):
+    """Data with about these mean accuracies, on 1,000 test images."""
+    sizes = (1, 10, 100)
     runs = [
-        {"seed": seed, "examples": count, "mode": mode, "accuracy": mean / 100 + (i + 1) * e}
-        for seed, e in enumerate(np.linspace(-0.001, 0.001, n).tolist())
+        {
+            "seed": seed, "examples": count, "mode": mode, "accuracy": mean,
+            "right": pack(np.arange(1000) < 10 * mean + (i + 1) * seed),
+        }
+        for seed in range(n)
         for i, mode in enumerate(MODES)
-        for count, mean in zip((1, 10, 100), percent[mode], strict=True)
-    ]
+        for count, mean in zip(sizes, percent[mode], strict=True)
+    ]  # fmt: skip
     backbones = [{"seed": seed, "accuracy": 0.95} for seed in range(n)]
-    baselines = {"backbones": 90.0, "scratch": 50.0}
-    return {"few": 10, "runs": runs, "backbones": backbones, "baselines": baselines}
+    pixels = [
+        {"seed": s, "examples": count, "accuracy": linear} for s in range(n) for count in sizes
+    ]
+    return {
+        "few": 10, "runs": runs, "backbones": backbones, "baseline": 90.0, "pixels": pixels,
+    }  # fmt: skip
 
 
 def test_tiny(tiny):
@@ -42,20 +50,24 @@ def test_tiny(tiny):
         (seed, n, mode) for seed in (0, 1) for n in (1, 4) for mode in MODES
     ]
     assert [run["seed"] for run in data["backbones"]] == [0, 1]
+    assert [(run["seed"], run["examples"]) for run in data["pixels"]] == [
+        (seed, n) for seed in (0, 1) for n in (1, 4)
+    ]
 
 
 def test_the_judge(verdicts):
     assert set(verdicts(question, made_up()).values()) == {"holds"}
-    assert set(verdicts(question, made_up(n=1)).values()) == {"inconclusive"}
+    for nothing in (made_up(n=1), made_up(linear=92.0)):  # one seed; networks that have not learnt
+        assert set(verdicts(question, nothing).values()) == {"inconclusive"}
 
 
 @pytest.mark.parametrize(
     ("claim", "mode", "percent"),
     [
-        ("few", "scratch", (50, 82, 90)),
+        ("few", "scratch", (50, 90, 90)),
         ("encoder", "random", (40, 60, 88)),
         ("finetune", "tuned", (72, 70, 93)),
-        ("shrinks", "scratch", (68, 75, 60)),
+        ("shrinks", "scratch", (68, 75, 72)),
         ("many", "tuned", (72, 85, 80)),
     ],
 )

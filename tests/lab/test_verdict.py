@@ -15,6 +15,7 @@ from cnnlab.lab.verdict import (
     Quantity,
     Verdict,
     all_of,
+    any_of,
     at_least,
     at_most,
     between,
@@ -216,6 +217,33 @@ def test_claims_of_many_true_parts_seldom_fail():
     fails = np.mean([all_of(parts).verdict == "fails" for parts in claims])
     alone = np.mean([any(part.verdict == "fails" for part in parts) for parts in claims])
     assert fails < 0.05 < 0.3 < alone
+
+
+def test_that_something_can_be():
+    above = lambda mean, half: at_least(Estimate(mean, 1.0, 9, mean - half, mean + half), 0.0, "x")
+    sure, open_, wrong = above(5.0, 1.0), above(1.0, 2.0), above(-5.0, 1.0)
+    assert any_of([wrong, open_, sure]).verdict == "holds"
+    assert any_of([wrong, open_]).verdict == any_of([]).verdict == "inconclusive"
+    assert any_of([wrong, wrong]).verdict == "fails"
+    # One of nine that is just above is likely to be so by chance.
+    assert any_of([above(1.05, 1.0)]).verdict == "holds"
+    assert any_of([above(1.05, 1.0), *[wrong] * 8]).verdict == "inconclusive"
+    assert any_of([wrong, sure]).evidence == f"{wrong.evidence}; {sure.evidence}"
+
+
+def test_a_lead_beside_another():
+    rng = np.random.default_rng(3)
+    arms = rng.random((4, 5, 200)) < np.array([0.9, 0.6, 0.8, 0.7])[:, None, None]
+    a, b, c, e = ([pack(row) for row in arm] for arm in arms)
+    points = 100.0 * arms.mean(2)
+    found, alone = lead(a, b, than=(c, e)), lead(a, b)
+    assert found.mean == pytest.approx((points[0] - points[1] - points[2] + points[3]).mean())
+    by_seed = points[0] - points[1] - points[2] + points[3]
+    assert found.deviation == pytest.approx(by_seed.std(ddof=1))
+    # Independent of each other, the variances of the four for other images add up.
+    wider = (found.high - found.low) / (alone.high - alone.low)
+    assert 1.2 < wider < 1.7
+    assert lead(a, b, than=(a, b)).mean == 0.0
 
 
 def test_how_many_repetitions_would_tell():

@@ -42,11 +42,12 @@ question = lab.Question(
     "How much more data does an MLP need in practice?",
     note="The chapter's bound is of a task made for it; here it is images of clothes. A network is "
     "trained with n of them, others for each seed, at the learning rate that is best for it on "
-    "validation images; an MLP has a dropout to choose, too. The others differ in their "
-    "convolution alone: 3x3, maxima of 2x2 windows, a linear layer on the flattened maps. What a "
-    "network needs at equal accuracy is read off its curve, and judged in doublings of n, in the "
-    "mean over the accuracies that both networks have. The intervals are for other training "
-    "images and weights; the test images are the same.",
+    "validation images, with as many training images or the nearest number that is tried; an MLP "
+    "has a dropout to choose, too. The others differ in their convolution alone: 3x3, maxima of "
+    "2x2 windows, a linear layer on the flattened maps. What a network needs at equal accuracy is "
+    "read off its curve, and judged in doublings of n, in the mean over the accuracies that both "
+    "networks have. The intervals of doublings are for other training images and weights; the "
+    "test images are the same.",
 )
 
 
@@ -60,7 +61,8 @@ def check(sizes: Sequence[int], batch_size: int) -> None:
 @question.measure(
     groups={"data": "fashion_mnist"},
     full={
-        "sizes": [100, 300, 1000, 3000, 10_000, 30_000, 57_000], "seeds": 5, "most_seeds": 8,
+        "sizes": [100, 300, 1000, 3000, 10_000, 30_000, 57_000], "tuned": [300, 3000, 30_000],
+        "seeds": 5, "most_seeds": 8,
     },
 )  # fmt: skip
 def measure(
@@ -70,7 +72,8 @@ def measure(
     data: Dataset,
     sizes: Annotated[Sizes, "training images"] = (100, 300, 1000, 3000, 10_000),
     tuned: Annotated[Counts, "training images to choose rates with; others have the nearest"] = (
-        1000,
+        300,
+        3000,
     ),
     plan: Annotated[Plan, "of the networks that are not an MLP"] = (8, "M", 16, "M"),
     widths: Annotated[Widths, "of the MLP"] = (256, 256),
@@ -249,8 +252,8 @@ def equivariance(runs: Records) -> Verdict:
     "A 5.2, 5.3", "a separable one that needs 1.4 times as many, or more", arms=(SEPARABLE, CONV)
 )
 def separable(runs: Records) -> Verdict:
-    """Such variants "reduce compute and parameters while retaining spatial modeling": separable
-    convolutions need as many images as dense ones, or fewer, within half a doubling."""
+    """Such variants "reduce compute and parameters while retaining spatial modeling", read as:
+    separable convolutions need as many images as dense ones, or fewer, within half a doubling."""
     what = "doublings of n that separable needs more than convolutional"
     return lab.at_most(doublings(runs, SEPARABLE, CONV), HALF, what)
 

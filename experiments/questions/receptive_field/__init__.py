@@ -140,7 +140,7 @@ def whole(coverage: Records, pixels: int) -> Verdict:
     return lab.none_of(wrong, "depths")
 
 
-@question.claim("A 4.1; Luo et al., 2016", "an exponent nearer to 1 or to 0 than to 1/2", arms=())
+@question.claim("arXiv:1701.04128, 2", "an exponent nearer to 1 or to 0 than to 1/2", arms=())
 def effective_(random: Records) -> Verdict:
     """How strongly the pixels of a receptive field count is another matter: with random weights the
     width of the effective field grows as the square root of depth, not linearly."""
@@ -148,11 +148,11 @@ def effective_(random: Records) -> Verdict:
 
 
 @question.claim(
-    "A 4.1; Luo et al., 2016",
+    "arXiv:1701.04128, 3.2",
     "trained networks whose field is less than a tenth wider than before, in the mean",
 )
 def training(trained: Records) -> Verdict:
-    """Training widens the effective receptive field, by a tenth or more."""
+    """Training widens the effective receptive field, read as: by a tenth or more."""
     wider = lab.estimate(widening(trained))
     return lab.at_least(wider, math.log(1.1), "log of width after over width before")
 

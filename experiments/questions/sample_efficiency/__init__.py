@@ -154,8 +154,8 @@ def fc(needed: Records, per_octave: int) -> Verdict:
     "B 10.2", "an exponent of n(d) nearer to 2 than to that of d (d + 1) / 2 over the same d"
 )
 def parameters(needed: Records, per_octave: int) -> Verdict:
-    """What the fully connected net needs grows as the parameters of a symmetric form x' A x do,
-    d (d + 1) / 2, rather than as d^2."""
+    """Of two laws the number of parameters of a symmetric form x' A x, d (d + 1) / 2, is nearer to
+    what the fully connected net needs than d^2 is."""
     found, what = named(needed, "fc_sgd", per_octave)
     forms = power(d := sorted({*needed["d"]}), [parameters_of_forms(x) for x in d]).mean
     return lab.at_most(found, (forms + 2) / 2, f"{what}; of d (d + 1) / 2: {forms:.4g}, of d^2: 2")
@@ -181,8 +181,8 @@ def gap(needed: Records, per_octave: int) -> Verdict:
     "B 10.2", "a training accuracy below 99 % at the largest training sets that did not suffice"
 )
 def fits(tried: Records) -> Verdict:
-    """A wide fully connected net can express what the convolutional net does: short of 95 % on test
-    data, it fits the training data."""
+    """It is not for want of parameters that a wide fully connected net, which can express what the
+    convolutional net does, needs more: short of 95 % on test data, it fits the training data."""
     found = lab.estimate(just_short(tried, "fc_sgd")["training"] or [math.nan])
     return lab.at_least(found, 0.99, "training accuracy just short of 95 % on test data")
 
