@@ -19,7 +19,8 @@ RIVER = {"phishing": "Phishing", "segments": "ImageSegments", "bananas": "Banana
 TABLES = (*SCIKIT_LEARN, *RIVER)
 MLP, FOREST, SVM, LINEAR = "MLP", "random forest", "SVM", "logistic regression"
 TEST = 0.25  # of the examples
-POINT = 1.0
+POINT = 1.0  # of accuracy: less is as accurate
+LESS = "a lead over MLPs of less than a point"
 Tables = Annotated[Sequence[str], f"some of {', '.join(TABLES)}"]
 
 question = lab.Question(
@@ -162,18 +163,20 @@ def answer(found: Records) -> str:
 
 def outperformed(found: Records, model: str) -> Verdict:
     what = f"{model} - MLP in points, mean of {len(found.by('table'))} tables"
-    return lab.at_least(ahead(found, model, MLP), 0.0, what)
+    return lab.at_least(ahead(found, model, MLP), POINT, what)
 
 
-@question.claim("A 1.1", "MLPs that are ahead of them in the mean of the tables")
+@question.claim("A 1.1", LESS)
 def forests(found: Records) -> Verdict:
-    """On tabular data MLPs are outperformed by random forests."""
+    """On tabular data MLPs are outperformed by random forests, read as: by a point or more in the
+    mean of the tables."""
     return outperformed(found, FOREST)
 
 
-@question.claim("A 1.1", "MLPs that are ahead of them in the mean of the tables")
+@question.claim("A 1.1", LESS)
 def machines(found: Records) -> Verdict:
-    """On tabular data MLPs are outperformed by well-tuned SVMs."""
+    """On tabular data MLPs are outperformed by well-tuned SVMs, read as: by a point or more in the
+    mean of the tables."""
     return outperformed(found, SVM)
 
 
