@@ -23,7 +23,8 @@ question = lab.Question(
     "Does a model that was trained at one length work at 16 times that length?",
     note="The task is associative recall of pairs that come again and again: the answer is never "
     "far away, and what is asked of a model at a greater length is that the rest does not disturb "
-    "it. A kernel from the network of Hyena is asked at positions that it has never seen.",
+    "it. A kernel from the network of Hyena is asked at positions that it has never seen. All are "
+    "trained with one learning rate.",
 )
 
 

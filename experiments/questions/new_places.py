@@ -30,7 +30,8 @@ question = lab.Question(
     "begin, or everywhere; the test images, which are others, at every second column. The "
     "convolutional networks have the same backbone and a linear classifier, on its mean over "
     "positions or on all of its values. A flattening network's maps move with the object; its "
-    "classifier has no weights for where they then are.",
+    "classifier has no weights for where they then are. The intervals are for other weights "
+    "and batches; the images are the same.",
 )
 
 

@@ -67,6 +67,7 @@ def data():
                 rng, arm, basis, 0.8 if basis == "original" or arm == DENSE_ARM else 0.5
             )
         ],
+        "baseline": 60.0,
     }  # fmt: skip
 
 
@@ -103,6 +104,11 @@ def test_tiny(tiny):
 def test_wrong_settings(tiny, wrong):
     with pytest.raises(ConfigError, match=f"{wrong.split('=')[0]}: expected a whole number >="):
         tiny("orthogonal_equivariance", *TINY, wrong)
+
+
+def test_what_has_not_learnt_says_nothing(verdicts, data):
+    found = verdicts(question, data | {"baseline": 90.0})
+    assert found["distribution"] == found["convolution"] == "inconclusive"
 
 
 def test_the_judge_where_the_theorem_holds(verdicts, data):

@@ -41,7 +41,7 @@ question = lab.Question(
     "as printed. A convolution that pads with zeros is equivariant only where its windows stay off "
     "the padding. A stride or a pooling leaves the multiples of the stride. And global pooling "
     "makes a model invariant only as far as what comes before it is equivariant: an ordinary "
-    "network, with zero padding and max-pooling, is not.",
+    "network, with zero padding and max-pooling, is not. All networks have one learning rate.",
 )
 
 

@@ -25,7 +25,8 @@ question = lab.Question(
     "Is a stack of linear convolutions a single convolution?",
     note="As printed the claim is loose: with zero padding a stack is not a single convolution, as "
     "the maps in the middle are cut off at the border, where a larger kernel would see on. It is "
-    "exact without padding and with circular padding, and everywhere far enough from the border.",
+    "exact without padding and with circular padding, and everywhere far enough from the border. "
+    "Both kinds of networks are trained with one learning rate.",
 )
 
 
