@@ -72,8 +72,7 @@ def measure(
     data: Dataset,
     sizes: Annotated[Sizes, "training images"] = (100, 300, 1000, 3000, 10_000),
     tuned: Annotated[Counts, "training images to choose rates with; others have the nearest"] = (
-        300,
-        3000,
+        1000,
     ),
     plan: Annotated[Plan, "of the networks that are not an MLP"] = (8, "M", 16, "M"),
     widths: Annotated[Widths, "of the MLP"] = (256, 256),
