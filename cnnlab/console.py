@@ -103,12 +103,16 @@ class Bar:
         self._in_cell(self._beside())
 
     def keep(self, done: int, text: str) -> None:
-        """Write a line that stays, at `done`; in a notebook the last one is beside the bar."""
+        """Write a line that stays, at `done`, with what stood beside the bar since the last one; in
+        a notebook it is beside the bar itself."""
         self._done, self._kept = done, text
-        if self._cell is None and self._show:
+        if self._cell is not None:
+            self._in_cell(self._beside())
+            return
+        if self._show:
             line = f"{self._unit} {done}/{self._total}  {self._beside()}"
             self._console.print(line, highlight=False)
-        self._in_cell(self._beside())
+        self._text = ""
 
     def _beside(self) -> str:
         return "  |  ".join(filter(None, (self._text, self._kept)))

@@ -31,8 +31,10 @@ def test_a_line_that_is_kept_says_what_is_known(capsys):
         bar.start(0, 20, "compiling")
         bar.keep(10, "validation loss 0.4")
         bar.update(19, "loss 0.5")
-        bar.keep(20, "validation loss 0.6")
+        bar.keep(19, "validation loss 0.6")
+        bar.keep(20, "validation loss 0.7")
     assert capsys.readouterr().err.splitlines() == [
         "step 10/20  validation loss 0.4",
-        "step 20/20  loss 0.5  |  validation loss 0.6",
+        "step 19/20  loss 0.5  |  validation loss 0.6",
+        "step 20/20  validation loss 0.7",  # what was known at step 19 is not said again
     ]

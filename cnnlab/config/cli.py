@@ -125,8 +125,8 @@ class _Command:
             return status
         except BrokenPipeError:
             return unread()
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            print("; ".join(["interrupted", *map(str, stop.args)]), file=sys.stderr)
             return INTERRUPTED
         except SystemExit:  # Hydra's, which took it for an error in the config
             if self.interrupts.pressed:

@@ -37,7 +37,10 @@ def command(
     """The `main` of a question's module, `python -m experiments.<name>`."""
 
     def main(cfg: DictConfig) -> None:
-        folder, result = answer(question, cfg)
+        try:
+            folder, result = answer(question, cfg)
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt("the same command goes on from there") from stop
         print(f"{question.title}\n")
         for claim in result["claims"]:
             print(f"{claim['verdict'].upper():<13} {claim['source']}: {claim['statement']}")

@@ -1,6 +1,7 @@
 """Where measurements go: `metrics.jsonl` always, and the trackers that the config asks for."""
 
 import contextlib
+import importlib.util
 import itertools
 import json
 import re
@@ -11,7 +12,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from cnnlab.errors import CnnlabError
 from cnnlab.files import JsonObject, write_atomically
 from cnnlab.train.event_file import EventFile
 
@@ -44,10 +44,10 @@ def _numbers(record: Record) -> dict[str, float]:
     }
 
 
-def _missing(package: str, error: ImportError) -> CnnlabError:
-    return CnnlabError(
-        f"logger: {package} is not installed; get it with: pip install 'cnnlab[tracking]' ({error})"
-    )
+def _needs(package: str) -> None:
+    """**Raises:** `ValueError` where it is not installed: before any work is done."""
+    if importlib.util.find_spec(package) is None:
+        raise ValueError(f"{package} is not installed; get it with: pip install 'cnnlab[tracking]'")
 
 
 class JsonLines:
@@ -127,15 +127,15 @@ _ENDS = ".end"
 class TensorBoard:
     """Scalars for TensorBoard (package `tensorboardX`), in `<run>/tensorboard`."""
 
+    def __init__(self) -> None:
+        _needs("tensorboardX")
+
     def start(self, folder: Path, config: JsonObject, step: int = 0) -> None:
         del config
         self._folder = folder / "tensorboard"
         self._end: EventFile | None = None
-        try:
-            # What a killed process logged after the checkpoint is logged again: it counts once.
-            self._file = EventFile(self._folder, purge_step=step + 1)
-        except ImportError as error:
-            raise _missing("tensorboardX", error) from error
+        # What a killed process logged after the checkpoint is logged again: it counts once.
+        self._file = EventFile(self._folder, purge_step=step + 1)
 
     def log(self, record: Record) -> None:
         from tensorboardX.summary import scalar
@@ -175,14 +175,13 @@ class WandB:
     def __init__(self, project: str = "cnnlab", mode: str = "online") -> None:
         if mode not in ("online", "offline", "disabled"):
             raise ValueError(f"mode: expected online, offline or disabled, got {mode!r}")
+        _needs("wandb")
         self.project, self.mode = project, mode
 
     def start(self, folder: Path, config: JsonObject, step: int = 0) -> None:
         del step  # wandb itself passes over steps that it has
-        try:
-            import wandb
-        except ImportError as error:
-            raise _missing("wandb", error) from error
+        import wandb
+
         self._image = wandb.Image
         self._run = wandb.init(
             project=self.project,
@@ -210,14 +209,13 @@ class MLflow:
     """
 
     def __init__(self, experiment: str = "cnnlab", uri: str | None = None) -> None:
+        _needs("mlflow")
         self.experiment, self.uri = experiment, uri
 
     def start(self, folder: Path, config: JsonObject, step: int = 0) -> None:
         del step
-        try:
-            import mlflow
-        except ImportError as error:
-            raise _missing("mlflow", error) from error
+        import mlflow
+
         self._mlflow = mlflow
         mlflow.set_tracking_uri(self.uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}")
         mlflow.set_experiment(self.experiment)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnlab.errors import CnnlabError
 from cnnlab.train import report
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.metrics import JsonLines, Loggers, MLflow, TensorBoard, WandB, read_lines
@@ -121,9 +120,12 @@ def test_wandb_and_mlflow_get_the_record(tmp_path, monkeypatch):
         log=lambda numbers, step: calls.append(("wandb", numbers, step)), finish=lambda: None
     )
     wandb = types.SimpleNamespace(
-        init=lambda **kwargs: calls.append(kwargs["id"]) or run, Image=lambda path: path
+        __spec__="here",
+        init=lambda **kwargs: calls.append(kwargs["id"]) or run,
+        Image=lambda path: path,
     )
     mlflow = types.SimpleNamespace(
+        __spec__="here",
         set_tracking_uri=lambda uri: calls.append(uri.split(":")[0]),
         set_experiment=lambda name: None,
         start_run=lambda run_name: MLFLOW_RUN,
@@ -162,6 +164,7 @@ MLFLOW_RUN = types.SimpleNamespace(info=types.SimpleNamespace(run_id="0" * 32))
 class MlflowServer:
     """As much of the package `mlflow` as a run needs, with what it was told."""
 
+    __spec__ = "here"
     MlflowException = RuntimeError
 
     def __init__(self):
@@ -185,6 +188,15 @@ class MlflowServer:
         return [types.SimpleNamespace(step=at) for key, at in self.runs[run_id] if key == name]
 
 
+@pytest.mark.parametrize(
+    ("tracker", "package"), [(TensorBoard, "tensorboardX"), (WandB, "wandb"), (MLflow, "mlflow")]
+)
+def test_what_is_not_installed_is_said_before_any_work(tracker, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=rf"^{package} is not installed; .*'cnnlab\[tracking\]'"):
+        tracker()
+
+
 def test_mlflow_goes_on_with_its_run(tmp_path, monkeypatch):
     """What was logged after the checkpoint is not logged twice; a lost run is begun again."""
     server = MlflowServer()
@@ -206,14 +218,6 @@ def test_mlflow_goes_on_with_its_run(tmp_path, monkeypatch):
     (tmp_path / "mlflow-run").write_text("../../elsewhere")
     log(6)
     assert [len(points) for points in server.runs.values()] == [0, 1, 1]
-
-
-@pytest.mark.parametrize("tracker", [TensorBoard, WandB, MLflow])
-def test_missing_tracker_names_the_extra(tmp_path, monkeypatch, tracker):
-    for name in ("tensorboardX", "wandb", "mlflow"):
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(CnnlabError, match=r"pip install 'cnnlab\[tracking\]'"):
-        tracker().start(tmp_path, {})
 
 
 def test_a_curve_of_one_point_can_be_seen(tmp_path, monkeypatch):
