@@ -109,7 +109,7 @@ def compare(
             found = compared.by(name, of=of)
             style = "o" if any(isinstance(value, str) for value in found) else "o-"
             curve(axes, found, style, spread="interval" if repeated else None)
-            axes.set(xlabel=name, ylabel=label)
+            axes.set(xticks=list(found), xlabel=name, ylabel=label)
 
         figure.__name__ = of
         question.figure(4.5, 3.2)(figure)

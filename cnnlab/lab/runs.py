@@ -86,7 +86,7 @@ class Comparison:
         elif any(math.isfinite(d.low + d.high) for d in map(self.behind, others)):
             notes.append(
                 "differences are of pairs of one seed; each interval stands by itself: of 20 "
-                "settings that do not differ, one would seem to"
+                "settings that are as good as the best, one is expected to seem worse"
             )
         if self.unnamed:
             several = ", ".join(self.unnamed[:_MOST_NAMED])

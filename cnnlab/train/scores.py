@@ -177,5 +177,5 @@ def scored(evaluation: Evaluation, metrics: Mapping[str, Metric]) -> dict[str, f
 
 def shown(numbers: Mapping[str, float | None]) -> str:
     """Scores on one line, `accuracy 0.9876  loss 0.1234`; `-` for one that does not exist."""
-    texts = {name: "-" if x is None else f"{x:.4f}" for name, x in numbers.items()}
+    texts = {name: "-" if x is None else f"{x:z.4f}" for name, x in numbers.items()}
     return "  ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())

@@ -8,7 +8,7 @@ import pytest
 
 from cnnlab.train.evaluate import Evaluation
 from cnnlab.train.losses import BinaryCrossEntropy, Huber, MeanSquaredError
-from cnnlab.train.scores import METRICS, metrics_for, own_metric, scored
+from cnnlab.train.scores import METRICS, metrics_for, own_metric, scored, shown
 from cnnlab.train.tasks import Classification, Multilabel, Segmentation, make_task
 
 RANDOM = np.random.RandomState(1)
@@ -164,3 +164,8 @@ def test_which_way_is_better():
 def test_scores_of_other_tasks_are_refused(task, names, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         metrics_for(task, names)
+
+
+def test_scores_on_a_line():
+    numbers = {"balanced_accuracy": 0.98765, "loss": -1e-9, "r2": None}
+    assert shown(numbers) == "balanced accuracy 0.9877  loss 0.0000  r2 -"

@@ -60,7 +60,7 @@ question = lab.Question(
 @question.measure(
     groups={"data": "fashion_mnist"},
     full={
-        "seeds": 24, "most_seeds": 24, "limit_train": None, "limit_eval": None, "steps": 1000,
+        "seeds": 5, "most_seeds": 12, "limit_train": None, "limit_eval": None, "steps": 1000,
         "rates": [3e-3, 1e-2],
     },
 )  # fmt: skip
