@@ -65,7 +65,9 @@ def test_numbers_without_seeds(tmp_path):
     assert claim["evidence"] == "area, side 2.5 - 1: 5.25, expected at least 0"
     assert table["rows"] == [[1, "1"], [2.5, "6.25"]]
     assert "seeds" not in compose([], "squares")
-    figure = question.draw({"compared": [{"side": 1, "area": 1}, {"side": 2.5, "area": 6.25}]})["area"]
+    figure = question.draw({"compared": [{"side": 1, "area": 1}, {"side": 2.5, "area": 6.25}]})[
+        "area"
+    ]
     assert figure.axes[0].get_xticks().tolist() == [1, 2.5]
 
 
