@@ -62,7 +62,7 @@ def check(sizes: Sequence[int], batch_size: int) -> None:
     groups={"data": "fashion_mnist"},
     full={
         "sizes": [100, 300, 1000, 3000, 10_000, 30_000, 57_000], "tuned": [300, 3000, 30_000],
-        "seeds": 5, "most_seeds": 8,
+        "seeds": 8, "most_seeds": 8,
     },
 )  # fmt: skip
 def measure(
