@@ -52,7 +52,7 @@ def check(source: Sequence[int], target: Sequence[int], examples: Sequence[int],
     groups={"data": "fashion_mnist"},
     full={
         "examples": [1, 5, 10, 50, 100, 500], "plan": [16, "M", 32, "M", 64, 64],
-        "most_seeds": 20, "limit_train": None, "source_steps": 1500,
+        "most_seeds": 32, "limit_train": None, "source_steps": 1500,
     },
 )  # fmt: skip
 def measure(
