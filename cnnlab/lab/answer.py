@@ -40,7 +40,8 @@ def command(
         try:
             folder, result = answer(question, cfg)
         except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt("the same command goes on from there") from stop
+            again = "the same command, without force=true," if cfg.force else "the same command"
+            raise KeyboardInterrupt(f"{again} goes on from there") from stop
         print(f"{question.title}\n")
         for claim in result["claims"]:
             print(f"{claim['verdict'].upper():<13} {claim['source']}: {claim['statement']}")

@@ -72,7 +72,7 @@ def measure(
     widths: Annotated[Widths, "channels of an orientation"] = (8, 12, 24),
     layers: Annotated[Count, "pairs of layers with random weights, of each kind"] = 10,
     seeds: Annotated[Count, "networks of each kind, and more while the intervals are wide"] = 3,
-    most_seeds: Annotated[Count, "but no more than these"] = 6,
+    most_seeds: Annotated[Count, "but no more than these"] = 3,
     limit_train: Annotated[Limit, "training images"] = 8000,
     limit_eval: Annotated[Limit, "test images"] = 1000,
     steps: Annotated[Count, "batches"] = 400,
