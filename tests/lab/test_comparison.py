@@ -104,3 +104,17 @@ def area(side):
 def test_what_can_not_be_compared(varied, says):
     with pytest.raises(TypeError, match=f"^compare: {re.escape(says)}$"):
         lab.compare(lab.Question("none", "?"), "A 1", **varied)
+
+
+@pytest.mark.parametrize(("force", "again"), [(False, "command goes"), (True, "force=true, goes")])
+def test_an_interrupted_question_says_how_it_goes_on(tmp_path, force, again):
+    question = lab.Question("stopped", "Is it done?")
+
+    @lab.compare(question, "A 2", side=[1, 2], full={})
+    def area(side):
+        """A longer side has no smaller square."""
+        raise KeyboardInterrupt
+
+    cfg = compose([f"output={tmp_path}", "progress=false", f"force={force}"], "stopped")
+    with pytest.raises(KeyboardInterrupt, match=f"{again} on from there"):
+        lab.command(question)(cfg)
